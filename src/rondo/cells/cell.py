@@ -1,0 +1,97 @@
+"""What every cell has in common: one time step and the sizes of its state."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+StateSize = int | tuple[int, ...] | dict[str, int]
+State = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+
+
+class Cell(nn.Module):
+    """One time step of a recurrent network.
+
+    A cell is any module whose `forward(x, state)` returns `(output, new_state)` and that has a
+    `state_size`; this class adds what the cells of this package share. The state has the form
+    of `state_size`: a tensor, a tuple or a dict of tensors (B, size).
+
+    Args:
+        input_size: The width of the input x.
+        hidden_size: The width of the output.
+        state_size: The width of the state, or a tuple or dict of widths; default `hidden_size`.
+
+    Example:
+        >>> import torch, rondo
+        >>> class Leaky(rondo.Cell):
+        ...     def __init__(self, input_size, hidden_size):
+        ...         super().__init__(input_size, hidden_size)
+        ...         self.U = torch.nn.Linear(input_size, hidden_size)
+        ...     def forward(self, x, h):
+        ...         h = 0.9 * h + 0.1 * torch.tanh(self.U(x))
+        ...         return h, h
+        >>> y, h = rondo.Recurrent(Leaky(3, 5))(torch.zeros(2, 7, 3))
+        >>> y.shape, h.shape
+        (torch.Size([2, 7, 5]), torch.Size([2, 5]))
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, state_size: StateSize | None = None
+    ) -> None:
+        super().__init__()
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.output_size = hidden_size
+        self.state_size = hidden_size if state_size is None else state_size
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter from U(-k, k), k = 1 / sqrt(hidden_size), as `torch.nn` does."""
+        bound = 1 / math.sqrt(self.hidden_size)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -bound, bound)
+
+    def extra_repr(self) -> str:
+        """The sizes, as torch prints them."""
+        return f"{self.input_size}, {self.hidden_size}"
+
+    def _add_weights(self, num_gates: int, *, bias: bool, recurrent_bias: bool) -> None:
+        """The parameters in torch's names and layout; `bias_hh` only where it is asked for."""
+        rows = num_gates * self.hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(rows, self.input_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, self.hidden_size))
+        self.bias_ih = nn.Parameter(torch.empty(rows)) if bias else None
+        self.bias_hh = nn.Parameter(torch.empty(rows)) if bias and recurrent_bias else None
+        self.reset_parameters()
+
+
+def initial_state(cell: nn.Module, x: Tensor) -> State:
+    """The state before the first step, for the rows of x (B, ...).
+
+    It is what the cell's own `initial_state(batch_size)` gives, else zeros of `state_size`.
+
+    Raises:
+        TypeError: Where the cell has neither.
+    """
+    own = getattr(cell, "initial_state", None)
+    if callable(own):
+        return own(x.shape[0])  # type: ignore[no-any-return]
+    size = getattr(cell, "state_size", None)
+
+    def zeros(width: int) -> Tensor:
+        return x.new_zeros(x.shape[0], width)
+
+    if isinstance(size, int):
+        return zeros(size)
+    if isinstance(size, tuple) and all(isinstance(width, int) for width in size):
+        return tuple(zeros(width) for width in size)
+    if isinstance(size, dict) and all(isinstance(width, int) for width in size.values()):
+        return {name: zeros(width) for name, width in size.items()}
+    raise TypeError(
+        f"{type(cell).__name__} has no initial state: give it a state_size (a whole number, or a "
+        f"tuple or dict of them) or a method initial_state(batch_size); got state_size = {size!r}"
+    )

@@ -1,0 +1,54 @@
+"""The LSTM cell: a state that is added to, behind gates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from rondo.cells.cell import Cell
+
+
+class LSTM(Cell):
+    """Long short-term memory with a forget gate, in torch's form.
+
+    i, f, g, o = W_ih x(t) + W_hh h(t-1) + b, each H wide;
+    c(t) = σ(f) c(t-1) + σ(i) tanh(g);  h(t) = σ(o) tanh(c(t)); the output is h(t).
+
+    Gers et al., "Learning to forget", 2000 (Hochreiter & Schmidhuber, 1997, had no forget gate).
+    `torch.nn.LSTMCell` with one bias instead of two that are only ever added. The lecture's slide
+    has the forget gate upside down: 0 forgets, 1 keeps.
+
+    Args:
+        input_size: The width I of the input.
+        hidden_size: The width H of h, c and the output.
+        bias: Whether there is b (`bias_ih`).
+        recurrent_bias: Whether to have torch's second bias `bias_hh` too, for weights from there.
+
+    Shape:
+        x (B, I), state (h, c) of (B, H) each; output (B, H). `weight_ih` (4H, I), `weight_hh`
+        (4H, H), gates in the order i, f, g, o.
+
+    Example:
+        >>> import torch, rondo
+        >>> y, (h, c) = rondo.Recurrent(rondo.LSTM(3, 5))(torch.randn(2, 7, 3))
+        >>> y.shape, c.shape
+        (torch.Size([2, 7, 5]), torch.Size([2, 5]))
+    """
+
+    def __init__(
+        self, input_size: int, hidden_size: int, *, bias: bool = True, recurrent_bias: bool = False
+    ) -> None:
+        super().__init__(input_size, hidden_size, (hidden_size, hidden_size))
+        self._add_weights(4, bias=bias, recurrent_bias=recurrent_bias)
+
+    def forward(
+        self, x: Tensor, state: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """One step: the output h and the new state (h, c)."""
+        h, c = state
+        gates = linear(x, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh, self.bias_hh)
+        i, f, g, o = gates.chunk(4, dim=-1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        return h, (h, c)

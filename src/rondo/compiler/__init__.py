@@ -1,0 +1,25 @@
+"""From a cell to a program: trace, close the loops, plan, differentiate, run."""
+
+from rondo.compiler.gradient import Gradient, differentiate
+from rondo.compiler.graph import Loop, Node, RecurrentGraph, StepGraph, close_loops
+from rondo.compiler.operators import recurrence
+from rondo.compiler.plan import Plan, plan
+from rondo.compiler.program import Program, compile_step
+from rondo.compiler.trace import TraceError, trace
+
+__all__ = [
+    "Gradient",
+    "Loop",
+    "Node",
+    "Plan",
+    "Program",
+    "RecurrentGraph",
+    "StepGraph",
+    "TraceError",
+    "close_loops",
+    "compile_step",
+    "differentiate",
+    "plan",
+    "recurrence",
+    "trace",
+]

@@ -1,0 +1,262 @@
+"""The backward pass of a step as a recurrent graph of its own.
+
+In goes a recurrent graph, out comes a :class:`Gradient`: the forward graph, which now also gives
+the values that the backward pass reads, and the backward graph. The backward graph runs from the
+last step to the first; its state is the gradient of the state, its outputs are the gradients of
+the inputs, and its sums are the gradients of the parameters. It comes from tracing
+`torch.func.vjp` of the step, never from formulas written for a cell, and it is planned by the same
+rule as the forward graph.
+
+What the backward pass reads of the forward pass is saved, or computed again where that is cheap
+(arithmetic and views); computing again depends on no gradient, so the plan puts it *before* the
+backward loop, for all steps together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch._decomp import get_decompositions
+
+from rondo.compiler.graph import (
+    Node,
+    RecurrentGraph,
+    Rows,
+    StepGraph,
+    Value,
+    close_loops,
+    live_nodes,
+)
+from rondo.compiler.interpret import evaluate
+from rondo.compiler.rows import SHARED, row_layouts
+from rondo.compiler.simplify import rename
+from rondo.compiler.trace import Traced, trace_function
+
+aten = torch.ops.aten
+
+# Operations that are cheaper to do again than to keep the result of for every step.
+CHEAP = {
+    *(aten.add, aten.sub, aten.mul, aten.neg, aten.rsub),
+    *(aten.t, aten.transpose, aten.permute, aten.view, aten._unsafe_view, aten.expand),
+    *(aten.unsqueeze, aten.squeeze, aten.slice, aten.select, aten.detach),
+    *(aten.zeros_like, aten.ones_like, aten.full_like, aten.full, aten.zeros, aten.ones),
+}
+
+# Backward operations that are taken apart into arithmetic and sums within a row.
+DECOMPOSED = [
+    *(aten.tanh_backward, aten.sigmoid_backward, aten.threshold_backward, aten.gelu_backward),
+    *(aten.silu_backward, aten.softplus_backward, aten.elu_backward, aten.hardtanh_backward),
+    *(aten.leaky_relu_backward, aten.hardsigmoid_backward, aten.hardswish_backward),
+    *(aten._softmax_backward_data, aten._log_softmax_backward_data),
+    *(aten.native_layer_norm, aten.native_layer_norm_backward, aten.native_dropout_backward),
+    *(aten.slice_backward, aten.select_backward, aten.logit_backward, aten.mish_backward),
+]
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """A step that can be trained: forward and backward graph.
+
+    Args:
+        forward: The step, giving the output, then the values that the backward graph reads.
+        backward: Its inputs are `reads`; its outputs the gradient of each of `inputs`; its sums
+            the gradient of each of `parameters`.
+        reads: Where each input of the backward graph comes from: ("input", name),
+            ("previous", index of the state), ("saved", name in the forward graph) or
+            ("gradient", name of the output).
+        inputs: The inputs of the step whose gradients are given.
+        parameters: The parameters of the step whose gradients are given.
+        captured: Constants of the backward graph, after the parameters of the step.
+    """
+
+    forward: RecurrentGraph
+    backward: RecurrentGraph
+    reads: tuple[tuple[str, str | int], ...]
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    captured: tuple[torch.Tensor, ...]
+
+
+def differentiate(
+    graph: RecurrentGraph,
+    *,
+    inputs: Sequence[str],
+    parameters: Sequence[str],
+    device: torch.device | str = "cpu",
+) -> Gradient:
+    """The forward and the backward graph of a step.
+
+    Args:
+        graph: A recurrent graph whose rows do not mix.
+        inputs: The names of the inputs whose gradients are wanted.
+        parameters: The names of the parameters whose gradients are wanted.
+        device: The device that the step creates its tensors on.
+    """
+    joint, captured = _trace_joint(graph, inputs, parameters, device)
+    saved = _saved(joint, _gradient_side(joint))
+    return _split(graph, joint, saved, tuple(inputs), tuple(parameters), captured)
+
+
+# ---- the joint graph: the step and its vector-Jacobian product in one ----
+
+
+def _trace_joint(
+    graph: RecurrentGraph, inputs: Sequence[str], parameters: Sequence[str], device: object
+) -> tuple[StepGraph, tuple[torch.Tensor, ...]]:
+    step = graph.step
+    given = [*step.inputs, *step.state]
+    wanted = [*parameters, *inputs, *(value.name for value in step.state)]
+    num_outputs = len(step.outputs)
+
+    def joint(weights: Sequence[torch.Tensor], *rest: torch.Tensor | Sequence[torch.Tensor]):  # type: ignore[no-untyped-def]
+        values, cotangents = rest[: len(given)], rest[len(given) : -1]
+        names = [value.name for value in (*step.parameters, *given)]
+        point = dict(zip(names, (*weights, *values), strict=True))
+        outputs, pull = torch.func.vjp(
+            lambda *moving: _run_step(step, {**point, **dict(zip(wanted, moving, strict=True))}),
+            *(point[name] for name in wanted),
+        )
+        gradients = pull([*cotangents, *rest[-1]])
+        num_sums, num_inputs = len(parameters), len(inputs)
+        of_state = gradients[num_sums + num_inputs :]
+        of_inputs = gradients[num_sums : num_sums + num_inputs]
+        return [*outputs, *of_inputs, *of_state, *gradients[:num_sums]]
+
+    outputs = [step.by_name[name] for name in step.outputs]
+    next_state = [step.by_name[name] for name in step.next_state]
+    traced: Traced = trace_function(
+        joint,
+        [(value.name, _example(value, device)) for value in step.parameters],
+        [
+            *((value.name, _example(value, device)) for value in given),
+            *((f"grad_{_plain(step, o.name)}", _example(o, device)) for o in outputs),
+        ],
+        [
+            (f"grad_{value.name}", _example(new, device))
+            for value, new in zip(step.state, next_state, strict=True)
+        ],
+        num_outputs=num_outputs + len(next_state) + len(inputs),
+        decompositions=get_decompositions(DECOMPOSED),
+    )
+    return traced.graph, traced.captured
+
+
+def _plain(step: StepGraph, output: str) -> str:
+    return "output" if len(step.outputs) == 1 else output
+
+
+def _run_step(step: StepGraph, values: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+    num_rows = values[step.state[0].name].shape[0] if step.state else values["x"].shape[0]
+    evaluate(step.nodes, values, num_rows)
+    return [values[name] for name in (*step.outputs, *step.next_state)]
+
+
+def _example(value: Value | Node, device: object) -> torch.Tensor:
+    sizes = [1 if isinstance(size, Rows) else size for size in value.shape or ()]
+    return torch.zeros(sizes, dtype=value.dtype, device=device)  # type: ignore[call-overload,no-any-return]
+
+
+# ---- what to save ----
+
+
+def _gradient_side(joint: StepGraph) -> set[str]:
+    """The values that depend on a gradient."""
+    side = {v.name for v in joint.arguments() if v.name.startswith("grad_")}
+    for node in joint.nodes:
+        if not side.isdisjoint(node.reads):
+            side.add(node.name)
+    return side
+
+
+def _saved(joint: StepGraph, gradient_side: set[str]) -> list[str]:
+    """The forward values that the backward graph gets, rather than computing them again."""
+    layouts = row_layouts(joint)
+    given = {value.name for value in joint.arguments()}
+    read = {
+        name
+        for node in joint.nodes
+        if node.name in gradient_side
+        for name in node.reads
+        if name not in gradient_side
+    }
+    kept: list[str] = []
+    again = set(given)
+    for node in joint.nodes:
+        if node.name in gradient_side:
+            continue
+        cheap = node.packet in CHEAP and again.issuperset(node.reads)
+        if layouts[node.name] == SHARED or cheap:
+            again.add(node.name)
+        elif node.name in read:
+            kept.append(node.name)
+            again.add(node.name)
+    return kept
+
+
+# ---- two graphs out of the joint one ----
+
+
+def _split(
+    graph: RecurrentGraph,
+    joint: StepGraph,
+    saved: list[str],
+    inputs: tuple[str, ...],
+    parameters: tuple[str, ...],
+    captured: tuple[torch.Tensor, ...],
+) -> Gradient:
+    step = graph.step
+    num_outputs, num_states = len(step.outputs), len(step.state)
+    outputs = joint.outputs[:num_outputs]
+    next_state = joint.outputs[num_outputs : num_outputs + num_states]
+    backward = _backward(joint, saved, joint.outputs[num_outputs + num_states :])
+    ends = zip((*inputs, *parameters), (*backward.outputs, *backward.sums), strict=True)
+    backward = rename(backward, {end: f"grad_{name}" for name, end in ends})
+    read = {value.name for value in backward.inputs}
+    previous = [new for value, new in zip(step.state, next_state, strict=True) if value.name in read]
+    kept = list(dict.fromkeys([*outputs, *previous, *(name for name in saved if name in read)]))
+    forward = replace(
+        joint,
+        inputs=step.inputs,
+        state=step.state,
+        nodes=live_nodes(joint.nodes, (*kept, *next_state)),
+        outputs=(*outputs, *(name for name in kept if name not in outputs)),
+        next_state=next_state,
+        sums=(),
+    )
+    return Gradient(
+        close_loops(forward),
+        close_loops(backward),
+        tuple(_source(value.name, step) for value in backward.inputs),
+        inputs,
+        parameters,
+        captured,
+    )
+
+
+def _backward(joint: StepGraph, saved: list[str], outputs: tuple[str, ...]) -> StepGraph:
+    """The joint graph from the saved values on, without the inputs that it does not read."""
+    kept = [Value(n.name, n.shape or (), n.dtype) for n in joint.nodes if n.name in saved]  # type: ignore[arg-type]
+    rest = tuple(node for node in joint.nodes if node.name not in saved)
+    nodes = live_nodes(rest, (*outputs, *joint.next_state, *joint.sums))
+    read = {name for node in nodes for name in node.reads}
+    read.update(outputs, joint.next_state, joint.sums)
+    return StepGraph(
+        joint.parameters,
+        tuple(value for value in (*joint.inputs, *kept) if value.name in read),
+        joint.state,
+        nodes,
+        outputs,
+        joint.next_state,
+        joint.sums,
+    )
+
+
+def _source(name: str, step: StepGraph) -> tuple[str, str | int]:
+    states = [value.name for value in step.state]
+    if name in states:
+        return "previous", states.index(name)
+    if name in {value.name for value in step.inputs}:
+        return "input", name
+    return ("gradient", name) if name.startswith("grad_") else ("saved", name)

@@ -1,0 +1,319 @@
+"""The recurrence as a torch operator: `torch.ops.rondo.recurrence`.
+
+In go a program and tensors, out come the packed outputs of all steps and the last state, with a
+gradient that the planned backward graph computes. Programs are kept by a key that says all they
+do, so that the operator's arguments are tensors, numbers and a string, as `torch.compile` and
+`torch.export` need them.
+
+The planned backward graph is for the first derivative. A second derivative, `vmap`, forward-mode
+AD and cells whose rows mix take the reference engine, whose operations torch differentiates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rondo.compiler.graph import Rows, StepGraph
+from rondo.compiler.program import Program
+from rondo.compiler.reference import Result, StateHook, Steps, run
+
+PROGRAMS: dict[str, Program] = {}  # by key; a key says everything that its program does
+
+
+def recurrence(
+    program: Program,
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    batch_sizes: Tensor,
+    *,
+    resets: Tensor | None = None,
+    reverse: bool = False,
+) -> tuple[Tensor, list[Tensor]]:
+    """Run a compiled cell over packed rows.
+
+    Args:
+        program: The compiled cell.
+        parameters: The cell's parameters and buffers.
+        x: The input of all steps (N, ...), step after step.
+        state: The initial state, one tensor (B, ...) for each state.
+        batch_sizes: The number of rows of each step (T,), on the CPU, never growing.
+        resets: (N,) bool; where true, the state is the initial state again before the step.
+        reverse: Whether to run from the last step to the first.
+
+    Returns:
+        The output of all steps (N, ...) and the state at the end.
+    """
+    tensors = [*parameters, *program.captured]
+    if program.gradient is None or _is_transformed():
+        steps = Steps(tuple(batch_sizes.tolist()), reverse)
+        result = _run_forward(program, tensors, x, state, steps, resets)
+        return result.outputs[0], result.state
+    PROGRAMS.setdefault(program.key, program)
+    results = torch.ops.rondo.recurrence(
+        tensors, x, list(state), batch_sizes, resets, reverse, program.key
+    )
+    return results[len(state)], results[: len(state)]
+
+
+def _is_transformed() -> bool:
+    """Whether a function transform (`vmap`, `grad`, ...) or forward-mode AD looks on."""
+    forward_mode = torch.autograd.forward_ad._current_level >= 0
+    return forward_mode or torch._C._are_functorch_transforms_active()
+
+
+def _run_forward(
+    program: Program,
+    tensors: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    steps: Steps,
+    resets: Tensor | None,
+) -> Result:
+    enter = None if resets is None else _reset_to(state, resets)
+    return run(program.plan, tensors, [x], state, steps, enter=enter)
+
+
+def _reset_to(initial: Sequence[Tensor], resets: Tensor) -> StateHook:
+    """Before a step, the rows that are reset get the initial state."""
+
+    def enter(first: int, state: list[Tensor]) -> list[Tensor]:
+        return [
+            torch.where(_column(resets, first, now), start[: now.shape[0]], now)
+            for start, now in zip(initial, state, strict=True)
+        ]
+
+    return enter
+
+
+def _column(resets: Tensor, first: int, like: Tensor) -> Tensor:
+    return resets.narrow(0, first, like.shape[0]).view(-1, *[1] * (like.ndim - 1))
+
+
+@torch.library.custom_op("rondo::recurrence", mutates_args=())
+def _recurrence(
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    batch_sizes: Tensor,
+    resets: Tensor | None,
+    reverse: bool,
+    program: str,
+) -> list[Tensor]:
+    """The state at the end, then the outputs of the program's forward graph."""
+    steps = Steps(tuple(batch_sizes.tolist()), reverse)
+    enter = None if resets is None else _reset_to(state, resets)
+    result = run(PROGRAMS[program].forward, parameters, [x], state, steps, enter=enter)
+    return _own([*result.state, *result.outputs], (*parameters, x, *state))
+
+
+@_recurrence.register_fake
+def _(
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    batch_sizes: Tensor,
+    resets: Tensor | None,
+    reverse: bool,
+    program: str,
+) -> list[Tensor]:
+    step = PROGRAMS[program].forward.step
+    return [*map(torch.empty_like, state), *_empty(step, step.outputs, x)]
+
+
+def _empty(step: StepGraph, names: Sequence[str], x: Tensor) -> list[Tensor]:
+    """Uninitialised tensors like the named values, with as many rows as the packed x."""
+    values = [step.by_name[name] for name in names]
+    return [
+        x.new_empty(
+            [x.shape[0] if isinstance(size, Rows) else size for size in value.shape or ()],
+            dtype=value.dtype,
+        )
+        for value in values
+    ]
+
+
+def _own(results: list[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
+    """The results, copied where two share memory or one shares it with what was given."""
+    taken = {tensor.untyped_storage().data_ptr() for tensor in given}
+    owned = []
+    for result in results:
+        pointer = result.untyped_storage().data_ptr()
+        owned.append(result.clone() if pointer in taken else result)
+        taken.add(pointer)
+    return owned
+
+
+@torch.library.custom_op("rondo::recurrence_backward", mutates_args=())
+def _recurrence_backward(
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    grad_state: Sequence[Tensor],
+    grad_output: Tensor,
+    batch_sizes: Tensor,
+    resets: Tensor | None,
+    reverse: bool,
+    program: str,
+) -> list[Tensor]:
+    """Gradients of the initial state, of the wanted inputs, of the wanted parameters."""
+    steps = Steps(tuple(batch_sizes.tolist()), reverse)
+    inputs = _backward_inputs(PROGRAMS[program], x, state, kept, grad_output, steps, resets)
+    to_initial = [torch.zeros_like(gradient) for gradient in grad_state]
+    leave = None if resets is None else _divert(to_initial, resets)
+    backward = PROGRAMS[program].backward
+    result = run(backward, parameters, inputs, grad_state, steps.backward(), leave=leave)
+    initial = [a + b for a, b in zip(result.state, to_initial, strict=True)]
+    return _own([*initial, *result.outputs, *result.sums], (*parameters, *inputs, *grad_state))
+
+
+def _backward_inputs(
+    program: Program,
+    x: Tensor,
+    state: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    grad_output: Tensor,
+    steps: Steps,
+    resets: Tensor | None,
+) -> list[Tensor]:
+    """What the backward graph reads of each step, packed."""
+    assert program.gradient is not None
+    forward = program.forward.step
+    by_name = dict(zip(forward.outputs, kept, strict=True))
+
+    def read(kind: str, which: str | int) -> Tensor:
+        if kind == "input":
+            return x
+        if kind == "gradient":
+            return grad_output
+        if kind == "saved":
+            return by_name[str(which)]
+        index = int(which)
+        return _previous(by_name[forward.next_state[index]], state[index], steps, resets)
+
+    return [read(*source) for source in program.gradient.reads]
+
+
+def _previous(
+    next_states: Tensor, initial: Tensor, steps: Steps, resets: Tensor | None
+) -> Tensor:
+    """The state that each step began with, packed, out of the state that each step ended with."""
+    if steps.num_rows == 0:
+        return next_states
+    pieces: list[Tensor] = []
+    last = initial
+    for first, size in steps:
+        pieces.append(last[:size])
+        rows = next_states[first : first + size]
+        last = rows if size == last.shape[0] else torch.cat([rows, last[size:]])
+    previous = torch.cat(pieces[::-1] if steps.reverse else pieces)
+    if resets is None:
+        return previous
+    starts = torch.cat([initial[:size] for size in steps.batch_sizes])
+    return torch.where(_column(resets, 0, previous), starts, previous)
+
+
+def _divert(to_initial: list[Tensor], resets: Tensor) -> StateHook:
+    """After a step, the gradient of a row that was reset belongs to the initial state."""
+
+    def leave(first: int, gradient: list[Tensor]) -> list[Tensor]:
+        kept = []
+        for total, now in zip(to_initial, gradient, strict=True):
+            reset = _column(resets, first, now)
+            total[: now.shape[0]] += torch.where(reset, now, 0)
+            kept.append(torch.where(reset, 0, now))
+        return kept
+
+    return leave
+
+
+@_recurrence_backward.register_fake
+def _(
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    grad_state: Sequence[Tensor],
+    grad_output: Tensor,
+    batch_sizes: Tensor,
+    resets: Tensor | None,
+    reverse: bool,
+    program: str,
+) -> list[Tensor]:
+    step = PROGRAMS[program].backward.step
+    return [*map(torch.empty_like, grad_state), *_empty(step, (*step.outputs, *step.sums), x)]
+
+
+def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    parameters, x, state, batch_sizes, resets, reverse, program = inputs
+    ctx.program, ctx.reverse = PROGRAMS[program], reverse
+    ctx.sizes = len(parameters), len(state)
+    ctx.save_for_backward(*parameters, x, *state, batch_sizes, resets, *output[len(state) :])
+
+
+def _backward(ctx, gradients):  # type: ignore[no-untyped-def]
+    """The gradients by the planned backward graph, or by torch's autograd for higher orders."""
+    num_parameters, num_states = ctx.sizes
+    saved = list(ctx.saved_tensors)
+    parameters, saved = saved[:num_parameters], saved[num_parameters:]
+    x, state, saved = saved[0], saved[1 : 1 + num_states], saved[1 + num_states :]
+    batch_sizes, resets, kept = saved[0], saved[1], saved[2:]
+    cotangents = gradients[: num_states + 1]
+    given = (parameters, x, state, batch_sizes, resets)
+    if torch.is_grad_enabled():
+        found = _differentiable_gradients(ctx, given, cotangents)
+    else:
+        found = _planned_gradients(ctx, given, kept, cotangents)
+    return (*found, None, None, None, None)
+
+
+def _planned_gradients(ctx, given, kept, cotangents):  # type: ignore[no-untyped-def]
+    parameters, x, state, batch_sizes, resets = given
+    program: Program = ctx.program
+    results = torch.ops.rondo.recurrence_backward(
+        parameters,
+        x,
+        state,
+        kept,
+        list(cotangents[:-1]),
+        cotangents[-1],
+        batch_sizes,
+        resets,
+        ctx.reverse,
+        program.key,
+    )
+    of_state, rest = results[: len(state)], results[len(state) :]
+    of_x = rest.pop(0) if program.input_wanted else None
+    wanted = iter(rest)
+    of_own = [next(wanted) if keep else None for keep in program.wanted]
+    return of_own + [None] * len(program.captured), of_x, of_state
+
+
+def _differentiable_gradients(ctx, given, cotangents):  # type: ignore[no-untyped-def]
+    """Gradients that can be differentiated again: autograd through the reference engine."""
+    parameters, x, state, batch_sizes, resets = given
+    program: Program = ctx.program
+    steps = Steps(tuple(batch_sizes.tolist()), ctx.reverse)
+    result = _run_forward(program, parameters, x, state, steps, resets)
+    leaves = [*parameters, x, *state]
+    active = [leaf for leaf in leaves if leaf.requires_grad]
+    found = iter(
+        torch.autograd.grad(
+            [*result.state, result.outputs[0]],
+            active,
+            list(cotangents),
+            create_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+    )
+    gradients = [next(found) if leaf.requires_grad else None for leaf in leaves]
+    num = len(parameters)
+    return gradients[:num], gradients[num], gradients[num + 1 :]
+
+
+_recurrence.register_autograd(_backward, setup_context=_setup_context)

@@ -1,0 +1,268 @@
+"""`Recurrent`: a cell run over all steps of a batch of sequences."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.utils import _pytree as pytree
+
+from rondo.cells import initial_state
+from rondo.compiler import Plan, Program, RecurrentGraph, compile_step, recurrence
+from rondo.compiler.trace import named_tensors
+from rondo.layers.sequence import Packing, check_lengths, check_resets, dense, ragged
+
+TENSORS = {"_parameters", "_buffers", "_modules"}  # known by their names, sizes and dtypes
+
+
+class Recurrent(nn.Module):
+    """A loop: one cell, run step by step over sequences.
+
+    (y(t), s(t)) = cell(x(t), s(t-1)) for t = 1 ... T. Every row of the batch is a sequence of its
+    own; padding and the other rows never change its result.
+
+    The cell is compiled at the first call for each kind of input (dtype, device, sizes, training
+    or not, what needs a gradient): its step is traced, what need not run step by step is taken out
+    of the loop, and the backward pass is planned in the same way. A changed attribute of the cell
+    is noticed; a changed global variable that its `forward` reads is not.
+
+    Args:
+        cell: Any module whose `forward(x, state)` returns `(output, new_state)`.
+        batch_first: Whether sequences are (B, T, ...), rather than (T, B, ...).
+        reverse: Whether to run from the last step of each row to its first.
+
+    Shape:
+        x (B, T, ...); y (B, T, ...) with the cell's output; state as the cell's, (B, ...).
+
+    Example:
+        >>> import torch, rondo
+        >>> layer = rondo.Recurrent(rondo.GRU(3, 5))
+        >>> y, h = layer(torch.randn(2, 7, 3), lengths=torch.tensor([7, 4]))
+        >>> bool((y[1, 4:] == 0).all() and (y[1, 3] == h[1]).all())
+        True
+    """
+
+    def __init__(
+        self, cell: nn.Module, *, batch_first: bool = True, reverse: bool = False
+    ) -> None:
+        super().__init__()
+        if not isinstance(cell, nn.Module):
+            raise TypeError(
+                "cell must be a module whose forward(x, state) returns (output, new_state), got "
+                f"{cell!r}; give an instance, not a class"
+            )
+        self.cell = cell
+        self.batch_first = batch_first
+        self.reverse = reverse
+        self._programs: dict[Any, Program] = {}
+
+    def forward(
+        self,
+        x: Tensor | PackedSequence,
+        state: Any = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+    ) -> tuple[Any, Any]:
+        """Run the cell over all steps.
+
+        Args:
+            x: Sequences (B, T, ...), or a `PackedSequence`.
+            state: The state before the first step, (B, ...); default the cell's initial state.
+            lengths: (B,) the steps of each row, 0 to T; a row past its length keeps its last state
+                and gives zeros. Default T for all.
+            resets: (B, T) bool: where true, the state is the initial state again before the step.
+
+        Returns:
+            The output of all steps (B, T, ...), or a `PackedSequence` where one was given, and the
+            state after the last step of each row.
+
+        Raises:
+            ValueError: Where shapes do not fit, or ragged sequences meet a cell that mixes rows.
+            TypeError: Where something is not a tensor of the right kind.
+        """
+        if isinstance(x, PackedSequence):
+            return self._forward_packed(x, state, lengths, resets)
+        if not isinstance(x, Tensor) or x.ndim < 2:
+            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"x must be sequences (B, T, ...) or a PackedSequence, got {got}")
+        x = x if self.batch_first else x.transpose(0, 1)
+        batch_size, num_steps = x.shape[:2]
+        packing = dense(batch_size, num_steps)
+        if lengths is not None:
+            check_lengths(lengths, batch_size, num_steps)
+            packing = ragged(lengths.to(x.device), num_steps)
+        if resets is not None:
+            check_resets(resets, batch_size, num_steps)
+            resets = packing.pack(resets.to(x.device))
+        y, state = self._run(packing.pack(x), state, packing, batch_size, resets)
+        y = packing.pad(y, batch_size, num_steps)
+        return y if self.batch_first else y.transpose(0, 1), state
+
+    def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """One step, for streams: x (B, ...) and the state so far; the output and the new state."""
+        return cast(
+            tuple[Tensor, Any],
+            self.cell(x, initial_state(self.cell, x) if state is None else state),
+        )
+
+    @property
+    def graph(self) -> RecurrentGraph:
+        """The cell as a graph with loops."""
+        return self._program().graph
+
+    @property
+    def plan(self) -> Plan:
+        """What of the forward pass runs step by step, what does not, and why."""
+        return self._program().plan
+
+    @property
+    def backward_plan(self) -> Plan:
+        """What of the backward pass runs step by step, what does not, and why."""
+        program = self._program()
+        if program.gradient is None:
+            why = program.plan.mixes_rows or "no gradient was wanted"
+            raise ValueError(f"this cell has no planned backward pass: {why}")
+        return program.backward
+
+    def extra_repr(self) -> str:
+        """What differs from the defaults, as torch prints it."""
+        parts = [] if self.batch_first else ["batch_first=False"]
+        return ", ".join([*parts, "reverse=True"] if self.reverse else parts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_programs": {}}
+
+    # ---- running ----
+
+    def _forward_packed(
+        self, x: PackedSequence, state: Any, lengths: Tensor | None, resets: Tensor | None
+    ) -> tuple[PackedSequence, Any]:
+        if lengths is not None or resets is not None:
+            raise ValueError("a PackedSequence has its own lengths and takes no lengths or resets")
+        batch_size = int(x.batch_sizes[0])
+        packing = Packing(x.batch_sizes, order=x.sorted_indices)
+        y, state = self._run(x.data, state, packing, batch_size, None)
+        return PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices), state
+
+    def _run(
+        self, rows: Tensor, state: Any, packing: Packing, batch_size: int, resets: Tensor | None
+    ) -> tuple[Tensor, Any]:
+        example = rows.new_zeros(batch_size, *rows.shape[1:])
+        state = initial_state(self.cell, example) if state is None else state
+        leaves, form = pytree.tree_flatten(state)
+        _check_state(leaves, batch_size)
+        tensors = list(named_tensors(self.cell).values())
+        rows, leaves, tensors = _autocast(rows, leaves, tensors)
+        program = self._compiled(rows, leaves, form, tensors)
+        ragged_rows = packing.index is not None or packing.order is not None
+        if ragged_rows and program.plan.mixes_rows:
+            raise ValueError(
+                "a batch of ragged sequences needs a cell that treats every row on its own, but "
+                f"{type(self.cell).__name__} mixes them: {program.plan.mixes_rows}"
+            )
+        y, leaves = recurrence(
+            program,
+            tensors,
+            rows,
+            [packing.sort(leaf) for leaf in leaves],
+            packing.batch_sizes,
+            resets=resets,
+            reverse=self.reverse,
+        )
+        return y, pytree.tree_unflatten([packing.unsort(leaf) for leaf in leaves], form)
+
+    # ---- compiling ----
+
+    def _compiled(
+        self, rows: Tensor, leaves: list[Tensor], form: Any, tensors: list[Tensor]
+    ) -> Program:
+        grad = torch.is_grad_enabled()
+        wanted = tuple(grad and tensor.requires_grad for tensor in tensors)
+        key = (
+            _fingerprint(self.cell),
+            form,
+            wanted,
+            input_wanted := grad and rows.requires_grad,
+            *((tensor.dtype, tensor.device, tuple(tensor.shape)) for tensor in tensors),
+            *((leaf.dtype, leaf.device, tuple(leaf.shape[1:])) for leaf in (rows, *leaves)),
+        )
+        if key not in self._programs:
+            self._programs[key] = compile_step(
+                self.cell,
+                dict(zip(named_tensors(self.cell), tensors, strict=True)),
+                rows,
+                pytree.tree_unflatten(leaves, form),
+                wanted=wanted,
+                input_wanted=input_wanted,
+            )
+        return self._programs[key]
+
+    def _program(self) -> Program:
+        """The program of the last new kind of input, or one for zeros of the cell's input size."""
+        if not self._programs:
+            size = getattr(self.cell, "input_size", None)
+            if not isinstance(size, int):
+                raise ValueError(
+                    "the graph is known after the first call; call the layer once, or give the "
+                    "cell an attribute input_size"
+                )
+            like = next(self.cell.parameters(), torch.zeros(()))
+            sizes = (1, 0, size) if self.batch_first else (0, 1, size)
+            with torch.enable_grad():
+                self(like.new_zeros(sizes, requires_grad=True))
+        return next(reversed(self._programs.values()))
+
+
+def _check_state(leaves: list[Any], batch_size: int) -> None:
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor) or leaf.ndim < 1 or leaf.shape[0] != batch_size:
+            got = tuple(leaf.shape) if isinstance(leaf, Tensor) else type(leaf).__name__
+            raise ValueError(
+                f"the state must have one row for each of the {batch_size} sequences, "
+                f"({batch_size}, ...), got {got}"
+            )
+
+
+def _fingerprint(module: nn.Module) -> tuple[Any, ...]:
+    """Everything about a module, beside its tensors, that its step may depend on."""
+    return tuple(
+        (
+            name,
+            type(part),
+            *((key, _comparable(value)) for key, value in vars(part).items() if key not in TENSORS),
+        )
+        for name, part in module.named_modules()
+    )
+
+
+def _comparable(value: Any) -> Any:
+    """A hashable stand-in that changes when the value does."""
+    if isinstance(value, Tensor | nn.Module):
+        return id(value)
+    if isinstance(value, dict):
+        return tuple((key, _comparable(item)) for key, item in value.items())
+    if isinstance(value, list | tuple | set):
+        return tuple(_comparable(item) for item in value)
+    try:
+        hash(value)
+    except TypeError:
+        return id(value)
+    return value
+
+
+def _autocast(
+    rows: Tensor, leaves: list[Tensor], tensors: list[Tensor]
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Under autocast, everything of floating point in its dtype."""
+    device = rows.device.type
+    if not torch.is_autocast_enabled(device):
+        return rows, leaves, tensors
+    dtype = torch.get_autocast_dtype(device)
+
+    def cast_one(tensor: Tensor) -> Tensor:
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    return cast_one(rows), [*map(cast_one, leaves)], [*map(cast_one, tensors)]

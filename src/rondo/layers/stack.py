@@ -1,0 +1,69 @@
+"""Layers made of several loops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from rondo.layers.recurrent import Recurrent
+
+
+class Bidirectional(nn.Module):
+    """Two loops over the same sequences, one from each end, their outputs side by side.
+
+    y(t) = [y→(t), y←(t)]. Each direction has a cell of its own; nothing is shared. A ragged row
+    runs backward from its own last step.
+
+    Schuster & Paliwal, "Bidirectional recurrent neural networks", 1997.
+
+    Args:
+        forward_cell: The cell that runs from the first step to the last.
+        backward_cell: The cell that runs from the last step to the first.
+        batch_first: Whether sequences are (B, T, ...), rather than (T, B, ...).
+
+    Shape:
+        x (B, T, ...); y (B, T, forward output + backward output); state a pair of states.
+
+    Example:
+        >>> import torch, rondo
+        >>> layer = rondo.Bidirectional(rondo.Elman(3, 5), rondo.Elman(3, 5))
+        >>> y, (h_forward, h_backward) = layer(torch.randn(2, 7, 3))
+        >>> y.shape, bool((y[:, 0, 5:] == h_backward).all())
+        (torch.Size([2, 7, 10]), True)
+    """
+
+    def __init__(
+        self, forward_cell: nn.Module, backward_cell: nn.Module, *, batch_first: bool = True
+    ) -> None:
+        super().__init__()
+        if forward_cell is backward_cell:
+            raise ValueError("the two directions need a cell each, got the same cell twice")
+        self.forward_layer = Recurrent(forward_cell, batch_first=batch_first)
+        self.backward_layer = Recurrent(backward_cell, batch_first=batch_first, reverse=True)
+
+    def forward(
+        self,
+        x: Tensor | PackedSequence,
+        state: tuple[Any, Any] | None = None,
+        *,
+        lengths: Tensor | None = None,
+        resets: Tensor | None = None,
+    ) -> tuple[Any, tuple[Any, Any]]:
+        """Run both directions; arguments as for :class:`Recurrent`, the state a pair."""
+        before_first, after_last = (None, None) if state is None else state
+        forward, state_forward = self.forward_layer(
+            x, before_first, lengths=lengths, resets=resets
+        )
+        backward, state_backward = self.backward_layer(
+            x, after_last, lengths=lengths, resets=resets
+        )
+        return _side_by_side(forward, backward), (state_forward, state_backward)
+
+
+def _side_by_side(a: Any, b: Any) -> Any:
+    if isinstance(a, PackedSequence):
+        return a._replace(data=torch.cat([a.data, b.data], -1))
+    return torch.cat([a, b], -1)

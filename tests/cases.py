@@ -1,0 +1,115 @@
+"""The cells and sizes that every engine is tested with, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import rondo
+
+
+class PeepholeNormLSTM(rondo.Cell):
+    """An LSTM with peepholes, layer norm on c, a deep output and a constant in its step."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, (hidden_size, hidden_size))
+        self.output_size = 2
+        self.from_x = nn.Linear(input_size, 4 * hidden_size)
+        self.from_h = nn.Linear(hidden_size, 4 * hidden_size, bias=False)
+        self.peephole = nn.Parameter(torch.randn(hidden_size))
+        self.norm = nn.LayerNorm(hidden_size)
+        self.out = nn.Sequential(nn.Linear(hidden_size, 3), nn.GELU(), nn.Linear(3, 2))
+        self.register_buffer("scale", torch.tensor(0.7))
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Any]:
+        h, c = state
+        i, f, g, o = (self.from_x(x) + self.from_h(h)).chunk(4, -1)
+        c = torch.sigmoid(f + self.peephole * c) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(self.norm(c)) * self.scale
+        return self.out(h), (h, c)
+
+
+class NormalisedWeight(rondo.Cell):
+    """A recurrent matrix of unit rows: work on parameters only. A dict of states of two widths."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, {"h": hidden_size, "trace": 2})
+        self.W = nn.Parameter(torch.randn(hidden_size, hidden_size))
+        self.U = nn.Linear(input_size, hidden_size)
+        self.P = nn.Linear(hidden_size, 2)
+
+    def forward(self, x: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        weight = self.W / self.W.norm(dim=1, keepdim=True)
+        h = torch.tanh(self.U(x) + state["h"] @ weight.T)
+        trace = 0.5 * state["trace"] + torch.softmax(self.P(h), -1)
+        return h * trace.sum(-1, keepdim=True), {"h": h, "trace": trace}
+
+
+class OneProduct(rondo.Cell):
+    """The input and the state side by side in one product, changed in place; reset before it."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.gates = nn.Linear(input_size + hidden_size, 2 * hidden_size)
+        self.candidate = nn.Linear(input_size + hidden_size, hidden_size)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        gates = self.gates(torch.cat([x, h], 1)).sigmoid_()
+        r, z = gates[:, : self.hidden_size], gates[:, self.hidden_size :]
+        n = torch.tanh(self.candidate(torch.cat([x, r * h], 1)))
+        h = torch.lerp(n, h, z)
+        return h, h
+
+
+class BlockDiagonal(rondo.Cell):
+    """Two heads with a matrix each; rows lie in another dimension in between."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, 2 * hidden_size)
+        self.U = nn.Linear(input_size, 2 * hidden_size)
+        self.W = nn.Parameter(torch.randn(2, hidden_size, hidden_size) / hidden_size)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        heads = h.view(-1, 2, self.W.shape[1]).transpose(0, 1)
+        recurrent = torch.bmm(heads, self.W).transpose(0, 1).reshape(h.shape)
+        h = torch.relu(self.U(x) + recurrent) - 0.1 * h
+        return torch.where(h > 0.5, h, h.square()), h
+
+
+class Memoryless(rondo.Cell):
+    """A step that ignores its state: nothing is left in the loop but the state itself."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.U = nn.Linear(input_size, hidden_size)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return self.U(x), h
+
+
+CellFactory = Callable[[int, int], nn.Module]
+
+CELLS: dict[str, CellFactory] = {
+    "elman": rondo.Elman,
+    "elman-relu": lambda i, h: rondo.Elman(i, h, nonlinearity="relu", bias=False),
+    "lstm": rondo.LSTM,
+    "lstm-two-biases": lambda i, h: rondo.LSTM(i, h, recurrent_bias=True),
+    "gru": rondo.GRU,
+    "peephole-norm-lstm": PeepholeNormLSTM,
+    "normalised-weight": NormalisedWeight,
+    "one-product": OneProduct,
+    "block-diagonal": BlockDiagonal,
+    "memoryless": Memoryless,
+}
+
+# batch_size, num_steps, input_size, hidden_size
+SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (2, 3, 3, 17), (5, 4, 1, 2)]
+
+
+def make_cell(name: str, input_size: int, hidden_size: int, dtype: torch.dtype) -> nn.Module:
+    """A cell with parameters that are all different, the same at every call."""
+    torch.manual_seed(7)
+    return CELLS[name](input_size, hidden_size).to(dtype)

@@ -1,0 +1,201 @@
+"""Every cell on the reference engine, against the plain loop that it stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from cases import CELLS, SIZES, make_cell
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+import rondo
+from rondo.cells import initial_state
+
+MODES = ["dense", "ragged", "resets", "ragged-resets"]
+
+
+def plain_loop(
+    cell: nn.Module, x: Tensor, state: Any, lengths: list[int], resets: Tensor, reverse: bool
+) -> tuple[Tensor, Any]:
+    """What a recurrent layer means: each row alone, step by step, in plain PyTorch."""
+    outputs, states = [], []
+    for b, length in enumerate(lengths):
+        start = pytree.tree_map(lambda leaf, b=b: leaf[b : b + 1], state)
+        now, row = start, {}
+        for t in reversed(range(length)) if reverse else range(length):
+            now = start if resets[b, t] else now
+            row[t], now = cell(x[b : b + 1, t], now)
+        width = cell(x[:1, 0], pytree.tree_map(lambda leaf: leaf[:1], state))[0].shape[1:]
+        blank = x.new_zeros(1, *width)
+        outputs.append(torch.stack([row.get(t, blank) for t in range(x.shape[1])], 1))
+        states.append(now)
+    return torch.cat(outputs), pytree.tree_map(lambda *rows: torch.cat(rows), *states)
+
+
+def make_case(name: str, sizes: tuple[int, ...], mode: str, dtype: torch.dtype) -> dict[str, Any]:
+    batch_size, num_steps, input_size, hidden_size = sizes
+    cell = make_cell(name, input_size, hidden_size, dtype)
+    x = torch.randn(batch_size, num_steps, input_size, dtype=dtype, requires_grad=True)
+    state = pytree.tree_map(
+        lambda leaf: torch.randn_like(leaf).requires_grad_(), initial_state(cell, x[:, 0])
+    )
+    lengths = torch.full((batch_size,), num_steps)
+    if "ragged" in mode:
+        lengths = torch.randint(0, num_steps + 1, (batch_size,))
+    resets = torch.zeros(batch_size, num_steps, dtype=torch.bool)
+    if "resets" in mode:
+        resets = torch.rand(batch_size, num_steps) < 0.4
+    return {"cell": cell, "x": x, "state": state, "lengths": lengths, "resets": resets}
+
+
+def all_results(y: Tensor, state: Any, case: dict[str, Any]) -> dict[str, Tensor]:
+    """Output, final state and every gradient, under a random projection."""
+    leaves = pytree.tree_leaves(state)
+    torch.manual_seed(1)
+    loss = sum((leaf * torch.randn(leaf.shape, dtype=leaf.dtype)).sum() for leaf in [y, *leaves])
+    inputs = {"x": case["x"], **dict(case["cell"].named_parameters())}
+    inputs |= {f"state {i}": s for i, s in enumerate(pytree.tree_leaves(case["state"]))}
+    gradients = torch.autograd.grad(loss, list(inputs.values()), materialize_grads=True)
+    results = {f"final state {i}": leaf.detach() for i, leaf in enumerate(leaves)}
+    named = dict(zip(inputs, gradients, strict=True))
+    return {"output": y.detach(), **results, **{f"grad {k}": v for k, v in named.items()}}
+
+
+def run_layer(case: dict[str, Any], mode: str, reverse: bool) -> dict[str, Tensor]:
+    layer = rondo.Recurrent(case["cell"], reverse=reverse)
+    keywords = {}
+    if "ragged" in mode:
+        keywords["lengths"] = case["lengths"]
+    if "resets" in mode:
+        keywords["resets"] = case["resets"]
+    return all_results(*layer(case["x"], case["state"], **keywords), case)
+
+
+def run_plain(case: dict[str, Any], reverse: bool) -> dict[str, Tensor]:
+    lengths = case["lengths"].tolist()
+    y, state = plain_loop(case["cell"], case["x"], case["state"], lengths, case["resets"], reverse)
+    return all_results(y, state, case)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize("name", CELLS)
+def test_equals_the_plain_loop(
+    name: str, sizes: tuple[int, ...], mode: str, reverse: bool
+) -> None:
+    case = make_case(name, sizes, mode, torch.float64)
+    expected, got = run_plain(case, reverse), run_layer(case, mode, reverse)
+    for key, value in expected.items():
+        torch.testing.assert_close(got[key], value, rtol=1e-10, atol=1e-12, msg=key)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_float32_stays_within_the_error_budget(name: str) -> None:
+    """At most twice the error that plain PyTorch makes at float32, both against float64."""
+    case = make_case(name, (4, 9, 5, 13), "dense", torch.float32)
+    exact = {
+        "cell": make_cell(name, 5, 13, torch.float32).double(),
+        "x": case["x"].detach().double().requires_grad_(),
+        "state": pytree.tree_map(lambda s: s.detach().double().requires_grad_(), case["state"]),
+        "lengths": case["lengths"],
+        "resets": case["resets"],
+    }
+    reference, plain = run_plain(exact, False), run_plain(case, False)
+    got = run_layer(case, "dense", False)
+    for key, value in reference.items():
+        budget = 2 * max(relative_error(plain[key], value), torch.finfo(torch.float32).eps)
+        assert relative_error(got[key], value) <= budget, key
+
+
+def relative_error(value: Tensor, exact: Tensor) -> float:
+    scale = exact.square().mean().sqrt().clamp_min(1e-30)
+    return ((value.double() - exact).square().mean().sqrt() / scale).item()
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_gradients_against_finite_differences(name: str) -> None:
+    """gradcheck and gradgradcheck in float64, ragged and with resets."""
+    case = make_case(name, (2, 3, 2, 3), "dense", torch.float64)
+    layer = rondo.Recurrent(case["cell"])
+    leaves, form = pytree.tree_flatten(case["state"])
+    names = [key for key, _ in layer.named_parameters()]
+    lengths = torch.tensor([3, 2])
+    resets = torch.tensor([[False, True, False], [False, False, False]])
+
+    def run(x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
+        state = pytree.tree_unflatten(list(rest[: len(leaves)]), form)
+        weights = dict(zip(names, rest[len(leaves) :], strict=True))
+        y, last = torch.func.functional_call(
+            layer, weights, (x, state), {"lengths": lengths, "resets": resets}
+        )
+        return y, *pytree.tree_leaves(last)
+
+    inputs = (case["x"], *leaves, *(p.detach().requires_grad_() for p in layer.parameters()))
+    assert torch.autograd.gradcheck(run, inputs)
+    assert torch.autograd.gradgradcheck(run, inputs)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_step_by_step_equals_the_whole(name: str) -> None:
+    case = make_case(name, (3, 4, 2, 5), "dense", torch.float64)
+    layer = rondo.Recurrent(case["cell"])
+    y, last = layer(case["x"], case["state"])
+    now = case["state"]
+    for t in range(4):
+        y_t, now = layer.step(case["x"][:, t], now)
+        torch.testing.assert_close(y_t, y[:, t])
+    for a, b in zip(pytree.tree_leaves(now), pytree.tree_leaves(last), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("batch_size", "num_steps"), [(0, 3), (2, 0), (0, 0)])
+@pytest.mark.parametrize("name", CELLS)
+def test_no_rows_or_no_steps(name: str, batch_size: int, num_steps: int, training: bool) -> None:
+    cell = make_cell(name, 2, 3, torch.float32)
+    x = torch.zeros(batch_size, num_steps, 2)
+    state = pytree.tree_map(torch.ones_like, initial_state(cell, x.new_zeros(batch_size, 2)))
+    with torch.set_grad_enabled(training):
+        y, last = rondo.Recurrent(cell)(x, state)
+        expected, _ = cell(x.new_zeros(batch_size, 2), state)
+    assert y.shape == (batch_size, num_steps, *expected.shape[1:])
+    if num_steps == 0:
+        for a, b in zip(pytree.tree_leaves(last), pytree.tree_leaves(state), strict=True):
+            assert torch.equal(a, b)
+    if training:
+        (y.sum() + sum(leaf.sum() for leaf in pytree.tree_leaves(last))).backward()
+        for parameter in cell.parameters():
+            assert parameter.grad is None or torch.equal(
+                parameter.grad, torch.zeros_like(parameter)
+            )
+
+
+def test_padding_is_never_read() -> None:
+    """NaN in the padding reaches neither results nor gradients."""
+    for name in CELLS:
+        cell = make_cell(name, 2, 3, torch.float32)
+        x = torch.randn(3, 5, 2)
+        lengths = torch.tensor([5, 0, 2])
+        x[1:, 2:] = torch.nan
+        x[1] = torch.nan
+        x.requires_grad_()
+        y, last = rondo.Recurrent(cell)(x, lengths=lengths)
+        (y.sum() + sum(leaf.sum() for leaf in pytree.tree_leaves(last))).backward()
+        assert x.grad is not None
+        for value in [y, x.grad, *(p.grad for p in cell.parameters() if p.grad is not None)]:
+            assert value.isfinite().all(), name
+        assert (x.grad[1] == 0).all() and (y[1] == 0).all()
+        assert (x.grad[2, 2:] == 0).all() and (y[2, 2:] == 0).all()
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_batch_mates_do_not_matter(name: str) -> None:
+    case = make_case(name, (4, 5, 3, 4), "ragged", torch.float64)
+    layer = rondo.Recurrent(case["cell"])
+    y, _ = layer(case["x"], lengths=case["lengths"])
+    for row in range(4):
+        alone, _ = layer(case["x"][row : row + 1], lengths=case["lengths"][row : row + 1])
+        torch.testing.assert_close(alone[0], y[row])
