@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from cases import CELLS, PeepholeNormLSTM, make_cell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import rondo
+from cases import CELLS, PeepholeNormLSTM, make_cell
 from rondo.compiler import Plan, TraceError, close_loops, plan, trace
 from rondo.compiler.rows import SHARED, SUMMED, Along, Mixed, row_layouts
 from rondo.compiler.trace import named_tensors
@@ -234,7 +234,9 @@ ELEMENTWISE = [torch.tanh, torch.sigmoid, torch.relu, torch.exp, torch.abs, torc
 @st.composite
 def random_steps(draw: st.DrawFn) -> Callable[..., Any]:
     """A step of random operations on x, h and a weight."""
-    choices = draw(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 5)), min_size=1, max_size=8))
+    choices = draw(
+        st.lists(st.tuples(st.integers(0, 7), st.integers(0, 5)), min_size=1, max_size=8)
+    )
 
     def step(cell: Any, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         values = [x, h, x * h]

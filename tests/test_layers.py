@@ -30,7 +30,9 @@ def test_a_new_batch_size_compiles_nothing_new() -> None:
     layer(torch.randn(2, 4, 2))
     layer(torch.randn(5, 9, 2))
     torch.func.functional_call(
-        layer, {k: v.clone().requires_grad_() for k, v in layer.named_parameters()}, (torch.randn(1, 1, 2),)
+        layer,
+        {k: v.clone().requires_grad_() for k, v in layer.named_parameters()},
+        (torch.randn(1, 1, 2),),
     )
     assert len(layer._programs) == 1
 
@@ -105,7 +107,7 @@ def test_wrong_calls_say_what_was_got(case: str) -> None:
 def test_wrong_cells_are_refused() -> None:
     with pytest.raises(TypeError, match="give an instance, not a class"):
         rondo.Recurrent(rondo.Elman)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="hidden_size must be .* at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"hidden_size must be .* at least 1, got 0"):
         rondo.GRU(3, 0)
     with pytest.raises(ValueError, match="nonlinearity must be 'tanh' or 'relu', got 'tahn'"):
         rondo.Elman(3, 4, nonlinearity="tahn")
@@ -198,7 +200,9 @@ def test_the_input_product_of_the_blocks_is_a_strided_convolution_before_the_loo
 
 def test_a_map_that_does_not_divide_is_refused() -> None:
     layer = rondo.SpatialRNN((2, 3), rondo.Elman, input_channels=1, hidden_size=2)
-    with pytest.raises(ValueError, match=re.escape("a map of 4x7 does not divide into blocks of 2x3")):
+    with pytest.raises(
+        ValueError, match=re.escape("a map of 4x7 does not divide into blocks of 2x3")
+    ):
         layer(torch.zeros(1, 1, 4, 7))
     with pytest.raises(ValueError, match=re.escape("x must be (N, 1, H, W), got (1, 2, 4, 6)")):
         layer(torch.zeros(1, 2, 4, 6))

@@ -88,9 +88,9 @@ def test_batch_norm_by_neons_rules() -> None:
     layer(x).sum().backward()
     torch.testing.assert_close(layer.running_var, 0.19 * var)
     layer.eval()
-    torch.testing.assert_close(layer(x)[0, 0, 0, 0], (x[0, 0, 0, 0] - 0.19 * mean[0]) / (
-        0.19 * var[0] + 1e-3
-    ).sqrt())
+    torch.testing.assert_close(
+        layer(x)[0, 0, 0, 0], (x[0, 0, 0, 0] - 0.19 * mean[0]) / (0.19 * var[0] + 1e-3).sqrt()
+    )
 
 
 def test_initial_weights_by_neons_rules() -> None:

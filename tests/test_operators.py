@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from cases import CELLS, make_cell
 from torch.utils import _pytree as pytree
 
 import rondo
+from cases import CELLS, make_cell
 from rondo.cells import initial_state
 from rondo.compiler.operators import PROGRAMS
 

@@ -30,7 +30,8 @@ def test_same_weights_same_numbers(name: str, sizes: tuple[int, ...]) -> None:
     weight = torch.randn_like(y)
     gradients = torch.autograd.grad((y * weight).sum(), [x, *cell.parameters()])
     expected_gradients = torch.autograd.grad(
-        (expected * weight).sum(), [x, *(getattr(theirs, f"{k}_l0") for k, _ in cell.named_parameters())]
+        (expected * weight).sum(),
+        [x, *(getattr(theirs, f"{k}_l0") for k, _ in cell.named_parameters())],
     )
     lasts = last if isinstance(last, tuple) else (last,)
     expected_lasts = expected_last if isinstance(expected_last, tuple) else (expected_last,)
@@ -71,7 +72,5 @@ def test_bidirectional_ragged() -> None:
     packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
     expected, expected_h = theirs(packed)
     y, (h_forward, h_backward) = rondo.Bidirectional(*cells)(x, lengths=lengths)
-    torch.testing.assert_close(
-        y, nn.utils.rnn.pad_packed_sequence(expected, batch_first=True)[0]
-    )
+    torch.testing.assert_close(y, nn.utils.rnn.pad_packed_sequence(expected, batch_first=True)[0])
     torch.testing.assert_close(torch.stack([h_forward, h_backward]), expected_h)

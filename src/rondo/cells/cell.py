@@ -79,7 +79,7 @@ def initial_state(cell: nn.Module, x: Tensor) -> State:
     """
     own = getattr(cell, "initial_state", None)
     if callable(own):
-        return own(x.shape[0])  # type: ignore[no-any-return]
+        return own(x.shape[0])
     size = getattr(cell, "state_size", None)
 
     def zeros(width: int) -> Tensor:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch._decomp import get_decompositions
@@ -110,11 +111,12 @@ def _trace_joint(
     wanted = [*parameters, *inputs, *(value.name for value in step.state)]
     num_outputs = len(step.outputs)
 
-    def joint(weights: Sequence[torch.Tensor], *rest: torch.Tensor | Sequence[torch.Tensor]):  # type: ignore[no-untyped-def]
+    names = [value.name for value in (*step.parameters, *given)]
+
+    def joint(weights: Sequence[torch.Tensor], *rest: Any) -> list[torch.Tensor]:
         values, cotangents = rest[: len(given)], rest[len(given) : -1]
-        names = [value.name for value in (*step.parameters, *given)]
         point = dict(zip(names, (*weights, *values), strict=True))
-        outputs, pull = torch.func.vjp(
+        outputs, pull = torch.func.vjp(  # type: ignore[misc]
             lambda *moving: _run_step(step, {**point, **dict(zip(wanted, moving, strict=True))}),
             *(point[name] for name in wanted),
         )
@@ -155,7 +157,7 @@ def _run_step(step: StepGraph, values: dict[str, torch.Tensor]) -> list[torch.Te
 
 def _example(value: Value | Node, device: object) -> torch.Tensor:
     sizes = [1 if isinstance(size, Rows) else size for size in value.shape or ()]
-    return torch.zeros(sizes, dtype=value.dtype, device=device)  # type: ignore[call-overload,no-any-return]
+    return torch.zeros(sizes, dtype=value.dtype, device=device)  # type: ignore[call-overload]
 
 
 # ---- what to save ----
@@ -214,7 +216,9 @@ def _split(
     ends = zip((*inputs, *parameters), (*backward.outputs, *backward.sums), strict=True)
     backward = rename(backward, {end: f"grad_{name}" for name, end in ends})
     read = {value.name for value in backward.inputs}
-    previous = [new for value, new in zip(step.state, next_state, strict=True) if value.name in read]
+    previous = [
+        new for value, new in zip(step.state, next_state, strict=True) if value.name in read
+    ]
     kept = list(dict.fromkeys([*outputs, *previous, *(name for name in saved if name in read)]))
     forward = replace(
         joint,

@@ -117,8 +117,9 @@ class StepGraph:
 
     def check(self) -> StepGraph:
         """Return the graph itself; fail where a node reads what does not come before it."""
-        seen = set()
-        for value in (*self.arguments(), *self.nodes):
+        seen: set[str] = set()
+        everything: tuple[Value | Node, ...] = (*self.arguments(), *self.nodes)
+        for value in everything:
             reads = value.reads if isinstance(value, Node) else ()
             missing = [name for name in reads if name not in seen]
             assert not missing, f"{value} reads {missing}, which no earlier node gives"
@@ -133,15 +134,11 @@ class StepGraph:
         """All inputs of the step: parameters, inputs, state."""
         return (*self.parameters, *self.inputs, *self.state)
 
-    def shape_of(self, name: str) -> tuple[Shape | None, torch.dtype | None]:
-        """The shape and dtype of a value by its name."""
-        value = self.by_name[name]
-        return value.shape, value.dtype
-
     @property
     def by_name(self) -> dict[str, Value | Node]:
         """Every input and node by its name."""
-        return {value.name: value for value in (*self.arguments(), *self.nodes)}
+        everything: tuple[Value | Node, ...] = (*self.arguments(), *self.nodes)
+        return {value.name: value for value in everything}
 
     def __str__(self) -> str:
         lines = [f"{kind} {value}" for kind, values in self._headed() for value in values]

@@ -198,9 +198,7 @@ def _backward_inputs(
     return [read(*source) for source in program.gradient.reads]
 
 
-def _previous(
-    next_states: Tensor, initial: Tensor, steps: Steps, resets: Tensor | None
-) -> Tensor:
+def _previous(next_states: Tensor, initial: Tensor, steps: Steps, resets: Tensor | None) -> Tensor:
     """The state that each step began with, packed, out of the state that each step ended with."""
     if steps.num_rows == 0:
         return next_states

@@ -157,7 +157,10 @@ def plan(graph: RecurrentGraph) -> Plan:
             return "loop", fixed[name]
         if name in stepwise and name in looped:
             states = [state for state in reached if name in reached[state]]
-            return "loop", f"on the way from {' and '.join(states) or 'such a node'} to the next step"
+            return (
+                "loop",
+                f"on the way from {' and '.join(states) or 'such a node'} to the next step",
+            )
         if name in stepwise and layout == SUMMED:
             return "after", "summed over the steps: one sum over all T*B rows"
         if name in stepwise:

@@ -119,7 +119,7 @@ def _loop(
     """Run the loop; return the packed values that others read, and what is summed in it."""
     names = [value.name for value in plan.step.state]
     sliced = _read_by_loop(plan)
-    collect = {name: [] for name in _read_outside_loop(plan)}
+    collect: dict[str, list[torch.Tensor]] = {name: [] for name in _read_outside_loop(plan)}
     summed: Environment = {}
     for first, size in steps:
         now = [value[:size] for value in state]
@@ -178,7 +178,7 @@ def _sum(
 ) -> torch.Tensor:
     """A sum over the steps: gathered in the loop, one sum over all rows, or T equal terms."""
     if name in summed:
-        return summed[name]  # type: ignore[no-any-return]
+        return summed[name]
     value: torch.Tensor = together[name]
     return value * num_steps if plan.layouts[name] == SHARED else value
 

@@ -344,12 +344,9 @@ def _rows_of(a: Any, b: Any, where: str) -> Rows:
     return Rows(factor)
 
 
-def _merged_meta(
-    a: torch.fx.Node, b: torch.fx.Node
-) -> tuple[Shape | None, torch.dtype | None]:
-    first, second = a.meta.get("tensor_meta"), b.meta.get("tensor_meta")
-    first, second = a.meta.get("val", first), b.meta.get("val", second)
-    if not hasattr(first, "shape") or not hasattr(second, "shape"):
+def _merged_meta(a: torch.fx.Node, b: torch.fx.Node) -> tuple[Shape | None, torch.dtype | None]:
+    first, second = a.meta["val"], b.meta["val"]
+    if not isinstance(first, torch.Tensor):  # several results
         return None, None
     shape = tuple(
         x if x == y else _rows_of(x, y, str(a.target))

@@ -44,9 +44,7 @@ class Recurrent(nn.Module):
         True
     """
 
-    def __init__(
-        self, cell: nn.Module, *, batch_first: bool = True, reverse: bool = False
-    ) -> None:
+    def __init__(self, cell: nn.Module, *, batch_first: bool = True, reverse: bool = False) -> None:
         super().__init__()
         if not isinstance(cell, nn.Module):
             raise TypeError(

@@ -63,9 +63,7 @@ def ragged(lengths: Tensor, num_steps: int) -> Packing:
     batch_sizes = present.sum(1)
     step, row = present.nonzero(as_tuple=True)
     index = order[row] * num_steps + step
-    return Packing(
-        batch_sizes[batch_sizes > 0], index.to(lengths.device), order.to(lengths.device)
-    )
+    return Packing(batch_sizes[batch_sizes > 0], index.to(lengths.device), order.to(lengths.device))
 
 
 def check_lengths(lengths: Tensor, batch_size: int, num_steps: int) -> None:

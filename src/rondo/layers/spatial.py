@@ -80,9 +80,7 @@ class SpatialRNN(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         if x.ndim != 4 or x.shape[1] != self.input_channels:
-            raise ValueError(
-                f"x must be (N, {self.input_channels}, H, W), got {tuple(x.shape)}"
-            )
+            raise ValueError(f"x must be (N, {self.input_channels}, H, W), got {tuple(x.shape)}")
         height, width = x.shape[2:]
         block_height, block_width = self.block_size
         if height % block_height or width % block_width or not height or not width:
@@ -110,11 +108,13 @@ def _sweep(cell: CellFactory, input_size: int, hidden_size: int) -> Bidirectiona
 
 def _output_size(sweep: Bidirectional) -> int:
     """The channels that a sweep gives: the outputs of both directions."""
-    cells = sweep.forward_layer.cell, sweep.backward_layer.cell
-    sizes = [getattr(c, "output_size", getattr(c, "hidden_size", None)) for c in cells]
-    if not all(isinstance(size, int) for size in sizes):
-        raise TypeError(
-            f"{type(cells[0]).__name__} must have an output_size, for the horizontal sweep to know "
-            "the width of its input"
-        )
-    return sum(sizes)
+    total = 0
+    for cell in (sweep.forward_layer.cell, sweep.backward_layer.cell):
+        size = getattr(cell, "output_size", getattr(cell, "hidden_size", None))
+        if not isinstance(size, int):
+            raise TypeError(
+                f"{type(cell).__name__} must have an output_size, for the horizontal sweep to know "
+                "the width of its input"
+            )
+        total += size
+    return total

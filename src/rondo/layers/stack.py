@@ -54,9 +54,7 @@ class Bidirectional(nn.Module):
     ) -> tuple[Any, tuple[Any, Any]]:
         """Run both directions; arguments as for :class:`Recurrent`, the state a pair."""
         before_first, after_last = (None, None) if state is None else state
-        forward, state_forward = self.forward_layer(
-            x, before_first, lengths=lengths, resets=resets
-        )
+        forward, state_forward = self.forward_layer(x, before_first, lengths=lengths, resets=resets)
         backward, state_backward = self.backward_layer(
             x, after_last, lengths=lengths, resets=resets
         )

@@ -37,7 +37,8 @@ class NeonBatchNorm2d(nn.BatchNorm2d):
         """Normalise; in training, move the running statistics."""
         if not self.training:
             return super().forward(x)
-        assert self.running_var is not None and self.momentum is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
         moved = self.running_var.clone()  # autograd keeps what batch_norm moves
         y = batch_norm(
             x, self.running_mean, moved, self.weight, self.bias, True, self.momentum, self.eps
@@ -48,7 +49,8 @@ class NeonBatchNorm2d(nn.BatchNorm2d):
     @torch.no_grad()
     def _keep_biased(self, moved: Tensor, count: int) -> None:
         """Move the running variance by the biased batch variance; torch moved by the unbiased."""
-        assert self.running_var is not None and self.momentum is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
         kept = (1 - self.momentum) * self.running_var
         self.running_var.copy_(kept + (moved - kept) * ((count - 1) / count))
 

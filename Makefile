@@ -1,0 +1,33 @@
+# Two commands do all set-up on a bare machine: `make demo` and `make test`.
+# PYTHON chooses the interpreter (3.11 or newer); PIP_ARGS is passed on to pip.
+
+PYTHON ?= python3
+PIP_ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+
+.PHONY: demo test lint check slow clean
+
+demo: $(INSTALLED) ## train on the embedded drawings and predict one of them (minutes)
+	$(BIN)/python examples/demo.py
+
+test: $(INSTALLED) lint ## everything that must be green
+	$(BIN)/python -m pytest -m "not slow and not real_data"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+slow: $(INSTALLED) ## the tests that take minutes; RONDO_FACES=PATH adds those on real photos
+	$(BIN)/python -m pytest -m "slow or real_data"
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Rondo needs Python 3.11 or newer, found " + sys.version.split()[0] + "; call make with PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

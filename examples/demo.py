@@ -1,0 +1,48 @@
+"""The main job on the embedded default: train on drawings, predict new ones, write a report.
+
+Run by `make demo`. The portraits are drawn by the program; they show nobody.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rondo.cli import main
+from rondo.tasks.drawn import draw_portrait
+from rondo.tasks.faces import SEXES
+from rondo.training.run_folder import last_run
+
+NUM_PORTRAITS = 4
+SEED = 20_000  # other portraits than those that training and test draw
+
+
+def draw_new_portraits(folder: Path) -> list[str]:
+    """Save portraits that the network has never seen, their label in the name."""
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for number in range(NUM_PORTRAITS):
+        pixels, sex, _ = draw_portrait(np.random.default_rng([SEED, number]), image_size=64)
+        path = folder / f"drawn-{SEXES[sex]}-{number}.png"
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
+        paths.append(str(path))
+    return paths
+
+
+def demo() -> int:
+    """Train, then predict; return the exit status."""
+    began = time.monotonic()
+    status = main(["train", "photo", "--data", "drawn"])
+    if status:
+        return status
+    print("\nnew drawings, their label in the name:", flush=True)
+    status = main(["predict", "last", *draw_new_portraits(last_run() / "new-drawings")])
+    print(f"\nreport: {(last_run() / 'report.html').resolve().as_uri()}")
+    print(f"the demo took {(time.monotonic() - began) / 60:.1f} minutes")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(demo())

@@ -1,0 +1,149 @@
+"""The command line: `rondo train`, `rondo evaluate` and `rondo predict`.
+
+Here are the options and the exit codes; `manual` holds the words, `commands` what is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rondo.cli.commands import INTERRUPTED, SUCCESS, USAGE, evaluate, predict, say, train_photo
+from rondo.cli.manual import DETAILS, MANUAL, Parser, UsageError
+
+PHOTO_PACKAGES = {"PIL", "lightning", "matplotlib", "numpy", "safetensors", "tensorboard"}
+"""What the extra `photo` installs, as Python imports it."""
+
+
+def build_parser() -> Parser:
+    """Returns the parser of all commands."""
+    parser = Parser(prog="rondo", description=MANUAL, epilog=DETAILS)
+    parser.add_argument("--version", action="store_true", help="print the version and end")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    train = commands.add_parser("train", help="train a network", description="Train a network.")
+    tasks = train.add_subparsers(title="tasks", metavar="TASK", parser_class=Parser, required=True)
+    for name, (help_text, add_options, run) in TASKS.items():
+        task = tasks.add_parser(name, help=help_text, description=help_text)
+        add_options(task)
+        task.set_defaults(run=run, parser=task)
+    _add_evaluate(commands)
+    _add_predict(commands)
+    return parser
+
+
+def _add_train_photo(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--data", metavar="PATH", help="photos, or the word drawn (default: drawn)")
+    add("--layout", metavar="NAME",
+        help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
+    add("--num-drawn", type=int, metavar="N", help="training drawings (default: 3000)")
+    add("--model", metavar="NAME", help="the network (default: lecture_rnn1)")
+    add("--form", metavar="FORM", help="sane, or lecture: exactly as printed (default: sane)")
+    add("--recipe", metavar="NAME", help="how to train: default or lecture (default: default)")
+    add(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="passes over the photos (default: the recipe's; 10 for drawings)",
+    )
+    add("--batch-size", type=int, metavar="N", help="photos in a step (default: the recipe's)")
+    add("--image-size", type=int, metavar="N",
+        help="side of the photos, a multiple of 32 (default: 128; 64 for drawings)")  # fmt: skip
+    add("--seed", type=int, metavar="N", help="seed of all that is random (default: 0)")
+    add("--precision", metavar="TYPE",
+        help="float32, bfloat16, or auto: what is fast here (default: the recipe's)")  # fmt: skip
+    add("--threads", type=int, metavar="N", help="threads (default: one for each core)")
+    add("--run", type=Path, metavar="DIR", dest="run_path",
+        help="the run folder to make (default: runs/photo-DATE-N)")  # fmt: skip
+    add("--resume", metavar="RUN",
+        help="go on with a run, with its settings (only --data may be given with it, for photos "
+        "that were moved)")  # fmt: skip
+
+
+def _add_evaluate(commands: Any) -> None:
+    help_text = "measure a run on photos: accuracy beside the majority-class rate"
+    parser = commands.add_parser("evaluate", help=help_text, description=help_text)
+    parser.add_argument("RUN", help='a run folder, or "last"')
+    parser.add_argument("--data", metavar="PATH", help="photos, or drawn (default: the run's own)")
+    parser.add_argument("--split", metavar="NAME", help="one split in detail, such as test")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=evaluate, parser=parser)
+
+
+def _add_predict(commands: Any) -> None:
+    help_text = "predict the sex of the person in each image, with probabilities"
+    parser = commands.add_parser("predict", help=help_text, description=help_text)
+    parser.add_argument("RUN", help='a run folder, or "last"')
+    parser.add_argument("IMAGE", nargs="+",
+                        help="images, folders of images, or - for standard input")  # fmt: skip
+    parser.add_argument("--from-list", action="store_true",
+                        help="standard input holds paths of images, one a line")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=predict, parser=parser)
+
+
+TASKS = {
+    "photo": (
+        "learn to predict a person's sex from a photo of the face",
+        _add_train_photo,
+        train_photo,
+    ),
+}
+"""The tasks of `rondo train`: what each is, its options, and what runs it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit code."""
+    parser = build_parser()
+    try:
+        parsed = parser.parse_all(sys.argv[1:] if arguments is None else arguments)
+        if parsed.version:
+            import rondo
+
+            print(f"rondo {rondo.__version__}")
+            return SUCCESS
+        if not hasattr(parsed, "run"):
+            parser.print_help()
+            return USAGE
+        return _run(parsed)
+    except UsageError as error:
+        return _fail(str(error))
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    """Runs a command; answers what the user can mend with one line."""
+    try:
+        from rondo.training.config import RunError
+    except ModuleNotFoundError as error:
+        return _fail(_missing(error))
+    try:
+        return parsed.run(parsed)
+    except RunError as error:
+        return _fail(str(error))
+    except ModuleNotFoundError as error:
+        return _fail(_missing(error))
+    except BrokenPipeError:  # the reader of our output has had enough, as in `rondo ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SUCCESS
+    except OSError as error:
+        return _fail(
+            f"{error.filename or 'output'}: {error.strerror}; nothing saved before is lost"
+        )
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    if (error.name or "").split(".")[0] not in PHOTO_PACKAGES:
+        raise error
+    return f'{error.name} is not installed; do: pip install "rondo-rnn[photo]"'
+
+
+def _fail(message: str) -> int:
+    say(f"rondo: {message}")
+    return USAGE

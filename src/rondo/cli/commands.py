@@ -1,0 +1,159 @@
+"""What the commands do; what computes is imported inside them, so that help needs none of it."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from rondo.cli.manual import UsageError
+
+if TYPE_CHECKING:
+    from rondo.predictor import Prediction
+
+SUCCESS, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes, as the manual names them."""
+
+
+def train_photo(arguments: argparse.Namespace) -> int:
+    """Trains on photos, or goes on with a run."""
+    from rondo.training.memory import keep_freed_memory
+
+    keep_freed_memory()
+    from rondo.training import session
+    from rondo.training.fit import fit
+    from rondo.training.tables import accuracy_table
+
+    names = session.Options.__dataclass_fields__
+    given = {
+        name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
+    }
+    if arguments.resume is not None:
+        _check_alone(arguments, given)
+        run = session.resume(_run_path(arguments.resume), given.get("data"), say)
+    else:
+        run = session.begin(session.Options(**given), arguments.run_path, say)
+    say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
+    say("accuracies, and in brackets what always saying the more frequent label would get:")
+    outcome = fit(run.config, run.data, run.folder, say=say)
+    if outcome.signal_number is not None:
+        say(f"interrupted; go on with: rondo train photo --resume {run.folder.path}")
+        return 128 + outcome.signal_number
+    evaluations = session.finish(run)
+    print(accuracy_table(evaluations))
+    print(f"report: {run.folder.report_file.resolve().as_uri()}")
+    return SUCCESS
+
+
+def _check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:
+    """Raises `UsageError` where --resume stands beside what the run has settled."""
+    others = [f"--{name.replace('_', '-')}" for name in given if name != "data"]
+    others += ["--run"] if arguments.run_path is not None else []
+    if others:
+        raise UsageError(
+            f"--resume goes on with the run's own settings; leave out {', '.join(others)}"
+        )
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Measures a run on the splits of its data or of other data."""
+    from dataclasses import replace
+
+    from rondo.training import session
+    from rondo.training.config import look_up
+    from rondo.training.run_folder import RunFolder
+    from rondo.training.tables import accuracy_table, detail_table
+
+    folder = RunFolder(_run_path(arguments.RUN))
+    config, model = folder.read_config(), folder.read_model()
+    if arguments.data is not None:
+        config = replace(config, data=arguments.data)
+    data = session.read_data(config, say)
+    if arguments.split is None:
+        data.pop("train")
+    else:
+        data = {arguments.split: look_up("split", arguments.split, data)}
+    _, evaluations = session.evaluate_splits(model, config, data)
+    if arguments.json:
+        print(json.dumps({name: asdict(item) for name, item in evaluations.items()}, indent=2))
+        return SUCCESS
+    print(accuracy_table(evaluations))
+    if arguments.split is not None:
+        print("\n" + detail_table(arguments.split, evaluations[arguments.split]))
+    return SUCCESS
+
+
+def predict(arguments: argparse.Namespace) -> int:
+    """Predicts the sex of the person in each image."""
+    from rondo.predictor import EXPECTS, Predictor
+
+    predictor = Predictor.load(_run_path(arguments.RUN))
+    sources = list(_sources(arguments.IMAGE, arguments.from_list))
+    predictions = []
+    if not arguments.json:
+        print(f"{'answer':8} {'female':>8} {'male':>8}  photo")
+    for prediction in predictor.iterate(sources):
+        predictions.append(prediction)
+        if not arguments.json:
+            print(_prediction_line(prediction), flush=True)
+    notes = [EXPECTS, "It is no basis for any decision about a person."]
+    if predictor.config.data == "drawn":
+        notes.append("This run was trained on drawings of nobody; of photos it knows nothing.")
+    if arguments.json:
+        print(
+            json.dumps({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
+        )
+    else:
+        print("\n".join(notes))
+    return SOME_FAILED if any(item.error for item in predictions) else SUCCESS
+
+
+def _prediction_line(prediction: Prediction) -> str:
+    if prediction.probabilities is None:
+        return f"{'unread':8} {'-':>8} {'-':>8}  {prediction.source}: {prediction.error}"
+    female, male = (f"{100 * prediction.probabilities[sex]:.1f} %" for sex in ("female", "male"))
+    return f"{prediction.sex:8} {female:>8} {male:>8}  {prediction.source}"
+
+
+def _sources(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryIO]:
+    """Yields the images that the words of the command mean."""
+    if from_list and list(words) != ["-"]:
+        raise UsageError("--from-list reads paths from standard input; give - in place of images")
+    for word in words:
+        path = Path(word)
+        if word == "-" and from_list:
+            yield from (Path(line) for line in sys.stdin.read().splitlines() if line)
+        elif word == "-":
+            yield io.BytesIO(sys.stdin.buffer.read())
+        elif path.is_dir():
+            yield from _images_in(path)
+        else:
+            yield path
+
+
+def _images_in(folder: Path) -> list[Path]:
+    from rondo.tasks.photo_files import FILE_ENDINGS
+
+    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILE_ENDINGS)
+    if not images:
+        raise UsageError(
+            f"the folder {folder} holds no image; images end in {', '.join(FILE_ENDINGS)}"
+        )
+    return images
+
+
+def _run_path(word: str) -> Path:
+    """Returns the run folder that a word of the command means."""
+    from rondo.training.run_folder import last_run
+
+    return last_run() if word == "last" else Path(word)
+
+
+def say(text: str) -> None:
+    """Tells the user what goes on; results alone go to standard output."""
+    print(text, file=sys.stderr, flush=True)

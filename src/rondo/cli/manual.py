@@ -1,0 +1,87 @@
+"""The words of the command line: its manual, and a parser that names the nearest known word."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+MANUAL = """\
+Rondo trains recurrent networks, as graphs with loops. Its first task: predict a person's sex from
+a photo of the face, with the network of the lecture "Recurrent neural networks".
+"""
+
+DETAILS = """\
+examples:
+  rondo train photo                            train on drawings made by the program (minutes)
+  rondo train photo --data photos/             train on photos, see below
+  rondo train photo --resume last              go on with a run that was interrupted
+  rondo evaluate last --split test             accuracy by source, age and group
+  rondo predict last a.jpg b.png               a table of answers with probabilities
+  rondo predict last photos/ --json            every image of a folder, for programs
+  rondo predict last - < a.jpg                 one image from standard input
+  find . -name '*.jpg' | rondo predict last - --from-list
+
+data:
+  A folder with labels.csv (columns file, sex and optionally split, source, age, group), a folder
+  with one folder for each sex, UTKFace files, IMDB-WIKI or CelebA; or the word "drawn": drawings
+  of nobody that need no file. Each photo must show one face that fills the picture.
+
+a run folder, runs/photo-DATE-N, holds:
+  report.html          curves, errors by group, what the network looked at: open it in a browser
+  model.safetensors    the weights that predict
+  metrics.jsonl        one JSON object for each epoch and split
+  tensorboard/         the same for TensorBoard
+  config.json          every setting: enough to do the run again
+  resume/              what an interrupted run needs to go on to the same numbers
+RUN is such a folder, or the word "last" for the newest one in ./runs.
+
+exit codes:
+  0  all went well          1  some images could not be read       2  wrong use or bad input
+  130  ended by Ctrl-C      143  ended by SIGTERM; both can be resumed (a second Ctrl-C: at once)
+
+what it must not be used for:
+  Never to decide anything about a person: no hiring, credit, policing, access, prices or
+  advertising; no surveillance. It guesses how annotators labelled a picture; it does not know
+  anybody's identity or gender. Its errors differ by age and group: see the report.
+"""
+
+
+class UsageError(Exception):
+    """A wrong word or option; the message says what to write instead."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that names the nearest known word."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raises the message in the words of this program."""
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if choice:
+            known = re.findall(r"[\w-]+", choice[2])
+            message = f"there is no {choice[1]!r} here; {_suggest(choice[1], known)}"
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+    def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Returns the parsed arguments; an unknown option is answered with the nearest one."""
+        parsed, unknown = self.parse_known_args(arguments)
+        if unknown:
+            command: argparse.ArgumentParser = getattr(parsed, "parser", self)
+            known = [word for word in command._option_string_actions if word.startswith("--")]
+            word = unknown[0].split("=")[0]
+            raise UsageError(
+                f"{command.prog} does not take {word!r}; {_suggest(word, known)}; "
+                f"see `{command.prog} --help`"
+            )
+        return parsed
+
+
+def _suggest(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"

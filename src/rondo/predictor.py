@@ -1,0 +1,119 @@
+"""Predictions of a trained run on image files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import torch
+from torch import Tensor, nn
+
+from rondo.tasks.faces import SEXES
+from rondo.tasks.photo_files import PhotoError, read_pixels
+from rondo.training.config import RunConfig
+from rondo.training.evaluation import predict
+from rondo.training.run_folder import RunFolder
+
+EXPECTS = "Each photo must show one face that fills the picture (an aligned crop)."
+"""What a photo must be like for a prediction to mean anything."""
+
+PHOTOS_AT_A_TIME = 100
+"""Photos that are in memory together."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network makes of one photo, or why the photo could not be read.
+
+    Args:
+        source: The file's path, or "standard input".
+        sex: The more probable class.
+        probability: Its probability.
+        probabilities: The probability of each class.
+        error: Why there is no prediction; the three above are then None.
+    """
+
+    source: str
+    sex: str | None = None
+    probability: float | None = None
+    probabilities: dict[str, float] | None = None
+    error: str | None = None
+
+
+class Predictor:
+    """A trained network that reads image files.
+
+    Args:
+        model: The network.
+        config: The settings of the run that trained it.
+
+    Example:
+        ```
+        predictor = Predictor.load(Path("runs/photo-2026-01-31-1"))
+        for prediction in predictor.predict([Path("portrait.png")]):
+            print(prediction.sex, prediction.probability)
+        ```
+    """
+
+    def __init__(self, model: nn.Module, config: RunConfig) -> None:
+        self.model = model
+        self.config = config
+
+    @classmethod
+    def load(cls, run: Path) -> Predictor:
+        """Returns the predictor of a run folder.
+
+        Raises:
+            RunError: If the folder is none, is of another version or has no weights yet.
+        """
+        folder = RunFolder(run)
+        config = folder.read_config()
+        return cls(folder.read_model(), config)
+
+    def predict(self, sources: Sequence[Path | BinaryIO]) -> list[Prediction]:
+        """Returns a prediction for each source, in order; what cannot be read gets an error."""
+        return list(self.iterate(sources))
+
+    def iterate(self, sources: Sequence[Path | BinaryIO]) -> Iterator[Prediction]:
+        """Yields what `predict` returns, a hundred photos at a time."""
+        for first in range(0, len(sources), PHOTOS_AT_A_TIME):
+            yield from self._predict_together(sources[first : first + PHOTOS_AT_A_TIME])
+
+    def probabilities(self, pixels: Tensor) -> Tensor:
+        """Returns the probabilities (N, 2) of photos (N, 3, S, S), as the run evaluates them."""
+        recipe = self.config.recipe
+        result = predict(self.model, pixels, mirror=recipe.mirror, precision=recipe.precision)
+        assert result is not None
+        return result
+
+    def _predict_together(self, sources: Sequence[Path | BinaryIO]) -> list[Prediction]:
+        read = [self._read(source) for source in sources]
+        pixels = [item for item in read if isinstance(item, Tensor)]
+        rows = iter(self.probabilities(torch.stack(pixels)).tolist() if pixels else [])
+        return [
+            Prediction(name_of(source), error=item)
+            if isinstance(item, str)
+            else prediction_of(name_of(source), next(rows))
+            for source, item in zip(sources, read, strict=True)
+        ]
+
+    def _read(self, source: Path | BinaryIO) -> Tensor | str:
+        """Returns the pixels of a source, or why it cannot be read."""
+        try:
+            return torch.from_numpy(read_pixels(source, self.config.image_size))
+        except (PhotoError, OSError) as error:
+            return str(error)
+
+
+def prediction_of(source: str, probabilities: list[float]) -> Prediction:
+    """Returns the prediction that the probabilities of the classes mean."""
+    named = dict(zip(SEXES, probabilities, strict=True))
+    sex = max(named, key=named.__getitem__)
+    return Prediction(source, sex, named[sex], named)
+
+
+def name_of(source: Path | BinaryIO) -> str:
+    """Returns what to call a source."""
+    return str(source) if isinstance(source, Path) else "standard input"

@@ -1,0 +1,1 @@
+"""One file for each system of the lecture: its data, model, loss, metric and recipe."""

@@ -1,0 +1,141 @@
+"""Random changes to photos in training that leave the person's sex as it is.
+
+In goes a batch of pixels 0..255, out comes one of the wanted size: turned, scaled, shifted and
+mirrored, with other light and colour, and here and there with a rectangle painted over. All numbers
+are drawn from the generator that is given, on the CPU, so a batch depends on its seed alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample, interpolate
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How strongly photos are changed; every number is the end of a uniform range or a share.
+
+    Args:
+        mirror_share: Share of photos that are mirrored.
+        rotation_degrees: Largest turn to either side.
+        log_scale: Largest change of the logarithm of the size.
+        log_aspect: Largest change of the logarithm of width and, the other way, of height.
+        shift: Largest shift, in half widths of the photo.
+        saturation: Least and greatest factor on the distance of a colour from grey.
+        grey_share: Share of photos that lose their colour altogether.
+        log_contrast: Largest change of the logarithm of the contrast.
+        log_brightness: Largest change of the logarithm of the mean brightness.
+        log_colour: Largest change of the logarithm of each colour channel.
+        erase_share: Share of photos of which a rectangle is painted over.
+        erase_size: Least and greatest side of that rectangle, in widths of the photo.
+    """
+
+    mirror_share: float = 0.5
+    rotation_degrees: float = 15.0
+    log_scale: float = 0.15
+    log_aspect: float = 0.08
+    shift: float = 0.1
+    saturation: tuple[float, float] = (0.4, 1.6)
+    grey_share: float = 0.1
+    log_contrast: float = 0.35
+    log_brightness: float = 0.35
+    log_colour: float = 0.1
+    erase_share: float = 0.2
+    erase_size: tuple[float, float] = (0.15, 0.45)
+
+
+class Dice:
+    """Draws one number for each photo of a batch, shaped to multiply (B, C, S, S) pixels."""
+
+    def __init__(self, batch_size: int, generator: torch.Generator, device: torch.device) -> None:
+        self.batch_size = batch_size
+        self.generator = generator
+        self.device = device
+
+    def uniform(self, low: float, high: float, num_channels: int = 1) -> Tensor:
+        """Returns numbers between low and high, (B, num_channels, 1, 1)."""
+        unit = torch.rand(self.batch_size, num_channels, 1, 1, generator=self.generator)
+        return (low + (high - low) * unit).to(self.device)
+
+    def around_one(self, log_range: float, num_channels: int = 1) -> Tensor:
+        """Returns factors whose logarithm lies within log_range of zero."""
+        return self.uniform(-log_range, log_range, num_channels).exp()
+
+    def happens(self, share: float) -> Tensor:
+        """Returns a truth value for each photo that holds for the given share of them."""
+        return self.uniform(0.0, 1.0) < share
+
+
+def augment(
+    pixels: Tensor, image_size: int, strength: Augmentation, generator: torch.Generator
+) -> Tensor:
+    """Returns randomly changed photos of the wanted size.
+
+    Args:
+        pixels: Photos (B, 3, S, S), 0..255, of any type of number.
+        image_size: Side of the photos that come out.
+        strength: How strongly to change them.
+        generator: Source of all randomness, on the CPU.
+
+    Returns:
+        Photos (B, 3, image_size, image_size), float32, 0..255.
+    """
+    dice = Dice(len(pixels), generator, pixels.device)
+    pixels = _move(pixels.float(), image_size, strength, dice)
+    pixels = _recolour(pixels, strength, dice)
+    return _erase(pixels, strength, dice)
+
+
+def resize(pixels: Tensor, image_size: int) -> Tensor:
+    """Returns the photos (B, 3, S, S) as float32 (B, 3, image_size, image_size)."""
+    if pixels.shape[-1] == image_size:
+        return pixels.float()
+    return interpolate(pixels.float(), (image_size, image_size), mode="bilinear", antialias=True)
+
+
+def _move(pixels: Tensor, image_size: int, strength: Augmentation, dice: Dice) -> Tensor:
+    """Turns, scales, stretches, shifts and mirrors in one resampling; borders are reflected."""
+    radians = strength.rotation_degrees * math.pi / 180
+    angle = dice.uniform(-radians, radians)
+    scale = dice.around_one(strength.log_scale)
+    aspect = dice.around_one(strength.log_aspect)
+    mirror = torch.where(dice.happens(strength.mirror_share), -1.0, 1.0)
+    cosine, sine = angle.cos() * scale, angle.sin() * scale
+    shift = dice.uniform(-strength.shift, strength.shift, num_channels=2)
+    rows = (
+        torch.cat((cosine * aspect * mirror, -sine, shift[:, :1]), dim=3),
+        torch.cat((sine * mirror, cosine / aspect, shift[:, 1:]), dim=3),
+    )
+    transform = torch.cat(rows, dim=2).squeeze(1)
+    grid = affine_grid(transform, [len(pixels), 3, image_size, image_size], align_corners=False)
+    return grid_sample(pixels, grid, padding_mode="reflection", align_corners=False)
+
+
+def _recolour(pixels: Tensor, strength: Augmentation, dice: Dice) -> Tensor:
+    """Changes saturation, contrast, brightness and the weight of each colour channel."""
+    saturation = dice.uniform(*strength.saturation)
+    saturation = torch.where(dice.happens(strength.grey_share), 0.0, saturation)
+    grey = pixels.mean(dim=1, keepdim=True)
+    pixels = grey + (pixels - grey) * saturation
+    mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
+    contrast = dice.around_one(strength.log_contrast)
+    brightness = dice.around_one(strength.log_brightness)
+    pixels = (pixels - mean) * contrast + mean * brightness
+    return (pixels * dice.around_one(strength.log_colour, num_channels=3)).clamp(0, 255)
+
+
+def _erase(pixels: Tensor, strength: Augmentation, dice: Dice) -> Tensor:
+    """Paints a rectangle of one random colour over some of the photos."""
+    size = pixels.shape[-1]
+    low, high = (share * size for share in strength.erase_size)
+    height, width = dice.uniform(low, high), dice.uniform(low, high)
+    centre_y, centre_x = dice.uniform(0, size), dice.uniform(0, size)
+    colour = dice.uniform(0, 255, num_channels=3)
+    position = torch.arange(size, device=pixels.device)
+    inside_y = (position.view(1, 1, size, 1) - centre_y).abs() < height / 2
+    inside_x = (position.view(1, 1, 1, size) - centre_x).abs() < width / 2
+    return torch.where(inside_y & inside_x & dice.happens(strength.erase_share), colour, pixels)

@@ -1,0 +1,205 @@
+"""One image file becomes pixels, whatever the file holds, or a `PhotoError` that says why not.
+
+The picture is turned upright (EXIF), brought to 8-bit RGB, cut to its largest centred square and
+resized with antialiasing. Known limits: colour profiles are ignored, of an animation only the
+first frame is read, and transparent parts lie on white.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""The formats that are opened, by the names that Pillow gives them."""
+
+FILE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+"""How the names of such files end, in lower case."""
+
+MAX_PIXELS = 100_000_000
+"""A picture with more pixels is refused before it is decoded: it would take over 300 MB."""
+
+MAX_FILE_BYTES = 500_000_000
+"""A file with more bytes is refused before it is read."""
+
+_NUM_THREADS = min(8, os.cpu_count() or 1)
+_WARNINGS_LOCK = threading.Lock()  # the warning filters belong to the whole process
+
+
+class PhotoError(ValueError):
+    """A file is not a usable photo.
+
+    Attributes:
+        reason: What was found, in words that are the same for every file with the same fault.
+    """
+
+    def __init__(self, name: str, reason: str, advice: str):
+        super().__init__(f"{name}: {reason}; {advice}")
+        self.reason = reason
+
+
+def read_pixels(source: Path | BinaryIO, image_size: int) -> np.ndarray:
+    """Reads one photo.
+
+    Args:
+        source: A file, or an open binary stream, which is read to its end.
+        image_size: Width and height of the result, in pixels.
+
+    Returns:
+        uint8 (3, image_size, image_size): red, green, blue.
+
+    Raises:
+        PhotoError: If it is not a usable photo.
+        ValueError: If `image_size` is below 1.
+    """
+    _check_image_size(image_size)
+    name, stream = _open_bytes(source)
+    with _no_warnings():
+        return _decode(name, stream, image_size)
+
+
+def read_many(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[int, PhotoError]]:
+    """Reads photos on a few threads.
+
+    Returns:
+        The pixels of the usable photos in order, uint8 (number of them, 3, image_size,
+        image_size), and what is wrong with each other one, by its index in `paths`.
+    """
+    _check_image_size(image_size)
+
+    def read(path: Path) -> np.ndarray | PhotoError:
+        try:
+            return _decode(*_open_bytes(path), image_size)
+        except PhotoError as error:
+            return error
+
+    pixels = np.empty((len(paths), 3, image_size, image_size), np.uint8)
+    errors: dict[int, PhotoError] = {}
+    with _no_warnings(), ThreadPoolExecutor(_NUM_THREADS) as pool:
+        for index, result in enumerate(pool.map(read, paths)):
+            if isinstance(result, PhotoError):
+                errors[index] = result
+            else:
+                pixels[index - len(errors)] = result
+    return pixels[: len(paths) - len(errors)], errors
+
+
+def _check_image_size(image_size: int) -> None:
+    if image_size < 1:
+        raise ValueError(f"image_size must be 1 pixel or more, got {image_size}")
+
+
+@contextlib.contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Keeps Pillow's remarks on odd files from the user, who gets a picture or a `PhotoError`."""
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _open_bytes(source: Path | BinaryIO) -> tuple[str, io.BytesIO]:
+    """The name to use in messages, and the contents."""
+    if not isinstance(source, (str, os.PathLike)):
+        name = str(getattr(source, "name", "the uploaded photo"))
+        return name, _limited(name, source)
+    path = Path(source)
+    if path.is_dir():
+        raise PhotoError(str(path), "is a folder", "name one photo in it")
+    if not os.path.isfile(path):
+        raise PhotoError(str(path), "the file is missing", "check the path")
+    try:
+        with path.open("rb") as file:
+            return str(path), _limited(str(path), file)
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        raise PhotoError(str(path), reason, "check its permissions") from error
+
+
+def _limited(name: str, file: BinaryIO) -> io.BytesIO:
+    """All bytes of the file, if there are any and not too many."""
+    contents = file.read(MAX_FILE_BYTES + 1)
+    if not contents:
+        raise PhotoError(name, "the file is empty", "copy or download it again")
+    if len(contents) > MAX_FILE_BYTES:
+        limit = f"the file is larger than {MAX_FILE_BYTES:,} bytes"
+        raise PhotoError(name, limit, "save a smaller copy")
+    return io.BytesIO(contents)
+
+
+def _decode(name: str, stream: io.BytesIO, image_size: int) -> np.ndarray:
+    """Pixels, uint8 (3, S, S). A decoder may raise anything at all on damaged bytes."""
+    try:
+        with Image.open(stream, formats=FORMATS) as image:
+            _check_num_pixels(name, image.width * image.height)
+            return _to_pixels(image, image_size)
+    except PhotoError:
+        raise
+    except UnidentifiedImageError as error:
+        reason = f"is not a picture in one of the formats {', '.join(FORMATS)}"
+        raise PhotoError(name, reason, "convert it to JPEG or PNG") from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(name) from error
+    except _UnknownModeError as error:
+        raise PhotoError(name, str(error), "save it as 8-bit RGB") from error
+    except Exception as error:
+        reason = "the picture is damaged or cut off"
+        raise PhotoError(name, reason, f"copy or download it again ({error})") from error
+
+
+def _check_num_pixels(name: str, num_pixels: int) -> None:
+    if num_pixels > MAX_PIXELS:
+        raise _too_large(name)
+
+
+def _too_large(name: str) -> PhotoError:
+    return PhotoError(
+        name, f"the picture has more than {MAX_PIXELS:,} pixels", "save a smaller copy"
+    )
+
+
+class _UnknownModeError(Exception):
+    """The picture holds numbers that have no agreed range, such as floating-point ones."""
+
+
+def _to_pixels(image: Image.Image, image_size: int) -> np.ndarray:
+    """Decodes, turns upright, converts, cuts and resizes; uint8 (3, S, S)."""
+    image.draft(None, (2 * image_size, 2 * image_size))  # a large JPEG is decoded at a fraction
+    image.load()
+    with contextlib.suppress(Exception):  # a damaged EXIF block must not cost the photo
+        ImageOps.exif_transpose(image, in_place=True)
+    rgb = _to_rgb(image)
+    side = min(rgb.size)
+    left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
+    square = (left, top, left + side, top + side)
+    resized = rgb.resize((image_size, image_size), Image.Resampling.BILINEAR, box=square)
+    return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB from any mode that Pillow reads, with transparent parts on white."""
+    if image.mode.startswith("I"):
+        return _scale_to_8_bits(image).convert("RGB")
+    if image.mode in ("F", "LAB"):
+        raise _UnknownModeError(f"holds colours of the kind '{image.mode}'")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _scale_to_8_bits(image: Image.Image) -> Image.Image:
+    """Greys of 16 bits, or of 32 bits where a value needs them, scaled to 0 to 255."""
+    greys = np.asarray(image).astype(np.float64)
+    white = 2**16 - 1 if greys.max() < 2**16 else 2**31 - 1
+    return Image.fromarray((greys.clip(0) * (255 / white) + 0.5).astype(np.uint8))

@@ -1,0 +1,162 @@
+"""What a training run was asked to do, as data that is written to `config.json` and read back."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeVar
+
+import torch
+
+import rondo
+from rondo.tasks.augmentation import Augmentation
+from rondo.tasks.photo import MODELS, SIZE_STEP, Recipe
+
+FORMAT = 1
+"""Changes whenever a run folder of an older version could no longer be read."""
+
+
+class RunError(ValueError):
+    """A run folder or a setting cannot be used; the message says what to do."""
+
+
+Value = TypeVar("Value")
+
+
+def look_up(kind: str, name: str, known: Mapping[str, Value]) -> Value:
+    """Returns what is known by a name.
+
+    Raises:
+        RunError: If nothing is; it names the nearest name.
+    """
+    if name in known:
+        return known[name]
+    raise RunError(f"there is no {kind} {name!r}; {suggestion(name, known)}")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Returns for example `did you mean 'test'?`, or all known names where none is near."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything needed to build the model and the data of a run again.
+
+    Args:
+        data: Path of the photos, or "drawn".
+        layout: How the photos are labelled, or None to find out (`rondo.tasks.faces.LAYOUTS`).
+        data_fingerprint: Digest of the photos and labels (`rondo.tasks.photo.fingerprint`).
+        num_drawn: Number of training drawings, where the data are drawn.
+        image_size: Side of the photos.
+        model: Name in `rondo.tasks.photo.MODELS`.
+        model_arguments: Arguments of that function.
+        recipe_name: Name in `rondo.tasks.photo.RECIPES` from which the recipe was made.
+        recipe: How to train, with every change the user asked for.
+        seed: Seed of the weights, the order of the photos and their augmentation.
+        num_threads: Threads of torch; other numbers of threads round differently.
+        versions: Versions of what computed the run.
+        format: Form of the run folder.
+    """
+
+    data: str
+    layout: str | None
+    data_fingerprint: str
+    num_drawn: int
+    image_size: int
+    model: str
+    model_arguments: dict[str, Any]
+    recipe_name: str
+    recipe: Recipe
+    seed: int
+    num_threads: int
+    versions: dict[str, str] = field(default_factory=lambda: current_versions())
+    format: int = FORMAT
+
+    def check(self) -> None:
+        """Raises `RunError` where a value cannot be used."""
+        if self.image_size < SIZE_STEP or self.image_size % SIZE_STEP:
+            raise RunError(
+                f"the image size must be a multiple of {SIZE_STEP}, but is {self.image_size}; "
+                f"try {max(1, round(self.image_size / SIZE_STEP)) * SIZE_STEP}"
+            )
+        look_up("model", self.model, MODELS)
+        for name, value in (
+            ("number of epochs", self.recipe.num_epochs),
+            ("batch size", self.recipe.batch_size),
+            ("number of drawn portraits", self.num_drawn),
+            ("number of threads", self.num_threads),
+        ):
+            if value < 1:
+                raise RunError(f"the {name} must be 1 or more, but is {value}")
+        if self.recipe.precision not in ("float32", "bfloat16"):
+            raise RunError(
+                f"the precision must be float32 or bfloat16, but is {self.recipe.precision!r}"
+            )
+        if self.seed < 0:
+            raise RunError(f"the seed must be 0 or more, but is {self.seed}")
+
+    def to_json(self) -> str:
+        """Returns the text of `config.json`."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def config_from_json(text: str) -> RunConfig:
+    """Returns the settings that `RunConfig.to_json` wrote.
+
+    Raises:
+        RunError: If the text is none, or is of another version of the run folder.
+    """
+    try:
+        values = json.loads(text)
+        found = values.get("format")
+        if found != FORMAT:
+            raise RunError(
+                f"the run has folder format {found}, this version of rondo ({rondo.__version__}) "
+                f"reads format {FORMAT}; use rondo {values.get('versions', {}).get('rondo')}"
+            )
+        return RunConfig(**{**values, "recipe": _recipe_from(values["recipe"])})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"config.json cannot be understood ({error})") from error
+
+
+def _recipe_from(values: dict[str, Any]) -> Recipe:
+    """Returns the recipe, its nested values given back the types that JSON lost."""
+    strength = values["augmentation"]
+    if strength is not None:
+        strength = Augmentation(**{name: _tupled(value) for name, value in strength.items()})
+    return Recipe(
+        **{**values, "augmentation": strength, "image_sizes": _tupled(values["image_sizes"])}
+    )
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
+
+
+def resolve_precision(recipe: Recipe) -> Recipe:
+    """Returns the recipe with "auto" replaced by what this machine computes fastest."""
+    if recipe.precision != "auto":
+        return recipe
+    if torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        features = torch.cpu.get_capabilities()
+        fast = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+    return replace(recipe, precision="bfloat16" if fast else "float32")
+
+
+def current_versions() -> dict[str, str]:
+    """Returns the versions of rondo, torch and Python that run now."""
+    return {
+        "rondo": rondo.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }

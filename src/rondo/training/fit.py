@@ -1,0 +1,116 @@
+"""One training run, from its settings and data to its folder."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+
+from rondo.tasks.photo import PhotoSet
+from rondo.training.callbacks import Keeper, ProgressLine, StopRequest
+from rondo.training.config import RunConfig
+from rondo.training.module import PhotoClassifier
+from rondo.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its records so far, and the signal that interrupted it, if one did."""
+
+    records: list[dict[str, Any]]
+    signal_number: int | None
+
+
+def fit(
+    config: RunConfig,
+    data: dict[str, PhotoSet],
+    folder: RunFolder,
+    *,
+    say: Callable[[str], None] = print,
+    callbacks: tuple[pl.Callback, ...] = (),
+) -> Outcome:
+    """Trains until the recipe's last epoch, from where the folder's saved state is, if it has one.
+
+    Args:
+        config: The settings of the run, as in the folder.
+        data: The photos of every split.
+        folder: The run folder, already made.
+        say: Is given each line for the user.
+        callbacks: More Lightning callbacks, called after the run's own.
+    """
+    torch.set_num_threads(config.num_threads)
+    module = PhotoClassifier(config, data["train"])
+    state = folder.read_state()
+    if state is not None:
+        module.load_state(state)
+    line = ProgressLine(sys.stderr)
+
+    def tell(text: str) -> None:
+        line.clear()
+        say(text)
+
+    stop = StopRequest(tell)
+    keeper = Keeper(folder, data, stop, lambda records: tell(epoch_line(records, module)))
+    with stop.listening(), quiet_lightning():
+        keeper.catch_up(module)
+        _trainer(config, module, [keeper, line, *callbacks]).fit(module)
+    return Outcome(keeper.records, stop.signal_number)
+
+
+def epoch_line(records: list[dict[str, Any]], module: PhotoClassifier) -> str:
+    """Returns what an epoch gave, in one line; in brackets is the majority-class rate."""
+    train, *others = records
+    shown = [
+        f"{record['split']} {100 * record['accuracy']:.1f} % ({100 * record['majority_rate']:.1f})"
+        for record in others
+    ]
+    return "  ".join(
+        (
+            f"epoch {train['epoch']:2}/{module.recipe.num_epochs}",
+            f"loss {train['loss']:.3f}",
+            *shown,
+            f"{train['photos_per_second']:.0f} photos/s",
+        )
+    )
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Keeps Lightning's tips and hints, which tell a user of rondo nothing, from the terminal."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _trainer(
+    config: RunConfig, module: PhotoClassifier, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    """Returns the Lightning trainer of the epochs that are left."""
+    return pl.Trainer(
+        accelerator="auto",
+        devices=1,
+        precision="bf16-mixed" if config.recipe.precision == "bfloat16" else "32-true",
+        max_epochs=config.recipe.num_epochs - module.num_done_epochs,
+        gradient_clip_val=config.recipe.max_grad_norm,
+        reload_dataloaders_every_n_epochs=1,  # each epoch has its own batches
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )

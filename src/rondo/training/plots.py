@@ -1,0 +1,188 @@
+"""The figures of a report, as SVG and PNG that stand inside an HTML page.
+
+Text and axes take the colour of the page, so a figure is as readable on a dark page as on a light
+one; the colours of the data have enough contrast on both.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+from torch import Tensor
+
+from rondo.training.evaluation import Bin, Share
+
+PAGE_COLOUR = "#010203"
+"""Stands for the colour of the page's text until the SVG is written."""
+
+COLOURS = {"train": "#8a8f98", "val": "#c98500", "test": "#2a7de1", "cross": "#d1495b"}
+"""A colour for each split."""
+
+OTHER_COLOUR = "#2c9c69"
+"""The colour of any other split."""
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 11,
+    "text.color": PAGE_COLOUR,
+    "axes.edgecolor": PAGE_COLOUR,
+    "axes.labelcolor": PAGE_COLOUR,
+    "xtick.color": PAGE_COLOUR,
+    "ytick.color": PAGE_COLOUR,
+    "grid.color": PAGE_COLOUR,
+    "grid.alpha": 0.15,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "legend.frameon": False,
+}
+"""How all figures look."""
+
+
+def curves(records: list[dict[str, Any]], name: str, label: str) -> str:
+    """Returns the curves of one number over the epochs, one for each split."""
+    percent = 100 if name == "accuracy" else 1
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure, axes = _figure(5.2, 3.4)
+        for split in dict.fromkeys(record["split"] for record in records):
+            of_split = [record for record in records if record["split"] == split]
+            epochs = [record["epoch"] for record in of_split]
+            values = [percent * record[name] for record in of_split]
+            colour = COLOURS.get(split, OTHER_COLOUR)
+            axes.plot(epochs, values, color=colour, label=split, marker="o", markersize=3)
+            if name == "accuracy" and "majority_rate" in of_split[0]:
+                majority = 100 * of_split[0]["majority_rate"]
+                axes.axhline(majority, color=colour, linestyle=":", linewidth=1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        return _svg(figure, f"{label} over the epochs")
+
+
+def accuracy_bars(shares: dict[str, Share], majority_rate: float, title: str) -> str:
+    """Returns accuracies as dots with their 95 % intervals, one row for each key."""
+    names = list(reversed(shares))
+    values = [100 * shares[name].value for name in names]
+    low = [100 * (shares[name].value - shares[name].low) for name in names]
+    high = [100 * (shares[name].high - shares[name].value) for name in names]
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
+        figure, axes = _figure(5.2, 1.0 + 0.34 * len(names))
+        rows = np.arange(len(names))
+        axes.errorbar(
+            values, rows, xerr=[low, high], fmt="o", color=COLOURS["test"], elinewidth=2, capsize=3
+        )
+        axes.axvline(100 * majority_rate, color=PAGE_COLOUR, linestyle=":", linewidth=1)
+        axes.set_yticks(rows, [f"{name}  (n={shares[name].num_photos})" for name in names])
+        axes.set_ylim(-0.6, len(names) - 0.4)
+        least = min(share.low for share in shares.values())
+        axes.set_xlim(100 * min(least, majority_rate) - 4, 101.5)
+        axes.set_xlabel("accuracy in %; dotted: majority class of all")
+        return _svg(figure, f"accuracy by {title}")
+
+
+def reliability_plot(bins: Sequence[Bin], class_name: str) -> str:
+    """Returns the observed share of a class over its predicted probability."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "reliability"}):
+        figure, axes = _figure(5.2, 3.6)
+        axes.plot([0, 100], [0, 100], color=PAGE_COLOUR, linestyle=":", linewidth=1)
+        largest = max(item.num_photos for item in bins)
+        axes.plot(
+            [100 * item.predicted for item in bins],
+            [100 * item.observed for item in bins],
+            color=COLOURS["test"],
+            alpha=0.4,
+        )
+        axes.scatter(
+            [100 * item.predicted for item in bins],
+            [100 * item.observed for item in bins],
+            s=[20 + 180 * item.num_photos / largest for item in bins],
+            color=COLOURS["test"],
+        )
+        axes.set_xlabel(f"predicted probability of “{class_name}” in %")
+        axes.set_ylabel(f"observed share of “{class_name}” in %")
+        return _svg(figure, "reliability of the probabilities")
+
+
+def heat_png(values: Tensor, *, size: int = 320) -> str:
+    """Returns a map (S, S) as a picture from dark (least) to bright (most)."""
+    low, high = values.min(), values.max()
+    return _png(_colour(((values - low) / (high - low).clamp_min(1e-30)).numpy(), "inferno"), size)
+
+
+def photo_png(pixels: Tensor, *, size: int = 128) -> str:
+    """Returns a picture (3, S, S) of uint8."""
+    return _png(_height_width_channels(pixels), size)
+
+
+def heat_over_photo_png(pixels: Tensor, values: Tensor, *, size: int = 128) -> str:
+    """Returns a grey picture with a map laid over it that brightens where the network looked."""
+    grey = _grey(pixels)
+    strength = (values / values.max().clamp_min(1e-30)).sqrt().numpy()[..., None]
+    colour = _colour(strength[..., 0], "inferno")
+    return _png((grey * (1 - strength) + colour * strength).astype(np.uint8), size)
+
+
+def evidence_over_photo_png(
+    pixels: Tensor, values: Tensor, limit: float, *, size: int = 128
+) -> str:
+    """Returns a grey picture coloured by which class each place speaks for."""
+    scaled = (values / limit).clamp(-1, 1).numpy()
+    strength = 0.75 * np.abs(scaled)[..., None]
+    colour = _colour(scaled / 2 + 0.5, "PuOr_r")
+    return _png((_grey(pixels) * (1 - strength) + colour * strength).astype(np.uint8), size)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """Returns a figure as an SVG element in the colour of the page that grows with its column."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue().replace(PAGE_COLOUR, "currentColor")
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    return re.sub(
+        r'<svg ([^>]*?)width="[^"]*pt"', rf'<svg role="img" aria-label="{label}" \1', text, count=1
+    ).replace('height="', 'data-height="', 1)
+
+
+def _png(values: np.ndarray, size: int) -> str:
+    """Returns pixels (H, W, 3) of uint8 as the address of an embedded picture."""
+    image = Image.fromarray(values)
+    if image.width > size:
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _colour(values: np.ndarray, name: str) -> np.ndarray:
+    """Returns values 0..1 (H, W) as uint8 colours (H, W, 3)."""
+    return (matplotlib.colormaps[name](values)[..., :3] * 255).astype(np.uint8)
+
+
+def _grey(pixels: Tensor) -> np.ndarray:
+    grey = _height_width_channels(pixels).mean(axis=2, keepdims=True)
+    return np.repeat(grey, 3, axis=2)
+
+
+def _height_width_channels(pixels: Tensor) -> np.ndarray:
+    return pixels.permute(1, 2, 0).numpy()

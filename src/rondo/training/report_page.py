@@ -1,0 +1,69 @@
+"""The frame of a report: its style, and what such a classifier must not be used for."""
+
+WARNING = """<section class="warning"><h2>What this must not be used for</h2>
+<p>This is an exercise in recurrent networks. Its answers are guesses about how annotators labelled
+pictures.</p>
+<ul>
+<li><b>Never to decide anything about a person</b>: not hiring, pay, credit, insurance, policing,
+borders, access to places or services, prices or advertising.</li>
+<li>Not for surveillance, tracking, counting or sorting people, with or without their
+knowledge.</li>
+<li>It says nothing about <b>identity, gender identity</b> or who somebody is. The labels are
+binary and were given by others from looks; people who do not fit them are left out or labelled
+wrongly.</li>
+<li>Its errors <b>differ by age, group and kind of photo</b>; see above where the labels allow to
+measure it. An accuracy over all hides that.</li>
+<li>The probabilities hold for pictures like those it was tested on, and for no others.</li>
+</ul></section>"""
+"""The section on wrong uses."""
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>{title}</title>
+<style>
+:root { --page: #f6f7f9; --card: #fff; --text: #1d2330; --soft: #626b7a; --line: #dfe3ea;
+  --accent: #2a7de1; --mark: #d1495b; --warm: #fff6e5; --warm-line: #e0a020; }
+@media (prefers-color-scheme: dark) { :root { --page: #12151b; --card: #1b2029; --text: #e6e9ef;
+  --soft: #9aa4b4; --line: #2d3441; --accent: #5aa2ff; --mark: #ff7285; --warm: #2a2418;
+  --warm-line: #b98518; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1080px; padding: 1.5rem 1rem 4rem; background: var(--page);
+  color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0 1rem; }
+h2 { font-size: 1.2rem; margin: 0 0 .4rem; } h3 { font-size: 1rem; margin: 0 0 .5rem; }
+section { margin-top: 2.2rem; }
+.note, small { color: var(--soft); font-size: .88rem; } .note { margin: .2rem 0 .8rem; }
+.row { display: grid; gap: 1rem; align-items: start;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1rem;
+  min-width: 0; overflow-x: auto; }
+.card svg { width: 100%; height: auto; display: block; }
+.tile h2 { text-transform: capitalize; color: var(--soft); font-size: 1rem; }
+.big { font-size: 3.4rem; font-weight: 650; line-height: 1.1; margin: 0; letter-spacing: -.02em; }
+.big small { font-size: 1.4rem; } .tile p { margin: .2rem 0; }
+.meter { position: relative; height: 10px; border-radius: 5px; background: var(--line);
+  margin: .8rem 0; }
+.meter i { position: absolute; inset: 0 auto 0 0; border-radius: 5px; background: var(--accent); }
+.meter b { position: absolute; top: -5px; bottom: -5px; width: 3px; background: var(--mark); }
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(--line); }
+th { font-weight: 500; color: var(--soft); } th:first-child { text-align: left; }
+.settings td { text-align: left; overflow-wrap: anywhere; }
+.confusion td + td, .confusion th + td { text-align: center; font-size: 1.25rem;
+  background: color-mix(in srgb, var(--accent) calc(.55 * var(--share, 0%)), transparent); }
+.confusion th + th, .confusion td + th { text-align: center; }
+.confusion td small { display: block; color: inherit; opacity: .75; font-size: .8rem; }
+.gallery { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); }
+figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 10px;
+  overflow: hidden; } figure img { width: 100%; display: block; }
+figcaption { padding: .4rem .6rem; font-size: .9rem; line-height: 1.3; }
+.wrong { box-shadow: inset 0 3px var(--mark); } .right { box-shadow: inset 0 3px var(--accent); }
+.heat { width: 100%; max-width: 320px; border-radius: 8px; display: block; margin: 0 auto; }
+.warning { background: var(--warm); border: 1px solid var(--warm-line); border-radius: 12px;
+  padding: 1rem 1.2rem; } .warning ul { margin: .4rem 0 0; padding-left: 1.2rem; }
+</style></head><body>
+{body}
+</body></html>
+"""
+"""The page; `{title}` and `{body}` stand for what differs."""

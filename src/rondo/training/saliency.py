@@ -1,0 +1,62 @@
+"""Where in the picture the network looked."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate
+
+BATCH_SIZE = 32
+"""Photos at a time."""
+
+
+def saliency(model: nn.Module, pixels: Tensor) -> Tensor:
+    """Returns how strongly each place moves the answer: the smoothed gradient of the input.
+
+    It is the absolute derivative of (logit of class 1 - logit of class 0) with respect to the
+    pixels (Simonyan et al., 2014), summed over the colours, smoothed and scaled to a sum of 1.
+
+    Args:
+        model: The classifier.
+        pixels: Photos (N, 3, S, S), 0..255.
+
+    Returns:
+        Maps (N, S, S), none negative.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    maps = []
+    for batch in pixels.split(BATCH_SIZE):
+        images = batch.to(device).float().requires_grad_()
+        logits = model(images)
+        (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), images)
+        maps.append(_smooth(gradient.abs().sum(dim=1, keepdim=True)).squeeze(1).cpu())
+    return torch.cat(maps)
+
+
+def mean_saliency(model: nn.Module, pixels: Tensor, num_photos: int = 256) -> Tensor:
+    """Returns the mean saliency (S, S) over evenly spaced photos, at most so many."""
+    stride = max(1, len(pixels) // num_photos)
+    return saliency(model, pixels[::stride][:num_photos]).mean(dim=0)
+
+
+def evidence(model: nn.Module, pixels: Tensor) -> Tensor | None:
+    """Returns which class each place speaks for, (N, S, S), positive for class 1.
+
+    None where the model's answer is not a mean over places.
+    """
+    evidence_map = getattr(model, "evidence_map", None)
+    if evidence_map is None:
+        return None
+    with torch.no_grad():
+        maps = evidence_map(pixels.to(next(model.parameters()).device).float()).cpu()
+    difference = (maps[:, 1] - maps[:, 0]).unsqueeze(1)
+    return interpolate(difference, pixels.shape[-2:], mode="bicubic").squeeze(1)
+
+
+def _smooth(maps: Tensor) -> Tensor:
+    """Blurs maps (N, 1, S, S) about as a Gaussian of 1/32 of their width does; sums become 1."""
+    width = 2 * (maps.shape[-1] // 32) + 1
+    for _ in range(3):
+        maps = avg_pool2d(maps, width, stride=1, padding=width // 2, count_include_pad=False)
+    return maps / maps.sum(dim=(2, 3), keepdim=True).clamp_min(1e-30)

@@ -1,0 +1,227 @@
+"""A training run from what the user asked for to its report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rondo.models.lecture_rnn1 import FORMS
+from rondo.tasks.photo import (
+    DRAWN,
+    MODELS,
+    RECIPES,
+    PhotoSet,
+    fingerprint,
+    load_data,
+)
+from rondo.training.config import RunConfig, RunError, look_up, resolve_precision
+from rondo.training.evaluation import Evaluation, evaluate, predict
+from rondo.training.run_folder import RunFolder, new_run_path, write_atomically
+
+NEEDED_BYTES = 256 * 2**20
+"""Free space that a run folder may need, old and new files together, in bytes."""
+
+IMAGE_SIZE = 128
+"""The default side of photos, in pixels."""
+
+DRAWN_IMAGE_SIZE, DRAWN_NUM_EPOCHS = 64, 10
+"""The default side and number of epochs for drawings: a few minutes on two cores."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; None stands for what the recipe or the machine says."""
+
+    data: str = DRAWN
+    layout: str | None = None
+    model: str = "lecture_rnn1"
+    form: str = "sane"
+    recipe: str = "default"
+    epochs: int | None = None
+    batch_size: int | None = None
+    image_size: int | None = None
+    num_drawn: int = 3000
+    seed: int = 0
+    precision: str | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that is ready to train."""
+
+    config: RunConfig
+    data: dict[str, PhotoSet]
+    folder: RunFolder
+
+
+def make_config(options: Options) -> RunConfig:
+    """Returns the settings that the options mean, the fingerprint of the data still missing.
+
+    Raises:
+        RunError: If an option cannot be used.
+    """
+    look_up("model", options.model, MODELS)
+    look_up("form", options.form, dict.fromkeys(FORMS))
+    recipe = look_up("recipe", options.recipe, RECIPES)
+    changes: dict[str, Any] = {
+        "num_epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "precision": options.precision,
+    }
+    is_drawn, size = options.data == DRAWN, options.image_size
+    if size is None:
+        size = DRAWN_IMAGE_SIZE if is_drawn else IMAGE_SIZE
+    if options.epochs is None and is_drawn:
+        changes["num_epochs"] = DRAWN_NUM_EPOCHS
+    recipe = replace(recipe, **{name: new for name, new in changes.items() if new is not None})
+    threads = torch.get_num_threads() if options.threads is None else options.threads
+    config = RunConfig(
+        data=DRAWN if is_drawn else os.path.abspath(options.data),
+        layout=options.layout,
+        data_fingerprint="",
+        num_drawn=options.num_drawn,
+        image_size=size,
+        model=options.model,
+        model_arguments={
+            "image_size": size,
+            "num_classes": 2,
+            "form": options.form,
+            "dropout": recipe.dropout,
+        },
+        recipe_name=options.recipe,
+        recipe=resolve_precision(recipe),
+        seed=options.seed,
+        num_threads=threads,
+    )
+    config.check()
+    return config
+
+
+def begin(options: Options, path: Path | None, say: Callable[[str], None]) -> Session:
+    """Returns a new run in its new folder.
+
+    Raises:
+        RunError: If an option, the data or the folder cannot be used.
+    """
+    config = make_config(options)
+    folder = RunFolder(new_run_path("photo") if path is None else path)
+    check_new_folder(folder.path)
+    data = read_data(config, say)
+    config = replace(config, data_fingerprint=fingerprint(data))
+    try:
+        folder.create(config)
+    except OSError as error:
+        raise RunError(f"cannot write the run folder {folder.path}: {error.strerror}") from error
+    return Session(config, data, folder)
+
+
+def resume(path: Path, data_path: str | None, say: Callable[[str], None]) -> Session:
+    """Returns a run that goes on where its folder's saved state is.
+
+    Args:
+        path: The run folder.
+        data_path: Where the photos are now, if they were moved.
+        say: Is given each line for the user.
+
+    Raises:
+        RunError: If the folder cannot be used or the photos are not those of the run.
+    """
+    folder = RunFolder(path)
+    config = folder.read_config()
+    config.check()
+    if data_path is not None:
+        config = replace(config, data=data_path)
+    data = read_data(config, say)
+    if fingerprint(data) != config.data_fingerprint:
+        raise RunError(
+            f"the photos in {config.data} are not those that the run {path} began with; "
+            "give the unchanged ones with --data, or begin a new run"
+        )
+    return Session(config, data, folder)
+
+
+def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoSet]:
+    """Returns the photos that the settings name, and tells how many there are.
+
+    Raises:
+        RunError: If they cannot be read.
+    """
+    say(
+        f"{'drawing portraits' if config.data == DRAWN else f'reading photos of {config.data}'} ..."
+    )
+    try:
+        data = load_data(
+            config.data,
+            config.image_size,
+            layout=config.layout,
+            seed=config.seed,
+            num_drawn=config.num_drawn,
+        )
+    except (ValueError, OSError) as error:
+        raise RunError(f"cannot use the data {config.data}: {error}") from error
+    counts = ", ".join(f"{name} {len(photos.labels)}" for name, photos in data.items())
+    num_skipped = len({item for photos in data.values() for item in photos.skipped})
+    say(
+        f"{counts} at {config.image_size} px" + (f"; left out {num_skipped}" if num_skipped else "")
+    )
+    return data
+
+
+def check_new_folder(path: Path) -> None:
+    """Raises `RunError` where a run folder cannot be made."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunError(
+            f"{path} exists already; give another --run, or go on with it by --resume {path}"
+        )
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise RunError(f"cannot make {path}: {parent} cannot be written to; give another --run")
+    free = shutil.disk_usage(parent).free
+    if free < NEEDED_BYTES:
+        raise RunError(
+            f"{free / 2**20:.0f} MiB are free on the disk of {parent}, and a run needs "
+            f"{NEEDED_BYTES / 2**20:.0f}; free some, or give another --run"
+        )
+
+
+def evaluate_splits(
+    model: nn.Module, config: RunConfig, data: dict[str, PhotoSet]
+) -> tuple[dict[str, Tensor], dict[str, Evaluation]]:
+    """Returns the probabilities on every split given, and what they are worth."""
+    probabilities, evaluations = {}, {}
+    for name, photos in data.items():
+        predicted = predict(
+            model, photos.pixels, mirror=config.recipe.mirror, precision=config.recipe.precision
+        )
+        assert predicted is not None
+        probabilities[name], evaluations[name] = predicted, evaluate(predicted, photos)
+    return probabilities, evaluations
+
+
+def finish(session: Session) -> dict[str, Evaluation]:
+    """Writes the report of a trained run; returns what its weights are worth on unseen photos."""
+    from rondo.training.report import ReportInput, render_report
+
+    model = session.folder.read_model()
+    unseen = {name: photos for name, photos in session.data.items() if name != "train"}
+    probabilities, evaluations = evaluate_splits(model, session.config, unseen)
+    text = render_report(
+        ReportInput(
+            session.config,
+            session.folder.read_metrics(),
+            session.data,
+            probabilities,
+            evaluations,
+            model,
+        )
+    )
+    write_atomically(session.folder.report_file, lambda path: path.write_text(text))
+    return evaluations

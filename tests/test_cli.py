@@ -1,0 +1,304 @@
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
+from rondo import cli
+from rondo.tasks import photo
+from rondo.training.run_folder import RunFolder
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def rondo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Runs a command in an empty folder; returns its exit code and its two outputs."""
+    monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = cli.main(words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def train(rondo: Run, *words: str) -> tuple[int, str, str]:
+    return rondo(
+        *("train", "photo", "--num-drawn", "16", "--image-size", str(SIZE), "--model", "tiny"),
+        *("--epochs", "2", "--batch-size", "8", "--threads", "1", *words),
+    )
+
+
+@pytest.fixture
+def last_run(rondo: Run, tmp_path: Path) -> Path:
+    config = run_config(photo_data())
+    folder = new_run(tmp_path / "runs" / "photo-1", config)
+    folder.write_model(TinyNetwork(), config)
+    return folder.path
+
+
+def image(path: Path, brightness: int = 90) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    Image.new("RGB", (40, 40), (brightness, 80, 70)).save(path)
+    return path
+
+
+# --- in a process of its own
+
+
+def in_process(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "rondo", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_reads_like_a_manual() -> None:
+    done = in_process("--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for part in ("commands:", "examples:", "data:", "a run folder", "exit codes:", "must not be"):
+        assert part in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 100
+
+
+def test_help_imports_nothing_of_the_photo_extra() -> None:
+    program = (
+        "import sys; from rondo import cli; cli.build_parser().format_help(); "
+        "print([name for name in cli.PHOTO_PACKAGES if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert set(json.loads(done.stdout.replace("'", '"'))) <= {"numpy"}  # torch takes numpy along
+
+
+def test_a_wrong_word_is_answered_in_one_line() -> None:
+    done = in_process("trian")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "rondo: there is no 'trian' here; did you mean 'train'?; see `rondo --help`\n"
+    )
+
+
+def test_a_missing_package_names_the_extra() -> None:
+    program = (
+        "import sys; sys.modules['safetensors'] = None; from rondo import cli; "
+        "sys.exit(cli.main(['predict', 'x', 'y']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        'rondo: safetensors is not installed; do: pip install "rondo-rnn[photo]"\n'
+    )
+
+
+def test_keeping_freed_memory_does_no_harm() -> None:
+    program = (
+        "from rondo.training.memory import keep_freed_memory; keep_freed_memory(); "
+        "import torch; print(torch.ones(10_000_000).sum().item())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "10000000.0\n"
+
+
+# --- wrong use
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train foto", "there is no 'foto' here; did you mean 'photo'"),
+        ("train photo --epcohs 3", "does not take '--epcohs'; did you mean '--epochs'"),
+        ("train photo --epochs three", "argument --epochs: invalid int value: 'three'"),
+        ("train photo --epochs 0", "the number of epochs must be 1 or more, but is 0"),
+        ("train photo --batch-size -3", "the batch size must be 1 or more, but is -3"),
+        ("train photo --num-drawn -1", "number of drawn portraits must be 1 or more, but is -1"),
+        ("train photo --image-size 100", "must be a multiple of 32, but is 100; try 96"),
+        ("train photo --seed -1", "the seed must be 0 or more, but is -1"),
+        ("train photo --model lecture_rn1", "did you mean 'lecture_rnn1'"),
+        ("train photo --recipe lectur", "there is no recipe 'lectur'; did you mean 'lecture'"),
+        ("train photo --data absent", "cannot use the data .*absent does not exist"),
+        ("train photo --resume absent", "there is no run folder absent"),
+        ("train photo --resume last", "there is no run in .*`rondo train photo` makes one"),
+        ("train photo --resume x --seed 1 --run y", "leave out --seed, --run"),
+        ("train photo --run .", r"\. exists already; give another --run"),
+        ("evaluate absent", "there is no run folder absent"),
+        ("evaluate .", "is not a run folder"),
+        ("predict last", "the following arguments are required: IMAGE"),
+        ("predict last a.jpg", "there is no run in"),
+    ],
+)
+def test_wrong_use_is_answered_in_one_line(
+    rondo: Run, tmp_path: Path, words: str, message: str
+) -> None:
+    (tmp_path / "file").touch()
+    code, out, err = rondo(*words.split())
+    assert (code, out) == (2, "")
+    line = err.splitlines()[-1]
+    assert line.startswith("rondo: ")
+    with pytest.raises(ValueError, match=message):
+        raise ValueError(line)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_a_command_the_manual_is_shown(rondo: Run) -> None:
+    code, out, _ = rondo()
+    assert code == 2
+    assert "examples:" in out
+
+
+def test_the_version_is_told(rondo: Run) -> None:
+    code, out, _ = rondo("--version")
+    assert code == 0
+    assert out.startswith("rondo 0.")
+
+
+def test_a_run_of_another_version_is_refused(rondo: Run, last_run: Path) -> None:
+    config = json.loads((last_run / "config.json").read_text())
+    (last_run / "config.json").write_text(json.dumps({**config, "format": 0}))
+    code, _, err = rondo("predict", "last", "a.png")
+    assert code == 2
+    assert "cannot use the run runs/photo-1: the run has folder format 0" in err
+
+
+# --- train
+
+
+def test_training_ends_with_the_table_and_the_report(rondo: Run, tmp_path: Path) -> None:
+    code, out, err = train(rondo)
+    assert code == 0
+    header, *rows = out.splitlines()
+    assert header.split()[:3] == ["split", "photos", "accuracy"]
+    assert [row.split()[0] for row in rows[:3]] == ["val", "test", "cross"]
+    (run,) = (tmp_path / "runs").iterdir()
+    assert rows[-1] == f"report: {(run / 'report.html').as_uri()}"
+    assert "What this must not be used for" in (run / "report.html").read_text()
+    assert len([line for line in err.splitlines() if line.startswith("epoch ")]) == 2
+
+
+def test_training_says_nothing_of_its_tools(rondo: Run) -> None:
+    _, _, err = train(rondo)
+    for word in ("GPU", "TPU", "Warning", "warn", "num_workers", "Tip", "`Trainer", "litlogger"):
+        assert word not in err
+
+
+def test_a_finished_run_can_be_resumed_and_says_the_same(rondo: Run) -> None:
+    _, first, _ = train(rondo, "--run", "mine")
+    code, second, _ = rondo("train", "photo", "--resume", "mine")
+    assert (code, second) == (0, first)
+
+
+def test_a_full_disk_is_told_in_one_line(rondo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(self: RunFolder, *args: object) -> None:
+        raise OSError(28, "No space left on device", "runs/model")
+
+    monkeypatch.setattr(RunFolder, "write_model", write)
+    code, _, err = train(rondo)
+    assert code == 2
+    assert err.splitlines()[-1] == (
+        "rondo: runs/model: No space left on device; nothing saved before is lost"
+    )
+
+
+# --- evaluate
+
+
+def test_evaluation_agrees_with_the_training(rondo: Run) -> None:
+    _, trained, _ = train(rondo)
+    code, evaluated, _ = rondo("evaluate", "last")
+    assert code == 0
+    assert trained.startswith(evaluated)
+
+
+def test_one_split_is_evaluated_in_detail(rondo: Run) -> None:
+    train(rondo)
+    code, out, _ = rondo("evaluate", "last", "--split", "cross")
+    assert code == 0
+    assert "taken for female" in out
+    assert "drawn-harsh" in out
+    code, _, err = rondo("evaluate", "last", "--split", "crosss")
+    assert code == 2
+    assert "there is no split 'crosss'; did you mean 'cross'" in err
+
+
+def test_evaluation_as_json(rondo: Run) -> None:
+    train(rondo)
+    _, out, _ = rondo("evaluate", "last", "--json")
+    values = json.loads(out)
+    assert set(values) == {"val", "test", "cross"}
+    assert 0.5 <= values["test"]["majority_rate"] <= 1
+    assert sum(map(sum, values["test"]["confusion"])) == values["test"]["accuracy"]["num_photos"]
+
+
+# --- predict
+
+
+def test_prediction_goes_on_after_a_broken_image(
+    rondo: Run, last_run: Path, tmp_path: Path
+) -> None:
+    good, other = image(tmp_path / "a.png"), image(tmp_path / "c.png", 200)
+    (tmp_path / "b.png").write_bytes(b"broken")
+    code, out, _ = rondo("predict", "last", str(good), "b.png", str(other))
+    assert code == 1
+    header, first, second, third, *notes = out.splitlines()
+    assert header.split() == ["answer", "female", "male", "photo"]
+    assert first.endswith(str(good))
+    assert first.split()[0] in ("female", "male")
+    assert second.startswith("unread")
+    assert "b.png" in second
+    assert third.endswith(str(other))
+    assert "one face that fills the picture" in notes[0]
+    assert "drawings of nobody" in notes[-1]
+
+
+def test_prediction_as_json(rondo: Run, last_run: Path, tmp_path: Path) -> None:
+    code, out, _ = rondo("predict", str(last_run), str(image(tmp_path / "a.png")), "--json")
+    assert code == 0
+    (prediction,) = json.loads(out)["predictions"]
+    assert sum(prediction["probabilities"].values()) == pytest.approx(1)
+    assert prediction["probabilities"][prediction["sex"]] == prediction["probability"] >= 0.5
+    assert prediction["error"] is None
+
+
+def test_prediction_of_a_folder(rondo: Run, last_run: Path, tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg"):
+        image(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "labels.csv").write_text("file,sex")
+    code, out, _ = rondo("predict", "last", "photos")
+    assert code == 0
+    shown = [line.split()[-1] for line in out.splitlines()[1:3]]
+    assert shown == [str(Path("photos/a.jpg")), str(Path("photos/b.PNG"))]
+    (tmp_path / "none").mkdir()
+    code, _, err = rondo("predict", "last", "none")
+    assert code == 2
+    assert "the folder none holds no image" in err
+
+
+def test_prediction_of_standard_input(
+    rondo: Run, last_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = image(tmp_path / "a.png").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(contents)))
+    code, out, _ = rondo("predict", "last", "-")
+    assert code == 0
+    assert "standard input" in out
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a.png\n\nabsent.png\n"))
+    code, out, _ = rondo("predict", "last", "-", "--from-list")
+    assert code == 1
+    assert [line.split()[0] == "unread" for line in out.splitlines()[1:3]] == [False, True]
+    code, _, err = rondo("predict", "last", "a.png", "--from-list")
+    assert code == 2
+    assert "--from-list reads paths from standard input" in err

@@ -1,0 +1,61 @@
+"""The order of the stages, and what importing rondo brings with it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "rondo"
+STAGES = ["cells", "compiler", "layers", "models", "tasks", "training", "predictor", "cli", "web"]
+
+
+def stage_of(parts: list[str]) -> str | None:
+    """The stage of a module `rondo.<stage>...`; None for the package itself."""
+    return parts[1] if len(parts) > 1 and parts[0] == "rondo" else None
+
+
+def imported(path: Path) -> set[str]:
+    """The stages that a file imports from, at its top or within a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {stage for name in names if (stage := stage_of(name.split(".")))}
+    return found
+
+
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_file_imports_only_from_stages_before_its_own(path: Path) -> None:
+    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    if own in ("__init__", "__main__"):
+        return
+    allowed = STAGES[: STAGES.index(own) + 1]
+    later = {name for name in imported(path) if name in STAGES and name not in allowed}
+    assert not later, f"{own} comes before {sorted(later)}"
+
+
+def test_importing_rondo_brings_no_heavy_library_and_changes_no_default() -> None:
+    code = (
+        "import torch; before = (torch.get_default_dtype(), torch.get_num_threads(),"
+        " torch.get_rng_state().sum().item())\n"
+        "import sys; known = set(sys.modules); import rondo\n"
+        "after = (torch.get_default_dtype(), torch.get_num_threads(),"
+        " torch.get_rng_state().sum().item())\n"
+        "assert before == after, (before, after)\n"
+        "heavy = {'lightning', 'PIL', 'matplotlib', 'scipy', 'safetensors', 'tensorboard'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert 'rondo.tasks' not in sys.modules and 'rondo.training' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -1,0 +1,633 @@
+import itertools
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from photo_runs import (
+    SHORT,
+    SIZE,
+    UNCHANGED,
+    TinyNetwork,
+    new_run,
+    photo_data,
+    run_config,
+    without_times,
+)
+from rondo.tasks import photo
+from rondo.tasks.photo import RECIPES, Recipe
+from rondo.training import callbacks, session
+from rondo.training.averaging import WeightAverage
+from rondo.training.batches import EpochBatches, generator_for, num_batches
+from rondo.training.config import RunError, config_from_json, resolve_precision
+from rondo.training.fit import Outcome, fit
+from rondo.training.module import PhotoClassifier, decay_groups, learning_rate
+from rondo.training.run_folder import RunFolder, last_run, new_run_path, write_atomically
+
+
+@pytest.fixture(autouse=True)
+def _tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
+
+
+# --- recipes
+
+
+@pytest.mark.parametrize(
+    ("full_size", "epoch", "size"),
+    [(128, 0, 96), (128, 5, 96), (128, 6, 128), (128, 9, 128), (64, 0, 64), (32, 0, 32)],
+)
+def test_image_size_grows_with_the_epochs(full_size: int, epoch: int, size: int) -> None:
+    recipe = replace(RECIPES["default"], image_sizes=((0.6, 0.75), (0.4, 1.0)))
+    assert recipe.image_size(full_size, epoch, 10) == size
+
+
+@pytest.mark.parametrize("num_steps", [1, 4, 5, 10, 100, 1988])
+def test_one_cycle_rate_is_that_of_torch(num_steps: int) -> None:
+    recipe = replace(SHORT, learning_rate=0.03, warm_up_share=0.2)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.03)
+    rates = [learning_rate(recipe, step, num_steps) for step in range(num_steps)]
+    if num_steps == 5:  # torch divides by zero where warm-up is one step
+        assert rates[0] == 0.03
+        return
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.03, total_steps=num_steps, pct_start=0.2, cycle_momentum=False
+    )
+    expected = []
+    for _ in range(num_steps):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if len(expected) < num_steps:
+            schedule.step()
+    if num_steps >= 10:
+        assert rates == pytest.approx(expected, rel=1e-9)
+    assert max(rates) <= 0.03
+
+
+def test_constant_rate_is_constant() -> None:
+    assert {learning_rate(RECIPES["lecture"], step, 9) for step in range(9)} == {0.01}
+
+
+def test_the_lecture_recipe_is_that_of_the_lecture() -> None:
+    recipe = RECIPES["lecture"]
+    shown = (recipe.batch_size, recipe.learning_rate, recipe.momentum, recipe.weight_decay)
+    assert shown == (128, 0.01, 0.9, 5e-4)
+    assert recipe.averaging_decay is recipe.augmentation is recipe.max_grad_norm is None
+    assert (recipe.mirror, recipe.nesterov, recipe.decay_matrices_only) == (False,) * 3
+
+
+def test_decay_spares_what_is_no_matrix_where_the_recipe_says_so() -> None:
+    model = TinyNetwork()
+    decayed, spared = decay_groups(model, replace(SHORT, decay_matrices_only=True))
+    assert {len(parameter.shape) for parameter in decayed["params"]} == {4}
+    assert {len(parameter.shape) for parameter in spared["params"]} == {1}
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (5e-4, 0.0)
+    (everything,) = decay_groups(model, RECIPES["lecture"])
+    assert len(everything["params"]) == len(list(model.parameters()))
+
+
+def test_precision_auto_becomes_one_that_can_be_trained() -> None:
+    assert resolve_precision(replace(SHORT, precision="auto")).precision in ("float32", "bfloat16")
+    assert resolve_precision(SHORT) is SHORT
+
+
+# --- batches
+
+
+def batches(epoch: int, first: int = 0, seed: int = 0) -> list[list[int]]:
+    data = photo_data()["train"]
+    numbered = replace(data, labels=torch.arange(len(data.labels)))
+    return [labels.tolist() for _, labels in EpochBatches(numbered, 8, seed, epoch, first)]
+
+
+def test_an_epoch_shows_each_photo_once_at_most_in_whole_batches() -> None:
+    seen = list(itertools.chain(*batches(0)))
+    assert len(seen) == len(set(seen)) == 32
+    assert [len(batch) for batch in batches(0)] == [8] * 4
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    assert batches(3) == batches(3)
+    assert batches(3) != batches(4)
+    assert batches(3) != batches(3, seed=1)
+
+
+def test_an_epoch_can_begin_at_any_batch() -> None:
+    assert batches(1, first=3) == batches(1)[3:]
+    assert batches(1, first=4) == []
+
+
+def test_photos_that_do_not_fill_a_batch_make_one() -> None:
+    assert num_batches(5, 8) == 1
+    assert len(list(EpochBatches(photo_data()["val"], 100, 0, 0))) == 1
+
+
+def test_generators_differ_by_purpose_and_numbers() -> None:
+    seeds = {
+        generator_for(*key).initial_seed()
+        for key in [("a", 1, 2), ("a", 1, 3), ("a", 12), ("b", 1, 2), ("a", 1, 2)]
+    }
+    assert len(seeds) == 4
+
+
+# --- the average of the weights
+
+
+def test_average_follows_its_equation_and_copies_buffers() -> None:
+    model, copy = TinyNetwork(), TinyNetwork()
+    copy.load_state_dict(model.state_dict())
+    average = WeightAverage(copy, decay=0.5)
+    first = copy.head.weight.clone()
+    with torch.no_grad():
+        model.head.weight.add_(1.0)
+        model.features[0].running_mean.fill_(7.0)
+    average.update(model, num_updates=1)  # keeps min(0.5, 2 / 11)
+    torch.testing.assert_close(copy.head.weight, first + 9 / 11)
+    average.update(model, num_updates=100)  # keeps min(0.5, 101 / 110)
+    torch.testing.assert_close(copy.head.weight, first + 1 - 1 / 11)
+    assert (copy.features[0].running_mean == 7.0).all()
+
+
+# --- settings
+
+
+def test_settings_survive_their_file() -> None:
+    config = run_config(photo_data())
+    assert config_from_json(config.to_json()) == config
+    plain = run_config(photo_data(), RECIPES["lecture"])
+    assert config_from_json(plain.to_json()) == plain
+
+
+def test_settings_of_another_version_are_refused() -> None:
+    values = json.loads(run_config(photo_data()).to_json())
+    values.update(format=99, versions={"rondo": "7.0"})
+    with pytest.raises(RunError, match=r"has folder format 99.*use rondo 7\.0"):
+        config_from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": 1}'])
+def test_settings_that_are_none_are_refused(text: str) -> None:
+    with pytest.raises(RunError, match=r"config\.json cannot be understood"):
+        config_from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"image_size": 100}, "must be a multiple of 32, but is 100; try 96"),
+        ({"image_size": -32}, "must be a multiple of 32, but is -32; try 32"),
+        ({"epochs": 0}, "the number of epochs must be 1 or more, but is 0"),
+        ({"batch_size": -1}, "the batch size must be 1 or more, but is -1"),
+        ({"num_drawn": 0}, "the number of drawn portraits must be 1 or more, but is 0"),
+        ({"threads": 0}, "the number of threads must be 1 or more, but is 0"),
+        ({"seed": -1}, "the seed must be 0 or more, but is -1"),
+        ({"precision": "float16"}, "must be float32 or bfloat16, but is 'float16'"),
+        ({"model": "lectur_rnn1"}, "no model 'lectur_rnn1'; did you mean 'lecture_rnn1'"),
+        ({"recipe": "defualt"}, "no recipe 'defualt'; did you mean 'default'"),
+        ({"recipe": "xyz"}, "no recipe 'xyz'; there are: default, lecture"),
+        ({"form": "insane"}, "no form 'insane'; did you mean 'sane'"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_options_that_cannot_be_used_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        session.make_config(session.Options(**changes))
+
+
+def test_options_change_the_recipe() -> None:
+    config = session.make_config(session.Options(epochs=2, batch_size=7, precision="bfloat16"))
+    assert (config.recipe.num_epochs, config.recipe.batch_size) == (2, 7)
+    assert config.recipe.precision == "bfloat16"
+    assert config.image_size == 64
+    photos = session.make_config(session.Options(data="photos"))
+    assert photos.image_size == 128
+    assert photos.recipe.num_epochs == RECIPES["default"].num_epochs
+    assert Path(photos.data).is_absolute()
+
+
+# --- the run folder
+
+
+def test_weights_survive_their_file(tmp_path: Path) -> None:
+    config = run_config(photo_data())
+    folder, model = new_run(tmp_path / "run", config), TinyNetwork()
+    folder.write_model(model.to(memory_format=torch.channels_last), config)
+    read = folder.read_model()
+    assert not read.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(read.state_dict()[name], value)
+    with safe_open(folder.model_file, framework="pt") as file:
+        origin = json.loads(file.metadata()["rondo"])
+    assert (origin["model"], origin["arguments"]) == ("tiny", {"image_size": SIZE})
+
+
+def test_missing_and_broken_weights_are_refused(tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", run_config(photo_data()))
+    with pytest.raises(RunError, match=r"has not finished an epoch yet.*--resume"):
+        folder.read_model()
+    folder.model_file.write_bytes(b"no weights")
+    with pytest.raises(RunError, match=r"model\.safetensors cannot be read"):
+        folder.read_model()
+
+
+def test_folders_that_are_no_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"there is no run folder .*absent"):
+        RunFolder(tmp_path / "absent").read_config()
+    with pytest.raises(RunError, match=r"is not a run folder: its config\.json cannot be read"):
+        RunFolder(tmp_path).read_config()
+
+
+def test_state_is_never_unpickled(tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", run_config(photo_data()))
+    assert folder.read_state() is None
+    with folder.state_file.open("wb") as file:
+        pickle.dump(Path("an object"), file)
+    with pytest.raises(RunError, match=r"state\.pt cannot be read"):
+        folder.read_state()
+
+
+def test_a_file_that_could_not_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, lambda part: part.write_text("old"))
+
+    def write_half(part: Path) -> None:
+        part.write_text("ne")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(path, write_half)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_run_folders_are_numbered_and_the_last_is_found(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="there is no run in"):
+        last_run(tmp_path)
+    paths = []
+    for number in range(3):
+        path = new_run_path("photo", tmp_path)
+        assert path.name.endswith(f"-{number + 1}")
+        new_run(path, run_config(photo_data()))
+        os.utime(path / "config.json", (number, number))
+        paths.append(path)
+    (tmp_path / "photo-unfinished").mkdir()
+    assert last_run(tmp_path) == paths[-1]
+
+
+def test_a_run_folder_that_exists_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError, match=r"exists already; give another --run"):
+        session.check_new_folder(tmp_path)
+    with pytest.raises(RunError, match=r"exists already; give another --run"):
+        session.check_new_folder(tmp_path / "file")
+    with pytest.raises(RunError, match=r"file cannot be written to"):
+        session.check_new_folder(tmp_path / "file" / "run")
+
+
+def test_a_full_disk_is_noticed_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = session.shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
+    monkeypatch.setattr(session.shutil, "disk_usage", lambda path: usage)
+    with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 256"):
+        session.check_new_folder(tmp_path / "run")
+
+
+# --- training
+
+
+class At(pl.Callback):
+    """Does something before a step, counted from the beginning of the whole training."""
+
+    def __init__(self, step: int, action: Callable[[], None]) -> None:
+        self.step, self.action = step, action
+
+    def on_train_batch_start(self, trainer: Any, module: Any, *args: Any) -> None:
+        if module.progress.step == self.step:
+            self.action()
+
+
+def run(folder: RunFolder, *others: pl.Callback) -> tuple[Outcome, list[str]]:
+    lines: list[str] = []
+    outcome = fit(folder.read_config(), photo_data(), folder, say=lines.append, callbacks=others)
+    return outcome, lines
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def assert_same_run(one: RunFolder, other: RunFolder) -> None:
+    assert without_times(one.read_metrics()) == without_times(other.read_metrics())
+    states = one.read_state(), other.read_state()
+    for state in states:
+        assert state is not None
+        state["progress"].pop("seconds")
+    torch.testing.assert_close(*states, rtol=0, atol=0)
+    assert one.model_file.read_bytes() == other.model_file.read_bytes()
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> RunFolder:
+    folder = new_run(tmp_path / "whole", run_config(photo_data()))
+    outcome, _ = run(folder)
+    assert outcome.signal_number is None
+    return folder
+
+
+def test_a_run_leaves_its_records(whole: RunFolder) -> None:
+    records = whole.read_metrics()
+    found = [(record["epoch"], record["split"]) for record in records]
+    assert found == [(e, s) for e in (1, 2, 3) for s in ("train", "val", "test", "cross")]
+    train, test = records[0], records[2]
+    assert train["num_photos"] == 32
+    assert train["photos_per_second"] == pytest.approx(32 / train["seconds"])
+    assert train["image_size"] == SIZE
+    assert 0.3 < train["loss"] < 3
+    assert test["num_photos"] == 12
+    assert test["majority_rate"] == pytest.approx(8 / 12)
+    assert test["accuracy"] * 12 == pytest.approx(round(test["accuracy"] * 12))
+    assert (whole.path / "tensorboard").is_dir()
+
+
+def test_the_weights_kept_are_the_averaged_ones(whole: RunFolder) -> None:
+    state, kept = whole.read_state(), whole.read_model().state_dict()
+    assert state is not None
+    for name, value in kept.items():
+        assert torch.equal(value, state["average"][name])
+    assert not torch.equal(kept["head.weight"], state["model"]["head.weight"])
+
+
+def test_every_seed_gives_its_own_numbers(whole: RunFolder, tmp_path: Path) -> None:
+    again = new_run(tmp_path / "again", whole.read_config())
+    run(again)
+    assert_same_run(whole, again)
+    other = new_run(tmp_path / "other", replace(whole.read_config(), seed=6))
+    run(other)
+    assert without_times(other.read_metrics()) != without_times(whole.read_metrics())
+
+
+@pytest.mark.parametrize("step", [0, 1, 3, 4, 6, 7, 11])
+@pytest.mark.parametrize("end", [interrupt, terminate])
+def test_an_interrupted_run_goes_on_to_the_same_numbers(
+    whole: RunFolder, tmp_path: Path, step: int, end: Callable[[], None]
+) -> None:
+    folder = new_run(tmp_path / "part", whole.read_config())
+    outcome, lines = run(folder, At(step, end))
+    assert outcome.signal_number == (signal.SIGINT if end is interrupt else signal.SIGTERM)
+    assert any("ending after this batch" in line for line in lines)
+    state = folder.read_state()
+    assert state is not None
+    assert state["progress"]["step"] == step + 1
+    outcome, _ = run(folder)
+    assert outcome.signal_number is None
+    assert_same_run(whole, folder)
+
+
+def test_a_run_interrupted_at_every_step_goes_on_to_the_same_numbers(
+    whole: RunFolder, tmp_path: Path
+) -> None:
+    folder = new_run(tmp_path / "part", whole.read_config())
+    for step in range(12):
+        run(folder, At(step, interrupt))
+    run(folder)
+    assert_same_run(whole, folder)
+
+
+def test_an_interrupted_evaluation_is_done_again(
+    whole: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = new_run(tmp_path / "part", whole.read_config())
+    evaluate = callbacks.evaluate
+
+    def evaluate_and_interrupt(*args: Any) -> Any:
+        interrupt()
+        return evaluate(*args)
+
+    monkeypatch.setattr(callbacks, "evaluate", evaluate_and_interrupt)
+    outcome, _ = run(folder)
+    assert outcome.records == []
+    assert outcome.signal_number == signal.SIGINT
+    monkeypatch.undo()
+    monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
+    run(folder)
+    assert_same_run(whole, folder)
+
+
+def test_a_run_killed_between_two_files_goes_on_to_the_same_numbers(
+    whole: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = new_run(tmp_path / "part", whole.read_config())
+    write, written = RunFolder.write_state, []
+
+    class Killed(BaseException):
+        pass
+
+    def write_or_die(self: RunFolder, state: dict[str, Any]) -> None:
+        written.append(state)
+        if len(written) == 2:  # after the metrics of epoch 2, before its state
+            raise Killed
+        write(self, state)
+
+    monkeypatch.setattr(RunFolder, "write_state", write_or_die)
+    with pytest.raises(Killed):
+        run(folder)
+    assert folder.read_metrics()[-1]["epoch"] == 2
+    run(folder)
+    assert_same_run(whole, folder)
+
+
+def test_a_run_killed_before_its_first_state_begins_again(whole: RunFolder, tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "part", whole.read_config())
+
+    def die() -> None:
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        run(folder, At(2, die))
+    run(folder)
+    assert_same_run(whole, folder)
+
+
+def test_states_are_saved_within_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(callbacks, "SAVE_SECONDS", 0.0)
+    folder = new_run(tmp_path / "run", run_config(photo_data()))
+    steps = []
+
+    def note() -> None:
+        state = folder.read_state()
+        assert state is not None
+        steps.append(state["progress"]["step"])
+
+    run(folder, *(At(step, note) for step in (1, 2, 3)))
+    assert steps == [1, 2, 3]
+
+
+def test_a_finished_run_stays_as_it_is(whole: RunFolder) -> None:
+    before = whole.read_state()
+    outcome, lines = run(whole)
+    assert lines == []
+    assert len(outcome.records) == 12
+    torch.testing.assert_close(whole.read_state(), before, rtol=0, atol=0)
+
+
+def test_signals_are_given_back(whole: RunFolder) -> None:
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        replace(RECIPES["lecture"], num_epochs=2, batch_size=8),
+        replace(SHORT, precision="bfloat16"),
+        replace(SHORT, augmentation=None, image_sizes=((0.5, 2.0), (0.5, 1.0)), mirror=False),
+    ],
+    ids=["lecture", "bfloat16", "sizes"],
+)
+def test_other_recipes_train_and_resume(tmp_path: Path, recipe: Recipe) -> None:
+    whole = new_run(tmp_path / "whole", run_config(photo_data(), recipe))
+    run(whole)
+    part = new_run(tmp_path / "part", run_config(photo_data(), recipe))
+    run(part, At(5, interrupt))
+    run(part)
+    assert_same_run(whole, part)
+
+
+def test_epochs_of_small_photos_are_evaluated_on_small_photos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    forward = TinyNetwork.forward
+
+    def note_size(self: TinyNetwork, photos: torch.Tensor) -> torch.Tensor:
+        seen.append((self.training, photos.shape[-1]))
+        return forward(self, photos)
+
+    monkeypatch.setattr(TinyNetwork, "forward", note_size)
+    recipe = replace(SHORT, image_sizes=((0.3, 2.0), (0.7, 1.0)))
+    folder = new_run(tmp_path / "run", run_config(photo_data(), recipe))
+    run(folder)
+    first = [(True, 64)] * 4 + [(False, 64)] * 6  # four steps; three splits and their mirror images
+    later = [(True, 32)] * 4 + [(False, 32)] * 6
+    assert seen == first + 2 * later
+    trained = [r["image_size"] for r in folder.read_metrics() if r["split"] == "train"]
+    assert trained == [64, 32, 32]
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    recipe = replace(SHORT, num_epochs=20, learning_rate=0.1, augmentation=UNCHANGED)
+    folder = new_run(tmp_path / "run", run_config(photo_data(), recipe))
+    run(folder)
+    losses = [r["loss"] for r in folder.read_metrics() if r["split"] == "test"]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_step_is_that_of_plain_torch(tmp_path: Path) -> None:
+    """Two epochs of the lecture's recipe against a loop written by hand."""
+    recipe = replace(RECIPES["lecture"], num_epochs=2, batch_size=8)
+    data, config = photo_data(), run_config(photo_data(), recipe)
+    folder = new_run(tmp_path / "run", config)
+    run(folder)
+    torch.manual_seed(config.seed)
+    model = TinyNetwork()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
+    epochs = (EpochBatches(data["train"], 8, config.seed, epoch) for epoch in range(2))
+    for step, (pixels, labels) in enumerate(itertools.chain(*epochs)):
+        torch.manual_seed(generator_for("model", config.seed, step).initial_seed())
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(pixels.float()), labels).backward()
+        optimizer.step()
+    torch.testing.assert_close(
+        dict(folder.read_model().state_dict()), dict(model.state_dict()), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_lines_for_the_user_name_the_majority(tmp_path: Path) -> None:
+    folder = new_run(tmp_path / "run", run_config(photo_data()))
+    _, lines = run(folder)
+    assert len(lines) == 3
+    assert lines[0].startswith("epoch  1/3  loss ")
+    assert "% (66.7)" in lines[0]
+    assert lines[0].endswith("photos/s")
+
+
+def test_progress_line_tells_the_time_left() -> None:
+    module = PhotoClassifier(run_config(photo_data()), photo_data()["train"])
+    module.progress.step, module.progress.seconds, module.progress.loss_sum = 6, 4.0, 1.0
+    assert callbacks.progress_line(module) == (
+        "epoch 2/3 [##########----------] loss 0.500  4 photos/s  0:12 left"
+    )
+    assert callbacks.clock(3700) == "1:01:40"
+
+
+def test_resuming_needs_the_same_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = photo_data()
+    folder = new_run(tmp_path / "run", run_config(data))
+    monkeypatch.setattr(session, "load_data", lambda *args, **kwargs: data)
+    assert session.resume(folder.path, None, print).config == run_config(data)
+    data["train"].pixels[0, 0, 0, 0] += 1
+    with pytest.raises(RunError, match=r"are not those that the run .* began with"):
+        session.resume(folder.path, None, print)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_the_whole_command_can_be_ended_and_resumed(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """With the lecture's network, in a process of its own, by a real signal within an epoch."""
+    command = [
+        *(sys.executable, "-m", "rondo", "train", "photo", "--num-drawn", "64"),
+        *("--image-size", "32", "--epochs", "2", "--batch-size", "8", "--precision", "float32"),
+        *("--threads", "1", "--run"),
+    ]
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    subprocess.run([*command, str(whole)], check=True, capture_output=True)
+    process = subprocess.Popen([*command, str(part)], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch  1/2"):
+            time.sleep(0.3)
+            process.send_signal(number)
+            break
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == code
+    if number != signal.SIGKILL:
+        assert f"go on with: rondo train photo --resume {part}" in rest
+    resume = [sys.executable, "-m", "rondo", "train", "photo", "--resume", str(part)]
+    subprocess.run(resume, check=True, capture_output=True)
+    assert_same_run(RunFolder(whole), RunFolder(part))
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, time\n"
+        "from rondo.training.callbacks import StopRequest\n"
+        "with StopRequest(print).listening():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    time.sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 130
