@@ -197,7 +197,7 @@ def test_settings_that_are_none_are_refused(text: str) -> None:
         ({"precision": "float16"}, "must be float32 or bfloat16, but is 'float16'"),
         ({"model": "lectur_rnn1"}, "no model 'lectur_rnn1'; did you mean 'lecture_rnn1'"),
         ({"recipe": "defualt"}, "no recipe 'defualt'; did you mean 'default'"),
-        ({"recipe": "xyz"}, "no recipe 'xyz'; there are: default, lecture"),
+        ({"recipe": "xyz"}, "no recipe 'xyz'; there are: default, drawn, lecture"),
         ({"form": "insane"}, "no form 'insane'; did you mean 'sane'"),
     ],
     ids=lambda value: str(value)[:30],
@@ -212,6 +212,7 @@ def test_options_change_the_recipe() -> None:
     assert (config.recipe.num_epochs, config.recipe.batch_size) == (2, 7)
     assert config.recipe.precision == "bfloat16"
     assert config.image_size == 64
+    assert config.recipe_name == "drawn"
     photos = session.make_config(session.Options(data="photos"))
     assert photos.image_size == 128
     assert photos.recipe.num_epochs == RECIPES["default"].num_epochs

@@ -2,11 +2,47 @@
 
 Write one time step as an ordinary PyTorch module; :class:`Recurrent` finds its loops, plans what
 must run step by step and what need not, and runs and trains it over sequences.
+
+The names below are imported when they are first used, so that `rondo --help` need not wait for
+torch.
 """
 
-from rondo.cells import GRU, LSTM, Cell, Elman
-from rondo.layers import Bidirectional, Recurrent, SpatialRNN
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rondo import cells, compiler, layers, models
+    from rondo.cells import GRU, LSTM, Cell, Elman
+    from rondo.layers import Bidirectional, Recurrent, SpatialRNN
 
 __version__ = "0.1.0"
 
-__all__ = ["GRU", "LSTM", "Bidirectional", "Cell", "Elman", "Recurrent", "SpatialRNN"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Bidirectional",
+    "Cell",
+    "Elman",
+    "Recurrent",
+    "SpatialRNN",
+    "cells",
+    "compiler",
+    "layers",
+    "models",
+]
+
+_STAGES = ("cells", "compiler", "layers", "models")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _STAGES:
+        return importlib.import_module(f"rondo.{name}")
+    for stage in ("cells", "layers") if name in __all__ else ():
+        module = importlib.import_module(f"rondo.{stage}")
+        if name in module.__all__:
+            return getattr(module, name)
+    raise AttributeError(f"module 'rondo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -40,16 +40,12 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
     add("--data", metavar="PATH", help="photos, or the word drawn (default: drawn)")
     add("--layout", metavar="NAME",
         help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
-    add("--num-drawn", type=int, metavar="N", help="training drawings (default: 3000)")
+    add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
     add("--model", metavar="NAME", help="the network (default: lecture_rnn1)")
     add("--form", metavar="FORM", help="sane, or lecture: exactly as printed (default: sane)")
-    add("--recipe", metavar="NAME", help="how to train: default or lecture (default: default)")
-    add(
-        "--epochs",
-        type=int,
-        metavar="N",
-        help="passes over the photos (default: the recipe's; 10 for drawings)",
-    )
+    add("--recipe", metavar="NAME",
+        help="how to train: default, drawn or lecture (default: drawn for drawings)")  # fmt: skip
+    add("--epochs", type=int, metavar="N", help="passes over the photos (default: the recipe's)")
     add("--batch-size", type=int, metavar="N", help="photos in a step (default: the recipe's)")
     add("--image-size", type=int, metavar="N",
         help="side of the photos, a multiple of 32 (default: 128; 64 for drawings)")  # fmt: skip

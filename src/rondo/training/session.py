@@ -31,8 +31,8 @@ NEEDED_BYTES = 256 * 2**20
 IMAGE_SIZE = 128
 """The default side of photos, in pixels."""
 
-DRAWN_IMAGE_SIZE, DRAWN_NUM_EPOCHS = 64, 10
-"""The default side and number of epochs for drawings: a few minutes on two cores."""
+DRAWN_IMAGE_SIZE = 64
+"""The default side of drawings, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Options:
     layout: str | None = None
     model: str = "lecture_rnn1"
     form: str = "sane"
-    recipe: str = "default"
+    recipe: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
     image_size: int | None = None
-    num_drawn: int = 3000
+    num_drawn: int = 6000
     seed: int = 0
     precision: str | None = None
     threads: int | None = None
@@ -70,17 +70,16 @@ def make_config(options: Options) -> RunConfig:
     """
     look_up("model", options.model, MODELS)
     look_up("form", options.form, dict.fromkeys(FORMS))
-    recipe = look_up("recipe", options.recipe, RECIPES)
+    is_drawn, size = options.data == DRAWN, options.image_size
+    recipe_name = options.recipe or ("drawn" if is_drawn else "default")
+    recipe = look_up("recipe", recipe_name, RECIPES)
     changes: dict[str, Any] = {
         "num_epochs": options.epochs,
         "batch_size": options.batch_size,
         "precision": options.precision,
     }
-    is_drawn, size = options.data == DRAWN, options.image_size
     if size is None:
         size = DRAWN_IMAGE_SIZE if is_drawn else IMAGE_SIZE
-    if options.epochs is None and is_drawn:
-        changes["num_epochs"] = DRAWN_NUM_EPOCHS
     recipe = replace(recipe, **{name: new for name, new in changes.items() if new is not None})
     threads = torch.get_num_threads() if options.threads is None else options.threads
     config = RunConfig(
@@ -96,7 +95,7 @@ def make_config(options: Options) -> RunConfig:
             "form": options.form,
             "dropout": recipe.dropout,
         },
-        recipe_name=options.recipe,
+        recipe_name=recipe_name,
         recipe=resolve_precision(recipe),
         seed=options.seed,
         num_threads=threads,

@@ -1,0 +1,33 @@
+"""The names of the package itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import rondo
+
+
+def test_every_public_name_is_there() -> None:
+    for name in rondo.__all__:
+        assert getattr(rondo, name) is not None
+    assert set(rondo.__all__) <= set(dir(rondo))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'rondo' has no attribute 'Elmann'"):
+        _ = rondo.Elmann  # type: ignore[attr-defined]
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    code = (
+        "import sys; from rondo.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "rondo train photo" in done.stdout
