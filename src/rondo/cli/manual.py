@@ -25,7 +25,7 @@ examples:
   find . -name '*.jpg' | rondo predict last - --from-list
 
 data:
-  A folder with labels.csv (columns file, sex and optionally split, source, age, group), a folder
+  A folder with labels.csv (columns file, sex and optionally split, source, age, race), a folder
   with one folder for each sex, UTKFace files, IMDB-WIKI or CelebA; or the word "drawn": drawings
   of nobody that need no file. Each photo must show one face that fills the picture.
 
