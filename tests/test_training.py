@@ -543,7 +543,7 @@ def test_training_learns(tmp_path: Path) -> None:
 
 def test_the_step_is_that_of_plain_torch(tmp_path: Path) -> None:
     """Two epochs of the lecture's recipe against a loop written by hand."""
-    recipe = replace(RECIPES["lecture"], num_epochs=2, batch_size=8)
+    recipe = replace(RECIPES["lecture"], num_epochs=2, batch_size=8, channels_last=False)
     data, config = photo_data(), run_config(photo_data(), recipe)
     folder = new_run(tmp_path / "run", config)
     run(folder)
