@@ -1,7 +1,7 @@
-"""Training time of a layer: the planned backward pass against autograd through the same loop.
+"""What it brings that a weight gradient is one product after the backward loop.
 
-Planned, every weight gradient is one product over T*B rows after the backward loop. Autograd adds
-up T small products. Both run the same reference engine forward; `torch.nn` stands beside them.
+First the products alone: one over T*B rows against T small ones that are added up. Then forward and
+backward of whole layers: planned by Rondo, by autograd through the plain loop, and `torch.nn`.
 """
 
 from __future__ import annotations
@@ -45,11 +45,39 @@ def by_autograd(cell: nn.Module) -> Callable[[Tensor], Tensor]:
     return run
 
 
+def compare_products(rounds: int) -> None:
+    """The gradient of a recurrent matrix of four gates, (4H, T*B) times (T*B, H)."""
+    print("The gradient of `weight_hh` of an LSTM alone, in ms, median.\n")
+    print("| T, B, H | one product | T small ones | ratio |")
+    print("|---|---|---|---|")
+    for num_steps, batch_size, _, hidden_size in SIZES:
+        gates = torch.randn(num_steps, batch_size, 4 * hidden_size)
+        states = torch.randn(num_steps, batch_size, hidden_size)
+
+        def one(gates: Tensor = gates, states: Tensor = states) -> Tensor:
+            return gates.flatten(0, 1).t() @ states.flatten(0, 1)
+
+        def many(gates: Tensor = gates, states: Tensor = states) -> Tensor:
+            total = torch.zeros(gates.shape[2], states.shape[2])
+            for g, h in zip(gates, states, strict=True):
+                total += g.t() @ h
+            return total
+
+        torch.testing.assert_close(one(), many(), rtol=1e-3, atol=1e-3)
+        times = paired_times({"one": one, "many": many}, 3 * rounds)
+        print(
+            f"| {num_steps}, {batch_size}, {hidden_size} | {1e3 * times['one']:.2f} | "
+            f"{1e3 * times['many']:.2f} | {times['many'] / times['one']:.1f} |"
+        )
+    print()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
     print(machine())
+    compare_products(rounds)
     print("Forward and backward in ms, median; in brackets the time over the planned one.\n")
     print("| cell | T, B, I, H | planned | autograd, step by step | torch.nn |")
     print("|---|---|---|---|---|")
