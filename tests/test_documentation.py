@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,16 @@ def test_python_examples_of_a_page(
     names: dict[str, object] = {}
     for example in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL):
         exec(compile(example, str(page), "exec"), names)
+
+
+def test_the_readme_shows_the_plan_that_is_printed() -> None:
+    text = (ROOT / "README.md").read_text()
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0], names)
+    printed = [" ".join(line.split()) for line in str(names["layer"].backward_plan).splitlines()]
+    (shown,) = re.findall(r"```\n(after .*?)```", text, flags=re.DOTALL)
+    for line in shown.splitlines():
+        assert " ".join(line.split()) in printed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
