@@ -16,7 +16,11 @@ import rondo
 from measure import machine, paired_times
 
 SIZES = [(100, 32, 128, 128), (100, 1, 128, 128), (100, 64, 256, 256), (784, 64, 1, 128)]
-CELLS = {"elman": (rondo.Elman, nn.RNN), "lstm": (rondo.LSTM, nn.LSTM), "gru": (rondo.GRU, nn.GRU)}
+CELLS = {
+    "elman": (rondo.ElmanCell, nn.RNN),
+    "lstm": (rondo.LSTMCell, nn.LSTM),
+    "gru": (rondo.GRUCell, nn.GRU),
+}
 
 
 def training_step(
@@ -85,7 +89,7 @@ def main() -> None:
         for num_steps, batch_size, input_size, hidden_size in SIZES:
             cell = make_cell(input_size, hidden_size)
             layer, theirs = (
-                rondo.Recurrent(cell),
+                rondo.Recurrent(cell, engine="reference"),
                 make_layer(input_size, hidden_size, batch_first=True),
             )
             x = torch.randn(batch_size, num_steps, input_size)

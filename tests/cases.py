@@ -93,11 +93,11 @@ class Memoryless(rondo.Cell):
 CellFactory = Callable[[int, int], nn.Module]
 
 CELLS: dict[str, CellFactory] = {
-    "elman": rondo.Elman,
-    "elman-relu": lambda i, h: rondo.Elman(i, h, nonlinearity="relu", bias=False),
-    "lstm": rondo.LSTM,
-    "lstm-two-biases": lambda i, h: rondo.LSTM(i, h, recurrent_bias=True),
-    "gru": rondo.GRU,
+    "elman": rondo.ElmanCell,
+    "elman-relu": lambda i, h: rondo.ElmanCell(i, h, nonlinearity="relu", bias=False),
+    "lstm": rondo.LSTMCell,
+    "lstm-two-biases": lambda i, h: rondo.LSTMCell(i, h, recurrent_bias=True),
+    "gru": rondo.GRUCell,
     "peephole-norm-lstm": PeepholeNormLSTM,
     "normalised-weight": NormalisedWeight,
     "one-product": OneProduct,

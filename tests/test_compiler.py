@@ -52,7 +52,7 @@ def stages(plan: Plan) -> dict[str, list[str]]:
 
 
 def test_an_lstm_is_a_small_graph_with_two_loops() -> None:
-    graph = rondo.Recurrent(rondo.LSTM(3, 5)).graph
+    graph = rondo.Recurrent(rondo.LSTMCell(3, 5)).graph
     assert [loop.target for loop in graph.loops] == ["h", "c"]
     assert len(graph.step.nodes) < 25
     assert "x: float32[B, 3]" in str(graph)
@@ -144,7 +144,7 @@ def test_the_input_product_is_before_and_the_output_network_after() -> None:
 
 
 def test_weight_gradients_are_one_product_after_the_backward_loop() -> None:
-    backward = rondo.Recurrent(rondo.GRU(3, 4)).backward_plan
+    backward = rondo.Recurrent(rondo.GRUCell(3, 4)).backward_plan
     after = {node.name for node in backward.after}
     assert {"grad_weight_ih", "grad_weight_hh", "grad_bias_ih", "grad_bias_hh"} <= after
     assert "grad_x" in after
@@ -223,7 +223,7 @@ def test_layouts_of_rows() -> None:
     assert found["mm"] in (Along(0), Along(1))
     assert found["mean"] == Along(0)
     assert Mixed not in map(type, row_layouts(graph).values())
-    backward = rondo.Recurrent(rondo.Elman(2, 3)).backward_plan
+    backward = rondo.Recurrent(rondo.ElmanCell(2, 3)).backward_plan
     assert backward.layouts["grad_weight_hh"] == SUMMED
     assert backward.layouts["weight_hh"] == SHARED
 

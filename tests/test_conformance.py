@@ -1,4 +1,4 @@
-"""Every cell on the reference engine, against the plain loop that it stands for."""
+"""Every cell on every engine, against the plain loop that it stands for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from cases import CELLS, SIZES, make_cell
 from rondo.cells import initial_state
 
 MODES = ["dense", "ragged", "resets", "ragged-resets"]
+COMPILED_SIZES = SIZES[1:3]  # each size of each cell is a kernel of its own to compile
+ENGINES_AND_SIZES = [
+    *(("reference", sizes) for sizes in SIZES),
+    *(("cpu", sizes) for sizes in COMPILED_SIZES),
+]
 
 
 def plain_loop(
@@ -63,8 +68,8 @@ def all_results(y: Tensor, state: Any, case: dict[str, Any]) -> dict[str, Tensor
     return {"output": y.detach(), **results, **{f"grad {k}": v for k, v in named.items()}}
 
 
-def run_layer(case: dict[str, Any], mode: str, reverse: bool) -> dict[str, Tensor]:
-    layer = rondo.Recurrent(case["cell"], reverse=reverse)
+def run_layer(case: dict[str, Any], mode: str, reverse: bool, engine: str) -> dict[str, Tensor]:
+    layer = rondo.Recurrent(case["cell"], reverse=reverse, engine=engine)
     keywords = {}
     if "ragged" in mode:
         keywords["lengths"] = case["lengths"]
@@ -81,17 +86,20 @@ def run_plain(case: dict[str, Any], reverse: bool) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("sizes", SIZES, ids=str)
+@pytest.mark.parametrize(("engine", "sizes"), ENGINES_AND_SIZES, ids=str)
 @pytest.mark.parametrize("name", CELLS)
-def test_equals_the_plain_loop(name: str, sizes: tuple[int, ...], mode: str, reverse: bool) -> None:
+def test_equals_the_plain_loop(
+    name: str, engine: str, sizes: tuple[int, ...], mode: str, reverse: bool
+) -> None:
     case = make_case(name, sizes, mode, torch.float64)
-    expected, got = run_plain(case, reverse), run_layer(case, mode, reverse)
+    expected, got = run_plain(case, reverse), run_layer(case, mode, reverse, engine)
     for key, value in expected.items():
         torch.testing.assert_close(got[key], value, rtol=1e-10, atol=1e-12, msg=key)
 
 
+@pytest.mark.parametrize("engine", ["reference", "cpu"])
 @pytest.mark.parametrize("name", CELLS)
-def test_float32_stays_within_the_error_budget(name: str) -> None:
+def test_float32_stays_within_the_error_budget(name: str, engine: str) -> None:
     """At most twice the error that plain PyTorch makes at float32, both against float64."""
     case = make_case(name, (4, 9, 5, 13), "dense", torch.float32)
     exact = {
@@ -102,7 +110,7 @@ def test_float32_stays_within_the_error_budget(name: str) -> None:
         "resets": case["resets"],
     }
     reference, plain = run_plain(exact, False), run_plain(case, False)
-    got = run_layer(case, "dense", False)
+    got = run_layer(case, "dense", False, engine)
     for key, value in reference.items():
         budget = 2 * max(relative_error(plain[key], value), torch.finfo(torch.float32).eps)
         assert relative_error(got[key], value) <= budget, key
@@ -117,7 +125,7 @@ def relative_error(value: Tensor, exact: Tensor) -> float:
 def test_gradients_against_finite_differences(name: str) -> None:
     """gradcheck and gradgradcheck in float64, ragged and with resets."""
     case = make_case(name, (2, 3, 2, 3), "dense", torch.float64)
-    layer = rondo.Recurrent(case["cell"])
+    layer = rondo.Recurrent(case["cell"], engine="reference")
     leaves, form = pytree.tree_flatten(case["state"])
     names = [key for key, _ in layer.named_parameters()]
     lengths = torch.tensor([3, 2])
@@ -139,7 +147,7 @@ def test_gradients_against_finite_differences(name: str) -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_step_by_step_equals_the_whole(name: str) -> None:
     case = make_case(name, (3, 4, 2, 5), "dense", torch.float64)
-    layer = rondo.Recurrent(case["cell"])
+    layer = rondo.Recurrent(case["cell"], engine="reference")
     y, last = layer(case["x"], case["state"])
     now = case["state"]
     for t in range(4):
@@ -151,13 +159,17 @@ def test_step_by_step_equals_the_whole(name: str) -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("batch_size", "num_steps"), [(0, 3), (2, 0), (0, 0)])
-@pytest.mark.parametrize("name", CELLS)
-def test_no_rows_or_no_steps(name: str, batch_size: int, num_steps: int, training: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "engine"), [*((name, "reference") for name in CELLS), ("lstm", "cpu")]
+)
+def test_no_rows_or_no_steps(
+    name: str, engine: str, batch_size: int, num_steps: int, training: bool
+) -> None:
     cell = make_cell(name, 2, 3, torch.float32)
     x = torch.zeros(batch_size, num_steps, 2)
     state = pytree.tree_map(torch.ones_like, initial_state(cell, x.new_zeros(batch_size, 2)))
     with torch.set_grad_enabled(training):
-        y, last = rondo.Recurrent(cell)(x, state)
+        y, last = rondo.Recurrent(cell, engine=engine)(x, state)
         expected, _ = cell(x.new_zeros(batch_size, 2), state)
     assert y.shape == (batch_size, num_steps, *expected.shape[1:])
     if num_steps == 0:
@@ -171,16 +183,17 @@ def test_no_rows_or_no_steps(name: str, batch_size: int, num_steps: int, trainin
             )
 
 
-def test_padding_is_never_read() -> None:
+@pytest.mark.parametrize("engine", ["reference", "cpu"])
+def test_padding_is_never_read(engine: str) -> None:
     """NaN in the padding reaches neither results nor gradients."""
-    for name in CELLS:
+    for name in CELLS if engine == "reference" else ["lstm", "peephole-norm-lstm"]:
         cell = make_cell(name, 2, 3, torch.float32)
         x = torch.randn(3, 5, 2)
         lengths = torch.tensor([5, 0, 2])
         x[1:, 2:] = torch.nan
         x[1] = torch.nan
         x.requires_grad_()
-        y, last = rondo.Recurrent(cell)(x, lengths=lengths)
+        y, last = rondo.Recurrent(cell, engine=engine)(x, lengths=lengths)
         (y.sum() + sum(leaf.sum() for leaf in pytree.tree_leaves(last))).backward()
         assert x.grad is not None
         for value in [y, x.grad, *(p.grad for p in cell.parameters() if p.grad is not None)]:
@@ -194,7 +207,7 @@ def test_padding_is_never_read() -> None:
 @pytest.mark.parametrize("name", CELLS)
 def test_batch_mates_do_not_matter(name: str) -> None:
     case = make_case(name, (4, 5, 3, 4), "ragged", torch.float64)
-    layer = rondo.Recurrent(case["cell"])
+    layer = rondo.Recurrent(case["cell"], engine="reference")
     y, _ = layer(case["x"], lengths=case["lengths"])
     for row in range(4):
         alone, _ = layer(case["x"][row : row + 1], lengths=case["lengths"][row : row + 1])

@@ -15,7 +15,7 @@ import rondo
 
 
 def test_a_changed_attribute_of_the_cell_is_noticed() -> None:
-    cell = rondo.Elman(2, 3)
+    cell = rondo.ElmanCell(2, 3)
     layer = rondo.Recurrent(cell)
     x = torch.randn(2, 4, 2)
     first, _ = layer(x)
@@ -26,7 +26,7 @@ def test_a_changed_attribute_of_the_cell_is_noticed() -> None:
 
 
 def test_a_new_batch_size_compiles_nothing_new() -> None:
-    layer = rondo.Recurrent(rondo.GRU(2, 3))
+    layer = rondo.Recurrent(rondo.GRUCell(2, 3))
     layer(torch.randn(2, 4, 2))
     layer(torch.randn(5, 9, 2))
     torch.func.functional_call(
@@ -34,11 +34,11 @@ def test_a_new_batch_size_compiles_nothing_new() -> None:
         {k: v.clone().requires_grad_() for k, v in layer.named_parameters()},
         (torch.randn(1, 1, 2),),
     )
-    assert len(layer._programs) == 1
+    assert len(layer._compiled.programs) == 1
 
 
 def test_copies_and_saved_layers_work() -> None:
-    layer = rondo.Recurrent(rondo.GRU(2, 3))
+    layer = rondo.Recurrent(rondo.GRUCell(2, 3))
     x = torch.randn(2, 4, 2)
     y, _ = layer(x)
     buffer = io.BytesIO()
@@ -50,7 +50,7 @@ def test_copies_and_saved_layers_work() -> None:
 
 @pytest.mark.parametrize("name", ["elman", "lstm"])
 def test_bfloat16_autocast(name: str) -> None:
-    cell = rondo.Elman(3, 4) if name == "elman" else rondo.LSTM(3, 4)
+    cell = rondo.ElmanCell(3, 4) if name == "elman" else rondo.LSTMCell(3, 4)
     layer = rondo.Recurrent(cell)
     x = torch.randn(2, 5, 3)
     exact, _ = layer(x)
@@ -101,21 +101,21 @@ WRONG_CALLS = {
 def test_wrong_calls_say_what_was_got(case: str) -> None:
     call, message = WRONG_CALLS[case]
     with pytest.raises((ValueError, TypeError), match=message):
-        call(rondo.Recurrent(rondo.Elman(2, 4)), torch.zeros(3, 5, 2))
+        call(rondo.Recurrent(rondo.ElmanCell(2, 4)), torch.zeros(3, 5, 2))
 
 
 def test_wrong_cells_are_refused() -> None:
     with pytest.raises(TypeError, match="give an instance, not a class"):
-        rondo.Recurrent(rondo.Elman)  # type: ignore[arg-type]
+        rondo.Recurrent(rondo.ElmanCell)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"hidden_size must be .* at least 1, got 0"):
-        rondo.GRU(3, 0)
+        rondo.GRUCell(3, 0)
     with pytest.raises(ValueError, match="nonlinearity must be 'tanh' or 'relu', got 'tahn'"):
-        rondo.Elman(3, 4, nonlinearity="tahn")
+        rondo.ElmanCell(3, 4, nonlinearity="tahn")
     with pytest.raises(TypeError, match="Linear has no initial state: give it a state_size"):
         rondo.Recurrent(nn.Linear(2, 2))(torch.zeros(1, 1, 2))
     with pytest.raises(ValueError, match="the graph is known after the first call"):
         _ = rondo.Recurrent(nn.Identity()).plan
-    cell = rondo.Elman(2, 3)
+    cell = rondo.ElmanCell(2, 3)
     with pytest.raises(ValueError, match="need a cell each, got the same cell twice"):
         rondo.Bidirectional(cell, cell)
 
@@ -162,7 +162,7 @@ def loop_by_hand(layer: rondo.SpatialRNN, image: Tensor) -> Tensor:
 def test_spatial_rnn_equals_the_equations(
     block_size: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    layer = rondo.SpatialRNN(block_size, rondo.Elman, input_channels=3, hidden_size=4).double()
+    layer = rondo.SpatialRNN(block_size, rondo.ElmanCell, input_channels=3, hidden_size=4).double()
     x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
     y = layer(x)
     expected = torch.stack([loop_by_hand(layer, image) for image in x])
@@ -177,14 +177,14 @@ def test_spatial_rnn_equals_the_equations(
     )
 
 
-@pytest.mark.parametrize("cell", [rondo.Elman, rondo.GRU, rondo.LSTM])
+@pytest.mark.parametrize("cell", [rondo.ElmanCell, rondo.GRUCell, rondo.LSTMCell])
 def test_spatial_rnn_takes_any_cell(cell: type[rondo.Cell]) -> None:
     layer = rondo.SpatialRNN(2, cell, input_channels=3, hidden_size=5)
     assert layer(torch.randn(2, 3, 4, 8)).shape == (2, 10, 2, 4)
 
 
 def test_the_input_product_of_the_blocks_is_a_strided_convolution_before_the_loop() -> None:
-    layer = rondo.SpatialRNN((2, 3), rondo.Elman, input_channels=4, hidden_size=5)
+    layer = rondo.SpatialRNN((2, 3), rondo.ElmanCell, input_channels=4, hidden_size=5)
     x = torch.randn(2, 4, 6, 9)
     layer(x)
     down = layer.vertical.forward_layer
@@ -199,7 +199,7 @@ def test_the_input_product_of_the_blocks_is_a_strided_convolution_before_the_loo
 
 
 def test_a_map_that_does_not_divide_is_refused() -> None:
-    layer = rondo.SpatialRNN((2, 3), rondo.Elman, input_channels=1, hidden_size=2)
+    layer = rondo.SpatialRNN((2, 3), rondo.ElmanCell, input_channels=1, hidden_size=2)
     with pytest.raises(
         ValueError, match=re.escape("a map of 4x7 does not divide into blocks of 2x3")
     ):
@@ -207,4 +207,4 @@ def test_a_map_that_does_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match=re.escape("x must be (N, 1, H, W), got (1, 2, 4, 6)")):
         layer(torch.zeros(1, 2, 4, 6))
     with pytest.raises(ValueError, match="one or two positive whole numbers, got 0"):
-        rondo.SpatialRNN(0, rondo.Elman, input_channels=1, hidden_size=2)
+        rondo.SpatialRNN(0, rondo.ElmanCell, input_channels=1, hidden_size=2)

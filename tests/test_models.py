@@ -98,7 +98,7 @@ def test_initial_weights_by_neons_rules() -> None:
     convolution = kaiming_(nn.Conv2d(64, 128, 3))
     assert convolution.weight.std().item() == pytest.approx(0.05893, rel=0.01)
     assert (convolution.bias == 0).all()
-    cell = glorot_(rondo.GRU(1024, 256))
+    cell = glorot_(rondo.GRUCell(1024, 256))
     assert cell.weight_ih.abs().max().item() == pytest.approx(0.06847, rel=1e-3)
     assert cell.weight_hh.abs().max().item() == pytest.approx(0.10825, rel=1e-3)
     assert (cell.bias_ih == 0).all()

@@ -18,7 +18,7 @@ def operator_arguments(name: str, *, resets: bool) -> tuple[object, ...]:
     x = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
     state = pytree.tree_leaves(initial_state(cell, x[:3]))
     layer(torch.randn(1, 2, 3, dtype=torch.float64, requires_grad=True))
-    program = next(reversed(layer._programs.values()))
+    program = next(reversed(layer._compiled.programs.values()))
     PROGRAMS[program.key] = program
     tensors = [*cell.parameters(), *cell.buffers(), *program.captured]
     state = [torch.randn_like(leaf).requires_grad_() for leaf in state]
@@ -65,14 +65,14 @@ def test_forward_mode(name: str) -> None:
 
 
 def test_vmap_over_batches() -> None:
-    layer = rondo.Recurrent(rondo.LSTM(2, 3))
+    layer = rondo.Recurrent(rondo.LSTMCell(2, 3))
     x = torch.randn(3, 4, 5, 2)
     y = torch.func.vmap(lambda x: layer(x)[0])(x)
     torch.testing.assert_close(y, torch.stack([layer(part)[0] for part in x]))
 
 
 def test_frozen_weights_get_no_gradient() -> None:
-    cell = rondo.Elman(2, 3)
+    cell = rondo.ElmanCell(2, 3)
     cell.weight_hh.requires_grad_(False)
     rondo.Recurrent(cell)(torch.randn(2, 4, 2))[0].sum().backward()
     assert cell.weight_hh.grad is None

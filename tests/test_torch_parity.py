@@ -9,9 +9,9 @@ from torch import nn
 import rondo
 
 PAIRS = {
-    "elman": (lambda i, h: rondo.Elman(i, h, recurrent_bias=True), nn.RNN),
-    "lstm": (lambda i, h: rondo.LSTM(i, h, recurrent_bias=True), nn.LSTM),
-    "gru": (rondo.GRU, nn.GRU),
+    "elman": (lambda i, h: rondo.ElmanCell(i, h, recurrent_bias=True), nn.RNN),
+    "lstm": (lambda i, h: rondo.LSTMCell(i, h, recurrent_bias=True), nn.LSTM),
+    "gru": (rondo.GRUCell, nn.GRU),
 }
 
 
@@ -45,7 +45,7 @@ def test_same_weights_same_numbers(name: str, sizes: tuple[int, ...]) -> None:
 
 def test_packed_sequences() -> None:
     theirs = nn.LSTM(3, 4, batch_first=True)
-    cell = rondo.LSTM(3, 4, recurrent_bias=True)
+    cell = rondo.LSTMCell(3, 4, recurrent_bias=True)
     for key, parameter in cell.named_parameters():
         parameter.data.copy_(getattr(theirs, f"{key}_l0"))
     x, lengths = torch.randn(3, 6, 3), torch.tensor([2, 6, 4])
@@ -64,7 +64,7 @@ def test_packed_sequences() -> None:
 
 def test_bidirectional_ragged() -> None:
     theirs = nn.GRU(3, 4, batch_first=True, bidirectional=True)
-    cells = rondo.GRU(3, 4), rondo.GRU(3, 4)
+    cells = rondo.GRUCell(3, 4), rondo.GRUCell(3, 4)
     for cell, suffix in zip(cells, ("_l0", "_l0_reverse"), strict=True):
         for key, parameter in cell.named_parameters():
             parameter.data.copy_(getattr(theirs, key + suffix))

@@ -12,19 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rondo import cells, compiler, layers, models
-    from rondo.cells import GRU, LSTM, Cell, Elman
-    from rondo.layers import Bidirectional, Recurrent, SpatialRNN
+    from rondo.cells import Cell, ElmanCell, GRUCell, LSTMCell
+    from rondo.compiler import EngineWarning
+    from rondo.layers import GRU, LSTM, RNN, Bidirectional, Recurrent, SpatialRNN, accelerate
 
 __version__ = "0.1.0"
 
 __all__ = [
     "GRU",
     "LSTM",
+    "RNN",
     "Bidirectional",
     "Cell",
-    "Elman",
+    "ElmanCell",
+    "EngineWarning",
+    "GRUCell",
+    "LSTMCell",
     "Recurrent",
     "SpatialRNN",
+    "accelerate",
     "cells",
     "compiler",
     "layers",
@@ -37,7 +43,7 @@ _STAGES = ("cells", "compiler", "layers", "models")
 def __getattr__(name: str) -> Any:
     if name in _STAGES:
         return importlib.import_module(f"rondo.{name}")
-    for stage in ("cells", "layers") if name in __all__ else ():
+    for stage in ("cells", "layers", "compiler") if name in __all__ else ():
         module = importlib.import_module(f"rondo.{stage}")
         if name in module.__all__:
             return getattr(module, name)

@@ -63,7 +63,7 @@ class Cell(nn.Module):
         """The parameters in torch's names and layout; `bias_hh` only where it is asked for."""
         rows = num_gates * self.hidden_size
         self.weight_ih = nn.Parameter(torch.empty(rows, self.input_size))
-        self.weight_hh = nn.Parameter(torch.empty(rows, self.hidden_size))
+        self.weight_hh = nn.Parameter(torch.empty(rows, self.output_size))
         self.bias_ih = nn.Parameter(torch.empty(rows)) if bias else None
         self.bias_hh = nn.Parameter(torch.empty(rows)) if bias and recurrent_bias else None
         self.reset_parameters()

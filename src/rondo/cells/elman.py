@@ -11,7 +11,7 @@ from rondo.cells.cell import Cell
 ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
 
-class Elman(Cell):
+class ElmanCell(Cell):
     """h(t) = φ(U x(t) + W h(t-1) + b); the output is h(t).
 
     Elman, "Finding structure in time", 1990, with its context units written as the previous state.
@@ -29,7 +29,7 @@ class Elman(Cell):
 
     Example:
         >>> import torch, rondo
-        >>> y, h = rondo.Recurrent(rondo.Elman(3, 5))(torch.randn(2, 7, 3))
+        >>> y, h = rondo.Recurrent(rondo.ElmanCell(3, 5))(torch.randn(2, 7, 3))
         >>> bool((y[:, -1] == h).all())
         True
     """

@@ -9,7 +9,7 @@ from torch.nn.functional import linear
 from rondo.cells.cell import Cell
 
 
-class GRU(Cell):
+class GRUCell(Cell):
     """The gated recurrent unit, in torch's form: the reset gate after the product.
 
     r = σ(W_ir x(t) + W_hr h(t-1) + b_r);  z = σ(W_iz x(t) + W_hz h(t-1) + b_z);
@@ -30,7 +30,7 @@ class GRU(Cell):
 
     Example:
         >>> import torch, rondo
-        >>> y, h = rondo.Recurrent(rondo.GRU(3, 5))(torch.randn(2, 7, 3))
+        >>> y, h = rondo.Recurrent(rondo.GRUCell(3, 5))(torch.randn(2, 7, 3))
         >>> y.shape
         torch.Size([2, 7, 5])
     """

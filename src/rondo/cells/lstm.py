@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from rondo.cells.cell import Cell
 
 
-class LSTM(Cell):
+class LSTMCell(Cell):
     """Long short-term memory with a forget gate, in torch's form.
 
     i, f, g, o = W_ih x(t) + W_hh h(t-1) + b, each H wide;
     c(t) = σ(f) c(t-1) + σ(i) tanh(g);  h(t) = σ(o) tanh(c(t)); the output is h(t).
+    With a projection h(t) = W_hr (σ(o) tanh(c(t))), P wide (Sak et al., 2014).
 
     Gers et al., "Learning to forget", 2000 (Hochreiter & Schmidhuber, 1997, had no forget gate).
     `torch.nn.LSTMCell` with one bias instead of two that are only ever added. The lecture's slide
@@ -24,22 +25,36 @@ class LSTM(Cell):
         hidden_size: The width H of h, c and the output.
         bias: Whether there is b (`bias_ih`).
         recurrent_bias: Whether to have torch's second bias `bias_hh` too, for weights from there.
+        proj_size: The width P of h and the output, or 0 for no projection.
 
     Shape:
         x (B, I), state (h, c) of (B, H) each; output (B, H). `weight_ih` (4H, I), `weight_hh`
-        (4H, H), gates in the order i, f, g, o.
+        (4H, H), gates in the order i, f, g, o. With a projection h and the output are (B, P),
+        `weight_hh` (4H, P) and `weight_hr` (P, H).
 
     Example:
         >>> import torch, rondo
-        >>> y, (h, c) = rondo.Recurrent(rondo.LSTM(3, 5))(torch.randn(2, 7, 3))
+        >>> y, (h, c) = rondo.Recurrent(rondo.LSTMCell(3, 5))(torch.randn(2, 7, 3))
         >>> y.shape, c.shape
         (torch.Size([2, 7, 5]), torch.Size([2, 5]))
     """
 
     def __init__(
-        self, input_size: int, hidden_size: int, *, bias: bool = True, recurrent_bias: bool = False
+        self,
+        input_size: int,
+        hidden_size: int,
+        *,
+        bias: bool = True,
+        recurrent_bias: bool = False,
+        proj_size: int = 0,
     ) -> None:
-        super().__init__(input_size, hidden_size, (hidden_size, hidden_size))
+        if not isinstance(proj_size, int) or not proj_size >= 0:
+            raise ValueError(f"proj_size must be a whole number of at least 0, got {proj_size!r}")
+        super().__init__(input_size, hidden_size, (proj_size or hidden_size, hidden_size))
+        self.output_size = proj_size or hidden_size
+        self.weight_hr: nn.Parameter | None = None
+        if proj_size:
+            self.weight_hr = nn.Parameter(torch.empty(proj_size, hidden_size))
         self._add_weights(4, bias=bias, recurrent_bias=recurrent_bias)
 
     def forward(
@@ -51,4 +66,6 @@ class LSTM(Cell):
         i, f, g, o = gates.chunk(4, dim=-1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
+        if self.weight_hr is not None:
+            h = linear(h, self.weight_hr)
         return h, (h, c)

@@ -1,5 +1,7 @@
 """From a cell to a program: trace, close the loops, plan, differentiate, run."""
 
+from rondo.compiler.cpu import CompiledLoop
+from rondo.compiler.engines import ENGINES, EngineWarning
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import Loop, Node, RecurrentGraph, StepGraph, close_loops
 from rondo.compiler.operators import recurrence
@@ -8,6 +10,9 @@ from rondo.compiler.program import Program, compile_step
 from rondo.compiler.trace import TraceError, trace
 
 __all__ = [
+    "ENGINES",
+    "CompiledLoop",
+    "EngineWarning",
     "Gradient",
     "Loop",
     "Node",

@@ -16,9 +16,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rondo.compiler.engines import Engine, Reference
 from rondo.compiler.graph import Rows, StepGraph
 from rondo.compiler.program import Program
-from rondo.compiler.reference import Result, StateHook, Steps, run
+from rondo.compiler.reference import Previous, Resets, Steps
 
 PROGRAMS: dict[str, Program] = {}  # by key; a key says everything that its program does
 
@@ -50,7 +51,9 @@ def recurrence(
     tensors = [*parameters, *program.captured]
     if program.gradient is None or _is_transformed():
         steps = Steps(tuple(batch_sizes.tolist()), reverse)
-        result = _run_forward(program, tensors, x, state, steps, resets)
+        differentiable = torch.is_grad_enabled() or _is_transformed()
+        engine = _reference(program) if differentiable else program.run
+        result = engine(tensors, [x], state, steps, _resets(resets, state))
         return result.outputs[0], result.state
     PROGRAMS.setdefault(program.key, program)
     results = torch.ops.rondo.recurrence(
@@ -65,32 +68,13 @@ def _is_transformed() -> bool:
     return forward_mode or torch._C._are_functorch_transforms_active()
 
 
-def _run_forward(
-    program: Program,
-    tensors: Sequence[Tensor],
-    x: Tensor,
-    state: Sequence[Tensor],
-    steps: Steps,
-    resets: Tensor | None,
-) -> Result:
-    enter = None if resets is None else _reset_to(state, resets)
-    return run(program.plan, tensors, [x], state, steps, enter=enter)
+def _reference(program: Program) -> Engine:
+    """The engine whose operations torch differentiates and transforms."""
+    return Reference(program.plan)
 
 
-def _reset_to(initial: Sequence[Tensor], resets: Tensor) -> StateHook:
-    """Before a step, the rows that are reset get the initial state."""
-
-    def enter(first: int, state: list[Tensor]) -> list[Tensor]:
-        return [
-            torch.where(_column(resets, first, now), start[: now.shape[0]], now)
-            for start, now in zip(initial, state, strict=True)
-        ]
-
-    return enter
-
-
-def _column(resets: Tensor, first: int, like: Tensor) -> Tensor:
-    return resets.narrow(0, first, like.shape[0]).view(-1, *[1] * (like.ndim - 1))
+def _resets(flags: Tensor | None, to: Sequence[Tensor], *, divert: bool = False) -> Resets | None:
+    return None if flags is None else Resets(flags, to, divert)
 
 
 @torch.library.custom_op("rondo::recurrence", mutates_args=())
@@ -105,8 +89,7 @@ def _recurrence(
 ) -> list[Tensor]:
     """The state at the end, then the outputs of the program's forward graph."""
     steps = Steps(tuple(batch_sizes.tolist()), reverse)
-    enter = None if resets is None else _reset_to(state, resets)
-    result = run(PROGRAMS[program].forward, parameters, [x], state, steps, enter=enter)
+    result = PROGRAMS[program].run_forward(parameters, [x], state, steps, _resets(resets, state))
     return _own([*result.state, *result.outputs], (*parameters, x, *state))
 
 
@@ -162,13 +145,14 @@ def _recurrence_backward(
 ) -> list[Tensor]:
     """Gradients of the initial state, of the wanted inputs, of the wanted parameters."""
     steps = Steps(tuple(batch_sizes.tolist()), reverse)
-    inputs = _backward_inputs(PROGRAMS[program], x, state, kept, grad_output, steps, resets)
+    inputs = _backward_inputs(PROGRAMS[program], x, state, kept, grad_output, resets, reverse)
     to_initial = [torch.zeros_like(gradient) for gradient in grad_state]
-    leave = None if resets is None else _divert(to_initial, resets)
-    backward = PROGRAMS[program].backward
-    result = run(backward, parameters, inputs, grad_state, steps.backward(), leave=leave)
+    result = PROGRAMS[program].run_backward(
+        parameters, inputs, grad_state, steps.backward(), _resets(resets, to_initial, divert=True)
+    )
     initial = [a + b for a, b in zip(result.state, to_initial, strict=True)]
-    return _own([*initial, *result.outputs, *result.sums], (*parameters, *inputs, *grad_state))
+    given = (*parameters, x, *state, *kept, grad_output, *grad_state)
+    return _own([*initial, *result.outputs, *result.sums], given)
 
 
 def _backward_inputs(
@@ -177,15 +161,15 @@ def _backward_inputs(
     state: Sequence[Tensor],
     kept: Sequence[Tensor],
     grad_output: Tensor,
-    steps: Steps,
     resets: Tensor | None,
-) -> list[Tensor]:
-    """What the backward graph reads of each step, packed."""
+    reverse: bool,
+) -> list[Tensor | Previous]:
+    """What the backward graph reads of each step."""
     assert program.gradient is not None
     forward = program.forward.step
     by_name = dict(zip(forward.outputs, kept, strict=True))
 
-    def read(kind: str, which: str | int) -> Tensor:
+    def read(kind: str, which: str | int) -> Tensor | Previous:
         if kind == "input":
             return x
         if kind == "gradient":
@@ -193,40 +177,9 @@ def _backward_inputs(
         if kind == "saved":
             return by_name[str(which)]
         index = int(which)
-        return _previous(by_name[forward.next_state[index]], state[index], steps, resets)
+        return Previous(by_name[forward.next_state[index]], state[index], resets, reverse)
 
     return [read(*source) for source in program.gradient.reads]
-
-
-def _previous(next_states: Tensor, initial: Tensor, steps: Steps, resets: Tensor | None) -> Tensor:
-    """The state that each step began with, packed, out of the state that each step ended with."""
-    if steps.num_rows == 0:
-        return next_states
-    pieces: list[Tensor] = []
-    last = initial
-    for first, size in steps:
-        pieces.append(last[:size])
-        rows = next_states[first : first + size]
-        last = rows if size == last.shape[0] else torch.cat([rows, last[size:]])
-    previous = torch.cat(pieces[::-1] if steps.reverse else pieces)
-    if resets is None:
-        return previous
-    starts = torch.cat([initial[:size] for size in steps.batch_sizes])
-    return torch.where(_column(resets, 0, previous), starts, previous)
-
-
-def _divert(to_initial: list[Tensor], resets: Tensor) -> StateHook:
-    """After a step, the gradient of a row that was reset belongs to the initial state."""
-
-    def leave(first: int, gradient: list[Tensor]) -> list[Tensor]:
-        kept = []
-        for total, now in zip(to_initial, gradient, strict=True):
-            reset = _column(resets, first, now)
-            total[: now.shape[0]] += torch.where(reset, now, 0)
-            kept.append(torch.where(reset, 0, now))
-        return kept
-
-    return leave
 
 
 @_recurrence_backward.register_fake
@@ -296,7 +249,7 @@ def _differentiable_gradients(ctx, given, cotangents):  # type: ignore[no-untype
     parameters, x, state, batch_sizes, resets = given
     program: Program = ctx.program
     steps = Steps(tuple(batch_sizes.tolist()), ctx.reverse)
-    result = _run_forward(program, parameters, x, state, steps, resets)
+    result = _reference(program)(parameters, [x], state, steps, _resets(resets, state))
     leaves = [*parameters, x, *state]
     active = [leaf for leaf in leaves if leaf.requires_grad]
     found = iter(

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
+from rondo.compiler.engines import Engine, engine_for
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import RecurrentGraph, close_loops
 from rondo.compiler.plan import Plan, plan
@@ -32,6 +33,8 @@ class Program:
             (then the reference engine runs `plan` under autograd) or no gradient is wanted.
         wanted: For each of the cell's own tensors, whether its gradient is wanted.
         input_wanted: Whether the gradient of the input is wanted.
+        engine: The engine that was asked for; see `engines.engine_for`.
+        device: Where the tensors are.
     """
 
     plan: Plan
@@ -39,6 +42,8 @@ class Program:
     gradient: Gradient | None
     wanted: tuple[bool, ...]
     input_wanted: bool
+    engine: str
+    device: torch.device
 
     @property
     def graph(self) -> RecurrentGraph:
@@ -58,11 +63,27 @@ class Program:
         return plan(self.gradient.backward)
 
     @cached_property
+    def run(self) -> Engine:
+        """Runs the step alone over a batch."""
+        return engine_for(self.plan, self.engine, self.device)
+
+    @cached_property
+    def run_forward(self) -> Engine:
+        """Runs the forward pass over a batch."""
+        return engine_for(self.forward, self.engine, self.device)
+
+    @cached_property
+    def run_backward(self) -> Engine:
+        """Runs the backward pass over a batch."""
+        return engine_for(self.backward, self.engine, self.device)
+
+    @cached_property
     def key(self) -> str:
         """A name that is the same for programs that do the same."""
-        if self.gradient is None:
-            return self.graph.digest
-        return f"{self.graph.digest}-{self.gradient.forward.digest}-{self.gradient.backward.digest}"
+        graphs = [self.graph]
+        if self.gradient is not None:
+            graphs += [self.gradient.forward, self.gradient.backward]
+        return "-".join([self.engine, str(self.device), *(graph.digest for graph in graphs)])
 
 
 def compile_step(
@@ -73,6 +94,7 @@ def compile_step(
     *,
     wanted: Sequence[bool],
     input_wanted: bool,
+    engine: str = "auto",
 ) -> Program:
     """Compile one step of a cell.
 
@@ -83,6 +105,7 @@ def compile_step(
         state: An example state.
         wanted: For each parameter, then buffer, whether its gradient is wanted.
         input_wanted: Whether the gradient of the input is wanted.
+        engine: The engine that is to run it; see `engines.engine_for`.
     """
     with temporarily_clear_interpreter_stack():  # vmap and its like do not look at the trace
         traced = trace(cell, tensors, x, state)
@@ -96,4 +119,6 @@ def compile_step(
                 parameters=[value.name for value, keep in zip(own, wanted, strict=True) if keep],
                 device=x.device,
             )
-    return Program(forward, traced.captured, gradient, tuple(wanted), input_wanted)
+    return Program(
+        forward, traced.captured, gradient, tuple(wanted), input_wanted, engine, x.device
+    )

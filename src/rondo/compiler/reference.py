@@ -12,7 +12,7 @@ engine works under autograd to any order, `vmap`, forward-mode AD and per-sample
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,8 +21,6 @@ from rondo.compiler.graph import Rows, StepGraph, Value
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.plan import Plan
 from rondo.compiler.rows import SHARED, Along
-
-StateHook = Callable[[int, list[torch.Tensor]], list[torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -46,13 +44,147 @@ class Steps:
         """The same steps in the opposite order."""
         return Steps(self.batch_sizes, not self.reverse)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yield (first row, number of rows) of each step, in the order in which they run."""
         spans, first = [], 0
         for size in self.batch_sizes:
             spans.append((first, size))
             first += size
-        return reversed(spans) if self.reverse else iter(spans)
+        return iter(spans[::-1] if self.reverse else spans)
+
+    def chunks(self, max_rows: int) -> list[Chunk]:
+        """The steps in groups of at most so many rows, or of one step, in the order of running."""
+        starts, num_rows = [0], 0
+        for step, size in enumerate(self.batch_sizes):
+            if num_rows and num_rows + size > max_rows:
+                starts.append(step)
+                num_rows = 0
+            num_rows += size
+        ends = [*starts[1:], len(self.batch_sizes)]
+        chunks, first_row = [], 0
+        for start, end in zip(starts, ends, strict=True):
+            chunks.append(
+                Chunk(self, start, first_row, Steps(self.batch_sizes[start:end], self.reverse))
+            )
+            first_row += chunks[-1].steps.num_rows
+        return chunks[::-1] if self.reverse else chunks
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some of the steps that follow each other.
+
+    Args:
+        whole: All steps.
+        first_step: The number of the first of these steps.
+        first_row: The number of its first row.
+        steps: These steps.
+    """
+
+    whole: Steps
+    first_step: int
+    first_row: int
+    steps: Steps
+
+    def rows(self, packed: torch.Tensor, dim: int = 0) -> torch.Tensor:
+        """The rows of these steps of a value of all steps."""
+        return packed.narrow(dim, self.first_row, self.steps.num_rows)
+
+
+@dataclass(frozen=True)
+class Previous:
+    """The state that each step begins with, as an input of a plan.
+
+    Args:
+        next_states: The state that each step ends with, packed.
+        initial: The initial state (B, ...).
+        resets: (N,) bool, or None: rows that begin with the initial state again.
+        reverse: Whether the states were made from the last step to the first.
+    """
+
+    next_states: torch.Tensor
+    initial: torch.Tensor
+    resets: torch.Tensor | None
+    reverse: bool
+
+    def rows(self, chunk: Chunk) -> torch.Tensor:
+        """The rows of some steps."""
+        pieces = [
+            (self.next_states if source else self.initial).narrow(0, first, size)
+            for source, first, size in self._spans(chunk)
+        ]
+        rows = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+        if self.resets is None:
+            return rows
+        starts = torch.cat([self.initial[:size] for size in chunk.steps.batch_sizes])
+        return torch.where(column(chunk.rows(self.resets), 0, rows), starts, rows)
+
+    def _spans(self, chunk: Chunk) -> list[tuple[bool, int, int]]:
+        """Where the rows lie, joined where they follow each other: (in next_states, row, size)."""
+        sizes = chunk.whole.batch_sizes
+        spans: list[tuple[bool, int, int]] = []
+
+        def add(source: bool, first: int, size: int) -> None:
+            if spans and spans[-1][0] == source and spans[-1][1] + spans[-1][2] == first and source:
+                spans[-1] = (source, spans[-1][1], spans[-1][2] + size)
+            elif size:
+                spans.append((source, first, size))
+
+        first, last = chunk.first_row, chunk.first_step + len(chunk.steps.batch_sizes)
+        for step in range(chunk.first_step, last):
+            size = sizes[step]
+            if self.reverse:
+                known = sizes[step + 1] if step + 1 < len(sizes) else 0
+                add(True, first + size, known)
+                add(False, known, size - known)
+            elif step == 0:
+                add(False, 0, size)
+            else:
+                add(True, first - sizes[step - 1], size)
+            first += size
+        return spans
+
+
+@dataclass(frozen=True)
+class Resets:
+    """Rows of some steps at which sequences begin anew.
+
+    Args:
+        flags: (N,) bool, packed: whether the row begins anew at its step.
+        to: One tensor (B, ...) for each state. Forward it is the initial state, which such rows
+            get before the step. Backward it gathers, after the step, the gradient of the state of
+            such rows, which belongs to the initial state.
+        divert: Whether this is the backward pass.
+    """
+
+    flags: torch.Tensor
+    to: Sequence[torch.Tensor]
+    divert: bool = False
+
+    def before_step(self, first: int, state: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The state with which the rows from `first` on begin their step."""
+        if self.divert:
+            return state
+        return [
+            torch.where(column(self.flags, first, now), start[: now.shape[0]], now)
+            for start, now in zip(self.to, state, strict=True)
+        ]
+
+    def after_step(self, first: int, state: list[torch.Tensor]) -> list[torch.Tensor]:
+        """What is carried on after the step of the rows from `first` on."""
+        if not self.divert:
+            return state
+        kept = []
+        for total, now in zip(self.to, state, strict=True):
+            reset = column(self.flags, first, now)
+            total[: now.shape[0]] += torch.where(reset, now, 0)
+            kept.append(torch.where(reset, 0, now))
+        return kept
+
+
+def column(flags: torch.Tensor, first: int, like: torch.Tensor) -> torch.Tensor:
+    """The flags of some packed rows, shaped to go with values of these rows."""
+    return flags.narrow(0, first, like.shape[0]).view(-1, *[1] * (like.ndim - 1))
 
 
 @dataclass(frozen=True)
@@ -67,43 +199,45 @@ class Result:
 def run(
     plan: Plan,
     parameters: Sequence[torch.Tensor],
-    inputs: Sequence[torch.Tensor],
+    inputs: Sequence[torch.Tensor | Previous],
     state: Sequence[torch.Tensor],
     steps: Steps,
-    *,
-    enter: StateHook | None = None,
-    leave: StateHook | None = None,
+    resets: Resets | None = None,
 ) -> Result:
     """Run a plan over all steps.
 
     Args:
         plan: What to run where.
         parameters: One tensor for each parameter of the graph.
-        inputs: One packed tensor for each input of the graph, with the rows of all steps.
+        inputs: For each input of the graph the rows of all steps, packed, or where to find them.
         state: One tensor (B, ...) for each state; rows beyond the size of a step wait or rest.
         steps: Where the rows of each step lie.
-        enter: Changes the state before a step; gets the first row of the step and the state.
-        leave: Changes the state after a step.
+        resets: Where sequences begin anew, or None.
 
     Returns:
         The outputs of the graph, packed; the state at the end; the sums.
     """
     step = plan.step
     if steps.num_rows == 0:
-        return _nothing(step, list(state))
-    shared = _named(step.parameters, parameters)
+        return nothing(step, list(state))
+    shared = named(step.parameters, parameters)
     evaluate(plan.constants, shared, 0)
-    together = {**shared, **_named(step.inputs, inputs)}
+    (everything,) = steps.chunks(steps.num_rows)
+    given = [item.rows(everything) if isinstance(item, Previous) else item for item in inputs]
+    together = {**shared, **named(step.inputs, given)}
     evaluate(plan.before, together, steps.num_rows)
-    collected, summed, state = _loop(plan, shared, together, list(state), steps, enter, leave)
+    collected, summed, state = _loop(plan, shared, together, list(state), steps, resets)
     together |= collected
     evaluate(plan.after, together, steps.num_rows)
     outputs = [together[name] for name in step.outputs]
-    sums = [_sum(plan, name, together, summed, len(steps.batch_sizes)) for name in step.sums]
+    sums = [
+        sum_over_steps(plan, name, together, summed, len(steps.batch_sizes)) for name in step.sums
+    ]
     return Result(outputs, state, sums)
 
 
-def _named(values: Sequence[Value], tensors: Sequence[torch.Tensor]) -> Environment:
+def named(values: Sequence[Value], tensors: Sequence[torch.Tensor]) -> Environment:
+    """The tensors by the names of the values that they are."""
     return {value.name: tensor for value, tensor in zip(values, tensors, strict=True)}
 
 
@@ -113,8 +247,7 @@ def _loop(
     together: Environment,
     state: list[torch.Tensor],
     steps: Steps,
-    enter: StateHook | None,
-    leave: StateHook | None,
+    resets: Resets | None,
 ) -> tuple[Environment, Environment, list[torch.Tensor]]:
     """Run the loop; return the packed values that others read, and what is summed in it."""
     names = [value.name for value in plan.step.state]
@@ -123,15 +256,15 @@ def _loop(
     summed: Environment = {}
     for first, size in steps:
         now = [value[:size] for value in state]
-        if enter is not None:
-            now = enter(first, now)
+        if resets is not None:
+            now = resets.before_step(first, now)
         values = {**shared, **dict(zip(names, now, strict=True))}
         for name in sliced:
             values[name] = together[name].narrow(_dim(plan, name), first, size)
         evaluate(plan.loop, values, size)
         new = [values[name] for name in plan.step.next_state]
-        if leave is not None:
-            new = leave(first, new)
+        if resets is not None:
+            new = resets.after_step(first, new)
         state = [_replace_rows(old, rows, size) for old, rows in zip(state, new, strict=True)]
         for name, pieces in collect.items():
             pieces.append(values[name])
@@ -173,7 +306,7 @@ def _summed_in_loop(plan: Plan) -> list[str]:
     return [name for name in plan.step.sums if plan.stage_of(name) == "loop"]
 
 
-def _sum(
+def sum_over_steps(
     plan: Plan, name: str, together: Environment, summed: Environment, num_steps: int
 ) -> torch.Tensor:
     """A sum over the steps: gathered in the loop, one sum over all rows, or T equal terms."""
@@ -183,7 +316,7 @@ def _sum(
     return value * num_steps if plan.layouts[name] == SHARED else value
 
 
-def _nothing(step: StepGraph, state: list[torch.Tensor]) -> Result:
+def nothing(step: StepGraph, state: list[torch.Tensor]) -> Result:
     """The result of no steps, or of steps without rows: the state as it was, sums of zero."""
 
     def zeros(name: str) -> torch.Tensor:

@@ -298,6 +298,15 @@ def cat(o: Operands) -> Layout:
     return layout
 
 
+def stack(o: Operands) -> Layout:
+    """`stack(tensors, dim)`: a new dimension beside the rows."""
+    layouts = {o.layout(argument) for argument in o.argument(0)}
+    if len(layouts) > 1:
+        return o.mixed("joins values with and without rows")
+    (layout,) = layouts
+    return Along(layout.dim + (_cat_dim(o) <= layout.dim)) if isinstance(layout, Along) else layout
+
+
 def _cat_dim(o: Operands) -> int:
     return int(o.argument(1, 0)) % max(len(o.node.shape or ()), 1)
 
@@ -399,6 +408,19 @@ def create(o: Operands) -> Layout:
     return Along(shape.index(Rows())) if Rows() in shape else SHARED
 
 
+def scattered(o: Operands) -> Layout:
+    """`slice_scatter(x, part, dim, ...)`, `select_scatter`: the part takes a place in x."""
+    layout, dim = o.layout(o.argument(0)), _dim_of(o, 2)
+    part = o.layout(o.argument(1))
+    if o.node.packet is aten.select_scatter and isinstance(part, Along):
+        part = Along(part.dim + (dim <= part.dim))
+    if layout == SHARED and part == SHARED:
+        return SHARED
+    if layout != part or layout == Along(dim):
+        return o.mixed("puts values into others whose rows differ")
+    return layout
+
+
 def padded_back(o: Operands) -> Layout:
     """`slice_backward`, `select_backward` (gradient, sizes, dim, ...): rows where they were."""
     layout, result = o.layout(o.argument(0)), o.node.shape or ()
@@ -425,7 +447,8 @@ def convolution_backward(o: Operands) -> Layout | tuple[Layout, ...]:
 
 ROW_RULES: dict[Any, Callable[[Operands], Any]] = {
     **dict.fromkeys([aten.clone, aten.detach, aten.alias, aten._to_copy], same),
-    **dict.fromkeys([aten.zeros_like, aten.ones_like, aten.full_like], same),
+    **dict.fromkeys([aten.zeros_like, aten.ones_like, aten.full_like, aten.empty_like], same),
+    aten.fill: same,
     **dict.fromkeys([aten.t, aten.transpose], transpose),
     aten.permute: permute,
     **dict.fromkeys([aten.view, aten._unsafe_view, aten.reshape], reshape),
@@ -436,6 +459,7 @@ ROW_RULES: dict[Any, Callable[[Operands], Any]] = {
     aten.slice: slice_,
     **dict.fromkeys([aten.split, aten.split_with_sizes, aten.unbind], split),
     aten.cat: cat,
+    aten.stack: stack,
     **dict.fromkeys([aten.mm, aten.bmm], matrix_product),
     **dict.fromkeys([aten.addmm, aten.baddbmm], added_matrix_product),
     aten.sum: total,
@@ -446,6 +470,7 @@ ROW_RULES: dict[Any, Callable[[Operands], Any]] = {
     **dict.fromkeys([aten.full, aten.zeros, aten.ones, aten.scalar_tensor], create),
     **dict.fromkeys([aten.new_zeros, aten.new_ones, aten.new_full, aten.new_empty], create),
     **dict.fromkeys([aten.slice_backward, aten.select_backward], padded_back),
+    **dict.fromkeys([aten.slice_scatter, aten.select_scatter], scattered),
     aten.convolution: convolution,
     aten.convolution_backward: convolution_backward,
 }

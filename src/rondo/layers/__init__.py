@@ -3,5 +3,6 @@
 from rondo.layers.recurrent import Recurrent
 from rondo.layers.spatial import SpatialRNN
 from rondo.layers.stack import Bidirectional
+from rondo.layers.torch_compat import GRU, LSTM, RNN, accelerate
 
-__all__ = ["Bidirectional", "Recurrent", "SpatialRNN"]
+__all__ = ["GRU", "LSTM", "RNN", "Bidirectional", "Recurrent", "SpatialRNN", "accelerate"]

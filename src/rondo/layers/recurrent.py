@@ -10,11 +10,16 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
 from rondo.cells import initial_state
-from rondo.compiler import Plan, Program, RecurrentGraph, compile_step, recurrence
+from rondo.compiler import (
+    ENGINES,
+    CompiledLoop,
+    Plan,
+    Program,
+    RecurrentGraph,
+)
 from rondo.compiler.trace import named_tensors
+from rondo.layers.compiled import CompiledCell
 from rondo.layers.sequence import Packing, check_lengths, check_resets, dense, ragged
-
-TENSORS = {"_parameters", "_buffers", "_modules"}  # known by their names, sizes and dtypes
 
 
 class Recurrent(nn.Module):
@@ -32,19 +37,29 @@ class Recurrent(nn.Module):
         cell: Any module whose `forward(x, state)` returns `(output, new_state)`.
         batch_first: Whether sequences are (B, T, ...), rather than (T, B, ...).
         reverse: Whether to run from the last step of each row to its first.
+        engine: What runs the loop: "cpu", a kernel compiled for the cell; "reference", torch
+            operations; "auto", a kernel where one can be had, otherwise the reference engine, with
+            a warning that says why.
 
     Shape:
         x (B, T, ...); y (B, T, ...) with the cell's output; state as the cell's, (B, ...).
 
     Example:
         >>> import torch, rondo
-        >>> layer = rondo.Recurrent(rondo.GRU(3, 5))
+        >>> layer = rondo.Recurrent(rondo.GRUCell(3, 5))
         >>> y, h = layer(torch.randn(2, 7, 3), lengths=torch.tensor([7, 4]))
         >>> bool((y[1, 4:] == 0).all() and (y[1, 3] == h[1]).all())
         True
     """
 
-    def __init__(self, cell: nn.Module, *, batch_first: bool = True, reverse: bool = False) -> None:
+    def __init__(
+        self,
+        cell: nn.Module,
+        *,
+        batch_first: bool = True,
+        reverse: bool = False,
+        engine: str = "auto",
+    ) -> None:
         super().__init__()
         if not isinstance(cell, nn.Module):
             raise TypeError(
@@ -54,7 +69,10 @@ class Recurrent(nn.Module):
         self.cell = cell
         self.batch_first = batch_first
         self.reverse = reverse
-        self._programs: dict[Any, Program] = {}
+        if engine not in ENGINES:
+            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+        self.engine = engine
+        self._compiled = CompiledCell(cell, engine)
 
     def forward(
         self,
@@ -125,13 +143,24 @@ class Recurrent(nn.Module):
             raise ValueError(f"this cell has no planned backward pass: {why}")
         return program.backward
 
+    @property
+    def source(self) -> str:
+        """The kernel that runs the loop of the forward pass, as C.
+
+        Raises:
+            ValueError: Where the reference engine runs it, with the reason.
+        """
+        engine = self._program().run
+        if isinstance(engine, CompiledLoop):
+            return engine.source
+        reason = getattr(engine, "reason", None) or f"engine is {self.engine!r}"
+        raise ValueError(f"there is no kernel, the reference engine runs this cell: {reason}")
+
     def extra_repr(self) -> str:
         """What differs from the defaults, as torch prints it."""
         parts = [] if self.batch_first else ["batch_first=False"]
-        return ", ".join([*parts, "reverse=True"] if self.reverse else parts)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_programs": {}}
+        parts += ["reverse=True"] if self.reverse else []
+        return ", ".join(parts if self.engine == "auto" else [*parts, f"engine={self.engine!r}"])
 
     # ---- running ----
 
@@ -150,57 +179,14 @@ class Recurrent(nn.Module):
     ) -> tuple[Tensor, Any]:
         example = rows.new_zeros(batch_size, *rows.shape[1:])
         state = initial_state(self.cell, example) if state is None else state
-        leaves, form = pytree.tree_flatten(state)
-        _check_state(leaves, batch_size)
-        tensors = list(named_tensors(self.cell).values())
-        rows, leaves, tensors = _autocast(rows, leaves, tensors)
-        program = self._compiled(rows, leaves, form, tensors)
-        ragged_rows = packing.index is not None or packing.order is not None
-        if ragged_rows and program.plan.mixes_rows:
-            raise ValueError(
-                "a batch of ragged sequences needs a cell that treats every row on its own, but "
-                f"{type(self.cell).__name__} mixes them: {program.plan.mixes_rows}"
-            )
-        y, leaves = recurrence(
-            program,
-            tensors,
-            rows,
-            [packing.sort(leaf) for leaf in leaves],
-            packing.batch_sizes,
-            resets=resets,
-            reverse=self.reverse,
+        _check_state(pytree.tree_leaves(state), batch_size)
+        return self._compiled.run(
+            named_tensors(self.cell), rows, state, packing, resets=resets, reverse=self.reverse
         )
-        return y, pytree.tree_unflatten([packing.unsort(leaf) for leaf in leaves], form)
-
-    # ---- compiling ----
-
-    def _compiled(
-        self, rows: Tensor, leaves: list[Tensor], form: Any, tensors: list[Tensor]
-    ) -> Program:
-        grad = torch.is_grad_enabled()
-        wanted = tuple(grad and tensor.requires_grad for tensor in tensors)
-        key = (
-            _fingerprint(self.cell),
-            form,
-            wanted,
-            input_wanted := grad and rows.requires_grad,
-            *((tensor.dtype, tensor.device, tuple(tensor.shape)) for tensor in tensors),
-            *((leaf.dtype, leaf.device, tuple(leaf.shape[1:])) for leaf in (rows, *leaves)),
-        )
-        if key not in self._programs:
-            self._programs[key] = compile_step(
-                self.cell,
-                dict(zip(named_tensors(self.cell), tensors, strict=True)),
-                rows,
-                pytree.tree_unflatten(leaves, form),
-                wanted=wanted,
-                input_wanted=input_wanted,
-            )
-        return self._programs[key]
 
     def _program(self) -> Program:
         """The program of the last new kind of input, or one for zeros of the cell's input size."""
-        if not self._programs:
+        if not self._compiled.programs:
             size = getattr(self.cell, "input_size", None)
             if not isinstance(size, int):
                 raise ValueError(
@@ -211,7 +197,7 @@ class Recurrent(nn.Module):
             sizes = (1, 0, size) if self.batch_first else (0, 1, size)
             with torch.enable_grad():
                 self(like.new_zeros(sizes, requires_grad=True))
-        return next(reversed(self._programs.values()))
+        return next(reversed(self._compiled.programs.values()))
 
 
 def _check_state(leaves: list[Any], batch_size: int) -> None:
@@ -222,45 +208,3 @@ def _check_state(leaves: list[Any], batch_size: int) -> None:
                 f"the state must have one row for each of the {batch_size} sequences, "
                 f"({batch_size}, ...), got {got}"
             )
-
-
-def _fingerprint(module: nn.Module) -> tuple[Any, ...]:
-    """Everything about a module, beside its tensors, that its step may depend on."""
-    return tuple(
-        (
-            name,
-            type(part),
-            *((key, _comparable(value)) for key, value in vars(part).items() if key not in TENSORS),
-        )
-        for name, part in module.named_modules()
-    )
-
-
-def _comparable(value: Any) -> Any:
-    """A hashable stand-in that changes when the value does."""
-    if isinstance(value, Tensor | nn.Module):
-        return id(value)
-    if isinstance(value, dict):
-        return tuple((key, _comparable(item)) for key, item in value.items())
-    if isinstance(value, list | tuple | set):
-        return tuple(_comparable(item) for item in value)
-    try:
-        hash(value)
-    except TypeError:
-        return id(value)
-    return value
-
-
-def _autocast(
-    rows: Tensor, leaves: list[Tensor], tensors: list[Tensor]
-) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """Under autocast, everything of floating point in its dtype."""
-    device = rows.device.type
-    if not torch.is_autocast_enabled(device):
-        return rows, leaves, tensors
-    dtype = torch.get_autocast_dtype(device)
-
-    def cast_one(tensor: Tensor) -> Tensor:
-        return tensor.to(dtype) if tensor.is_floating_point() else tensor
-
-    return cast_one(rows), [*map(cast_one, leaves)], [*map(cast_one, tensors)]

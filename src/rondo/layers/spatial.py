@@ -38,7 +38,7 @@ class SpatialRNN(nn.Module):
 
     Example:
         >>> import torch, rondo
-        >>> layer = rondo.SpatialRNN((2, 4), rondo.GRU, input_channels=3, hidden_size=5)
+        >>> layer = rondo.SpatialRNN((2, 4), rondo.GRUCell, input_channels=3, hidden_size=5)
         >>> layer(torch.randn(1, 3, 6, 8)).shape
         torch.Size([1, 10, 3, 2])
     """

@@ -29,7 +29,7 @@ class Bidirectional(nn.Module):
 
     Example:
         >>> import torch, rondo
-        >>> layer = rondo.Bidirectional(rondo.Elman(3, 5), rondo.Elman(3, 5))
+        >>> layer = rondo.Bidirectional(rondo.ElmanCell(3, 5), rondo.ElmanCell(3, 5))
         >>> y, (h_forward, h_backward) = layer(torch.randn(2, 7, 3))
         >>> y.shape, bool((y[:, 0, 5:] == h_backward).all())
         (torch.Size([2, 7, 10]), True)

@@ -10,7 +10,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from rondo.cells import Elman
+from rondo.cells import ElmanCell
 from rondo.layers import SpatialRNN
 from rondo.models.neon import NeonBatchNorm2d, glorot_, kaiming_
 
@@ -135,4 +135,4 @@ def _spatial_layers() -> list[nn.Module]:
 
 
 def _glorot_elman(input_size: int, hidden_size: int) -> nn.Module:
-    return glorot_(Elman(input_size, hidden_size))
+    return glorot_(ElmanCell(input_size, hidden_size))

@@ -1,0 +1,89 @@
+"""Which engine runs a plan.
+
+In go a plan and the name of an engine, out comes what runs it. The cpu engine is taken where it
+covers the plan; where it does not, the reference engine runs and says why, once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from rondo.compiler import reference
+from rondo.compiler.cpu import CompiledLoop
+from rondo.compiler.kernel import NotCoveredError
+from rondo.compiler.plan import Plan
+from rondo.compiler.reference import Previous, Resets, Result, Steps
+from rondo.compiler.runtime import NoCompilerError
+
+ENGINES = ("auto", "cpu", "reference")
+
+
+class EngineWarning(UserWarning):
+    """A faster engine was not used, and why."""
+
+
+class Engine(Protocol):
+    """What runs a plan; see `reference.run`."""
+
+    def __call__(
+        self,
+        parameters: Sequence[Tensor],
+        inputs: Sequence[Tensor | Previous],
+        state: Sequence[Tensor],
+        steps: Steps,
+        resets: Resets | None = None,
+    ) -> Result:
+        """Run the plan."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference engine, and why it runs the plan: None where it was asked for."""
+
+    plan: Plan
+    reason: str | None = None
+
+    def __call__(
+        self,
+        parameters: Sequence[Tensor],
+        inputs: Sequence[Tensor | Previous],
+        state: Sequence[Tensor],
+        steps: Steps,
+        resets: Resets | None = None,
+    ) -> Result:
+        """Run the plan with torch operations."""
+        return reference.run(self.plan, parameters, inputs, state, steps, resets)
+
+
+def engine_for(plan: Plan, engine: str, device: torch.device) -> Engine:
+    """What runs a plan on a device.
+
+    Args:
+        plan: The plan.
+        engine: "reference"; "cpu", which fails where it does not cover the plan; or "auto", which
+            takes the cpu engine where it covers the plan and otherwise warns and takes the
+            reference engine.
+        device: Where the tensors are.
+
+    Raises:
+        ValueError: Where the cpu engine was asked for and does not cover the plan.
+    """
+    if engine == "reference":
+        return Reference(plan)
+    if device.type != "cpu":
+        if engine == "cpu":
+            raise ValueError(f"the cpu engine runs on the CPU, and the tensors are on {device}")
+        return Reference(plan, f"there is no kernel for {device.type}")
+    try:
+        return CompiledLoop(plan)
+    except (NotCoveredError, NoCompilerError) as error:
+        if engine == "cpu":
+            raise ValueError(f"the cpu engine cannot run this cell: {error}") from error
+        warnings.warn(f"the slower reference engine runs: {error}", EngineWarning, stacklevel=2)
+        return Reference(plan, str(error))

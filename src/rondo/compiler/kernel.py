@@ -1,0 +1,166 @@
+"""What a kernel does in one time step, row by row: loops over elements and products of rows.
+
+These are the values between `lower.py`, which makes them from a plan, and a renderer, which writes
+them down in some language. They name memory, not operations of a cell: a buffer holds a value for
+some rows, an index says where in a row an element lies.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+
+from rondo.compiler.graph import Node
+from rondo.compiler.views import Index
+
+
+class NotCoveredError(Exception):
+    """A plan that cannot become a kernel, and why."""
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Memory for one value.
+
+    Args:
+        name: The value that lies there.
+        place: "shared" (the same for all rows), "input" (given, packed rows of all steps),
+            "state" (B rows, kept from step to step), "output" (packed rows of all steps),
+            "local" (the rows at hand) or "row" (one row).
+        sizes: The sizes of one row.
+        dtype: The type of its numbers.
+    """
+
+    name: str
+    place: str
+    sizes: tuple[int, ...]
+    dtype: torch.dtype
+
+    @property
+    def size(self) -> int:
+        """Numbers in a row."""
+        return prod(self.sizes)
+
+
+@dataclass(frozen=True)
+class Load:
+    """`name` = an element of a buffer."""
+
+    name: str
+    buffer: str
+    index: Index
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class Compute:
+    """`name` = an operation on numbers, which are names of values or plain numbers."""
+
+    name: str
+    node: Node
+    args: tuple[Any, ...]
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True)
+class Store:
+    """An element of a buffer = `value`."""
+
+    buffer: str
+    index: Index
+    value: str
+
+
+@dataclass(frozen=True)
+class Reduce:
+    """An element of a buffer = the sum or the extreme of `value` over the inner loops."""
+
+    buffer: str
+    index: Index
+    value: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Nested loops over the elements of a row, the last `num_reduced` of which reduce."""
+
+    sizes: tuple[int, ...]
+    num_reduced: int
+    body: tuple[Load | Compute | Store | Reduce, ...]
+
+
+@dataclass(frozen=True)
+class Product:
+    """Rows of `result` = rows of `left` times a matrix.
+
+    Args:
+        result, result_offset: Where the first number of a row goes.
+        left, left_offset: Where the first number of a row comes from.
+        matrix: The number of the matrix.
+    """
+
+    result: str
+    result_offset: int
+    left: str
+    left_offset: int
+    matrix: int
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A matrix of `depth` rows and `width` columns within a shared tensor.
+
+    Args:
+        tensor: The tensor's name.
+        batch: Which matrix of a tensor of several, or None.
+        transposed: Whether the tensor holds it transposed.
+    """
+
+    tensor: str
+    depth: int
+    width: int
+    batch: int | None = None
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
+class Level:
+    """Loops over each row, then products of all rows."""
+
+    loops: tuple[Loop, ...]
+    products: tuple[Product, ...]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What runs in one step of a loop, and what is left to run before and after all steps.
+
+    Args:
+        dtype: The type in which numbers are computed.
+        stored: The type in which numbers lie in what is given to the kernel and what it gives,
+            but for the states; bfloat16 for a kernel that computes in float32, else the same.
+        buffers: All memory by name; the state's buffers come in the order of the states.
+        matrices: The matrices of the products.
+        levels: What happens to the rows in a step, in order.
+        commits: Pairs of a state's buffer and a local one that it is set to after the step.
+        before, after: What the kernel does not do of these stages.
+        outputs: The values of the loop that are kept of all steps, with the name of their buffer.
+    """
+
+    dtype: torch.dtype
+    stored: torch.dtype
+    buffers: dict[str, Buffer]
+    matrices: tuple[Matrix, ...]
+    levels: tuple[Level, ...]
+    commits: tuple[tuple[str, str], ...]
+    before: tuple[Node, ...]
+    after: tuple[Node, ...]
+    outputs: dict[str, str]
+
+    def at(self, place: str) -> tuple[Buffer, ...]:
+        """The buffers of one kind, in order."""
+        return tuple(buffer for buffer in self.buffers.values() if buffer.place == place)

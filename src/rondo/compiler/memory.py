@@ -1,0 +1,218 @@
+"""Where the values of a kernel lie, and what an element of one is computed from.
+
+A value lies in a buffer, or it is computed where it is read: then an element of it leads back,
+through views and arithmetic, to elements of buffers. What the kernel is given (weights, inputs,
+states) lies in memory from the start; what it must keep gets a buffer while it is written down.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import torch
+
+from rondo.compiler.graph import Node, Rows, Value, is_getitem
+from rondo.compiler.kernel import Buffer, NotCoveredError
+from rondo.compiler.region import CONSTANTS, SPLITS
+from rondo.compiler.views import (
+    RESHAPES,
+    ROW,
+    VIEWS,
+    ZERO,
+    Index,
+    Place,
+    Row,
+    broadcast,
+    linear,
+    part,
+    row_dim,
+    row_sizes,
+    variable,
+)
+
+aten = torch.ops.aten
+
+PRODUCTS: set[Any] = {aten.mm, aten.bmm}
+REDUCTIONS: dict[Any, str] = {aten.sum: "sum", aten.amax: "max", aten.amin: "min"}
+JOINS: set[Any] = {aten.cat, aten.slice_scatter}
+
+Position = tuple[int, int]
+"""A level and a loop in it; loop -1 stands for the products of the level before."""
+
+
+class Memory:
+    """The values of a kernel in the making.
+
+    Args:
+        nodes: The nodes that the kernel does, by name.
+        values: Everything that they read or give, by name.
+        state: The states of the step.
+    """
+
+    def __init__(
+        self, nodes: dict[str, Node], values: dict[str, Value | Node], state: tuple[Value, ...]
+    ) -> None:
+        self.nodes = nodes
+        self.values = values
+        self.state = state
+        self.stored = self._stored_dtype()
+        self.dtype = torch.float32 if self.stored == torch.bfloat16 else self.stored
+        self.buffers: dict[str, Buffer] = {}
+        self.done: dict[str, Position] = {}  # where a buffer that the kernel writes is complete
+
+    def _stored_dtype(self) -> torch.dtype:
+        if not self.state:
+            raise NotCoveredError("there is no state")
+        state = self.state[0]
+        if state.dtype not in (torch.float32, torch.float64, torch.bfloat16):
+            raise NotCoveredError(f"{state.name} is {state.dtype}, which no kernel is made for")
+        return state.dtype
+
+    def whole(self, name: str) -> Place:
+        """The place that runs over all of a value, one loop variable for each dimension."""
+        shape = self.values[name].shape or ()
+        place: list[Index | Row] = []
+        number = 0
+        for size in shape:
+            if isinstance(size, Rows):
+                place.append(ROW)
+            else:
+                place.append(variable(number))
+                number += 1
+        return tuple(place)
+
+    def new_buffer(self, name: str, place: str, like: str | None = None) -> Buffer:
+        """Give a value memory; `like` names a value of the same kind where it has none itself."""
+        value = self.values[like or name]
+        if value.shape is None or value.dtype is None:
+            raise NotCoveredError(f"{name} has several results")
+        dtype = self.covered_dtype(name, value.dtype)
+        if dtype == self.stored and place in ("state", "local"):
+            dtype = self.dtype
+        buffer = Buffer(name, place, row_sizes(value.shape), dtype)
+        self.buffers[name] = buffer
+        return buffer
+
+    def covered_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
+        """The type itself, where the kernel can compute with it."""
+        if dtype not in (self.stored, self.dtype, torch.bool):
+            raise NotCoveredError(f"{name} is {dtype} in a loop of {self.stored}")
+        return dtype
+
+    def is_arithmetic(self, node: Node) -> bool:
+        """Whether an element of a node's result is computed from elements at the same place."""
+        views = {*VIEWS, *RESHAPES, *SPLITS, *PRODUCTS, *REDUCTIONS, *JOINS}
+        return node.packet not in views and not is_getitem(node)
+
+    def source(self, name: str) -> str | None:
+        """The node behind the views of a value that would have to lie in memory."""
+        node = self.nodes.get(name)
+        while node is not None and not self.is_arithmetic(node):
+            if node.packet in PRODUCTS or node.packet in REDUCTIONS or node.packet in JOINS:
+                return None
+            node = self.nodes.get(node.reads[0])
+        return None if node is None else node.name
+
+    def accesses(self, name: str, place: Place) -> set[tuple[str, Index]]:
+        """The elements of buffers that a value is computed from."""
+        found: set[tuple[str, Index]] = set()
+        seen: set[tuple[str, Place]] = set()
+        waiting = [(name, place)]
+        while waiting:
+            key = waiting.pop()
+            if key in seen:
+                continue
+            seen.add(key)
+            lying = self.lying(*key)
+            if lying is not None:
+                found.add(lying)
+            else:
+                waiting += self.operands(*key)
+        return found
+
+    def lying(self, name: str, place: Place) -> tuple[str, Index] | None:
+        """The buffer and the index at which an element lies, or None where it is computed."""
+        if name in self.buffers and (name not in self.nodes or name in self.done):
+            return name, linear(place, self.buffers[name].sizes)
+        node = self.nodes.get(name)
+        if node is None:
+            shape = self.values[name].shape or ()
+            place_kind = "shared" if row_dim(shape) is None else "input"
+            if name not in self.buffers:
+                self.new_buffer(name, place_kind)
+            return name, linear(place, self.buffers[name].sizes)
+        if node.packet in RESHAPES:
+            return self._reshaped(node, place)
+        return None
+
+    def _reshaped(self, node: Node, place: Place) -> tuple[str, Index] | None:
+        source = node.args[0].name
+        shape = self.values[source].shape or ()
+        inner = self._lying_view(source)
+        sizes = row_sizes(node.shape or ())
+        if inner is None or prod(sizes) != prod(row_sizes(shape)):
+            raise NotCoveredError(
+                f"{node.op_name} of {source}, which is rearranged or does not lie in memory"
+            )
+        buffer, offset = inner
+        return buffer, linear(place, sizes).moved(offset)
+
+    def _lying_view(self, name: str) -> tuple[str, int] | None:
+        """The buffer in which a value lies contiguously, and the offset of its first element."""
+        lying = self.resolve(name, self.whole(name))
+        if lying is None:
+            return None
+        buffer, index = lying
+        sizes = row_sizes(self.values[name].shape or ())
+        straight = linear(tuple(variable(i) for i in range(len(sizes))), sizes)
+        if index.moved(-index.offset).plus(ZERO) != straight and prod(sizes) > 1:
+            return self._nearly_straight(index, sizes, buffer)
+        return buffer, index.offset
+
+    def _nearly_straight(
+        self, index: Index, sizes: tuple[int, ...], buffer: str
+    ) -> tuple[str, int] | None:
+        """As `_lying_view`, where dimensions of size 1 have other strides."""
+        stride = 1
+        padded = index.coefficients + (0,) * (len(sizes) - len(index.coefficients))
+        for coefficient, size in zip(reversed(padded), reversed(sizes), strict=True):
+            if size > 1 and coefficient != stride:
+                return None
+            stride *= size
+        return buffer, index.offset
+
+    def resolve(self, name: str, place: Place) -> tuple[str, Index] | None:
+        """As `_lying`, looking through views."""
+        lying = self.lying(name, place)
+        while lying is None:
+            node = self.nodes[name]
+            if self.is_arithmetic(node) or node.packet in {
+                *PRODUCTS,
+                *REDUCTIONS,
+                *JOINS,
+                *SPLITS,
+            }:
+                return None
+            ((name, place),) = self.operands(name, place)
+            lying = self.lying(name, place)
+        return lying
+
+    def operands(self, name: str, place: Place) -> list[tuple[str, Place]]:
+        """The values that an element is computed from, each with the place of its element."""
+        node = self.nodes[name]
+        if is_getitem(node):
+            whole = self.nodes[node.args[0].name]
+            if whole.packet not in SPLITS:
+                raise NotCoveredError(f"{whole.op_name} has several results")
+            source = whole.args[0].name
+            shape = self.values[source].shape or ()
+            return [(source, part(whole, node.args[1], place, shape))]
+        if node.packet in VIEWS:
+            source = node.args[0].name
+            return [(source, VIEWS[node.packet](node, place, self.values[source].shape or ()))]
+        if node.packet in CONSTANTS:
+            return []
+        return [
+            (operand, broadcast(place, self.values[operand].shape or ())) for operand in node.reads
+        ]

@@ -1,0 +1,194 @@
+"""Take the operations of a step apart into products, arithmetic and sums within a row.
+
+In go the nodes of a step, out come nodes that say the same with fewer kinds of operations: a
+product with an addend becomes a product and an addition, a softmax becomes maximum, exponential,
+sum and quotient, a layer norm becomes means and arithmetic. A kernel needs to know no more than
+what is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from rondo.compiler.graph import Node, Ref, Rows, Shape, Value, is_getitem, map_argument
+
+aten = torch.ops.aten
+
+Values = Mapping[str, Value | Node]
+
+
+@dataclass
+class Expansion:
+    """Nodes that are being written down in place of others."""
+
+    nodes: list[Node] = field(default_factory=list)
+    results: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of nodes with several
+    names: dict[str, str] = field(default_factory=dict)  # what stands for a node that is gone
+
+    def add(self, like: Node, suffix: str, op: Any, args: tuple[Any, ...], shape: Shape) -> Ref:
+        """Write down an operation; returns its result. No suffix: it takes the old node's name."""
+        name = f"{like.name}_{suffix}" if suffix else like.name
+        self.nodes.append(Node(name, op, args, (), shape, like.dtype))
+        return Ref(name)
+
+
+def expand(nodes: Iterable[Node], values: dict[str, Value | Node]) -> tuple[Node, ...]:
+    """Return the nodes with all compound operations taken apart.
+
+    Args:
+        nodes: The nodes of a step, each after those it reads.
+        values: What they read, by name; what they give is added.
+    """
+    expansion, done = Expansion(), 0
+    for old in nodes:
+        node = _renamed(old, expansion.names)
+        if is_getitem(node) and node.args[0].name in expansion.results:
+            expansion.names[node.name] = expansion.results[node.args[0].name][node.args[1]]
+            continue
+        rule = RULES.get(node.packet)
+        if rule is None:
+            expansion.nodes.append(node)
+        else:
+            rule(expansion, node, values)
+        values.update((new.name, new) for new in expansion.nodes[done:])
+        done = len(expansion.nodes)
+    return tuple(expansion.nodes)
+
+
+def _renamed(node: Node, names: dict[str, str]) -> Node:
+    def leaf(argument: Any) -> Any:
+        return (
+            Ref(names.get(argument.name, argument.name)) if isinstance(argument, Ref) else argument
+        )
+
+    return replace(node, args=map_argument(leaf, node.args), kwargs=map_argument(leaf, node.kwargs))
+
+
+def _argument(node: Node, index: int, default: Any) -> Any:
+    return node.args[index] if index < len(node.args) else default
+
+
+def _added_product(expansion: Expansion, node: Node, values: Values) -> None:
+    """`addmm(c, a, b)`, `baddbmm(c, a, b)`: a product and an addition."""
+    if any(value != 1 for _, value in node.kwargs):
+        expansion.nodes.append(node)  # scaled: no cell writes that; it stays as it is
+        return
+    added, left, right = node.args
+    op = aten.mm.default if node.packet is aten.addmm else aten.bmm.default
+    product = expansion.add(node, "product", op, (left, right), node.shape or ())
+    expansion.add(node, "", aten.add.Tensor, (product, added), node.shape or ())
+
+
+def _softmax(expansion: Expansion, node: Node, values: Values) -> None:
+    """`softmax(x)`: exp(x - max x) / sum; `log_softmax(x)`: x - max x - log sum exp(x - max x)."""
+    x, shape = node.args[0], node.shape or ()
+    dim = node.args[1] % len(shape)
+    reduced = (*shape[:dim], 1, *shape[dim + 1 :])
+    largest = expansion.add(node, "max", aten.amax.default, (x, (dim,), True), reduced)
+    centred = expansion.add(node, "centred", aten.sub.Tensor, (x, largest), shape)
+    power = expansion.add(node, "exp", aten.exp.default, (centred,), shape)
+    total = expansion.add(node, "sum", aten.sum.dim_IntList, (power, (dim,), True), reduced)
+    if node.packet is aten._softmax:
+        expansion.add(node, "", aten.div.Tensor, (power, total), shape)
+    else:
+        log = expansion.add(node, "log", aten.log.default, (total,), reduced)
+        expansion.add(node, "", aten.sub.Tensor, (centred, log), shape)
+
+
+def _mean_and_square_mean(
+    expansion: Expansion, node: Node, x: Ref, dims: tuple[int, ...], shape: Shape, divisor: int
+) -> tuple[Ref, Ref, Ref, Shape]:
+    """The mean, the centred values and the sum of their squares over the divisor."""
+    reduced = tuple(1 if i in dims else size for i, size in enumerate(shape))
+    count = _count(shape, dims)
+    total = expansion.add(node, "sum", aten.sum.dim_IntList, (x, dims, True), reduced)
+    mean = expansion.add(node, "mean", aten.mul.Tensor, (total, 1 / count), reduced)
+    centred = expansion.add(node, "centred", aten.sub.Tensor, (x, mean), shape)
+    square = expansion.add(node, "square", aten.mul.Tensor, (centred, centred), shape)
+    squares = expansion.add(node, "squares", aten.sum.dim_IntList, (square, dims, True), reduced)
+    variance = expansion.add(
+        node, "variance", aten.mul.Tensor, (squares, 1 / max(divisor, 1)), reduced
+    )
+    return mean, centred, variance, reduced
+
+
+def _layer_norm(expansion: Expansion, node: Node, values: Values) -> None:
+    """`native_layer_norm(x, sizes, weight, bias, eps)`: result, mean, 1 / deviation."""
+    x, sizes, weight, bias, eps = node.args
+    shape = values[x.name].shape or ()
+    dims = tuple(range(len(shape) - len(sizes), len(shape)))
+    like = replace(node, dtype=values[x.name].dtype)
+    mean, centred, variance, reduced = _mean_and_square_mean(
+        expansion, like, x, dims, shape, _count(shape, dims)
+    )
+    shifted = expansion.add(like, "shifted", aten.add.Tensor, (variance, eps), reduced)
+    inverse = expansion.add(like, "inverse", aten.rsqrt.default, (shifted,), reduced)
+    result = expansion.add(like, "normal", aten.mul.Tensor, (centred, inverse), shape)
+    if weight is not None:
+        result = expansion.add(like, "scaled", aten.mul.Tensor, (result, weight), shape)
+    if bias is not None:
+        result = expansion.add(like, "moved", aten.add.Tensor, (result, bias), shape)
+    expansion.results[node.name] = (result.name, mean.name, inverse.name)
+
+
+def _variance_and_mean(expansion: Expansion, node: Node, values: Values) -> None:
+    """`var_mean(x, dims, correction=, keepdim=)`: variance and mean."""
+    x, options = node.args[0], dict(node.kwargs)
+    shape = values[x.name].shape or ()
+    dims = tuple(dim % len(shape) for dim in _argument(node, 1, None) or range(len(shape)))
+    correction = options.get("correction")
+    divisor = _count(shape, dims) - (1 if correction is None else int(correction))
+    like = replace(node, dtype=values[x.name].dtype)
+    mean, _, variance, _ = _mean_and_square_mean(expansion, like, x, dims, shape, divisor)
+    if not options.get("keepdim", False):
+        left = tuple(size for i, size in enumerate(shape) if i not in dims)
+        variance = expansion.add(like, "variance_view", aten.view.default, (variance, left), left)
+        mean = expansion.add(like, "mean_view", aten.view.default, (mean, left), left)
+    expansion.results[node.name] = (variance.name, mean.name)
+
+
+def _mean(expansion: Expansion, node: Node, values: Values) -> None:
+    """`mean(x, dims, keepdim)`: a sum over the count."""
+    x = node.args[0]
+    shape = values[x.name].shape or ()
+    dims = _argument(node, 1, None) or tuple(range(len(shape)))
+    dims = tuple(dim % len(shape) for dim in dims)
+    keepdim = _argument(node, 2, False)
+    total = expansion.add(node, "sum", aten.sum.dim_IntList, (x, dims, keepdim), node.shape or ())
+    count = _count(shape, dims)
+    expansion.add(node, "", aten.mul.Tensor, (total, 1 / count), node.shape or ())
+
+
+def _norm(expansion: Expansion, node: Node, values: Values) -> None:
+    """`linalg_vector_norm(x, 2, dims, keepdim)`: the root of the sum of squares."""
+    x, order = node.args[0], _argument(node, 1, 2)
+    dims = _argument(node, 2, None)
+    if order != 2 or dims is None:
+        expansion.nodes.append(node)
+        return
+    shape, result = values[x.name].shape or (), node.shape or ()
+    square = expansion.add(node, "square", aten.mul.Tensor, (x, x), shape)
+    keepdim = _argument(node, 3, False)
+    total = expansion.add(node, "sum", aten.sum.dim_IntList, (square, dims, keepdim), result)
+    expansion.add(node, "", aten.sqrt.default, (total,), result)
+
+
+def _count(shape: Shape, dims: Iterable[int]) -> int:
+    sizes = [shape[dim] for dim in dims]
+    return math.prod(0 if isinstance(size, Rows) else size for size in sizes)
+
+
+RULES: dict[Any, Callable[[Expansion, Node, Values], None]] = {
+    **dict.fromkeys([aten.addmm, aten.baddbmm], _added_product),
+    **dict.fromkeys([aten._softmax, aten._log_softmax], _softmax),
+    aten.native_layer_norm: _layer_norm,
+    aten.var_mean: _variance_and_mean,
+    aten.mean: _mean,
+    aten.linalg_vector_norm: _norm,
+}
+"""How compound operations are taken apart."""

@@ -1,0 +1,263 @@
+"""`RNN`, `LSTM` and `GRU` as in `torch.nn`, run by Rondo: drop-in replacements.
+
+They are torch's own modules with another `forward`: arguments, parameters, `state_dict`, errors and
+representation are torch's. What torch's do not do works too: sequences of no steps, `vmap`,
+per-sample gradients, forward-mode AD and double backward.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch.nn.functional import dropout
+from torch.nn.utils.rnn import PackedSequence
+
+from rondo.cells import ElmanCell, GRUCell, LSTMCell
+from rondo.layers.compiled import CompiledCell
+from rondo.layers.sequence import Packing, dense
+
+Hidden = tuple[Tensor, ...]
+
+
+class RNN(nn.RNN):
+    """`torch.nn.RNN`, run by Rondo.
+
+    h(t) = φ(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh), φ tanh or relu. Arguments, parameters and
+    errors are those of `torch.nn.RNN`.
+
+    Example:
+        >>> import torch, rondo
+        >>> y, h = rondo.RNN(3, 5, num_layers=2)(torch.randn(7, 2, 3))
+        >>> y.shape, h.shape
+        (torch.Size([7, 2, 5]), torch.Size([2, 2, 5]))
+    """
+
+    def forward(self, input: Any, hx: Tensor | None = None) -> Any:
+        """Run all layers over all steps; see `torch.nn.RNN`."""
+        return _forward(self, input, hx)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _without_programs(super().__getstate__())
+
+
+class LSTM(nn.LSTM):
+    """`torch.nn.LSTM`, run by Rondo.
+
+    i, f, g, o = W_ih x(t) + b_ih + W_hh h(t-1) + b_hh; c(t) = σ(f) c(t-1) + σ(i) tanh(g);
+    h(t) = σ(o) tanh(c(t)), and W_hr h(t) with `proj_size`. Arguments, parameters and errors are
+    those of `torch.nn.LSTM`.
+
+    Example:
+        >>> import torch, rondo
+        >>> y, (h, c) = rondo.LSTM(3, 5, bidirectional=True)(torch.randn(7, 2, 3))
+        >>> y.shape, c.shape
+        (torch.Size([7, 2, 10]), torch.Size([2, 2, 5]))
+    """
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """Run all layers over all steps; see `torch.nn.LSTM`."""
+        return _forward(self, input, hx)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _without_programs(super().__getstate__())
+
+
+class GRU(nn.GRU):
+    """`torch.nn.GRU`, run by Rondo.
+
+    r, z = σ(W_ih x(t) + b_ih + W_hh h(t-1) + b_hh); n = tanh(W_in x(t) + b_in + r (W_hn h(t-1) +
+    b_hn)); h(t) = (1 - z) n + z h(t-1). Arguments, parameters and errors are those of
+    `torch.nn.GRU`.
+
+    Example:
+        >>> import torch, rondo
+        >>> y, h = rondo.GRU(3, 5, batch_first=True)(torch.randn(2, 7, 3))
+        >>> y.shape, h.shape
+        (torch.Size([2, 7, 5]), torch.Size([1, 2, 5]))
+    """
+
+    def forward(self, input: Any, hx: Tensor | None = None) -> Any:
+        """Run all layers over all steps; see `torch.nn.GRU`."""
+        return _forward(self, input, hx)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _without_programs(super().__getstate__())
+
+
+REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {nn.RNN: RNN, nn.LSTM: LSTM, nn.GRU: GRU}
+"""The modules of torch and what runs in their place."""
+
+
+def accelerate(model: nn.Module) -> nn.Module:
+    """Have Rondo run every `torch.nn.RNN`, `LSTM` and `GRU` in a model.
+
+    The modules are changed in place; parameters, `state_dict`, hooks and references to them stay.
+    Subclasses with a `forward` of their own are left alone.
+
+    Returns:
+        The model itself.
+
+    Example:
+        >>> import torch, rondo
+        >>> model = torch.nn.Sequential(torch.nn.GRU(3, 5))
+        >>> rondo.accelerate(model)
+        Sequential(
+          (0): GRU(3, 5)
+        )
+        >>> type(model[0]) is rondo.GRU
+        True
+    """
+    for module in model.modules():
+        replacement = REPLACEMENTS.get(type(module))
+        if replacement is not None:
+            module.__class__ = replacement
+    return model
+
+
+# ---- what the three have in common ----
+
+Layer = RNN | LSTM | GRU
+
+
+def _without_programs(state: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if key != "_compiled"}
+
+
+def _forward(layer: Layer, input: Any, hx: Any) -> Any:
+    """What `torch.nn`'s forward does, checks and errors included."""
+    if isinstance(input, PackedSequence):
+        return _forward_packed(layer, input, hx)
+    name, batch_dim = _kind(layer), 0 if layer.batch_first else 1
+    if input.dim() not in (2, 3):
+        tensor = " tensor" if name == "RNN" else ""
+        raise ValueError(
+            f"{name}: Expected input to be 2D or 3D, got {input.dim()}D{tensor} instead"
+        )
+    is_batched = input.dim() == 3
+    _check_hidden_dims(layer, hx, is_batched)
+    hidden = None if hx is None else _as_tuple(hx)
+    if not is_batched:
+        input = input.unsqueeze(batch_dim)
+        hidden = None if hidden is None else tuple(h.unsqueeze(1) for h in hidden)
+    batch_size = input.shape[batch_dim]
+    hidden = _zeros(layer, input, batch_size) if hidden is None else hidden
+    layer.check_forward_args(input, _as_given(layer, hidden), None)
+    steps_first = input.transpose(0, 1) if layer.batch_first else input
+    packing = dense(batch_size, len(steps_first))
+    rows, hidden = _run_layers(layer, steps_first.flatten(0, 1), hidden, packing)
+    output = rows.unflatten(0, (len(steps_first), batch_size))
+    output = output.transpose(0, 1) if layer.batch_first else output
+    if not is_batched:
+        output, hidden = output.squeeze(batch_dim), tuple(h.squeeze(1) for h in hidden)
+    return output, _as_given(layer, hidden)
+
+
+def _forward_packed(layer: Layer, input: PackedSequence, hx: Any) -> Any:
+    rows, batch_sizes, order, back = input
+    if hx is None:
+        hidden = _zeros(layer, rows, int(batch_sizes[0]))
+    else:
+        hidden = _as_tuple(layer.permute_hidden(hx, order))
+    layer.check_forward_args(rows, _as_given(layer, hidden), batch_sizes)
+    rows, hidden = _run_layers(layer, rows, hidden, Packing(batch_sizes))
+    last = layer.permute_hidden(_as_given(layer, hidden), back)
+    return PackedSequence(rows, batch_sizes, order, back), last
+
+
+def _kind(layer: Layer) -> str:
+    return "LSTM" if isinstance(layer, nn.LSTM) else "GRU" if isinstance(layer, nn.GRU) else "RNN"
+
+
+def _as_tuple(hx: Any) -> Hidden:
+    return tuple(hx) if isinstance(hx, tuple | list) else (hx,)
+
+
+def _as_given(layer: Layer, hidden: Hidden) -> Any:
+    return hidden if isinstance(layer, nn.LSTM) else hidden[0]
+
+
+def _check_hidden_dims(layer: Layer, hx: Any, is_batched: bool) -> None:
+    if hx is None:
+        return
+    kind, wanted = ("batched 3-D", 3) if is_batched else ("unbatched 2-D", 2)
+    dims = [h.dim() for h in _as_tuple(hx)]
+    if all(dim == wanted for dim in dims):
+        return
+    if isinstance(layer, nn.LSTM):
+        raise RuntimeError(
+            f"For {kind} input, hx and cx should also be {wanted}-D but got "
+            f"({dims[0]}-D, {dims[1]}-D) tensors"
+        )
+    raise RuntimeError(f"For {kind} input, hx should also be {wanted}-D but got {dims[0]}-D tensor")
+
+
+def _zeros(layer: Layer, like: Tensor, batch_size: int) -> Hidden:
+    num_states = layer.num_layers * (2 if layer.bidirectional else 1)
+    sizes = [layer.proj_size or layer.hidden_size]
+    sizes += [layer.hidden_size] if isinstance(layer, nn.LSTM) else []
+    return tuple(like.new_zeros(num_states, batch_size, size) for size in sizes)
+
+
+def _run_layers(
+    layer: Layer, rows: Tensor, hidden: Hidden, packing: Packing
+) -> tuple[Tensor, Hidden]:
+    """All layers and directions over packed rows."""
+    last: list[list[Tensor]] = []
+    directions = ("", "_reverse") if layer.bidirectional else ("",)
+    for number in range(layer.num_layers):
+        if number > 0 and layer.dropout > 0:
+            rows = dropout(rows, layer.dropout, layer.training)
+        outputs = []
+        for direction in directions:
+            tensors = _tensors(layer, f"_l{number}{direction}")
+            state = tuple(h[len(last)] for h in hidden)
+            output, new = _compiled(layer).run(
+                tensors,
+                rows,
+                state if len(state) > 1 else state[0],
+                packing,
+                reverse=bool(direction),
+            )
+            outputs.append(output)
+            last.append(list(_as_tuple(new)))
+        rows = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
+    return rows, tuple(torch.stack(states) for states in zip(*last, strict=True))
+
+
+def _tensors(layer: Layer, suffix: str) -> dict[str, Tensor]:
+    """The weights of one layer and direction, by the names that they have in the cell."""
+    names = ["weight_ih", "weight_hh"]
+    names += ["bias_ih", "bias_hh"] if layer.bias else []
+    names += ["weight_hr"] if layer.proj_size else []
+    return {name: getattr(layer, name + suffix) for name in names}
+
+
+def _compiled(layer: Layer) -> CompiledCell:
+    """The cell of a layer, made at its first use; its own weights are never read."""
+    compiled: CompiledCell | None = layer.__dict__.get("_compiled")
+    if compiled is None:
+        compiled = CompiledCell(_cell(layer), "auto")
+        layer.__dict__["_compiled"] = compiled
+    return compiled
+
+
+def _cell(layer: Layer) -> nn.Module:
+    """The cell of a layer, its weights without memory: those of the layer are given to each run."""
+    with temporarily_clear_interpreter_stack(), torch.device("meta"):
+        return _new_cell(layer)
+
+
+def _new_cell(layer: Layer) -> nn.Module:
+    sizes = 1, layer.hidden_size  # the input's size differs from layer to layer
+    if isinstance(layer, nn.LSTM):
+        return LSTMCell(
+            *sizes, bias=layer.bias, recurrent_bias=layer.bias, proj_size=layer.proj_size
+        )
+    if isinstance(layer, nn.GRU):
+        return GRUCell(*sizes, bias=layer.bias)
+    return ElmanCell(
+        *sizes, bias=layer.bias, recurrent_bias=layer.bias, nonlinearity=layer.nonlinearity
+    )

@@ -1,0 +1,160 @@
+typedef struct { int tensor; int64_t depth, width, batch; } matrix;
+#define NUM_MATRICES 1
+static const matrix MATRICES[] = {
+    {18, 5, 20, 0}, /* t_1 */
+};
+#define NUM_STATES 2
+#define FIRST_STATE 14
+static const int64_t STATE_SIZES[] = {5, 5};
+#define LOCAL_SIZE 80
+
+/* One step for some rows, which begin at `packed` among the rows of all steps, and at
+ * `row` in the batch. */
+static void step(
+    product_function *product, void *const *tensors, const real *matrices, real *scratch,
+    int64_t capacity,
+    int64_t packed, int64_t row, int64_t rows) {
+    const float *restrict const peephole_all = tensors[0];
+    const float *restrict const norm_bias_all = tensors[1];
+    const float *restrict const norm_weight_all = tensors[2];
+    const float *restrict const scale_all = tensors[3];
+    const float *restrict const addmm_all = tensors[4];
+    float *restrict const sigmoid_all = tensors[5];
+    float *restrict const sigmoid_1_all = tensors[6];
+    float *restrict const tanh_all = tensors[7];
+    float *restrict const add_2_all = tensors[8];
+    float *restrict const sigmoid_2_all = tensors[9];
+    float *restrict const mul_3_all = tensors[10];
+    float *restrict const tanh_1_all = tensors[11];
+    float *restrict const mul_6_all = tensors[12];
+    float *restrict const div_all = tensors[13];
+    float *restrict const h_all = tensors[14];
+    float *restrict const c_all = tensors[15];
+    float *restrict const mm_all = (float *)(scratch + 0 * capacity);
+    float *restrict const next_c_all = (float *)(scratch + 48 * capacity);
+    float var_mean_sum_row[1];
+    float var_mean_squares_row[1];
+    const real *const matrix_0 = matrices + 0;
+    product(rows, 5, 20, h_all + row * 5 + 0, 5, matrix_0, mm_all + 0, 48);
+    for (int64_t r = 0; r < rows; ++r) {
+        const float *const addmm_at = addmm_all + (packed + r) * 20;
+        float *const mm_at = mm_all + r * 48;
+        const float *const peephole_at = peephole_all;
+        float *const c_at = c_all + (row + r) * 5;
+        float *const sigmoid_at = sigmoid_all + (packed + r) * 5;
+        float *const sigmoid_1_at = sigmoid_1_all + (packed + r) * 5;
+        float *const tanh_at = tanh_all + (packed + r) * 5;
+        float *const add_2_at = add_2_all + (packed + r) * 5;
+        float *const sigmoid_2_at = sigmoid_2_all + (packed + r) * 5;
+        float *const var_mean_sum_at = var_mean_sum_row;
+        float *const next_c_at = next_c_all + r * 32;
+        float *const var_mean_squares_at = var_mean_squares_row;
+        float *const mul_3_at = mul_3_all + (packed + r) * 5;
+        const float *const norm_weight_at = norm_weight_all;
+        const float *const norm_bias_at = norm_bias_all;
+        float *const tanh_1_at = tanh_1_all + (packed + r) * 5;
+        const float *const scale_at = scale_all;
+        float *const mul_6_at = mul_6_all + (packed + r) * 5;
+        float *const h_at = h_all + (row + r) * 5;
+        float *const div_at = div_all + (packed + r) * 1;
+        real var_mean_sum_sum = 0;
+        #pragma omp simd reduction(+ : var_mean_sum_sum)
+        for (int64_t j0 = 0; j0 < 5; ++j0) {
+            const real v0 = addmm_at[j0 + 5];
+            const real v1 = mm_at[j0 + 5];
+            const real v2 = v0 + v1;
+            const real v4 = peephole_at[j0];
+            const real v5 = c_at[j0];
+            const real v6 = v4 * v5;
+            const real v7 = v2 + v6;
+            const real v8 = sigmoid_(v7);
+            const real v9 = addmm_at[j0];
+            const real v10 = mm_at[j0];
+            const real v11 = v9 + v10;
+            const real v13 = sigmoid_(v11);
+            const real v14 = addmm_at[j0 + 10];
+            const real v15 = mm_at[j0 + 10];
+            const real v16 = v14 + v15;
+            const real v18 = tanh_(v16);
+            const real v19 = v8 * v5;
+            const real v20 = v13 * v18;
+            const real v21 = v19 + v20;
+            const real v22 = addmm_at[j0 + 15];
+            const real v23 = mm_at[j0 + 15];
+            const real v24 = v22 + v23;
+            const real v26 = sigmoid_(v24);
+            var_mean_sum_sum += v21;
+            sigmoid_at[j0] = (float)(v8);
+            sigmoid_1_at[j0] = (float)(v13);
+            tanh_at[j0] = (float)(v18);
+            add_2_at[j0] = (float)(v21);
+            sigmoid_2_at[j0] = (float)(v26);
+            next_c_at[j0] = (float)(v21);
+        }
+        var_mean_sum_at[0] = (var_mean_sum_sum);
+        real var_mean_squares_sum = 0;
+        #pragma omp simd reduction(+ : var_mean_squares_sum)
+        for (int64_t j0 = 0; j0 < 5; ++j0) {
+            const real v0 = add_2_at[j0];
+            const real v1 = var_mean_sum_at[0];
+            const real v2 = v1 * (real)0.2;
+            const real v3 = v0 - v2;
+            const real v4 = v3 * v3;
+            var_mean_squares_sum += v4;
+        }
+        var_mean_squares_at[0] = (var_mean_squares_sum);
+        #pragma omp simd
+        for (int64_t j0 = 0; j0 < 5; ++j0) {
+            const real v0 = add_2_at[j0];
+            const real v1 = var_mean_sum_at[0];
+            const real v2 = v1 * (real)0.2;
+            const real v3 = v0 - v2;
+            const real v4 = var_mean_squares_at[0];
+            const real v5 = v4 * (real)0.2;
+            const real v6 = v5 + (real)1e-05;
+            const real v7 = 1 / LIBM(sqrt)(v6);
+            const real v8 = v3 * v7;
+            const real v9 = norm_weight_at[j0];
+            const real v10 = v8 * v9;
+            const real v11 = norm_bias_at[j0];
+            const real v12 = v10 + v11;
+            const real v13 = tanh_(v12);
+            const real v14 = sigmoid_2_at[j0];
+            const real v15 = v14 * v13;
+            const real v16 = scale_at[0];
+            const real v17 = v15 * v16;
+            mul_3_at[j0] = (float)(v8);
+            tanh_1_at[j0] = (float)(v13);
+            mul_6_at[j0] = (float)(v17);
+            h_at[j0] = (float)(v17);
+        }
+        #pragma omp simd
+        for (int64_t j0 = 0; j0 < 1; ++j0) {
+            const real v0 = var_mean_squares_at[0];
+            const real v1 = v0 * (real)0.2;
+            const real v2 = v1 + (real)1e-05;
+            const real v3 = 1 / LIBM(sqrt)(v2);
+            const real v4 = v3 / (real)5;
+            div_at[j0] = (float)(v4);
+        }
+    }
+    for (int64_t r = 0; r < rows; ++r)
+        memcpy(c_all + (row + r) * 5, next_c_all + r * 32, 5 * sizeof(real));
+}
+
+/* Pack one panel of a matrix; columns beyond its width are zero. */
+static void pack_panel(
+    int64_t number, int64_t depth, int64_t width, const stored *matrix, int64_t row_stride,
+    int64_t column_stride, real *packed) {
+    const int64_t first = number * PANEL_VECTORS * LANES;
+    const int64_t columns = at_most(width - first, PANEL_VECTORS * LANES);
+    const int64_t padded = (columns + LANES - 1) / LANES * LANES;
+    const stored *source = matrix + first * column_stride;
+    real *target = packed + first * depth;
+    for (int64_t k = 0; k < depth; ++k) {
+        for (int64_t j = 0; j < columns; ++j)
+            target[k * padded + j] = from_stored(source[k * row_stride + j * column_stride]);
+        for (int64_t j = columns; j < padded; ++j) target[k * padded + j] = 0;
+    }
+}
+

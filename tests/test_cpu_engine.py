@@ -1,0 +1,330 @@
+"""What only the cpu engine has: chunks, threads, operators, functions of its own, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import rondo
+from cases import CELLS, make_cell
+from rondo.compiler import cpu
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def results(layer: nn.Module, x: Tensor, **keywords: Any) -> list[Tensor]:
+    """Output, last state and every gradient, under a random projection."""
+    x = x.clone().requires_grad_()
+    y, state = layer(x, **keywords)
+    leaves = [y, *torch.utils._pytree.tree_leaves(state)]
+    torch.manual_seed(3)
+    loss = sum((leaf * torch.randn_like(leaf)).sum() for leaf in leaves)
+    wanted = [x, *layer.parameters()]
+    return [*leaves, *torch.autograd.grad(loss, wanted, materialize_grads=True)]
+
+
+def assert_engines_agree(
+    cell: nn.Module, x: Tensor, tolerance: float = 1e-10, **keywords: Any
+) -> None:
+    expected = results(rondo.Recurrent(cell, engine="reference"), x, **keywords)
+    got = results(rondo.Recurrent(cell, engine="cpu"), x, **keywords)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("mode", ["dense", "ragged", "resets"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["lstm", "gru", "peephole-norm-lstm", "normalised-weight"])
+def test_many_chunks_give_what_one_gives(
+    name: str, reverse: bool, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu, "CHUNK_BYTES", 4000)
+    cell = make_cell(name, 4, 7, torch.float64)
+    x = torch.randn(5, 23, 4, dtype=torch.float64)
+    keywords: dict[str, Tensor] = {}
+    if mode == "ragged":
+        keywords["lengths"] = torch.tensor([23, 0, 11, 12, 1])
+    if mode == "resets":
+        keywords["resets"] = torch.rand(5, 23) < 0.2
+    layers = [
+        rondo.Recurrent(cell, reverse=reverse, engine=engine) for engine in ("reference", "cpu")
+    ]
+    expected, got = (results(layer, x, **keywords) for layer in layers)
+    for a, b in zip(got, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_the_number_of_threads_changes_no_bit() -> None:
+    cell = make_cell("lstm", 9, 65, torch.float32)
+    x = torch.randn(13, 40, 9)
+    lengths = torch.randint(0, 41, (13,))
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for num_threads in (1, 2, 3):
+            torch.set_num_threads(num_threads)
+            found.append(rondo.Recurrent(cell, engine="cpu")(x, lengths=lengths)[0])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_bfloat16_is_as_close_to_float64_as_torch_is(name: str) -> None:
+    """Stored as bfloat16 and computed in float32: at most twice the error of bfloat16 in torch."""
+    cell = make_cell(name, 4, 7, torch.bfloat16)
+    x = torch.randn(3, 6, 4).bfloat16()
+    got = results(rondo.Recurrent(cell, engine="cpu"), x)
+    plain = results(rondo.Recurrent(cell, engine="reference"), x)
+    exact = results(rondo.Recurrent(cell.double(), engine="reference"), x.double())
+    for a, b, truth in zip(got, plain, exact, strict=True):
+        assert a.dtype == torch.bfloat16
+        budget = 2 * max(error(b, truth), torch.finfo(torch.bfloat16).eps)
+        assert error(a, truth) <= budget
+
+
+def error(value: Tensor, exact: Tensor) -> float:
+    scale = exact.square().mean().sqrt().clamp_min(1e-30)
+    return float(((value.double() - exact).square().mean().sqrt() / scale).detach())
+
+
+# ---- operators ----
+
+OPERATORS: dict[str, list[Callable[[Tensor], Tensor]]] = {
+    "exponentials": [
+        torch.exp, torch.tanh, torch.sigmoid, nn.functional.silu, nn.functional.softplus,
+        torch.expm1, lambda a: torch.log(a.abs() + 0.1), lambda a: torch.log1p(a.square()),
+    ],
+    "activations": [
+        torch.relu, nn.functional.gelu, lambda a: nn.functional.gelu(a, approximate="tanh"),
+        nn.functional.leaky_relu, nn.functional.elu, nn.functional.hardtanh,
+        nn.functional.softsign, nn.functional.relu6,
+    ],
+    "choices": [
+        lambda a: a.clamp(-0.3, 0.4), lambda a: a.clamp_min(0.1), lambda a: a.clamp_max(0.1),
+        lambda a: torch.where(a > 0.2, a, -a), lambda a: torch.maximum(a, -2 * a),
+        lambda a: torch.minimum(a, a * a), torch.abs, torch.sign,
+        lambda a: torch.where((a > 0) & ~(a > 0.5), a, a * 2), lambda a: a.masked_fill(a < 0, 0.3),
+    ],
+    "powers": [
+        torch.square, lambda a: torch.sqrt(a.abs() + 0.1), lambda a: torch.rsqrt(a.abs() + 0.1),
+        lambda a: a**3, lambda a: (a.abs() + 0.1) ** 1.7, lambda a: (a.abs() + 0.1) ** (a * 0.5),
+        lambda a: 1 / (a.abs() + 1), lambda a: torch.reciprocal(a.abs() + 1), torch.erf,
+        torch.sin, torch.cos, torch.atan,
+    ],
+    "within a row": [
+        lambda a: torch.softmax(a, -1), lambda a: torch.log_softmax(a, -1),
+        lambda a: a - a.mean(-1, keepdim=True), lambda a: a / (1 + a.amax(-1, keepdim=True).abs()),
+        lambda a: a / (1 + a.norm(dim=-1, keepdim=True)), lambda a: a.var(-1, keepdim=True) + a,
+        lambda a: nn.functional.layer_norm(a, a.shape[-1:]),
+        lambda a: nn.functional.normalize(a, dim=-1),
+    ],
+    "shapes": [
+        lambda a: torch.cat([a[:, 3:], a[:, :3]], 1), lambda a: a[:, :5].tanh().repeat(1, 2),
+        lambda a: torch.stack(a.chunk(2, -1), -1).flatten(1),
+        lambda a: a.unflatten(-1, (2, -1)).sum(1).unsqueeze(1).expand(-1, 2, -1).flatten(1),
+        lambda a: a[:, ::2].sum(-1, keepdim=True) + a, lambda a: a[:, 1:2] * a,
+    ],
+}  # fmt: skip
+
+
+class Applies(rondo.Cell):
+    """h' = tanh(U x + sum over k of W h passed through the k-th function, with a weight)."""
+
+    def __init__(self, functions: list[Callable[[Tensor], Tensor]], size: int) -> None:
+        super().__init__(size, size)
+        self.functions = functions
+        self.U, self.W = nn.Linear(size, size), nn.Linear(size, size)
+        self.share = nn.Parameter(torch.randn(len(functions), size))
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        a = self.W(h) + x
+        parts = [share * f(a) for f, share in zip(self.functions, self.share, strict=True)]
+        h = torch.tanh(self.U(x) + sum(parts))
+        return h, h
+
+
+@pytest.mark.parametrize("group", OPERATORS)
+def test_covers_the_operators(group: str) -> None:
+    torch.manual_seed(5)
+    cell = Applies(OPERATORS[group], 10).double()
+    assert_engines_agree(cell, torch.randn(3, 4, 10, dtype=torch.float64))
+
+
+class Functions(rondo.Cell):
+    """exp, tanh and sigmoid of the input; the state is carried along."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, 3 * size, state_size=size)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        a = x + h
+        return torch.cat([torch.exp(a), torch.tanh(a), torch.sigmoid(a)], -1), 0 * h
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_own_functions_are_accurate_everywhere(dtype: torch.dtype) -> None:
+    """Within 3 units in the last place from the least to the greatest number, and at the ends."""
+    ranges = [(-1.0, 1.0), (-20.0, 20.0), (-87.0, 88.0), (-1e-3, 1e-3), (-708.0, 709.0)]
+    x = torch.cat([torch.linspace(low, high, 4000, dtype=torch.float64) for low, high in ranges])
+    x = x.to(dtype)
+    if dtype == torch.float32:
+        x = x[(x > -87) & (x < 88)]
+    x = x[: len(x) // 8 * 8].view(1, -1, 8)
+    y, _ = rondo.Recurrent(Functions(8), engine="cpu")(x)
+    wide = x.double()
+    exact = torch.cat([wide.exp(), wide.tanh(), wide.sigmoid()], -1)
+    difference = (y.double() - exact).abs() / exact.abs().clamp_min(torch.finfo(dtype).tiny)
+    assert float(difference.max()) < 3 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_own_functions_know_the_ends_of_the_line(dtype: torch.dtype) -> None:
+    ends = torch.tensor(
+        [torch.inf, -torch.inf, torch.nan, 0.0, -0.0, 1e-40, 1e4, -1e4], dtype=dtype
+    )
+    y, _ = rondo.Recurrent(Functions(8), engine="cpu")(ends.view(1, 1, 8))
+    expected = torch.cat([ends.exp(), ends.tanh(), ends.sigmoid()])
+    torch.testing.assert_close(y.flatten(), expected, equal_nan=True)
+
+
+# ---- what is refused ----
+
+
+class Cumulative(rondo.Cell):
+    """A step with an operation that no kernel covers."""
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.cumsum(x + h, -1).tanh()
+        return h, h
+
+
+def test_names_the_operator_that_is_not_covered() -> None:
+    x = torch.randn(2, 3, 4)
+    with pytest.raises(ValueError, match="the cpu engine cannot run this cell: cumsum"):
+        rondo.Recurrent(Cumulative(4, 4), engine="cpu")(x)
+
+
+def test_the_reference_engine_says_why_it_runs() -> None:
+    x = torch.randn(2, 3, 4, requires_grad=True)
+    layer = rondo.Recurrent(Cumulative(4, 4))
+    with pytest.warns(rondo.EngineWarning, match="the slower reference engine runs: cumsum"):
+        y, _ = layer(x)
+    expected, _ = rondo.Recurrent(Cumulative(4, 4), engine="reference")(x)
+    torch.testing.assert_close(y, expected)
+
+
+def test_refuses_an_unknown_engine() -> None:
+    with pytest.raises(ValueError, match="engine must be one of auto, cpu, reference, got 'gpu'"):
+        rondo.Recurrent(rondo.GRUCell(2, 3), engine="gpu")
+
+
+def test_shows_its_source() -> None:
+    assert "static void step(" in rondo.Recurrent(rondo.GRUCell(2, 3)).source
+    with pytest.raises(ValueError, match="there is no kernel, the reference engine runs this cell"):
+        _ = rondo.Recurrent(rondo.GRUCell(2, 3), engine="reference").source
+
+
+@pytest.mark.parametrize("which", ["forward", "backward"])
+@pytest.mark.parametrize("name", ["gru", "peephole-norm-lstm"])
+def test_generated_source_is_as_it_was(name: str, which: str) -> None:
+    """To change it on purpose: remove the file, run this test twice and look at what changed."""
+    layer = rondo.Recurrent(make_cell(name, 3, 5, torch.float32), engine="cpu")
+    layer(torch.zeros(1, 1, 3, requires_grad=True))
+    source = getattr(layer._program(), f"run_{which}").source
+    step = source[source.index("typedef struct { int tensor") : source.index("/* Runs all steps.")]
+    path = GOLDEN / f"{name}-{which}.c"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(step)
+        pytest.fail(f"{path.name} was not there and is written now")
+    assert step == path.read_text()
+
+
+# ---- cells that nobody wrote ----
+
+
+@st.composite
+def random_cells(draw: st.DrawFn) -> nn.Module:
+    """A cell whose step is a random program over its input and one or two states."""
+    size = draw(st.integers(1, 19))
+    num_states = draw(st.integers(1, 2))
+    choices = st.sampled_from(
+        [
+            "tanh",
+            "sigmoid",
+            "relu",
+            "mul",
+            "add",
+            "sub",
+            "linear",
+            "gate",
+            "softmax",
+            "norm",
+            "where",
+        ]
+    )
+    return RandomCell(size, num_states, tuple(draw(st.lists(choices, min_size=2, max_size=8))))
+
+
+class RandomCell(rondo.Cell):
+    """Applies its operations one after the other to the last two values that it has."""
+
+    def __init__(self, size: int, num_states: int, operations: tuple[str, ...]) -> None:
+        super().__init__(size, size, size if num_states == 1 else (size,) * num_states)
+        self.operations = operations
+        self.num_states = num_states
+        self.linears = nn.ModuleList(nn.Linear(size, size) for _ in operations)
+        self.scale = nn.Parameter(torch.randn(size))
+
+    def forward(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        states = (state,) if self.num_states == 1 else state
+        values = [x, *states]
+        for name, linear in zip(self.operations, self.linears, strict=True):
+            a, b = values[-1], values[-2]
+            values.append(self.apply_one(name, linear, a, b))
+        new = torch.tanh(values[-1])
+        output = values[-1] * self.scale + values[-2]
+        if self.num_states == 1:
+            return output, new
+        return output, (new, 0.5 * states[0] + 0.1 * values[-2].tanh())
+
+    def apply_one(self, name: str, linear: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+        if name == "linear":
+            return linear(a)
+        if name == "gate":
+            return torch.sigmoid(linear(b)) * a
+        if name == "norm":
+            return nn.functional.layer_norm(a + b, a.shape[-1:])
+        if name == "where":
+            return torch.where(a > b, a, 0.3 * b)
+        if name in ("mul", "add", "sub"):
+            return getattr(torch, name)(a, b)
+        return torch.softmax(a, -1) if name == "softmax" else getattr(torch, name)(a)
+
+
+def check_random_cell(cell: nn.Module) -> None:
+    torch.manual_seed(2)
+    x = torch.randn(3, 4, cell.input_size, dtype=torch.float64)
+    assert_engines_agree(cell.double(), x, tolerance=1e-8)
+
+
+@given(random_cells())
+@settings(max_examples=8, deadline=None, derandomize=True)
+def test_random_cells_agree(cell: nn.Module) -> None:
+    check_random_cell(cell)
+
+
+@pytest.mark.slow
+@given(random_cells())
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+def test_two_hundred_random_cells_agree(cell: nn.Module) -> None:
+    check_random_cell(cell)
