@@ -106,7 +106,7 @@ CELLS: dict[str, CellFactory] = {
 }
 
 # batch_size, num_steps, input_size, hidden_size
-SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (2, 3, 3, 17), (5, 4, 1, 2)]
+SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (2, 3, 3, 17), (5, 4, 1, 2), (2, 3, 19, 4)]
 
 
 def make_cell(name: str, input_size: int, hidden_size: int, dtype: torch.dtype) -> nn.Module:

@@ -1,12 +1,13 @@
 typedef struct { int tensor; int64_t depth, width, batch; } matrix;
-#define NUM_MATRICES 1
+#define NUM_MATRICES 2
 static const matrix MATRICES[] = {
-    {9, 5, 15, 0}, /* t_1 */
+    {10, 3, 15, 0}, /* t */
+    {11, 5, 15, 0}, /* t_1 */
 };
 #define NUM_STATES 1
-#define FIRST_STATE 7
+#define FIRST_STATE 8
 static const int64_t STATE_SIZES[] = {5};
-#define LOCAL_SIZE 32
+#define LOCAL_SIZE 64
 
 /* One step for some rows, which begin at `packed` among the rows of all steps, and at
  * `row` in the batch. */
@@ -15,21 +16,26 @@ static void step(
     int64_t capacity,
     int64_t packed, int64_t row, int64_t rows) {
     const float *restrict const bias_hh_all = tensors[0];
-    const float *restrict const addmm_all = tensors[1];
-    float *restrict const out_getitem_5_all = tensors[2];
-    float *restrict const sigmoid_all = tensors[3];
-    float *restrict const sigmoid_1_all = tensors[4];
-    float *restrict const tanh_all = tensors[5];
-    float *restrict const add_3_all = tensors[6];
-    float *restrict const h_all = tensors[7];
-    float *restrict const addmm_1_product_all = (float *)(scratch + 0 * capacity);
+    const float *restrict const bias_ih_all = tensors[1];
+    const float *restrict const x_all = tensors[2];
+    float *restrict const out_getitem_5_all = tensors[3];
+    float *restrict const sigmoid_all = tensors[4];
+    float *restrict const sigmoid_1_all = tensors[5];
+    float *restrict const tanh_all = tensors[6];
+    float *restrict const add_3_all = tensors[7];
+    float *restrict const h_all = tensors[8];
+    float *restrict const addmm_product_all = (float *)(scratch + 0 * capacity);
+    float *restrict const addmm_1_product_all = (float *)(scratch + 32 * capacity);
     const real *const matrix_0 = matrices + 0;
-    product(rows, 5, 15, h_all + row * 5 + 0, 5, matrix_0, addmm_1_product_all + 0, 32);
+    const real *const matrix_1 = matrices + 0 + packed_size(3, 15);
+    product(rows, 3, 15, x_all + packed * 3 + 0, 3, matrix_0, addmm_product_all + 0, 32);
+    product(rows, 5, 15, h_all + row * 5 + 0, 5, matrix_1, addmm_1_product_all + 0, 32);
     for (int64_t r = 0; r < rows; ++r) {
         float *const addmm_1_product_at = addmm_1_product_all + r * 32;
         const float *const bias_hh_at = bias_hh_all;
         float *const out_getitem_5_at = out_getitem_5_all + (packed + r) * 5;
-        const float *const addmm_at = addmm_all + (packed + r) * 15;
+        float *const addmm_product_at = addmm_product_all + r * 32;
+        const float *const bias_ih_at = bias_ih_all;
         float *const sigmoid_at = sigmoid_all + (packed + r) * 5;
         float *const sigmoid_1_at = sigmoid_1_all + (packed + r) * 5;
         float *const tanh_at = tanh_all + (packed + r) * 5;
@@ -40,33 +46,39 @@ static void step(
             const real v0 = addmm_1_product_at[j0 + 10];
             const real v1 = bias_hh_at[j0 + 10];
             const real v2 = v0 + v1;
-            const real v4 = addmm_at[j0];
-            const real v6 = addmm_1_product_at[j0];
-            const real v7 = bias_hh_at[j0];
-            const real v8 = v6 + v7;
-            const real v10 = v4 + v8;
-            const real v11 = sigmoid_(v10);
-            const real v12 = addmm_at[j0 + 5];
-            const real v14 = addmm_1_product_at[j0 + 5];
-            const real v15 = bias_hh_at[j0 + 5];
+            const real v4 = addmm_product_at[j0];
+            const real v5 = bias_ih_at[j0];
+            const real v6 = v4 + v5;
+            const real v8 = addmm_1_product_at[j0];
+            const real v9 = bias_hh_at[j0];
+            const real v10 = v8 + v9;
+            const real v12 = v6 + v10;
+            const real v13 = sigmoid_(v12);
+            const real v14 = addmm_product_at[j0 + 5];
+            const real v15 = bias_ih_at[j0 + 5];
             const real v16 = v14 + v15;
-            const real v18 = v12 + v16;
-            const real v19 = sigmoid_(v18);
-            const real v20 = addmm_at[j0 + 10];
-            const real v22 = v11 * v2;
-            const real v23 = v20 + v22;
-            const real v24 = tanh_(v23);
-            const real v25 = (real)1 - v19;
-            const real v26 = v25 * v24;
-            const real v27 = h_at[j0];
-            const real v28 = v19 * v27;
+            const real v18 = addmm_1_product_at[j0 + 5];
+            const real v19 = bias_hh_at[j0 + 5];
+            const real v20 = v18 + v19;
+            const real v22 = v16 + v20;
+            const real v23 = sigmoid_(v22);
+            const real v24 = addmm_product_at[j0 + 10];
+            const real v25 = bias_ih_at[j0 + 10];
+            const real v26 = v24 + v25;
+            const real v28 = v13 * v2;
             const real v29 = v26 + v28;
+            const real v30 = tanh_(v29);
+            const real v31 = (real)1 - v23;
+            const real v32 = v31 * v30;
+            const real v33 = h_at[j0];
+            const real v34 = v23 * v33;
+            const real v35 = v32 + v34;
             out_getitem_5_at[j0] = (float)(v2);
-            sigmoid_at[j0] = (float)(v11);
-            sigmoid_1_at[j0] = (float)(v19);
-            tanh_at[j0] = (float)(v24);
-            add_3_at[j0] = (float)(v29);
-            h_at[j0] = (float)(v29);
+            sigmoid_at[j0] = (float)(v13);
+            sigmoid_1_at[j0] = (float)(v23);
+            tanh_at[j0] = (float)(v30);
+            add_3_at[j0] = (float)(v35);
+            h_at[j0] = (float)(v35);
         }
     }
 }

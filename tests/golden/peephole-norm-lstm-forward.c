@@ -1,12 +1,13 @@
 typedef struct { int tensor; int64_t depth, width, batch; } matrix;
-#define NUM_MATRICES 1
+#define NUM_MATRICES 2
 static const matrix MATRICES[] = {
-    {18, 5, 20, 0}, /* t_1 */
+    {19, 3, 20, 0}, /* t */
+    {20, 5, 20, 0}, /* t_1 */
 };
 #define NUM_STATES 2
-#define FIRST_STATE 14
+#define FIRST_STATE 15
 static const int64_t STATE_SIZES[] = {5, 5};
-#define LOCAL_SIZE 80
+#define LOCAL_SIZE 128
 
 /* One step for some rows, which begin at `packed` among the rows of all steps, and at
  * `row` in the batch. */
@@ -15,29 +16,34 @@ static void step(
     int64_t capacity,
     int64_t packed, int64_t row, int64_t rows) {
     const float *restrict const peephole_all = tensors[0];
-    const float *restrict const norm_bias_all = tensors[1];
-    const float *restrict const norm_weight_all = tensors[2];
-    const float *restrict const scale_all = tensors[3];
-    const float *restrict const addmm_all = tensors[4];
-    float *restrict const sigmoid_all = tensors[5];
-    float *restrict const sigmoid_1_all = tensors[6];
-    float *restrict const tanh_all = tensors[7];
-    float *restrict const add_2_all = tensors[8];
-    float *restrict const sigmoid_2_all = tensors[9];
-    float *restrict const mul_3_all = tensors[10];
-    float *restrict const tanh_1_all = tensors[11];
-    float *restrict const mul_6_all = tensors[12];
-    float *restrict const div_all = tensors[13];
-    float *restrict const h_all = tensors[14];
-    float *restrict const c_all = tensors[15];
-    float *restrict const mm_all = (float *)(scratch + 0 * capacity);
-    float *restrict const next_c_all = (float *)(scratch + 48 * capacity);
+    const float *restrict const from_x_bias_all = tensors[1];
+    const float *restrict const norm_bias_all = tensors[2];
+    const float *restrict const norm_weight_all = tensors[3];
+    const float *restrict const scale_all = tensors[4];
+    const float *restrict const x_all = tensors[5];
+    float *restrict const sigmoid_all = tensors[6];
+    float *restrict const sigmoid_1_all = tensors[7];
+    float *restrict const tanh_all = tensors[8];
+    float *restrict const add_2_all = tensors[9];
+    float *restrict const sigmoid_2_all = tensors[10];
+    float *restrict const mul_3_all = tensors[11];
+    float *restrict const tanh_1_all = tensors[12];
+    float *restrict const mul_6_all = tensors[13];
+    float *restrict const div_all = tensors[14];
+    float *restrict const h_all = tensors[15];
+    float *restrict const c_all = tensors[16];
+    float *restrict const addmm_product_all = (float *)(scratch + 0 * capacity);
+    float *restrict const mm_all = (float *)(scratch + 48 * capacity);
+    float *restrict const next_c_all = (float *)(scratch + 96 * capacity);
     float var_mean_sum_row[1];
     float var_mean_squares_row[1];
     const real *const matrix_0 = matrices + 0;
-    product(rows, 5, 20, h_all + row * 5 + 0, 5, matrix_0, mm_all + 0, 48);
+    const real *const matrix_1 = matrices + 0 + packed_size(3, 20);
+    product(rows, 3, 20, x_all + packed * 3 + 0, 3, matrix_0, addmm_product_all + 0, 48);
+    product(rows, 5, 20, h_all + row * 5 + 0, 5, matrix_1, mm_all + 0, 48);
     for (int64_t r = 0; r < rows; ++r) {
-        const float *const addmm_at = addmm_all + (packed + r) * 20;
+        float *const addmm_product_at = addmm_product_all + r * 48;
+        const float *const from_x_bias_at = from_x_bias_all;
         float *const mm_at = mm_all + r * 48;
         const float *const peephole_at = peephole_all;
         float *const c_at = c_all + (row + r) * 5;
@@ -60,36 +66,44 @@ static void step(
         real var_mean_sum_sum = 0;
         #pragma omp simd reduction(+ : var_mean_sum_sum)
         for (int64_t j0 = 0; j0 < 5; ++j0) {
-            const real v0 = addmm_at[j0 + 5];
-            const real v1 = mm_at[j0 + 5];
+            const real v0 = addmm_product_at[j0 + 5];
+            const real v1 = from_x_bias_at[j0 + 5];
             const real v2 = v0 + v1;
-            const real v4 = peephole_at[j0];
-            const real v5 = c_at[j0];
-            const real v6 = v4 * v5;
-            const real v7 = v2 + v6;
-            const real v8 = sigmoid_(v7);
-            const real v9 = addmm_at[j0];
-            const real v10 = mm_at[j0];
-            const real v11 = v9 + v10;
-            const real v13 = sigmoid_(v11);
-            const real v14 = addmm_at[j0 + 10];
-            const real v15 = mm_at[j0 + 10];
-            const real v16 = v14 + v15;
-            const real v18 = tanh_(v16);
-            const real v19 = v8 * v5;
-            const real v20 = v13 * v18;
-            const real v21 = v19 + v20;
-            const real v22 = addmm_at[j0 + 15];
-            const real v23 = mm_at[j0 + 15];
-            const real v24 = v22 + v23;
-            const real v26 = sigmoid_(v24);
-            var_mean_sum_sum += v21;
-            sigmoid_at[j0] = (float)(v8);
-            sigmoid_1_at[j0] = (float)(v13);
-            tanh_at[j0] = (float)(v18);
-            add_2_at[j0] = (float)(v21);
-            sigmoid_2_at[j0] = (float)(v26);
-            next_c_at[j0] = (float)(v21);
+            const real v3 = mm_at[j0 + 5];
+            const real v4 = v2 + v3;
+            const real v6 = peephole_at[j0];
+            const real v7 = c_at[j0];
+            const real v8 = v6 * v7;
+            const real v9 = v4 + v8;
+            const real v10 = sigmoid_(v9);
+            const real v11 = addmm_product_at[j0];
+            const real v12 = from_x_bias_at[j0];
+            const real v13 = v11 + v12;
+            const real v14 = mm_at[j0];
+            const real v15 = v13 + v14;
+            const real v17 = sigmoid_(v15);
+            const real v18 = addmm_product_at[j0 + 10];
+            const real v19 = from_x_bias_at[j0 + 10];
+            const real v20 = v18 + v19;
+            const real v21 = mm_at[j0 + 10];
+            const real v22 = v20 + v21;
+            const real v24 = tanh_(v22);
+            const real v25 = v10 * v7;
+            const real v26 = v17 * v24;
+            const real v27 = v25 + v26;
+            const real v28 = addmm_product_at[j0 + 15];
+            const real v29 = from_x_bias_at[j0 + 15];
+            const real v30 = v28 + v29;
+            const real v31 = mm_at[j0 + 15];
+            const real v32 = v30 + v31;
+            const real v34 = sigmoid_(v32);
+            var_mean_sum_sum += v27;
+            sigmoid_at[j0] = (float)(v10);
+            sigmoid_1_at[j0] = (float)(v17);
+            tanh_at[j0] = (float)(v24);
+            add_2_at[j0] = (float)(v27);
+            sigmoid_2_at[j0] = (float)(v34);
+            next_c_at[j0] = (float)(v27);
         }
         var_mean_sum_at[0] = (var_mean_sum_sum);
         real var_mean_squares_sum = 0;

@@ -2,7 +2,7 @@
 
 In goes a plan, out come the names of the nodes. Arithmetic that the plan puts before or after the
 loop, and that only passes values into the loop or out of it, is done in the kernel, where its
-arguments are at hand; products stay outside, for all steps together.
+arguments are at hand. Products stay outside, for all steps together, unless they are narrow.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Rows
+from rondo.compiler.graph import Node, Rows
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.plan import Plan
 from rondo.compiler.rows import SUMMED, Mixed, draws_random
@@ -33,6 +33,10 @@ CONSTANTS: dict[Any, float | None] = {
 """Operations that make one number, which is the value here or, for None, an argument."""
 
 
+NARROW = 17
+"""Inputs of fewer numbers than this go through their product within the kernel."""
+
+
 def region_of(plan: Plan, elementwise: Collection[Any]) -> frozenset[str]:
     """The loop, and the arithmetic that leads into it or out of it."""
     cheap = {*elementwise, *VIEWS, *CONSTANTS, *SPLITS, operator.getitem}
@@ -40,7 +44,8 @@ def region_of(plan: Plan, elementwise: Collection[Any]) -> frozenset[str]:
     users = _users(plan)
     for node in reversed(plan.before):
         readers = users.get(node.name, set())
-        if node.packet in cheap and readers and readers <= inside:
+        fits = node.packet in cheap or _is_narrow_product(plan, node)
+        if fits and readers and readers <= inside:
             inside.add(node.name)
     loop = {*inside, *(value.name for value in plan.step.state)}
     given = {value.name for value in (*plan.step.inputs, *plan.step.parameters)}
@@ -63,6 +68,16 @@ def region_of(plan: Plan, elementwise: Collection[Any]) -> frozenset[str]:
             else:
                 working.add(node.name)
     return frozenset(inside | following)
+
+
+def _is_narrow_product(plan: Plan, node: Node) -> bool:
+    """Whether a product is so little work that its result costs more to write and read again."""
+    if node.packet not in (aten.mm, aten.addmm) or node.dtype == torch.bfloat16:
+        return False
+    left = node.args[0 if node.packet is aten.mm else 1].name
+    shape = plan.step.by_name[left].shape or ()
+    is_given = left in {value.name for value in plan.step.inputs}
+    return is_given and shape[0] == Rows() and shape[1:] < (NARROW,)
 
 
 def _users(plan: Plan) -> dict[str, set[str]]:
