@@ -159,6 +159,23 @@ def test_covers_the_operators(group: str) -> None:
     assert_engines_agree(cell, torch.randn(3, 4, 10, dtype=torch.float64))
 
 
+class Peepholes(rondo.Cell):
+    """Rows and slices of one parameter, whose gradients are put together again."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, size)
+        self.peephole = nn.Parameter(torch.randn(3, size))
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        first, *_ = self.peephole.unbind()
+        h = torch.tanh(x + first * h + self.peephole[1] * h.square() + self.peephole[2, :1])
+        return h, h
+
+
+def test_covers_parts_of_a_parameter() -> None:
+    assert_engines_agree(Peepholes(5).double(), torch.randn(3, 4, 5, dtype=torch.float64))
+
+
 class Functions(rondo.Cell):
     """exp, tanh and sigmoid of the input; the state is carried along."""
 

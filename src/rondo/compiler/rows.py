@@ -19,6 +19,8 @@ from rondo.compiler.graph import Node, Ref, Rows, Shape, StepGraph, is_getitem
 
 aten = torch.ops.aten
 
+ZEROS = {aten.zeros, aten.new_zeros, aten.zeros_like}
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -54,11 +56,12 @@ SHARED, SUMMED = Shared(), Summed()
 
 @dataclass(frozen=True)
 class Operands:
-    """What a rule sees: the node, its result's shape, and its inputs' layouts and shapes."""
+    """What a rule sees: the node, its inputs' layouts and shapes, and which values are zero."""
 
     node: Node
     layouts: dict[str, Any]
     shapes: dict[str, Shape | None]
+    zeros: frozenset[str] = frozenset()
 
     def layout(self, argument: Any) -> Layout:
         """The layout of an argument; a plain number is shared."""
@@ -85,12 +88,23 @@ def row_layouts(graph: StepGraph) -> dict[str, Layout]:
     layouts: dict[str, Any] = {value.name: SHARED for value in graph.parameters}
     layouts |= {value.name: _given(value.shape) for value in (*graph.inputs, *graph.state)}
     shapes = {name: value.shape for name, value in graph.by_name.items()}
+    zeros = _zeros(graph)
     for node in graph.nodes:
-        layouts[node.name] = _layout(Operands(node, layouts, shapes))
+        layouts[node.name] = _layout(Operands(node, layouts, shapes, zeros))
     return {
         name: layout if isinstance(layout, Layout) else _joined(layout)
         for name, layout in layouts.items()
     }
+
+
+def _zeros(graph: StepGraph) -> frozenset[str]:
+    """The values that are zero whatever comes in."""
+    zeros: set[str] = set()
+    for node in graph.nodes:
+        is_view = node.packet in {aten.expand, aten.view, aten.clone}
+        if node.packet in ZEROS or (is_view and node.args[0].name in zeros):
+            zeros.add(node.name)
+    return frozenset(zeros)
 
 
 def _given(shape: Shape) -> Layout:
@@ -289,7 +303,7 @@ def split(o: Operands) -> tuple[Layout, ...] | Layout:
 
 def cat(o: Operands) -> Layout:
     """`cat(tensors, dim)` along another dimension than the rows."""
-    layouts = {o.layout(argument) for argument in o.argument(0)}
+    layouts = _joined_layouts(o)
     if len(layouts) > 1:
         return o.mixed("joins values with and without rows")
     (layout,) = layouts
@@ -300,11 +314,18 @@ def cat(o: Operands) -> Layout:
 
 def stack(o: Operands) -> Layout:
     """`stack(tensors, dim)`: a new dimension beside the rows."""
-    layouts = {o.layout(argument) for argument in o.argument(0)}
+    layouts = _joined_layouts(o)
     if len(layouts) > 1:
         return o.mixed("joins values with and without rows")
     (layout,) = layouts
     return Along(layout.dim + (_cat_dim(o) <= layout.dim)) if isinstance(layout, Along) else layout
+
+
+def _joined_layouts(o: Operands) -> set[Layout]:
+    """The layouts of what is joined; zeros go with a sum over the rows, being one themselves."""
+    layouts = {o.layout(argument) for argument in o.argument(0)}
+    known = {o.layout(argument) for argument in o.argument(0) if argument.name not in o.zeros}
+    return known if layouts == {SHARED, SUMMED} else layouts
 
 
 def _cat_dim(o: Operands) -> int:
@@ -414,8 +435,8 @@ def scattered(o: Operands) -> Layout:
     part = o.layout(o.argument(1))
     if o.node.packet is aten.select_scatter and isinstance(part, Along):
         part = Along(part.dim + (dim <= part.dim))
-    if layout == SHARED and part == SHARED:
-        return SHARED
+    if layout == SHARED and (part == SHARED or (part == SUMMED and o.argument(0).name in o.zeros)):
+        return part  # a sum over the rows among zeros is a sum over the rows
     if layout != part or layout == Along(dim):
         return o.mixed("puts values into others whose rows differ")
     return layout
