@@ -113,3 +113,9 @@ def make_cell(name: str, input_size: int, hidden_size: int, dtype: torch.dtype) 
     """A cell with parameters that are all different, the same at every call."""
     torch.manual_seed(7)
     return CELLS[name](input_size, hidden_size).to(dtype)
+
+
+def relative_error(value: Tensor, exact: Tensor) -> float:
+    """The root mean square error, relative to that of the exact value."""
+    scale = exact.square().mean().sqrt().clamp_min(1e-30)
+    return ((value.double() - exact).square().mean().sqrt() / scale).item()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import rondo
-from cases import CELLS, SIZES, make_cell
+from cases import CELLS, SIZES, make_cell, relative_error
 from rondo.cells import initial_state
 
 MODES = ["dense", "ragged", "resets", "ragged-resets"]
@@ -114,11 +114,6 @@ def test_float32_stays_within_the_error_budget(name: str, engine: str) -> None:
     for key, value in reference.items():
         budget = 2 * max(relative_error(plain[key], value), torch.finfo(torch.float32).eps)
         assert relative_error(got[key], value) <= budget, key
-
-
-def relative_error(value: Tensor, exact: Tensor) -> float:
-    scale = exact.square().mean().sqrt().clamp_min(1e-30)
-    return ((value.double() - exact).square().mean().sqrt() / scale).item()
 
 
 @pytest.mark.parametrize("name", CELLS)

@@ -34,7 +34,7 @@ def test_a_new_batch_size_compiles_nothing_new() -> None:
         {k: v.clone().requires_grad_() for k, v in layer.named_parameters()},
         (torch.randn(1, 1, 2),),
     )
-    assert len(layer._compiled.programs) == 1
+    assert len(layer._programs.by_kind) == 1
 
 
 def test_copies_and_saved_layers_work() -> None:

@@ -18,7 +18,7 @@ def operator_arguments(name: str, *, resets: bool) -> tuple[object, ...]:
     x = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
     state = pytree.tree_leaves(initial_state(cell, x[:3]))
     layer(torch.randn(1, 2, 3, dtype=torch.float64, requires_grad=True))
-    program = next(reversed(layer._compiled.programs.values()))
+    program = next(reversed(layer._programs.by_kind.values()))
     PROGRAMS[program.key] = program
     tensors = [*cell.parameters(), *cell.buffers(), *program.captured]
     state = [torch.randn_like(leaf).requires_grad_() for leaf in state]

@@ -83,19 +83,3 @@ static void step(
     }
 }
 
-/* Pack one panel of a matrix; columns beyond its width are zero. */
-static void pack_panel(
-    int64_t number, int64_t depth, int64_t width, const stored *matrix, int64_t row_stride,
-    int64_t column_stride, real *packed) {
-    const int64_t first = number * PANEL_VECTORS * LANES;
-    const int64_t columns = at_most(width - first, PANEL_VECTORS * LANES);
-    const int64_t padded = (columns + LANES - 1) / LANES * LANES;
-    const stored *source = matrix + first * column_stride;
-    real *target = packed + first * depth;
-    for (int64_t k = 0; k < depth; ++k) {
-        for (int64_t j = 0; j < columns; ++j)
-            target[k * padded + j] = from_stored(source[k * row_stride + j * column_stride]);
-        for (int64_t j = columns; j < padded; ++j) target[k * padded + j] = 0;
-    }
-}
-

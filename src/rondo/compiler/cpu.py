@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rondo.compiler.graph import Rows, Shape
+from rondo.compiler.graph import Shape, sizes_at
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.kernel import Buffer, Kernel
 from rondo.compiler.lower import lower
@@ -61,10 +61,10 @@ class CompiledLoop:
         self.plan = plan
         self.kernel = lower(plan, C_SPELLING)
         self.source = render_c(self.kernel)
-        self.library = load(self.source)
+        self.binary = load(self.source)
         products = load(render_product(self.kernel.dtype))  # kept: the kernel calls into it
         self.product = products, ctypes.cast(products.rondo_product, ctypes.c_void_p)
-        for function in (self.library.rondo_packed_numbers, self.library.rondo_scratch_numbers):
+        for function in (self.binary.rondo_packed_numbers, self.binary.rondo_scratch_numbers):
             function.restype = ctypes.c_int64
         self.order = tensor_order(self.kernel)
         self.work = _work(self.kernel)
@@ -122,17 +122,18 @@ class _Run:
         self.given = state
         self.state = [value.to(dtype, memory_format=contiguous, copy=True) for value in state]
         self.to = self.state
+        self.flags = None if resets is None else resets.flags.contiguous()
         if resets is not None:
             self.to = [value.to(dtype).contiguous() for value in resets.to]
         self.num_rows = len(self.state[0])
         self.matrices = [shared[matrix.tensor] for matrix in loop.kernel.matrices]
-        like, library = self.state[0], loop.library
+        like, binary = self.state[0], loop.binary
         per_thread = loop.work * steps.num_rows // MIN_WORK_PER_THREAD
         self.num_parts = max(1, min(torch.get_num_threads(), self.num_rows, per_thread))
-        scratch = library.rondo_scratch_numbers(
+        scratch = binary.rondo_scratch_numbers(
             ctypes.c_int64(self.num_rows), ctypes.c_int64(self.num_parts)
         )
-        self.packed = like.new_empty(library.rondo_packed_numbers())
+        self.packed = like.new_empty(binary.rondo_packed_numbers())
         self.scratch = like.new_empty(scratch)
         self.bounds = (ctypes.c_int64 * (self.num_parts + 1))()
         self.is_packed = False
@@ -155,8 +156,8 @@ class _Run:
                     given.copy_(used)
         outputs = [self.whole[name] for name in step.outputs]
         state = [new.to(old.dtype) for new, old in zip(self.state, self.given, strict=True)]
-        stored = self.loop.kernel.stored
-        return Result(outputs, state, [self.sums[name].to(stored) for name in step.sums])
+        sums = [self.sums[name].to(step.by_name[name].dtype) for name in step.sums]
+        return Result(outputs, state, sums)
 
     def _keep(self, values: Environment, chunk: Chunk) -> None:
         """Keep a chunk's outputs and sums."""
@@ -173,10 +174,7 @@ class _Run:
                 self.whole[name] = values[name]
                 continue
             if name not in self.whole:
-                sizes = [
-                    self.steps.num_rows if isinstance(size, Rows) else size
-                    for size in self.loop.shape(name)
-                ]
+                sizes = sizes_at(self.loop.shape(name), self.steps.num_rows)
                 self.whole[name] = values[name].new_empty(sizes)
             chunk.rows(self.whole[name], dim).copy_(values[name])
 
@@ -196,7 +194,7 @@ class _Run:
                 value = values[buffer.name]
                 if buffer.place == "input":
                     value = value.movedim(row_dim(self.loop.shape(buffer.name)) or 0, 0)
-                tensors.append(value.contiguous())
+                tensors.append(value.contiguous().resolve_neg())
         self._call([*tensors, *self.to, *self.matrices], chunk)
         for name, buffer_name in kernel.outputs.items():
             values[name] = made[buffer_name].movedim(0, row_dim(self.loop.shape(name)) or 0)
@@ -215,13 +213,13 @@ class _Run:
 
     def _call(self, tensors: list[Tensor], chunk: Chunk) -> None:
         sizes = chunk.steps.batch_sizes
-        resets = None if self.resets is None else chunk.rows(self.resets.flags).data_ptr()
+        resets = None if self.flags is None else chunk.rows(self.flags).data_ptr()
         strides = [
             stride
             for tensor, matrix in zip(self.matrices, self.loop.kernel.matrices, strict=True)
             for stride in _strides(tensor, matrix.transposed)
         ]
-        self.loop.library.rondo_run(
+        self.loop.binary.rondo_run(
             (ctypes.c_void_p * len(tensors))(*[tensor.data_ptr() for tensor in tensors]),
             (ctypes.c_int64 * len(strides))(*strides),
             (ctypes.c_int64 * len(sizes))(*sizes),

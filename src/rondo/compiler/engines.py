@@ -79,11 +79,16 @@ def engine_for(plan: Plan, engine: str, device: torch.device) -> Engine:
     if device.type != "cpu":
         if engine == "cpu":
             raise ValueError(f"the cpu engine runs on the CPU, and the tensors are on {device}")
-        return Reference(plan, f"there is no kernel for {device.type}")
+        return _instead(plan, f"there are no kernels for {device.type} yet")
     try:
         return CompiledLoop(plan)
     except (NotCoveredError, NoCompilerError) as error:
         if engine == "cpu":
             raise ValueError(f"the cpu engine cannot run this cell: {error}") from error
-        warnings.warn(f"the slower reference engine runs: {error}", EngineWarning, stacklevel=2)
-        return Reference(plan, str(error))
+        return _instead(plan, str(error))
+
+
+def _instead(plan: Plan, reason: str) -> Reference:
+    """The reference engine in place of a faster one; says why."""
+    warnings.warn(f"the slower reference engine runs: {reason}", EngineWarning, stacklevel=3)
+    return Reference(plan, reason)

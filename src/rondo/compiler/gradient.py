@@ -24,11 +24,11 @@ from torch._decomp import get_decompositions
 from rondo.compiler.graph import (
     Node,
     RecurrentGraph,
-    Rows,
     StepGraph,
     Value,
     close_loops,
     live_nodes,
+    sizes_at,
 )
 from rondo.compiler.interpret import evaluate
 from rondo.compiler.rows import SHARED, row_layouts
@@ -39,7 +39,7 @@ aten = torch.ops.aten
 
 # Operations that are cheaper to do again than to keep the result of for every step.
 CHEAP = {
-    *(aten.add, aten.sub, aten.mul, aten.neg, aten.rsub),
+    *(aten.add, aten.sub, aten.mul, aten.neg, aten.rsub, aten._to_copy),
     *(aten.t, aten.transpose, aten.permute, aten.view, aten._unsafe_view, aten.expand),
     *(aten.unsqueeze, aten.squeeze, aten.slice, aten.select, aten.detach),
     *(aten.zeros_like, aten.ones_like, aten.full_like, aten.full, aten.zeros, aten.ones),
@@ -156,8 +156,7 @@ def _run_step(step: StepGraph, values: dict[str, torch.Tensor]) -> list[torch.Te
 
 
 def _example(value: Value | Node, device: object) -> torch.Tensor:
-    sizes = [1 if isinstance(size, Rows) else size for size in value.shape or ()]
-    return torch.zeros(sizes, dtype=value.dtype, device=device)  # type: ignore[call-overload]
+    return torch.zeros(sizes_at(value.shape, 1), dtype=value.dtype, device=device)  # type: ignore[call-overload]
 
 
 # ---- what to save ----

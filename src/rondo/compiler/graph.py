@@ -81,6 +81,10 @@ class Node:
         """The names of the values that this node reads, in order, each as often as it is read."""
         return tuple(ref.name for ref in _leaves((self.args, tuple(v for _, v in self.kwargs))))
 
+    def argument(self, index: int, default: Any = None) -> Any:
+        """A positional argument, or its default where it was left out."""
+        return self.args[index] if index < len(self.args) else default
+
     @property
     def op_name(self) -> str:
         """The operation as one would write it, such as `mm` or `getitem`."""
@@ -196,6 +200,11 @@ def map_argument(function: Callable[[Any], Any], argument: Argument) -> Argument
     if isinstance(argument, list | tuple):
         return tuple(map_argument(function, item) for item in argument)
     return function(argument)
+
+
+def sizes_at(shape: Shape | None, num_rows: int) -> list[int]:
+    """The sizes of a shape when `B` stands for a number of rows."""
+    return [size.factor * num_rows if isinstance(size, Rows) else size for size in shape or ()]
 
 
 def live_nodes(nodes: tuple[Node, ...], ends: tuple[str, ...]) -> tuple[Node, ...]:

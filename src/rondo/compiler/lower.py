@@ -15,6 +15,7 @@ must be the same for all rows. Whatever is not covered is refused with the reaso
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection
 from typing import Any
 
@@ -37,11 +38,12 @@ from rondo.compiler.kernel import (
 from rondo.compiler.memory import JOINS, PRODUCTS, REDUCTIONS, Memory, Position
 from rondo.compiler.plan import Plan
 from rondo.compiler.primitive import expand
-from rondo.compiler.region import CONSTANTS, check_covered, region_of
+from rondo.compiler.region import CONSTANTS, SPLITS, check_covered, region_of
 from rondo.compiler.schedule import Draft, Schedule, Statement
 from rondo.compiler.views import (
     RESHAPES,
     ROW,
+    VIEWS,
     ZERO,
     Index,
     Place,
@@ -59,6 +61,15 @@ COSTLY: set[Any] = {
 }
 
 
+STRUCTURE = {
+    *(*VIEWS, *RESHAPES, *SPLITS, *CONSTANTS, *PRODUCTS, *REDUCTIONS, *JOINS, operator.getitem)
+}
+"""What a kernel does beside elementwise operations."""
+
+MAX_ROW_NUMBERS = 4096
+"""What lies on the stack of a thread must be no larger than this."""
+
+
 def lower(plan: Plan, elementwise: Collection[Any]) -> Kernel:
     """Turn the loop of a plan into a kernel.
 
@@ -71,7 +82,11 @@ def lower(plan: Plan, elementwise: Collection[Any]) -> Kernel:
     """
     region = region_of(plan, elementwise)
     check_covered(plan, region)
-    return _Lowering(plan, region).kernel()
+    lowering = _Lowering(plan, region)
+    for node in lowering.memory.nodes.values():
+        if node.packet not in {*elementwise, *STRUCTURE}:
+            raise NotCoveredError(f"{node.op_name} is an operation that no kernel does")
+    return lowering.kernel()
 
 
 class _Lowering:
@@ -296,6 +311,9 @@ class _Lowering:
         dim = row_dim(shapes[rows])
         if row_dim(shapes[matrix]) is not None or dim is None or matrix in self.memory.nodes:
             raise NotCoveredError(f"{node.op_name} of two values that differ from row to row")
+        dtype, stored = self.memory.values[matrix].dtype, self.memory.stored
+        if dtype != stored:
+            raise NotCoveredError(f"the factor {matrix} is {dtype} in a loop of {stored}")
         if dim != len(shapes[rows]) - (1 if transposed else 2):
             raise NotCoveredError(f"{node.op_name} whose batch is the rows")
         return rows, matrix, transposed
@@ -363,7 +381,9 @@ class _Lowering:
             users.setdefault(target, set()).update((-1, -2))
         return {
             name: Buffer(name, "row", buffer.sizes, buffer.dtype)
-            if buffer.place == "local" and len(users.get(name, set())) < 2
+            if buffer.place == "local"
+            and buffer.size <= MAX_ROW_NUMBERS
+            and len(users.get(name, set())) < 2
             else buffer
             for name, buffer in self.memory.buffers.items()
         }

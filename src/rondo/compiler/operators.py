@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rondo.compiler.engines import Engine, Reference
-from rondo.compiler.graph import Rows, StepGraph
+from rondo.compiler.graph import StepGraph, sizes_at
 from rondo.compiler.program import Program
 from rondo.compiler.reference import Previous, Resets, Steps
 
@@ -51,8 +51,7 @@ def recurrence(
     tensors = [*parameters, *program.captured]
     if program.gradient is None or _is_transformed():
         steps = Steps(tuple(batch_sizes.tolist()), reverse)
-        differentiable = torch.is_grad_enabled() or _is_transformed()
-        engine = _reference(program) if differentiable else program.run
+        engine = _reference(program) if _is_transformed() else program.run
         result = engine(tensors, [x], state, steps, _resets(resets, state))
         return result.outputs[0], result.state
     PROGRAMS.setdefault(program.key, program)
@@ -110,13 +109,7 @@ def _(
 def _empty(step: StepGraph, names: Sequence[str], x: Tensor) -> list[Tensor]:
     """Uninitialised tensors like the named values, with as many rows as the packed x."""
     values = [step.by_name[name] for name in names]
-    return [
-        x.new_empty(
-            [x.shape[0] if isinstance(size, Rows) else size for size in value.shape or ()],
-            dtype=value.dtype,
-        )
-        for value in values
-    ]
+    return [x.new_empty(sizes_at(value.shape, x.shape[0]), dtype=value.dtype) for value in values]
 
 
 def _own(results: list[Tensor], given: Sequence[Tensor]) -> list[Tensor]:

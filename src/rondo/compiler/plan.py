@@ -97,8 +97,8 @@ class Plan:
             if isinstance(layout, Mixed):
                 return layout.reason
         for name in (*self.step.outputs, *self.step.next_state):
-            if self.layouts[name] != Along(0):
-                return f"{name} does not have the rows of the batch in its first dimension"
+            if not isinstance(self.layouts[name], Along):
+                return f"{name} does not have the rows of the batch"
         return None
 
     def stage_of(self, name: str) -> str:

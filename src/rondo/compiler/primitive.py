@@ -69,10 +69,6 @@ def _renamed(node: Node, names: dict[str, str]) -> Node:
     return replace(node, args=map_argument(leaf, node.args), kwargs=map_argument(leaf, node.kwargs))
 
 
-def _argument(node: Node, index: int, default: Any) -> Any:
-    return node.args[index] if index < len(node.args) else default
-
-
 def _added_product(expansion: Expansion, node: Node, values: Values) -> None:
     """`addmm(c, a, b)`, `baddbmm(c, a, b)`: a product and an addition."""
     if any(value != 1 for _, value in node.kwargs):
@@ -101,7 +97,7 @@ def _softmax(expansion: Expansion, node: Node, values: Values) -> None:
 
 
 def _mean_and_square_mean(
-    expansion: Expansion, node: Node, x: Ref, dims: tuple[int, ...], shape: Shape, divisor: int
+    expansion: Expansion, node: Node, x: Ref, dims: tuple[int, ...], shape: Shape, divisor: float
 ) -> tuple[Ref, Ref, Ref, Shape]:
     """The mean, the centred values and the sum of their squares over the divisor."""
     reduced = tuple(1 if i in dims else size for i, size in enumerate(shape))
@@ -111,9 +107,8 @@ def _mean_and_square_mean(
     centred = expansion.add(node, "centred", aten.sub.Tensor, (x, mean), shape)
     square = expansion.add(node, "square", aten.mul.Tensor, (centred, centred), shape)
     squares = expansion.add(node, "squares", aten.sum.dim_IntList, (square, dims, True), reduced)
-    variance = expansion.add(
-        node, "variance", aten.mul.Tensor, (squares, 1 / max(divisor, 1)), reduced
-    )
+    share = 1 / divisor if divisor > 0 else math.inf
+    variance = expansion.add(node, "variance", aten.mul.Tensor, (squares, share), reduced)
     return mean, centred, variance, reduced
 
 
@@ -137,16 +132,20 @@ def _layer_norm(expansion: Expansion, node: Node, values: Values) -> None:
 
 
 def _variance_and_mean(expansion: Expansion, node: Node, values: Values) -> None:
-    """`var_mean(x, dims, correction=, keepdim=)`: variance and mean."""
+    """`var_mean(x, dims, correction=, keepdim=)`: variance and mean; `var`: variance."""
     x, options = node.args[0], dict(node.kwargs)
     shape = values[x.name].shape or ()
-    dims = tuple(dim % len(shape) for dim in _argument(node, 1, None) or range(len(shape)))
+    dims = tuple(dim % len(shape) for dim in node.argument(1) or range(len(shape)))
     correction = options.get("correction")
-    divisor = _count(shape, dims) - (1 if correction is None else int(correction))
+    divisor = _count(shape, dims) - (1 if correction is None else correction)
     like = replace(node, dtype=values[x.name].dtype)
-    mean, _, variance, _ = _mean_and_square_mean(expansion, like, x, dims, shape, divisor)
-    if not options.get("keepdim", False):
-        left = tuple(size for i, size in enumerate(shape) if i not in dims)
+    mean, _, variance, reduced = _mean_and_square_mean(expansion, like, x, dims, shape, divisor)
+    keepdim = options.get("keepdim", False)
+    left = reduced if keepdim else tuple(size for i, size in enumerate(shape) if i not in dims)
+    if node.packet is aten.var:
+        expansion.add(like, "", aten.view.default, (variance, left), left)
+        return
+    if not keepdim:
         variance = expansion.add(like, "variance_view", aten.view.default, (variance, left), left)
         mean = expansion.add(like, "mean_view", aten.view.default, (mean, left), left)
     expansion.results[node.name] = (variance.name, mean.name)
@@ -156,9 +155,9 @@ def _mean(expansion: Expansion, node: Node, values: Values) -> None:
     """`mean(x, dims, keepdim)`: a sum over the count."""
     x = node.args[0]
     shape = values[x.name].shape or ()
-    dims = _argument(node, 1, None) or tuple(range(len(shape)))
+    dims = node.argument(1) or tuple(range(len(shape)))
     dims = tuple(dim % len(shape) for dim in dims)
-    keepdim = _argument(node, 2, False)
+    keepdim = node.argument(2, False)
     total = expansion.add(node, "sum", aten.sum.dim_IntList, (x, dims, keepdim), node.shape or ())
     count = _count(shape, dims)
     expansion.add(node, "", aten.mul.Tensor, (total, 1 / count), node.shape or ())
@@ -166,16 +165,39 @@ def _mean(expansion: Expansion, node: Node, values: Values) -> None:
 
 def _norm(expansion: Expansion, node: Node, values: Values) -> None:
     """`linalg_vector_norm(x, 2, dims, keepdim)`: the root of the sum of squares."""
-    x, order = node.args[0], _argument(node, 1, 2)
-    dims = _argument(node, 2, None)
+    x, order = node.args[0], node.argument(1, 2)
+    dims = node.argument(2)
     if order != 2 or dims is None:
         expansion.nodes.append(node)
         return
     shape, result = values[x.name].shape or (), node.shape or ()
     square = expansion.add(node, "square", aten.mul.Tensor, (x, x), shape)
-    keepdim = _argument(node, 3, False)
+    keepdim = node.argument(3, False)
     total = expansion.add(node, "sum", aten.sum.dim_IntList, (square, dims, keepdim), result)
     expansion.add(node, "", aten.sqrt.default, (total,), result)
+
+
+def _repeat(expansion: Expansion, node: Node, values: Values) -> None:
+    """`repeat(x, times)`: copies side by side."""
+    x, times = node.args[0], node.args[1]
+    shape = values[x.name].shape or ()
+    if len(times) != len(shape) or sum(number != 1 for number in times) > 1:
+        expansion.nodes.append(node)
+        return
+    dim = next((dim for dim, number in enumerate(times) if number != 1), 0)
+    expansion.add(node, "", aten.cat.default, ((x,) * times[dim], dim), node.shape or ())
+
+
+def _stack(expansion: Expansion, node: Node, values: Values) -> None:
+    """`stack(tensors, dim)`: the tensors with a new dimension, joined."""
+    shape = node.shape or ()
+    dim = node.argument(1, 0) % len(shape)
+    piece = (*shape[:dim], 1, *shape[dim + 1 :])
+    pieces = tuple(
+        expansion.add(node, f"piece_{number}", aten.unsqueeze.default, (tensor, dim), piece)
+        for number, tensor in enumerate(node.args[0])
+    )
+    expansion.add(node, "", aten.cat.default, (pieces, dim), shape)
 
 
 def _count(shape: Shape, dims: Iterable[int]) -> int:
@@ -187,8 +209,10 @@ RULES: dict[Any, Callable[[Expansion, Node, Values], None]] = {
     **dict.fromkeys([aten.addmm, aten.baddbmm], _added_product),
     **dict.fromkeys([aten._softmax, aten._log_softmax], _softmax),
     aten.native_layer_norm: _layer_norm,
-    aten.var_mean: _variance_and_mean,
+    **dict.fromkeys([aten.var_mean, aten.var], _variance_and_mean),
     aten.mean: _mean,
     aten.linalg_vector_norm: _norm,
+    aten.repeat: _repeat,
+    aten.stack: _stack,
 }
 """How compound operations are taken apart."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rondo.compiler.graph import Rows, StepGraph, Value
+from rondo.compiler.graph import StepGraph, Value, sizes_at
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.plan import Plan
 from rondo.compiler.rows import SHARED, Along
@@ -321,7 +321,6 @@ def nothing(step: StepGraph, state: list[torch.Tensor]) -> Result:
 
     def zeros(name: str) -> torch.Tensor:
         value = step.by_name[name]
-        sizes = [0 if isinstance(size, Rows) else size for size in value.shape or ()]
-        return state[0].new_zeros(sizes, dtype=value.dtype)
+        return state[0].new_zeros(sizes_at(value.shape, 0), dtype=value.dtype)
 
     return Result([*map(zeros, step.outputs)], state, [*map(zeros, step.sums)])

@@ -16,7 +16,7 @@ import torch
 from rondo.compiler.graph import Node, Rows
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.plan import Plan
-from rondo.compiler.rows import SUMMED, Mixed, draws_random
+from rondo.compiler.rows import SUMMED, ZEROS, Mixed, draws_random
 from rondo.compiler.views import VIEWS
 
 aten = torch.ops.aten
@@ -25,7 +25,7 @@ SPLITS: set[Any] = {aten.split, aten.split_with_sizes, aten.unbind}
 """Operations with several results, each a slice of the argument."""
 
 CONSTANTS: dict[Any, float | None] = {
-    **dict.fromkeys([aten.zeros, aten.zeros_like, aten.new_zeros, aten.empty_like], 0.0),
+    **dict.fromkeys([*ZEROS, aten.empty_like], 0.0),
     **dict.fromkeys([aten.ones, aten.ones_like, aten.new_ones], 1.0),
     **dict.fromkeys([aten.full, aten.full_like, aten.new_full, aten.fill], None),
     aten.scalar_tensor: None,

@@ -404,8 +404,12 @@ def _statement(kernel: Kernel, item: Load | Compute | Store | Reduce) -> str:
         return f"const {kind} {item.name} = {element};"
     if isinstance(item, Store):
         dtype = kernel.buffers[item.buffer].dtype
-        value = "to_stored" if dtype == torch.bfloat16 else f"({C_TYPES[dtype]})"
-        return f"{item.buffer}_at[{_index(item.index)}] = {value}({item.value});"
+        value = f"({C_TYPES[dtype]})({item.value})"
+        if dtype == torch.bfloat16:
+            value = f"to_stored({item.value})"
+        elif dtype == torch.bool:
+            value = f"{item.value} != 0"
+        return f"{item.buffer}_at[{_index(item.index)}] = {value};"
     if isinstance(item, Compute):
         kind = "real" if item.dtype != torch.bool else "int"
         return f"const {kind} {item.name} = {_expression(item)};"
@@ -429,6 +433,8 @@ def _expression(item: Compute) -> str:
     node = item.node
     if node.packet in CONSTANTS:
         return _number(item.args[0])
+    if node.packet is aten._to_copy and item.dtype == torch.bool:
+        return f"{_number(item.args[0])} != 0"
     spelling = C_SPELLING.get(node.packet)
     if spelling is None:
         raise NotCoveredError(f"{node.op_name} is not known to the renderer")

@@ -20,6 +20,7 @@ from rondo.compiler.graph import Node, Ref, Rows, Shape, StepGraph, is_getitem
 aten = torch.ops.aten
 
 ZEROS = {aten.zeros, aten.new_zeros, aten.zeros_like}
+"""Operations whose result is zero."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Operands:
 
     def argument(self, index: int, default: Any = None) -> Any:
         """A positional argument, or its default where it was left out."""
-        return self.node.args[index] if index < len(self.node.args) else default
+        return self.node.argument(index, default)
 
     def mixed(self, reason: str) -> Mixed:
         """The verdict that this node mixes rows, and why."""
@@ -384,11 +385,30 @@ def reduction(o: Operands) -> Layout:
     return _after_reduction(o, layout, dims, bool(o.argument(2, False)))
 
 
+def norm(o: Operands) -> Layout:
+    """`linalg_vector_norm(x, order, dims, keepdim)`: within a row."""
+    shape = o.shape(o.argument(0))
+    dims = o.argument(2)
+    reduced = {dim % len(shape) for dim in (range(len(shape)) if dims is None else dims)}
+    layout = _after_reduction(o, o.layout(o.argument(0)), reduced, bool(o.argument(3, False)))
+    return o.mixed("is not linear in a sum over rows") if layout == SUMMED else layout
+
+
+def repeat(o: Operands) -> Layout:
+    """`repeat(x, times)`: new dimensions come in front; the rows themselves are not repeated."""
+    layout, times = o.layout(o.argument(0)), o.argument(1)
+    if not isinstance(layout, Along):
+        return layout if Rows() not in (o.node.shape or ()) else o.mixed("makes rows")
+    dim = layout.dim + len(times) - len(o.shape(o.argument(0)))
+    return Along(dim) if times[dim] == 1 else o.mixed("repeats the rows of the batch")
+
+
 def variance(o: Operands) -> Layout | tuple[Layout, ...]:
-    """`var_mean(dims, correction=, keepdim=)` within a row; two results."""
+    """`var_mean(dims, correction=, keepdim=)` within a row, two results; `var`, one."""
     layout, dims = o.layout(o.argument(0)), _reduced(o, o.shape(o.argument(0)))
     keep = bool(dict(o.node.kwargs).get("keepdim", False))
-    return (_after_reduction(o, layout, dims, keep),) * 2
+    result = _after_reduction(o, layout, dims, keep)
+    return result if o.node.packet is aten.var else (result,) * 2
 
 
 def _reduced(o: Operands, shape: Shape) -> set[int]:
@@ -485,7 +505,9 @@ ROW_RULES: dict[Any, Callable[[Operands], Any]] = {
     **dict.fromkeys([aten.addmm, aten.baddbmm], added_matrix_product),
     aten.sum: total,
     **dict.fromkeys([aten.mean, aten.amax, aten.amin], reduction),
-    aten.var_mean: variance,
+    aten.linalg_vector_norm: norm,
+    aten.repeat: repeat,
+    **dict.fromkeys([aten.var_mean, aten.var], variance),
     **dict.fromkeys([aten._softmax, aten._log_softmax, aten.cumsum], within_row),
     aten.native_layer_norm: layer_norm,
     **dict.fromkeys([aten.full, aten.zeros, aten.ones, aten.scalar_tensor], create),

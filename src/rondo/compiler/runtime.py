@@ -22,6 +22,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 FLAGS = (
@@ -97,10 +98,16 @@ def _machine_flags(command: tuple[str, ...]) -> tuple[str, ...]:
 
 @functools.cache
 def _version(command: tuple[str, ...]) -> str:
-    found = subprocess.run(
-        [*command, "--version"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
-    return found.stdout
+    return _run([*command, "--version"]).stdout
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NoCompilerError(f"{command[0]} did not end within {TIMEOUT_S} seconds") from error
 
 
 @functools.cache
@@ -114,7 +121,8 @@ def _processor() -> str:
     return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
 
 
-def _folders() -> list[Path]:
+def _folders() -> Iterator[Path]:
+    """The folders to look in and to write to, one after the other."""
     chosen = os.environ.get("RONDO_CACHE")
     if chosen:
         first = Path(chosen)
@@ -122,12 +130,14 @@ def _folders() -> list[Path]:
         first = Path.home() / "Library" / "Caches" / "rondo"
     else:
         first = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rondo"
-    return [first, _temporary_folder()]
+    yield first
+    yield Path(_temporary_folder().name)
 
 
 @functools.cache
-def _temporary_folder() -> Path:
-    return Path(tempfile.gettempdir()) / f"rondo-{os.getuid()}-{os.getpid()}"
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder of this process alone, with a name that nobody can foresee; gone at its end."""
+    return tempfile.TemporaryDirectory(prefix="rondo-")
 
 
 def _open(path: Path) -> ctypes.CDLL | None:
@@ -150,13 +160,8 @@ def _build(source: str, command: tuple[str, ...], path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as folder:
         text, library, mark = (Path(folder) / name for name in ("kernel.c", "kernel.so", "sum"))
         text.write_text(source)
-        done = subprocess.run(
-            [*command, *FLAGS, *_machine_flags(command), str(text), "-o", str(library), "-lm"],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        flags = [*FLAGS, *_machine_flags(command)]
+        done = _run([*command, *flags, str(text), "-o", str(library), "-lm"])
         if done.returncode:
             if "No space left" in done.stderr:
                 raise OSError(done.stderr)

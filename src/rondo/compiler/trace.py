@@ -34,11 +34,11 @@ from rondo.compiler.graph import (
     map_argument,
 )
 from rondo.compiler.simplify import simplify
+from rondo.compiler.views import RESHAPES
 
 TRACE_ROWS = (3, 5)  # two batch sizes; what differs between their graphs follows the batch size
 
 aten = torch.ops.aten
-VIEWS = {aten.view, aten._unsafe_view, aten.reshape}
 ALIASES = {aten.lift_fresh_copy.default, aten.alias.default, aten.lift_fresh.default}
 
 
@@ -308,7 +308,7 @@ def _node(a: torch.fx.Node, b: torch.fx.Node, renamed: dict[str, str]) -> Node:
     kwargs = map_argument(
         lambda leaf: Ref(renamed[leaf.name]) if isinstance(leaf, Ref) else leaf, node.kwargs
     )
-    if node.packet in VIEWS:
+    if node.packet in RESHAPES:
         args = (args[0], node.shape)  # without -1, which does not stand for a size of no rows
     return replace(node, args=args, kwargs=kwargs)
 

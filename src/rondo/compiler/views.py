@@ -81,10 +81,6 @@ def linear(place: Place, sizes: tuple[int, ...]) -> Index:
     return total
 
 
-def _argument(node: Node, index: int, default: Any = None) -> Any:
-    return node.args[index] if index < len(node.args) else default
-
-
 def _same(node: Node, place: Place, shape: Shape) -> Place:
     return place
 
@@ -100,7 +96,7 @@ def _transposed(node: Node, place: Place, shape: Shape) -> Place:
 
 
 def _sliced(node: Node, place: Place, shape: Shape) -> Place:
-    dim, start, step = _argument(node, 1, 0), _argument(node, 2), _argument(node, 4, 1)
+    dim, start, step = node.argument(1, 0), node.argument(2), node.argument(4, 1)
     dim %= len(shape)
     if shape[dim] == Rows():
         return place  # rows are never sliced, but a slice may name them all
@@ -131,7 +127,7 @@ def _unsqueezed(node: Node, place: Place, shape: Shape) -> Place:
 
 
 def _squeezed(node: Node, place: Place, shape: Shape) -> Place:
-    dims = _argument(node, 1, tuple(range(len(shape))))
+    dims = node.argument(1, tuple(range(len(shape))))
     gone = {dim % len(shape) for dim in (dims if isinstance(dims, tuple) else (dims,))}
     left = iter(place)
     return tuple(
@@ -161,8 +157,8 @@ RESHAPES = {aten.view, aten._unsafe_view, aten.reshape}
 def part(whole: Node, number: int, place: Place, shape: Shape) -> Place:
     """The place in the argument of a `split` or `unbind` of an element of one of its results."""
     if whole.packet is aten.unbind:
-        dim = _argument(whole, 1, 0) % len(shape)
+        dim = whole.argument(1, 0) % len(shape)
         return (*place[:dim], Index((), number), *place[dim:])
-    dim, sizes = _argument(whole, 2, 0) % len(shape), whole.args[1]
+    dim, sizes = whole.argument(2, 0) % len(shape), whole.args[1]
     start = number * sizes if isinstance(sizes, int) else sum(sizes[:number])
     return _shifted(place, dim, start)

@@ -1,4 +1,4 @@
-"""A cell and its programs: compiled at the first call for each kind of input, then run."""
+"""The programs of a layer: a cell is compiled at the first call for each kind of input."""
 
 from __future__ import annotations
 
@@ -15,39 +15,36 @@ from rondo.layers.sequence import Packing
 TENSORS = {"_parameters", "_buffers", "_modules"}  # known by their names, sizes and dtypes
 
 
-class CompiledCell:
-    """Runs a cell over packed rows with tensors that are given at each call.
+class Programs:
+    """Runs cells over packed rows; keeps what they were compiled to, but for copies and pickles."""
 
-    Args:
-        cell: A module whose `forward(x, state)` returns `(output, new_state)`.
-        engine: What runs its loop; see :class:`rondo.Recurrent`.
-    """
-
-    def __init__(self, cell: nn.Module, engine: str) -> None:
-        self.cell = cell
-        self.engine = engine
-        self.programs: dict[Any, Program] = {}
+    def __init__(self) -> None:
+        self.by_kind: dict[Any, Program] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "programs": {}}
+        return {"by_kind": {}}
 
     def run(
         self,
+        cell: nn.Module,
         tensors: Mapping[str, Tensor],
         rows: Tensor,
         state: Any,
         packing: Packing,
         *,
+        engine: str = "auto",
         resets: Tensor | None = None,
         reverse: bool = False,
     ) -> tuple[Tensor, Any]:
         """Run the cell over all steps.
 
         Args:
+            cell: A module whose `forward(x, state)` returns `(output, new_state)`.
             tensors: Its parameters, then its buffers, by name.
             rows: The input of all steps, packed (N, ...).
             state: The state before the first step, (B, ...), in the order of the batch.
             packing: Where the steps of the batch lie.
+            engine: What runs the loop; see :class:`rondo.Recurrent`.
             resets: (N,) bool, packed, or None.
             reverse: Whether to run from the last step to the first.
 
@@ -56,12 +53,13 @@ class CompiledCell:
         """
         leaves, form = pytree.tree_flatten(state)
         rows, leaves, given = _autocast(rows, leaves, list(tensors.values()))
-        program = self._program(dict(zip(tensors, given, strict=True)), rows, leaves, form)
+        named = dict(zip(tensors, given, strict=True))
+        program = self._program(cell, engine, named, rows, leaves, form)
         is_ragged = packing.index is not None or packing.order is not None
         if is_ragged and program.plan.mixes_rows:
             raise ValueError(
                 "a batch of ragged sequences needs a cell that treats every row on its own, but "
-                f"{type(self.cell).__name__} mixes them: {program.plan.mixes_rows}"
+                f"{type(cell).__name__} mixes them: {program.plan.mixes_rows}"
             )
         y, leaves = recurrence(
             program,
@@ -75,31 +73,37 @@ class CompiledCell:
         return y, pytree.tree_unflatten([packing.unsort(leaf) for leaf in leaves], form)
 
     def _program(
-        self, tensors: dict[str, Tensor], rows: Tensor, leaves: list[Tensor], form: Any
+        self,
+        cell: nn.Module,
+        engine: str,
+        tensors: dict[str, Tensor],
+        rows: Tensor,
+        leaves: list[Tensor],
+        form: Any,
     ) -> Program:
         grad = torch.is_grad_enabled()
         wanted = tuple(grad and tensor.requires_grad for tensor in tensors.values())
         key = (
-            _fingerprint(self.cell),
+            _fingerprint(cell),
             form,
             wanted,
             input_wanted := grad and rows.requires_grad,
             grad,
-            self.engine,
+            engine,
             *((tensor.dtype, tensor.device, tuple(tensor.shape)) for tensor in tensors.values()),
             *((leaf.dtype, leaf.device, tuple(leaf.shape[1:])) for leaf in (rows, *leaves)),
         )
-        if key not in self.programs:
-            self.programs[key] = compile_step(
-                self.cell,
+        if key not in self.by_kind:
+            self.by_kind[key] = compile_step(
+                cell,
                 tensors,
                 rows,
                 pytree.tree_unflatten(leaves, form),
                 wanted=wanted,
                 input_wanted=input_wanted,
-                engine=self.engine,
+                engine=engine,
             )
-        return self.programs[key]
+        return self.by_kind[key]
 
 
 def _fingerprint(module: nn.Module) -> tuple[Any, ...]:

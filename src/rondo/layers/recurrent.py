@@ -18,7 +18,7 @@ from rondo.compiler import (
     RecurrentGraph,
 )
 from rondo.compiler.trace import named_tensors
-from rondo.layers.compiled import CompiledCell
+from rondo.layers.compiled import Programs
 from rondo.layers.sequence import Packing, check_lengths, check_resets, dense, ragged
 
 
@@ -72,7 +72,7 @@ class Recurrent(nn.Module):
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
         self.engine = engine
-        self._compiled = CompiledCell(cell, engine)
+        self._programs = Programs()
 
     def forward(
         self,
@@ -180,13 +180,20 @@ class Recurrent(nn.Module):
         example = rows.new_zeros(batch_size, *rows.shape[1:])
         state = initial_state(self.cell, example) if state is None else state
         _check_state(pytree.tree_leaves(state), batch_size)
-        return self._compiled.run(
-            named_tensors(self.cell), rows, state, packing, resets=resets, reverse=self.reverse
+        return self._programs.run(
+            self.cell,
+            named_tensors(self.cell),
+            rows,
+            state,
+            packing,
+            engine=self.engine,
+            resets=resets,
+            reverse=self.reverse,
         )
 
     def _program(self) -> Program:
         """The program of the last new kind of input, or one for zeros of the cell's input size."""
-        if not self._compiled.programs:
+        if not self._programs.by_kind:
             size = getattr(self.cell, "input_size", None)
             if not isinstance(size, int):
                 raise ValueError(
@@ -197,7 +204,7 @@ class Recurrent(nn.Module):
             sizes = (1, 0, size) if self.batch_first else (0, 1, size)
             with torch.enable_grad():
                 self(like.new_zeros(sizes, requires_grad=True))
-        return next(reversed(self._compiled.programs.values()))
+        return next(reversed(self._programs.by_kind.values()))
 
 
 def _check_state(leaves: list[Any], batch_size: int) -> None:

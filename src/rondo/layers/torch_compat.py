@@ -16,10 +16,13 @@ from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from rondo.cells import ElmanCell, GRUCell, LSTMCell
-from rondo.layers.compiled import CompiledCell
+from rondo.layers.compiled import Programs
 from rondo.layers.sequence import Packing, dense
 
 Hidden = tuple[Tensor, ...]
+
+ENGINE = "auto"
+"""What runs the loops; see :class:`rondo.Recurrent`."""
 
 
 class RNN(nn.RNN):
@@ -123,7 +126,7 @@ Layer = RNN | LSTM | GRU
 
 
 def _without_programs(state: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in state.items() if key != "_compiled"}
+    return {key: value for key, value in state.items() if key != "_rondo"}
 
 
 def _forward(layer: Layer, input: Any, hx: Any) -> Any:
@@ -205,6 +208,7 @@ def _run_layers(
     layer: Layer, rows: Tensor, hidden: Hidden, packing: Packing
 ) -> tuple[Tensor, Hidden]:
     """All layers and directions over packed rows."""
+    cell, programs = _cell_and_programs(layer)
     last: list[list[Tensor]] = []
     directions = ("", "_reverse") if layer.bidirectional else ("",)
     for number in range(layer.num_layers):
@@ -214,11 +218,13 @@ def _run_layers(
         for direction in directions:
             tensors = _tensors(layer, f"_l{number}{direction}")
             state = tuple(h[len(last)] for h in hidden)
-            output, new = _compiled(layer).run(
+            output, new = programs.run(
+                cell,
                 tensors,
                 rows,
                 state if len(state) > 1 else state[0],
                 packing,
+                engine=ENGINE,
                 reverse=bool(direction),
             )
             outputs.append(output)
@@ -235,13 +241,12 @@ def _tensors(layer: Layer, suffix: str) -> dict[str, Tensor]:
     return {name: getattr(layer, name + suffix) for name in names}
 
 
-def _compiled(layer: Layer) -> CompiledCell:
-    """The cell of a layer, made at its first use; its own weights are never read."""
-    compiled: CompiledCell | None = layer.__dict__.get("_compiled")
-    if compiled is None:
-        compiled = CompiledCell(_cell(layer), "auto")
-        layer.__dict__["_compiled"] = compiled
-    return compiled
+def _cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
+    """The cell of a layer and what it was compiled to, made at the first use."""
+    if "_rondo" not in layer.__dict__:  # not an attribute of the module: `accelerate` adds none
+        layer.__dict__["_rondo"] = _cell(layer), Programs()
+    found: tuple[nn.Module, Programs] = layer.__dict__["_rondo"]
+    return found
 
 
 def _cell(layer: Layer) -> nn.Module:
