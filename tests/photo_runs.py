@@ -108,6 +108,9 @@ UNCHANGED = Augmentation(
     log_contrast=0,
     log_brightness=0,
     log_colour=0,
+    light_slope=0,
+    blur_share=0,
+    noise=0,
     erase_share=0,
 )
 """An augmentation that changes nothing."""

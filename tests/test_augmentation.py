@@ -81,6 +81,32 @@ def test_brightness_changes_the_mean_and_contrast_does_not(pixels: Tensor) -> No
     assert ratio.std() > 0.1
 
 
+def test_sloped_light_keeps_the_centre_and_changes_the_sides(pixels: Tensor) -> None:
+    flat = torch.full((64, 3, 33, 33), 100.0)
+    result = changed(flat, replace(UNCHANGED, light_slope=0.4), size=33)
+    torch.testing.assert_close(result[:, :, 16, 16], flat[:, :, 16, 16], rtol=0, atol=0.1)
+    rise = (result[:, 0, 16, -1] / 100).log()
+    torch.testing.assert_close(rise, -(result[:, 0, 16, 0] / 100).log(), rtol=0, atol=1e-3)
+    assert rise.abs().max() < 0.401
+    assert rise.std() > 0.1
+
+
+def test_blurs_the_wanted_share_and_keeps_the_mean(pixels: Tensor) -> None:
+    result = changed(pixels, replace(UNCHANGED, blur_share=0.5, blur_size=0.1))
+    same = (result - pixels).abs().amax((1, 2, 3)) < 1e-2
+    assert 16 < int(same.sum()) < 48
+    assert (result.std((1, 2, 3))[~same] < pixels.float().std((1, 2, 3))[~same]).all()
+    torch.testing.assert_close(result.mean(), pixels.float().mean(), rtol=0.01, atol=0)
+
+
+def test_adds_noise_of_different_strength(pixels: Tensor) -> None:
+    grey = torch.full_like(pixels, 128)
+    deviation = (changed(grey, replace(UNCHANGED, noise=10)) - 128).std((1, 2, 3))
+    assert deviation.max() < 10.5
+    assert deviation.max() > 8
+    assert deviation.min() < 2
+
+
 def test_erases_a_rectangle_of_one_colour(pixels: Tensor) -> None:
     everything = changed(pixels, replace(UNCHANGED, erase_share=1, erase_size=(4, 4)))
     assert (everything == everything[:, :, :1, :1]).all()

@@ -1,8 +1,9 @@
 """Random changes to photos in training that leave the person's sex as it is.
 
 In goes a batch of pixels 0..255, out comes one of the wanted size: turned, scaled, shifted and
-mirrored, with other light and colour, and here and there with a rectangle painted over. All numbers
-are drawn from the generator that is given, on the CPU, so a batch depends on its seed alone.
+mirrored, with other light and colour, blurred, noisy, and here and there with a rectangle painted
+over. All numbers are drawn from the generator that is given, on the CPU, so a batch depends on its
+seed alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, interpolate
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
 
 @dataclass(frozen=True)
@@ -30,20 +31,29 @@ class Augmentation:
         log_contrast: Largest change of the logarithm of the contrast.
         log_brightness: Largest change of the logarithm of the mean brightness.
         log_colour: Largest change of the logarithm of each colour channel.
+        light_slope: Largest change of the logarithm of the brightness from the centre to a side.
+        blur_share: Share of photos that are blurred.
+        blur_size: Greatest side of the squares whose mean a blurred photo is mixed with, in widths
+            of the photo.
+        noise: Greatest standard deviation of the noise, in steps of the 255 of a pixel.
         erase_share: Share of photos of which a rectangle is painted over.
         erase_size: Least and greatest side of that rectangle, in widths of the photo.
     """
 
     mirror_share: float = 0.5
     rotation_degrees: float = 15.0
-    log_scale: float = 0.15
+    log_scale: float = 0.2
     log_aspect: float = 0.08
     shift: float = 0.1
     saturation: tuple[float, float] = (0.4, 1.6)
-    grey_share: float = 0.1
+    grey_share: float = 0.15
     log_contrast: float = 0.35
     log_brightness: float = 0.35
     log_colour: float = 0.1
+    light_slope: float = 0.4
+    blur_share: float = 0.4
+    blur_size: float = 0.04
+    noise: float = 10.0
     erase_share: float = 0.2
     erase_size: tuple[float, float] = (0.15, 0.45)
 
@@ -87,6 +97,8 @@ def augment(
     dice = Dice(len(pixels), generator, pixels.device)
     pixels = _move(pixels.float(), image_size, strength, dice)
     pixels = _recolour(pixels, strength, dice)
+    pixels = _blur(pixels, strength, dice)
+    pixels = _add_noise(pixels, strength, dice)
     return _erase(pixels, strength, dice)
 
 
@@ -125,7 +137,30 @@ def _recolour(pixels: Tensor, strength: Augmentation, dice: Dice) -> Tensor:
     contrast = dice.around_one(strength.log_contrast)
     brightness = dice.around_one(strength.log_brightness)
     pixels = (pixels - mean) * contrast + mean * brightness
-    return (pixels * dice.around_one(strength.log_colour, num_channels=3)).clamp(0, 255)
+    colour = dice.around_one(strength.log_colour, num_channels=3)
+    return (pixels * colour * _sloped_light(pixels, strength, dice)).clamp(0, 255)
+
+
+def _sloped_light(pixels: Tensor, strength: Augmentation, dice: Dice) -> Tensor:
+    """Returns factors on the brightness that rise from one side of the photo to the other."""
+    place = torch.linspace(-1, 1, pixels.shape[-1], device=pixels.device)
+    slope = dice.uniform(-strength.light_slope, strength.light_slope, num_channels=2)
+    down, across = slope[:, :1] * place.view(1, 1, -1, 1), slope[:, 1:] * place.view(1, 1, 1, -1)
+    return down.exp() * across.exp()
+
+
+def _blur(pixels: Tensor, strength: Augmentation, dice: Dice) -> Tensor:
+    """Mixes some of the photos with their mean over squares; squares of one pixel blur nothing."""
+    width = int(strength.blur_size * pixels.shape[-1]) // 2 * 2 + 1
+    share = dice.uniform(0, 1) * dice.happens(strength.blur_share)
+    blurred = avg_pool2d(pixels, width, stride=1, padding=width // 2, count_include_pad=False)
+    return pixels.lerp(blurred, share)
+
+
+def _add_noise(pixels: Tensor, strength: Augmentation, dice: Dice) -> Tensor:
+    """Adds normal noise, in each photo of a strength of its own."""
+    noise = torch.randn(pixels.shape, generator=dice.generator).to(pixels.device)
+    return (pixels + noise * dice.uniform(0, strength.noise)).clamp(0, 255)
 
 
 def _erase(pixels: Tensor, strength: Augmentation, dice: Dice) -> Tensor:

@@ -86,7 +86,7 @@ class Recipe:
 
 
 _DEFAULT = Recipe(
-    num_epochs=18,
+    num_epochs=40,
     batch_size=64,
     learning_rate=0.03,
     schedule="one_cycle",
@@ -98,7 +98,7 @@ _DEFAULT = Recipe(
     averaging_decay=0.998,
     augmentation=Augmentation(),
     mirror=True,
-    image_sizes=((0.5, 0.75), (0.5, 1.0)),
+    image_sizes=((0.25, 0.5), (0.3, 0.75), (0.45, 1.0)),
     precision="auto",
     channels_last=True,
 )
