@@ -27,6 +27,7 @@ from rondo.compiler.graph import (
     StepGraph,
     Value,
     close_loops,
+    counts_truths,
     live_nodes,
     sizes_at,
 )
@@ -173,7 +174,7 @@ def _gradient_side(joint: StepGraph) -> set[str]:
 
 def _saved(joint: StepGraph, gradient_side: set[str]) -> list[str]:
     """The forward values that the backward graph gets, rather than computing them again."""
-    layouts = row_layouts(joint)
+    layouts, known = row_layouts(joint), joint.by_name
     given = {value.name for value in joint.arguments()}
     read = {
         name
@@ -187,7 +188,8 @@ def _saved(joint: StepGraph, gradient_side: set[str]) -> list[str]:
     for node in joint.nodes:
         if node.name in gradient_side:
             continue
-        cheap = node.packet in CHEAP and again.issuperset(node.reads)
+        cheap = node.packet in CHEAP or counts_truths(node, known)
+        cheap = cheap and again.issuperset(node.reads)
         if layouts[node.name] == SHARED or cheap:
             again.add(node.name)
         elif node.name in read:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -216,6 +216,13 @@ def live_nodes(nodes: tuple[Node, ...], ends: tuple[str, ...]) -> tuple[Node, ..
             wanted.update(node.reads)
             kept.append(node)
     return tuple(reversed(kept))
+
+
+def counts_truths(node: Value | Node, values: Mapping[str, Value | Node]) -> bool:
+    """Whether a node counts truth values: a whole number, but kernels compute it as any other."""
+    if not isinstance(node, Node) or node.packet is not torch.ops.aten.sum:
+        return False
+    return values[node.args[0].name].dtype == torch.bool
 
 
 def is_getitem(node: Node) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Node, Ref, Rows, Shape, Value, map_argument
+from rondo.compiler.graph import Node, Ref, Rows, Value, map_argument
 from rondo.compiler.kernel import (
     Buffer,
     Compute,
@@ -44,7 +44,6 @@ from rondo.compiler.views import (
     RESHAPES,
     ROW,
     VIEWS,
-    ZERO,
     Index,
     Place,
     linear,
@@ -162,10 +161,17 @@ class _Lowering:
                 or (node.packet in COSTLY and self._read_by_loops(name, readers))
             ):
                 kept.add(name)
-            if node.packet in PRODUCTS or node.packet in RESHAPES:
+            if node.packet in RESHAPES and self._is_copy(node.reads[0]):
+                kept.add(node.reads[0])
+            elif node.packet in PRODUCTS or node.packet in RESHAPES:
                 sources = node.reads if node.packet in PRODUCTS else node.reads[:1]
                 kept.update(filter(None, map(self.memory.source, sources)))
         return kept
+
+    def _is_copy(self, name: str) -> bool:
+        """Whether a value is made contiguous, as torch does before a view that needs it."""
+        node = self.memory.nodes.get(name)
+        return node is not None and node.packet is aten.clone
 
     def _factors(self) -> set[str]:
         """The nodes behind the rows of products."""
@@ -206,44 +212,41 @@ class _Lowering:
         else:
             self._store(buffer.name, node.name)
 
-    def _store(self, buffer: str, value: str, offset: Index = ZERO) -> None:
-        """Store all of a value; its first element lies at the offset."""
+    def _store(
+        self, buffer: str, value: str, dim: int | None = None, start: int = 0, step: int = 1
+    ) -> None:
+        """Store all of a value; along `dim` its elements lie from `start` on, `step` apart."""
         place = self.memory.whole(value)
-        index = linear(place, self.memory.buffers[buffer].sizes).plus(offset)
+        target = tuple(
+            index.moved(start, step) if number == dim and isinstance(index, Index) else index
+            for number, index in enumerate(place)
+        )
+        index = linear(target, self.memory.buffers[buffer].sizes)
         sizes = row_sizes(self.memory.values[value].shape or ())
         self.schedule.place(Statement(buffer, index, value, place), sizes, 0)
 
     def _join(self, node: Node, buffer: Buffer) -> None:
         shape = node.shape or ()
-        dim = (node.args[1] if len(node.args) > 1 else 0) % len(shape)
+        dim = node.argument(1, 0) % len(shape)
         start = 0
         for piece in node.args[0]:
             size = (self.memory.values[piece.name].shape or ())[dim]
             assert isinstance(size, int)
-            self._store(buffer.name, piece.name, self._at(shape, dim, start))
+            self._store(buffer.name, piece.name, dim, start)
             start += size
-
-    def _at(self, shape: Shape, dim: int, start: int) -> Index:
-        """The offset in memory of the first element of a slice."""
-        place = tuple(
-            ROW if isinstance(size, Rows) else Index((), start if number == dim else 0)
-            for number, size in enumerate(shape)
-        )
-        return linear(place, row_sizes(shape))
 
     def _scatter(self, node: Node, buffer: Buffer) -> None:
         """`slice_scatter(x, part, dim, start, end, step)`: x, and over it the part."""
-        x, piece, *rest = node.args
+        x, piece = node.args[:2]
         shape = node.shape or ()
-        options = [*rest, *[0, None, None, 1][len(rest) :]]
-        dim, start, step = options[0] % len(shape), options[1], options[3]
+        dim = node.argument(2, 0) % len(shape)
         size = shape[dim]
-        if step != 1 or not isinstance(size, int):
-            raise NotCoveredError("slice_scatter with a step, or over the rows")
-        start = start or 0
+        if not isinstance(size, int):
+            raise NotCoveredError("slice_scatter over the rows")
+        start = node.argument(3) or 0
         start = max(start + size, 0) if start < 0 else min(start, size)
         self._store(buffer.name, x.name)
-        self._store(buffer.name, piece.name, self._at(shape, dim, start))
+        self._store(buffer.name, piece.name, dim, start, node.argument(5, 1))
 
     def _reduce(self, node: Node, buffer: Buffer) -> None:
         source = node.args[0].name

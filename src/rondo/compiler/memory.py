@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Node, Rows, Value, is_getitem
+from rondo.compiler.graph import Node, Rows, Value, counts_truths, is_getitem
 from rondo.compiler.kernel import Buffer, NotCoveredError
 from rondo.compiler.region import CONSTANTS, SPLITS
 from rondo.compiler.views import (
@@ -87,19 +87,13 @@ class Memory:
         value = self.values[like or name]
         if value.shape is None or value.dtype is None:
             raise NotCoveredError(f"{name} has several results")
-        counts = self._counts_truths(value)
+        counts = counts_truths(value, self.values)
         dtype = self.dtype if counts else self.covered_dtype(name, value.dtype)
         if dtype == self.stored and place in ("state", "local"):
             dtype = self.dtype
         buffer = Buffer(name, place, row_sizes(value.shape), dtype)
         self.buffers[name] = buffer
         return buffer
-
-    def _counts_truths(self, value: Value | Node) -> bool:
-        """Whether a value counts truth values: a whole number, but computed as any other."""
-        if not isinstance(value, Node) or value.packet is not aten.sum:
-            return False
-        return self.values[value.args[0].name].dtype == torch.bool
 
     def covered_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
         """The type itself, where the kernel can compute with it."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Node, Rows
+from rondo.compiler.graph import Node, Rows, counts_truths
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.plan import Plan
 from rondo.compiler.rows import SUMMED, ZEROS, Mixed, draws_random
@@ -45,6 +45,7 @@ def region_of(plan: Plan, elementwise: Collection[Any]) -> frozenset[str]:
     for node in reversed(plan.before):
         readers = users.get(node.name, set())
         fits = node.packet in cheap or _is_narrow_product(plan, node)
+        fits = fits or counts_truths(node, plan.step.by_name)
         if fits and readers and readers <= inside:
             inside.add(node.name)
     loop = {*inside, *(value.name for value in plan.step.state)}
