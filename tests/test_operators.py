@@ -12,7 +12,9 @@ from rondo.cells import initial_state
 from rondo.compiler.operators import PROGRAMS
 
 
-def operator_arguments(name: str, *, resets: bool) -> tuple[object, ...]:
+def operator_arguments(
+    name: str, *, resets: bool, checkpoint_every: int | None
+) -> tuple[object, ...]:
     cell = make_cell(name, 3, 4, torch.float64)
     layer = rondo.Recurrent(cell)
     x = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
@@ -24,13 +26,14 @@ def operator_arguments(name: str, *, resets: bool) -> tuple[object, ...]:
     state = [torch.randn_like(leaf).requires_grad_() for leaf in state]
     batch_sizes = torch.tensor([3, 3, 1])
     given_resets = torch.rand(7) < 0.3 if resets else None
-    return tensors, x, state, batch_sizes, given_resets, False, program.key
+    return tensors, x, state, batch_sizes, given_resets, False, program.key, checkpoint_every
 
 
+@pytest.mark.parametrize("checkpoint_every", [None, 2])
 @pytest.mark.parametrize("resets", [False, True])
 @pytest.mark.parametrize("name", ["elman", "lstm", "peephole-norm-lstm"])
-def test_opcheck(name: str, resets: bool) -> None:
-    arguments = operator_arguments(name, resets=resets)
+def test_opcheck(name: str, resets: bool, checkpoint_every: int | None) -> None:
+    arguments = operator_arguments(name, resets=resets, checkpoint_every=checkpoint_every)
     torch.library.opcheck(torch.ops.rondo.recurrence.default, arguments)
 
 

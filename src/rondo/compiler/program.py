@@ -19,6 +19,7 @@ from rondo.compiler.engines import Engine, engine_for
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import RecurrentGraph, close_loops
 from rondo.compiler.plan import Plan, plan
+from rondo.compiler.rows import draws_random
 from rondo.compiler.trace import trace
 
 
@@ -49,6 +50,12 @@ class Program:
     def graph(self) -> RecurrentGraph:
         """The cell as a graph with loops."""
         return self.plan.graph
+
+    @cached_property
+    def runs_once(self) -> str | None:
+        """Why running some steps again would not give the same; None where it would."""
+        random = [node.op_name for node in self.graph.step.nodes if draws_random(node)]
+        return f"{random[0]} draws random numbers" if random else self.plan.mixes_rows
 
     @cached_property
     def forward(self) -> Plan:

@@ -60,9 +60,17 @@ class Steps:
                 starts.append(step)
                 num_rows = 0
             num_rows += size
+        return self._cut(starts)
+
+    def segments(self, num_steps: int) -> list[Chunk]:
+        """The steps in groups of so many, the last perhaps of fewer, in the order of running."""
+        return self._cut(list(range(0, len(self.batch_sizes), num_steps)))
+
+    def _cut(self, starts: list[int]) -> list[Chunk]:
+        """The steps in groups that begin with these, in the order of running."""
         ends = [*starts[1:], len(self.batch_sizes)]
         chunks, first_row = [], 0
-        for start, end in zip(starts, ends, strict=True):
+        for start, end in zip(starts, ends, strict=False):
             chunks.append(
                 Chunk(self, start, first_row, Steps(self.batch_sizes[start:end], self.reverse))
             )
@@ -97,15 +105,17 @@ class Previous:
 
     Args:
         next_states: The state that each step ends with, packed.
-        initial: The initial state (B, ...).
-        resets: (N,) bool, or None: rows that begin with the initial state again.
+        initial: The state before the first step (B, ...).
+        resets: (N,) bool, or None: rows that begin anew.
         reverse: Whether the states were made from the last step to the first.
+        reset_to: The state (B, ...) that these rows begin with; default `initial`.
     """
 
     next_states: torch.Tensor
     initial: torch.Tensor
     resets: torch.Tensor | None
     reverse: bool
+    reset_to: torch.Tensor | None = None
 
     def rows(self, chunk: Chunk) -> torch.Tensor:
         """The rows of some steps."""
@@ -116,7 +126,8 @@ class Previous:
         rows = pieces[0] if len(pieces) == 1 else torch.cat(pieces)
         if self.resets is None:
             return rows
-        starts = torch.cat([self.initial[:size] for size in chunk.steps.batch_sizes])
+        reset_to = self.initial if self.reset_to is None else self.reset_to
+        starts = torch.cat([reset_to[:size] for size in chunk.steps.batch_sizes])
         return torch.where(column(chunk.rows(self.resets), 0, rows), starts, rows)
 
     def _spans(self, chunk: Chunk) -> list[tuple[bool, int, int]]:

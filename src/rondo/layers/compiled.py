@@ -35,6 +35,7 @@ class Programs:
         engine: str = "auto",
         resets: Tensor | None = None,
         reverse: bool = False,
+        checkpoint_every: int | None = None,
     ) -> tuple[Tensor, Any]:
         """Run the cell over all steps.
 
@@ -47,6 +48,7 @@ class Programs:
             engine: What runs the loop; see :class:`rondo.Recurrent`.
             resets: (N,) bool, packed, or None.
             reverse: Whether to run from the last step to the first.
+            checkpoint_every: Of which steps to keep the state alone; see :class:`rondo.Recurrent`.
 
         Returns:
             The output of all steps, packed, and the state at the end.
@@ -61,6 +63,12 @@ class Programs:
                 "a batch of ragged sequences needs a cell that treats every row on its own, but "
                 f"{type(cell).__name__} mixes them: {program.plan.mixes_rows}"
             )
+        once = program.runs_once
+        if checkpoint_every is not None and torch.is_grad_enabled() and once is not None:
+            raise ValueError(
+                "checkpoint_every runs the steps once more in the backward pass, which does not "
+                f"give the same for {type(cell).__name__}: {once}; leave it None"
+            )
         y, leaves = recurrence(
             program,
             given,
@@ -69,6 +77,7 @@ class Programs:
             packing.batch_sizes,
             resets=resets,
             reverse=reverse,
+            checkpoint_every=checkpoint_every,
         )
         return y, pytree.tree_unflatten([packing.unsort(leaf) for leaf in leaves], form)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import math
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,10 @@ class Recurrent(nn.Module):
         engine: What runs the loop: "cpu", a kernel compiled for the cell; "reference", torch
             operations; "auto", a kernel where one can be had, otherwise the reference engine, with
             a warning that says why.
+        checkpoint_every: For long sequences: keep for the backward pass the state of every so many
+            steps and compute the rest again, instead of keeping all that it reads. "auto" is the
+            square root of T, rounded up: then memory beside x and y grows as the square root of T.
+            Default None: keep everything.
 
     Shape:
         x (B, T, ...); y (B, T, ...) with the cell's output; state as the cell's, (B, ...).
@@ -59,6 +64,7 @@ class Recurrent(nn.Module):
         batch_first: bool = True,
         reverse: bool = False,
         engine: str = "auto",
+        checkpoint_every: int | Literal["auto"] | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(cell, nn.Module):
@@ -72,6 +78,8 @@ class Recurrent(nn.Module):
         if engine not in ENGINES:
             raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
         self.engine = engine
+        _check_checkpoint_every(checkpoint_every)
+        self.checkpoint_every = checkpoint_every
         self._programs = Programs()
 
     def forward(
@@ -160,7 +168,9 @@ class Recurrent(nn.Module):
         """What differs from the defaults, as torch prints it."""
         parts = [] if self.batch_first else ["batch_first=False"]
         parts += ["reverse=True"] if self.reverse else []
-        return ", ".join(parts if self.engine == "auto" else [*parts, f"engine={self.engine!r}"])
+        parts += [] if self.engine == "auto" else [f"engine={self.engine!r}"]
+        every = self.checkpoint_every
+        return ", ".join(parts if every is None else [*parts, f"checkpoint_every={every!r}"])
 
     # ---- running ----
 
@@ -189,7 +199,12 @@ class Recurrent(nn.Module):
             engine=self.engine,
             resets=resets,
             reverse=self.reverse,
+            checkpoint_every=self._checkpoint_every(len(packing.batch_sizes)),
         )
+
+    def _checkpoint_every(self, num_steps: int) -> int | None:
+        every = self.checkpoint_every
+        return max(1, math.ceil(math.sqrt(num_steps))) if every == "auto" else every
 
     def _program(self) -> Program:
         """The program of the last new kind of input, or one for zeros of the cell's input size."""
@@ -205,6 +220,16 @@ class Recurrent(nn.Module):
             with torch.enable_grad():
                 self(like.new_zeros(sizes, requires_grad=True))
         return next(reversed(self._programs.by_kind.values()))
+
+
+def _check_checkpoint_every(every: object) -> None:
+    is_number = isinstance(every, int) and not isinstance(every, bool)
+    if every is None or every == "auto" or (is_number and cast(int, every) >= 1):
+        return
+    raise ValueError(
+        'checkpoint_every must be a number of steps, 1 or more, "auto" (the square root of T) or '
+        f"None (keep everything), got {every!r}"
+    )
 
 
 def _check_state(leaves: list[Any], batch_size: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ class Bidirectional(nn.Module):
         forward_cell: The cell that runs from the first step to the last.
         backward_cell: The cell that runs from the last step to the first.
         batch_first: Whether sequences are (B, T, ...), rather than (T, B, ...).
+        checkpoint_every: Of which steps to keep the state alone; see :class:`Recurrent`.
 
     Shape:
         x (B, T, ...); y (B, T, forward output + backward output); state a pair of states.
@@ -36,13 +37,25 @@ class Bidirectional(nn.Module):
     """
 
     def __init__(
-        self, forward_cell: nn.Module, backward_cell: nn.Module, *, batch_first: bool = True
+        self,
+        forward_cell: nn.Module,
+        backward_cell: nn.Module,
+        *,
+        batch_first: bool = True,
+        checkpoint_every: int | Literal["auto"] | None = None,
     ) -> None:
         super().__init__()
         if forward_cell is backward_cell:
             raise ValueError("the two directions need a cell each, got the same cell twice")
-        self.forward_layer = Recurrent(forward_cell, batch_first=batch_first)
-        self.backward_layer = Recurrent(backward_cell, batch_first=batch_first, reverse=True)
+        self.forward_layer = Recurrent(
+            forward_cell, batch_first=batch_first, checkpoint_every=checkpoint_every
+        )
+        self.backward_layer = Recurrent(
+            backward_cell,
+            batch_first=batch_first,
+            reverse=True,
+            checkpoint_every=checkpoint_every,
+        )
 
     def forward(
         self,

@@ -1,0 +1,98 @@
+"""What `checkpoint_every` saves on long sequences, and what it costs.
+
+For each setting: what the autograd graph keeps beside x, y and the parameters; how far forward and
+backward raise the peak of the process's memory, in a process of its own; their time, all taking
+turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+import rondo
+from measure import machine, paired_times
+
+CELLS = {"elman": rondo.ElmanCell, "lstm": rondo.LSTMCell, "gru": rondo.GRUCell}
+SETTINGS = (None, "auto", 32, 128, 512)
+HIDDEN_SIZE = 128
+
+
+def make_layer(name: str, every: int | str | None) -> rondo.Recurrent:
+    torch.manual_seed(0)
+    cell = CELLS[name](HIDDEN_SIZE, HIDDEN_SIZE)
+    return rondo.Recurrent(cell, batch_first=False, checkpoint_every=every)
+
+
+def training_step(layer: rondo.Recurrent, x: Tensor) -> Callable[[], None]:
+    """Forward and backward, as a function to time."""
+
+    def step() -> None:
+        layer.zero_grad()
+        layer(x)[0].sum().backward()
+
+    return step
+
+
+def kept_bytes(layer: rondo.Recurrent, x: Tensor) -> int:
+    """What the autograd graph keeps, beside x, y and the parameters."""
+    sizes: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        y, _ = layer(x)
+    for given in (x, y, *layer.parameters()):
+        sizes.pop(given.untyped_storage().data_ptr(), None)
+    return sum(sizes.values())
+
+
+def raised_peak(name: str, every: int | str | None, num_steps: int, batch_size: int) -> int:
+    """By how many bytes forward and backward raise the peak of this process's memory."""
+    layer = make_layer(name, every)
+    training_step(layer, torch.zeros(2, 1, HIDDEN_SIZE))()  # compiles
+    x = torch.randn(num_steps, batch_size, HIDDEN_SIZE)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    training_step(layer, x)()
+    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=4096)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--cells", nargs="+", default=list(CELLS), choices=CELLS)
+    arguments = parser.parse_args()
+    print(machine())
+    num_steps, batch_size = arguments.steps, arguments.batch
+    print(f"T {num_steps}, B {batch_size}, I = H = {HIDDEN_SIZE}, forward and backward.\n")
+    print("| cell | checkpoint_every | kept, MB | peak raised by, MB | time, ms | ratio |")
+    print("|---|---|---|---|---|---|")
+    spawn = multiprocessing.get_context("spawn")
+    for name in arguments.cells:
+        x = torch.randn(num_steps, batch_size, HIDDEN_SIZE)
+        layers = {every: make_layer(name, every) for every in SETTINGS}
+        steps = {str(every): training_step(layer, x) for every, layer in layers.items()}
+        times = paired_times(steps, arguments.rounds)
+        for every, layer in layers.items():
+            with spawn.Pool(1) as pool:
+                peak = pool.apply(raised_peak, (name, every, num_steps, batch_size))
+            kept, time = kept_bytes(layer, x), times[str(every)]
+            print(
+                f"| {name} | {every} | {kept / 1e6:.1f} | {peak / 1e6:.0f} | {1e3 * time:.0f} | "
+                f"{time / times['None']:.2f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
