@@ -12,6 +12,7 @@ AD and cells whose rows mix take the reference engine, whose operations torch di
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,6 +25,51 @@ from rondo.compiler.reference import Previous, Resets, Steps
 PROGRAMS: dict[str, Program] = {}  # by key; a key says everything that its program does
 
 
+class Registered(NamedTuple):
+    """What a graph of torch's knows of a program: constants, and tensors that enter the graph.
+
+    Args:
+        key: Its key in `PROGRAMS`.
+        captured: Its constants; they follow the cell's own tensors.
+        places: See `Program.places`.
+    """
+
+    key: str
+    captured: tuple[Tensor, ...]
+    places: tuple[int, ...]
+
+
+def register(program: Program) -> Registered:
+    """Make a program known to the operator.
+
+    Raises:
+        ValueError: Where a gradient is wanted that no planned backward pass gives.
+    """
+    if program.gradient is None and (program.input_wanted or any(program.wanted)):
+        raise ValueError(
+            "torch.compile and torch.export need a planned backward pass, and this cell has none: "
+            f"{program.plan.mixes_rows}; call the layer under torch.no_grad(), or keep it out with "
+            "torch.compiler.disable(layer)"
+        )
+    PROGRAMS.setdefault(program.key, program)
+    return Registered(program.key, program.captured, program.places)
+
+
+def find(key: str) -> Program:
+    """The program of a key.
+
+    Raises:
+        RuntimeError: Where this process has not compiled it.
+    """
+    if key not in PROGRAMS:
+        raise RuntimeError(
+            f"no cell was compiled to the program {key} in this process; a saved graph holds the "
+            "name of a program, not the program: call a layer with the same cell once, on the same "
+            "kind of input (dtype, device, sizes, what needs a gradient), before the graph runs"
+        )
+    return PROGRAMS[key]
+
+
 def recurrence(
     program: Program,
     parameters: Sequence[Tensor],
@@ -33,7 +79,7 @@ def recurrence(
     *,
     resets: Tensor | None = None,
     reverse: bool = False,
-) -> tuple[Tensor, list[Tensor]]:
+) -> tuple[list[Tensor], list[Tensor]]:
     """Run a compiled cell over packed rows.
 
     Args:
@@ -46,19 +92,34 @@ def recurrence(
         reverse: Whether to run from the last step to the first.
 
     Returns:
-        The output of all steps (N, ...) and the state at the end.
+        The output of all steps (N, ...), then all states where the program gives them, and the
+        state at the end.
     """
-    tensors = [*parameters, *program.captured]
-    if program.gradient is None or _is_transformed():
-        steps = Steps(tuple(batch_sizes.tolist()), reverse)
+    without_operator = program.gradient is None and not torch.compiler.is_compiling()
+    if without_operator or _is_transformed():
+        tensors = [*parameters, *program.captured]
         engine = _reference(program) if _is_transformed() else program.run
-        result = engine(tensors, [x], state, steps, _resets(resets, state))
-        return result.outputs[0], result.state
-    PROGRAMS.setdefault(program.key, program)
+        result = engine(tensors, [x], state, _steps(batch_sizes, reverse), _resets(resets, state))
+        return [result.outputs[place] for place in program.places], result.state
+    return run_registered(register(program), parameters, x, state, batch_sizes, resets, reverse)
+
+
+def run_registered(
+    program: Registered,
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    batch_sizes: Tensor,
+    resets: Tensor | None,
+    reverse: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Run a program by the operator, all that a graph of torch's sees; see `recurrence`."""
+    tensors = [*parameters, *program.captured]
     results = torch.ops.rondo.recurrence(
         tensors, x, list(state), batch_sizes, resets, reverse, program.key
     )
-    return results[len(state)], results[: len(state)]
+    outputs = results[len(state) :]
+    return [outputs[place] for place in program.places], results[: len(state)]
 
 
 def _is_transformed() -> bool:
@@ -70,6 +131,10 @@ def _is_transformed() -> bool:
 def _reference(program: Program) -> Engine:
     """The engine whose operations torch differentiates and transforms."""
     return Reference(program.plan)
+
+
+def _steps(batch_sizes: Tensor, reverse: bool) -> Steps:
+    return Steps(tuple(size for size in batch_sizes.tolist() if size), reverse)
 
 
 def _resets(flags: Tensor | None, to: Sequence[Tensor], *, divert: bool = False) -> Resets | None:
@@ -86,10 +151,15 @@ def _recurrence(
     reverse: bool,
     program: str,
 ) -> list[Tensor]:
-    """The state at the end, then the outputs of the program's forward graph."""
-    steps = Steps(tuple(batch_sizes.tolist()), reverse)
-    result = PROGRAMS[program].run_forward(parameters, [x], state, steps, _resets(resets, state))
-    return _own([*result.state, *result.outputs], (*parameters, x, *state))
+    """The state at the end, then the outputs of the program's forward graph.
+
+    x may have more rows than the steps: they are not read, and give zeros.
+    """
+    found, steps = find(program), _steps(batch_sizes, reverse)
+    rows = x[: steps.num_rows]
+    result = found.run_forward(parameters, [rows], state, steps, _resets(resets, state))
+    outputs = _with_rows_of(x, found.forward.step, result.outputs)
+    return _own([*result.state, *outputs], (*parameters, x, *state))
 
 
 @_recurrence.register_fake
@@ -102,7 +172,7 @@ def _(
     reverse: bool,
     program: str,
 ) -> list[Tensor]:
-    step = PROGRAMS[program].forward.step
+    step = find(program).forward.step
     return [*map(torch.empty_like, state), *_empty(step, step.outputs, x)]
 
 
@@ -110,6 +180,21 @@ def _empty(step: StepGraph, names: Sequence[str], x: Tensor) -> list[Tensor]:
     """Uninitialised tensors like the named values, with as many rows as the packed x."""
     values = [step.by_name[name] for name in names]
     return [x.new_empty(sizes_at(value.shape, x.shape[0]), dtype=value.dtype) for value in values]
+
+
+def _with_rows_of(x: Tensor, step: StepGraph, outputs: list[Tensor]) -> list[Tensor]:
+    """The outputs of a step, with zeros for the rows of x that no step has."""
+    wanted = _empty(step, step.outputs, x)
+    return [
+        output if output.shape == whole.shape else _copied_into(whole.zero_(), output)
+        for output, whole in zip(outputs, wanted, strict=True)
+    ]
+
+
+def _copied_into(whole: Tensor, part: Tensor) -> Tensor:
+    """A tensor whose first entries in every dimension are those of a smaller one."""
+    whole[tuple(slice(size) for size in part.shape)] = part
+    return whole
 
 
 def _own(results: list[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
@@ -130,22 +215,34 @@ def _recurrence_backward(
     state: Sequence[Tensor],
     kept: Sequence[Tensor],
     grad_state: Sequence[Tensor],
-    grad_output: Tensor,
+    grad_outputs: Sequence[Tensor],
     batch_sizes: Tensor,
     resets: Tensor | None,
     reverse: bool,
     program: str,
 ) -> list[Tensor]:
     """Gradients of the initial state, of the wanted inputs, of the wanted parameters."""
-    steps = Steps(tuple(batch_sizes.tolist()), reverse)
-    inputs = _backward_inputs(PROGRAMS[program], x, state, kept, grad_output, resets, reverse)
+    found, steps = find(program), _steps(batch_sizes, reverse)
+    read = _rows_of_steps(found.forward.step, kept, steps.num_rows)
+    rows = [value[: steps.num_rows] for value in (x, *grad_outputs)]
+    inputs = _backward_inputs(found, rows[0], state, read, rows[1:], resets, reverse)
     to_initial = [torch.zeros_like(gradient) for gradient in grad_state]
-    result = PROGRAMS[program].run_backward(
+    result = found.run_backward(
         parameters, inputs, grad_state, steps.backward(), _resets(resets, to_initial, divert=True)
     )
     initial = [a + b for a, b in zip(result.state, to_initial, strict=True)]
-    given = (*parameters, x, *state, *kept, grad_output, *grad_state)
-    return _own([*initial, *result.outputs, *result.sums], given)
+    outputs = _with_rows_of(x, found.backward.step, result.outputs)
+    given = (*parameters, x, *state, *kept, *grad_outputs, *grad_state)
+    return _own([*initial, *outputs, *result.sums], given)
+
+
+def _rows_of_steps(step: StepGraph, kept: Sequence[Tensor], num_rows: int) -> list[Tensor]:
+    """The outputs of a step without rows that no step has."""
+    shapes = [sizes_at(step.by_name[name].shape, num_rows) for name in step.outputs]
+    return [
+        value[tuple(slice(size) for size in shape)]
+        for value, shape in zip(kept, shapes, strict=True)
+    ]
 
 
 def _backward_inputs(
@@ -153,7 +250,7 @@ def _backward_inputs(
     x: Tensor,
     state: Sequence[Tensor],
     kept: Sequence[Tensor],
-    grad_output: Tensor,
+    grad_outputs: Sequence[Tensor],
     resets: Tensor | None,
     reverse: bool,
 ) -> list[Tensor | Previous]:
@@ -166,7 +263,7 @@ def _backward_inputs(
         if kind == "input":
             return x
         if kind == "gradient":
-            return grad_output
+            return grad_outputs[int(which)]
         if kind == "saved":
             return by_name[str(which)]
         index = int(which)
@@ -182,19 +279,19 @@ def _(
     state: Sequence[Tensor],
     kept: Sequence[Tensor],
     grad_state: Sequence[Tensor],
-    grad_output: Tensor,
+    grad_outputs: Sequence[Tensor],
     batch_sizes: Tensor,
     resets: Tensor | None,
     reverse: bool,
     program: str,
 ) -> list[Tensor]:
-    step = PROGRAMS[program].backward.step
+    step = find(program).backward.step
     return [*map(torch.empty_like, grad_state), *_empty(step, (*step.outputs, *step.sums), x)]
 
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     parameters, x, state, batch_sizes, resets, reverse, program = inputs
-    ctx.program, ctx.reverse = PROGRAMS[program], reverse
+    ctx.program, ctx.reverse = find(program), reverse
     ctx.sizes = len(parameters), len(state)
     ctx.save_for_backward(*parameters, x, *state, batch_sizes, resets, *output[len(state) :])
 
@@ -206,13 +303,26 @@ def _backward(ctx, gradients):  # type: ignore[no-untyped-def]
     parameters, saved = saved[:num_parameters], saved[num_parameters:]
     x, state, saved = saved[0], saved[1 : 1 + num_states], saved[1 + num_states :]
     batch_sizes, resets, kept = saved[0], saved[1], saved[2:]
-    cotangents = gradients[: num_states + 1]
+    _check_wanted(ctx.program, *ctx.needs_input_grad[:2])
+    cotangents = gradients[: num_states + len(ctx.program.graph.step.outputs)]
     given = (parameters, x, state, batch_sizes, resets)
     if torch.is_grad_enabled():
         found = _differentiable_gradients(ctx, given, cotangents)
     else:
         found = _planned_gradients(ctx, given, kept, cotangents)
     return (*found, None, None, None, None)
+
+
+def _check_wanted(program: Program, of_parameters: Sequence[bool], of_x: bool) -> None:
+    """Fail where a graph of torch's is asked for a gradient that it was made without."""
+    own = of_parameters[: len(program.wanted)]
+    pairs = zip((of_x, *own), (program.input_wanted, *program.wanted), strict=True)
+    if program.gradient is None or any(needed and not given for needed, given in pairs):
+        raise RuntimeError(
+            "this graph was exported for inputs and parameters of which some needed no gradient, "
+            "and now one is wanted; export it with gradients enabled and requires_grad set as it "
+            "will be"
+        )
 
 
 def _planned_gradients(ctx, given, kept, cotangents):  # type: ignore[no-untyped-def]
@@ -223,8 +333,8 @@ def _planned_gradients(ctx, given, kept, cotangents):  # type: ignore[no-untyped
         x,
         state,
         kept,
-        list(cotangents[:-1]),
-        cotangents[-1],
+        list(cotangents[: len(state)]),
+        list(cotangents[len(state) :]),
         batch_sizes,
         resets,
         ctx.reverse,
@@ -241,13 +351,13 @@ def _differentiable_gradients(ctx, given, cotangents):  # type: ignore[no-untype
     """Gradients that can be differentiated again: autograd through the reference engine."""
     parameters, x, state, batch_sizes, resets = given
     program: Program = ctx.program
-    steps = Steps(tuple(batch_sizes.tolist()), ctx.reverse)
+    steps = _steps(batch_sizes, ctx.reverse)
     result = _reference(program)(parameters, [x], state, steps, _resets(resets, state))
     leaves = [*parameters, x, *state]
     active = [leaf for leaf in leaves if leaf.requires_grad]
     found = iter(
         torch.autograd.grad(
-            [*result.state, result.outputs[0]],
+            [*result.state, *result.outputs],
             active,
             list(cotangents),
             create_graph=True,
