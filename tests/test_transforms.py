@@ -106,6 +106,7 @@ def test_torch_compile_of_the_drop_ins(name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.usefixtures("fresh_dynamo")
 def test_torch_compile_with_inductor(mode: str) -> None:
