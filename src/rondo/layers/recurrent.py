@@ -43,9 +43,9 @@ class Recurrent(nn.Module):
     of the loop, and the backward pass is planned in the same way. A changed attribute of the cell
     is noticed; a changed global variable that its `forward` reads is not.
 
-    `torch.compile(layer, fullgraph=True)` and `torch.export.export(layer, ...)` make one graph, with
-    any number of rows and steps. A graph holds the name of the compiled cell only: to run a saved
-    export in another process, call a layer with the same cell there once on the same kind of input.
+    `torch.compile(layer, fullgraph=True)` and `torch.export.export(layer, ...)` make one graph for
+    any number of rows and steps. It holds the name of the compiled cell alone: to run a saved one
+    in another process, call a layer with the same cell there once, on the same kind of input.
 
     Args:
         cell: Any module whose `forward(x, state)` returns `(output, new_state)`.
