@@ -6,7 +6,7 @@ from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import Loop, Node, RecurrentGraph, StepGraph, close_loops
 from rondo.compiler.operators import recurrence
 from rondo.compiler.plan import Plan, plan
-from rondo.compiler.program import Program, compile_step
+from rondo.compiler.program import Program, apart, compile_step
 from rondo.compiler.trace import TraceError, trace
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "RecurrentGraph",
     "StepGraph",
     "TraceError",
+    "apart",
     "close_loops",
     "compile_step",
     "differentiate",

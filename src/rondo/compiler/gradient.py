@@ -67,7 +67,7 @@ class Gradient:
             the gradient of each of `parameters`.
         reads: Where each input of the backward graph comes from: ("input", name),
             ("previous", index of the state), ("saved", name in the forward graph) or
-            ("gradient", name of the output).
+            ("gradient", index of the output).
         inputs: The inputs of the step whose gradients are given.
         parameters: The parameters of the step whose gradients are given.
         captured: Constants of the backward graph, after the parameters of the step.
@@ -134,7 +134,7 @@ def _trace_joint(
         [(value.name, _example(value, device)) for value in step.parameters],
         [
             *((value.name, _example(value, device)) for value in given),
-            *((f"grad_{_plain(step, o.name)}", _example(o, device)) for o in outputs),
+            *((_gradient_name(i), _example(o, device)) for i, o in enumerate(outputs)),
         ],
         [
             (f"grad_{value.name}", _example(new, device))
@@ -146,8 +146,8 @@ def _trace_joint(
     return traced.graph, traced.captured
 
 
-def _plain(step: StepGraph, output: str) -> str:
-    return "output" if len(step.outputs) == 1 else output
+def _gradient_name(output: int) -> str:
+    return f"grad_of_output_{output}" if output else "grad_output"
 
 
 def _run_step(step: StepGraph, values: dict[str, torch.Tensor]) -> list[torch.Tensor]:
@@ -264,4 +264,5 @@ def _source(name: str, step: StepGraph) -> tuple[str, str | int]:
         return "previous", states.index(name)
     if name in {value.name for value in step.inputs}:
         return "input", name
-    return ("gradient", name) if name.startswith("grad_") else ("saved", name)
+    gradients = [_gradient_name(index) for index in range(len(step.outputs))]
+    return ("gradient", gradients.index(name)) if name in gradients else ("saved", name)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,6 +31,51 @@ from rondo.compiler.reference import Chunk, Previous, Resets, Result, Steps
 PROGRAMS: dict[str, Program] = {}  # by key; a key says everything that its program does
 
 
+class Registered(NamedTuple):
+    """What a graph of torch's knows of a program: constants, and tensors that enter the graph.
+
+    Args:
+        key: Its key in `PROGRAMS`.
+        captured: Its constants; they follow the cell's own tensors.
+        places: See `Program.places`.
+    """
+
+    key: str
+    captured: tuple[Tensor, ...]
+    places: tuple[int, ...]
+
+
+def register(program: Program) -> Registered:
+    """Make a program known to the operator.
+
+    Raises:
+        ValueError: Where a gradient is wanted that no planned backward pass gives.
+    """
+    if program.gradient is None and (program.input_wanted or any(program.wanted)):
+        raise ValueError(
+            "torch.compile and torch.export need a planned backward pass, and this cell has none: "
+            f"{program.plan.mixes_rows}; call the layer under torch.no_grad(), or keep it out with "
+            "torch.compiler.disable(layer)"
+        )
+    PROGRAMS.setdefault(program.key, program)
+    return Registered(program.key, program.captured, program.places)
+
+
+def find(key: str) -> Program:
+    """The program of a key.
+
+    Raises:
+        RuntimeError: Where this process has not compiled it.
+    """
+    if key not in PROGRAMS:
+        raise RuntimeError(
+            f"no cell was compiled to the program {key} in this process; a saved graph holds the "
+            "name of a program, not the program: call a layer with the same cell once, on the same "
+            "kind of input (dtype, device, sizes, what needs a gradient), before the graph runs"
+        )
+    return PROGRAMS[key]
+
+
 def recurrence(
     program: Program,
     parameters: Sequence[Tensor],
@@ -40,7 +86,7 @@ def recurrence(
     resets: Tensor | None = None,
     reverse: bool = False,
     checkpoint_every: int | None = None,
-) -> tuple[Tensor, list[Tensor]]:
+) -> tuple[list[Tensor], list[Tensor]]:
     """Run a compiled cell over packed rows.
 
     Args:
@@ -55,19 +101,38 @@ def recurrence(
             pass reads. Of no effect where torch differentiates the reference engine.
 
     Returns:
-        The output of all steps (N, ...) and the state at the end.
+        The output of all steps (N, ...), then all states where the program gives them, and the
+        state at the end.
     """
-    tensors = [*parameters, *program.captured]
-    if program.gradient is None or _is_transformed():
-        steps = Steps(tuple(batch_sizes.tolist()), reverse)
+    without_operator = program.gradient is None and not torch.compiler.is_compiling()
+    if without_operator or _is_transformed():
+        tensors = [*parameters, *program.captured]
         engine = _reference(program) if _is_transformed() else program.run
-        result = engine(tensors, [x], state, steps, _resets(resets, state))
-        return result.outputs[0], result.state
-    PROGRAMS.setdefault(program.key, program)
+        result = engine(tensors, [x], state, _steps(batch_sizes, reverse), _resets(resets, state))
+        return [result.outputs[place] for place in program.places], result.state
+    registered = register(program)
+    return run_registered(
+        registered, parameters, x, state, batch_sizes, resets, reverse, checkpoint_every
+    )
+
+
+def run_registered(
+    program: Registered,
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    batch_sizes: Tensor,
+    resets: Tensor | None,
+    reverse: bool,
+    checkpoint_every: int | None,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Run a program by the operator, all that a graph of torch's sees; see `recurrence`."""
+    tensors = [*parameters, *program.captured]
     results = torch.ops.rondo.recurrence(
         tensors, x, list(state), batch_sizes, resets, reverse, program.key, checkpoint_every
     )
-    return results[len(state)], results[: len(state)]
+    outputs = results[len(state) :]
+    return [outputs[place] for place in program.places], results[: len(state)]
 
 
 def _is_transformed() -> bool:
@@ -79,6 +144,10 @@ def _is_transformed() -> bool:
 def _reference(program: Program) -> Engine:
     """The engine whose operations torch differentiates and transforms."""
     return Reference(program.plan)
+
+
+def _steps(batch_sizes: Tensor, reverse: bool) -> Steps:
+    return Steps(tuple(size for size in batch_sizes.tolist() if size), reverse)
 
 
 def _resets(flags: Tensor | None, to: Sequence[Tensor], *, divert: bool = False) -> Resets | None:
@@ -96,17 +165,24 @@ def _recurrence(
     program: str,
     checkpoint_every: int | None,
 ) -> list[Tensor]:
-    """The state at the end, the output, then what is kept for the backward pass.
+    """The state at the end, the outputs, then what is kept for the backward pass.
 
     Kept are the other outputs of the program's forward graph, or the checkpoints: each state
-    before every segment (segments, B, ...), in the order of running.
+    before every segment (segments, B, ...), in the order of running. x may have more rows than the
+    steps: they are not read, and give zeros.
     """
-    steps = Steps(tuple(batch_sizes.tolist()), reverse)
+    found, steps = find(program), _steps(batch_sizes, reverse)
+    rows, step = x[: steps.num_rows], found.forward.step
     if checkpoint_every is not None:
         segments = steps.segments(checkpoint_every)
-        return _Segments(PROGRAMS[program], parameters, x, state, resets, segments).forward()
-    result = PROGRAMS[program].run_forward(parameters, [x], state, steps, _resets(resets, state))
-    return _own([*result.state, *result.outputs], (*parameters, x, *state))
+        num_segments = _num_segments(batch_sizes, checkpoint_every)
+        run = _Segments(found, parameters, rows, state, resets, segments)
+        last, outputs, checkpoints = run.forward(num_segments)
+        names = found.outputs
+        return [*last, *_with_rows_of(x, step, names, outputs), *checkpoints]
+    result = found.run_forward(parameters, [rows], state, steps, _resets(resets, state))
+    outputs = _with_rows_of(x, step, step.outputs, result.outputs)
+    return _own([*result.state, *outputs], (*parameters, x, *state))
 
 
 @_recurrence.register_fake
@@ -120,20 +196,42 @@ def _(
     program: str,
     checkpoint_every: int | None,
 ) -> list[Tensor]:
-    step = PROGRAMS[program].forward.step
-    results = [*map(torch.empty_like, state), *_empty(step, step.outputs, x)]
+    found = find(program)
+    step = found.forward.step
     if checkpoint_every is None:
-        return results
-    num_segments = -(-batch_sizes.shape[0] // checkpoint_every)
-    carried = _carried(PROGRAMS[program].run_forward, state)
+        return [*map(torch.empty_like, state), *_empty(step, step.outputs, x)]
+    num_segments = _num_segments(batch_sizes, checkpoint_every)
+    carried = _carried(found.run_forward, state)
     checkpoints = [value.new_empty(num_segments, *value.shape) for value in carried]
-    return [*results[: len(state) + 1], *checkpoints]
+    outputs = _empty(step, found.outputs, x)
+    return [*map(torch.empty_like, state), *outputs, *checkpoints]
+
+
+def _num_segments(batch_sizes: Tensor, checkpoint_every: int) -> int:
+    return -(-batch_sizes.shape[0] // checkpoint_every)
 
 
 def _empty(step: StepGraph, names: Sequence[str], x: Tensor) -> list[Tensor]:
     """Uninitialised tensors like the named values, with as many rows as the packed x."""
     values = [step.by_name[name] for name in names]
     return [x.new_empty(sizes_at(value.shape, x.shape[0]), dtype=value.dtype) for value in values]
+
+
+def _with_rows_of(
+    x: Tensor, step: StepGraph, names: Sequence[str], outputs: list[Tensor]
+) -> list[Tensor]:
+    """The named values of a step, with zeros for the rows of x that no step has."""
+    wanted = _empty(step, names, x)
+    return [
+        output if output.shape == whole.shape else _copied_into(whole.zero_(), output)
+        for output, whole in zip(outputs, wanted, strict=True)
+    ]
+
+
+def _copied_into(whole: Tensor, part: Tensor) -> Tensor:
+    """A tensor whose first entries in every dimension are those of a smaller one."""
+    whole[tuple(slice(size) for size in part.shape)] = part
+    return whole
 
 
 def _own(results: list[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
@@ -154,7 +252,7 @@ def _recurrence_backward(
     state: Sequence[Tensor],
     kept: Sequence[Tensor],
     grad_state: Sequence[Tensor],
-    grad_output: Tensor,
+    grad_outputs: Sequence[Tensor],
     batch_sizes: Tensor,
     resets: Tensor | None,
     reverse: bool,
@@ -162,19 +260,33 @@ def _recurrence_backward(
     checkpoint_every: int | None,
 ) -> list[Tensor]:
     """Gradients of the initial state, of the wanted inputs, of the wanted parameters."""
-    steps = Steps(tuple(batch_sizes.tolist()), reverse)
+    found, steps = find(program), _steps(batch_sizes, reverse)
+    step = found.backward.step
+    rows, *grad_rows = [value[: steps.num_rows] for value in (x, *grad_outputs)]
     if checkpoint_every is not None:
         segments = steps.segments(checkpoint_every)
-        run = _Segments(PROGRAMS[program], parameters, x, state, resets, segments)
-        return run.backward(kept, grad_state, grad_output)
-    inputs = _backward_inputs(PROGRAMS[program], x, state, kept, grad_output, resets, reverse)
+        run = _Segments(found, parameters, rows, state, resets, segments)
+        initial, outputs, sums = run.backward(kept, grad_state, grad_rows)
+        return [*initial, *_with_rows_of(x, step, step.outputs, outputs), *sums]
+    read = _rows_of_steps(found.forward.step, kept, steps.num_rows)
+    inputs = _backward_inputs(found, rows, state, read, grad_rows, resets, reverse)
     to_initial = [torch.zeros_like(gradient) for gradient in grad_state]
-    result = PROGRAMS[program].run_backward(
+    result = found.run_backward(
         parameters, inputs, grad_state, steps.backward(), _resets(resets, to_initial, divert=True)
     )
     initial = [a + b for a, b in zip(result.state, to_initial, strict=True)]
-    given = (*parameters, x, *state, *kept, grad_output, *grad_state)
-    return _own([*initial, *result.outputs, *result.sums], given)
+    outputs = _with_rows_of(x, step, step.outputs, result.outputs)
+    given = (*parameters, x, *state, *kept, *grad_outputs, *grad_state)
+    return _own([*initial, *outputs, *result.sums], given)
+
+
+def _rows_of_steps(step: StepGraph, kept: Sequence[Tensor], num_rows: int) -> list[Tensor]:
+    """The outputs of a step without rows that no step has."""
+    shapes = [sizes_at(step.by_name[name].shape, num_rows) for name in step.outputs]
+    return [
+        value[tuple(slice(size) for size in shape)]
+        for value, shape in zip(kept, shapes, strict=True)
+    ]
 
 
 def _backward_inputs(
@@ -182,7 +294,7 @@ def _backward_inputs(
     x: Tensor,
     state: Sequence[Tensor],
     kept: Sequence[Tensor],
-    grad_output: Tensor,
+    grad_outputs: Sequence[Tensor],
     resets: Tensor | None,
     reverse: bool,
     *,
@@ -197,7 +309,7 @@ def _backward_inputs(
         if kind == "input":
             return x
         if kind == "gradient":
-            return grad_output
+            return grad_outputs[int(which)]
         if kind == "saved":
             return by_name[str(which)]
         index = int(which)
@@ -216,14 +328,14 @@ def _(
     state: Sequence[Tensor],
     kept: Sequence[Tensor],
     grad_state: Sequence[Tensor],
-    grad_output: Tensor,
+    grad_outputs: Sequence[Tensor],
     batch_sizes: Tensor,
     resets: Tensor | None,
     reverse: bool,
     program: str,
     checkpoint_every: int | None,
 ) -> list[Tensor]:
-    step = PROGRAMS[program].backward.step
+    step = find(program).backward.step
     return [*map(torch.empty_like, grad_state), *_empty(step, (*step.outputs, *step.sums), x)]
 
 
@@ -238,21 +350,27 @@ class _Segments:
     resets: Tensor | None
     segments: Sequence[Chunk]
 
-    def forward(self) -> list[Tensor]:
-        """The state at the end, the output, and each state before every segment."""
+    def forward(self, num_segments: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """The state at the end, the outputs, and each state before every segment.
+
+        Segments without rows, of steps that no sequence reaches, have no state: zeros.
+        """
         step, now = self.program.forward.step, _carried(self.program.run_forward, self.state)
-        (y,) = _empty(step, step.outputs[:1], self.x)
-        checkpoints = [value.new_empty(len(self.segments), *value.shape) for value in now]
+        outputs = _empty(step, self.program.outputs, self.x)
+        checkpoints = [value.new_zeros(num_segments, *value.shape) for value in now]
         for number, segment in enumerate(self.segments):
             for kept, value in zip(checkpoints, now, strict=True):
                 kept[number] = value
-            now = self._forward(segment, now, y)
+            now = self._forward(segment, now, outputs)
         last = [new.to(old.dtype) for new, old in zip(now, self.state, strict=True)]
-        return [*_own(last, (*self.parameters, self.x, *self.state)), y, *checkpoints]
+        return _own(last, (*self.parameters, self.x, *self.state)), outputs, checkpoints
 
     def backward(
-        self, checkpoints: Sequence[Tensor], grad_state: Sequence[Tensor], grad_output: Tensor
-    ) -> list[Tensor]:
+        self,
+        checkpoints: Sequence[Tensor],
+        grad_state: Sequence[Tensor],
+        grad_outputs: Sequence[Tensor],
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """The gradients of `_recurrence_backward`, from the last segment to the first."""
         step, now = self.program.backward.step, _carried(self.program.run_backward, grad_state)
         to_initial = [torch.zeros_like(gradient) for gradient in now]
@@ -263,7 +381,7 @@ class _Segments:
         ]
         for number, segment in reversed([*enumerate(self.segments)]):
             start = [kept[number] for kept in checkpoints]
-            result = self._backward(segment, start, now, grad_output, to_initial)
+            result = self._backward(segment, start, now, grad_outputs, to_initial)
             for whole, part in zip(outputs, result.outputs, strict=True):
                 segment.rows(whole).copy_(part)
             for total, part in zip(sums, result.sums, strict=True):
@@ -275,12 +393,15 @@ class _Segments:
         ]
         dtypes = [step.by_name[name].dtype for name in step.sums]
         totals = [total.to(dtype) for total, dtype in zip(sums, dtypes, strict=True)]
-        return [*initial, *outputs, *totals]
+        return initial, outputs, totals
 
-    def _forward(self, segment: Chunk, start: Sequence[Tensor], y: Tensor) -> list[Tensor]:
-        """Run a segment into y; the state at its end."""
+    def _forward(
+        self, segment: Chunk, start: Sequence[Tensor], outputs: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Run a segment into the outputs; the state at its end."""
         result = self._run(segment, start)
-        segment.rows(y).copy_(result.outputs[0])
+        for whole, part in zip(outputs, result.outputs, strict=False):
+            segment.rows(whole).copy_(part)
         return result.state
 
     def _backward(
@@ -288,7 +409,7 @@ class _Segments:
         segment: Chunk,
         start: Sequence[Tensor],
         grad_state: Sequence[Tensor],
-        grad_output: Tensor,
+        grad_outputs: Sequence[Tensor],
         to_initial: Sequence[Tensor],
     ) -> Result:
         """The backward pass over a segment, which is run forward once more."""
@@ -298,7 +419,7 @@ class _Segments:
             segment.rows(self.x),
             start,
             self._run(segment, start).outputs,
-            segment.rows(grad_output),
+            [segment.rows(gradient) for gradient in grad_outputs],
             flags,
             steps.reverse,
             reset_to=self.state,
@@ -325,9 +446,10 @@ def _carried(engine: Engine, state: Sequence[Tensor]) -> list[Tensor]:
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     parameters, x, state, batch_sizes, resets, reverse, program, checkpoint_every = inputs
-    ctx.program, ctx.reverse, ctx.checkpoint_every = PROGRAMS[program], reverse, checkpoint_every
+    ctx.program, ctx.reverse, ctx.checkpoint_every = find(program), reverse, checkpoint_every
     ctx.sizes = len(parameters), len(state)
-    kept = output[len(state) + (checkpoint_every is not None) :]  # checkpoints need no output
+    num_outputs = len(ctx.program.outputs)
+    kept = output[len(state) + (0 if checkpoint_every is None else num_outputs) :]
     ctx.save_for_backward(*parameters, x, *state, batch_sizes, resets, *kept)
     ctx.set_materialize_grads(False)  # no zeros as large as everything that was kept
 
@@ -339,6 +461,7 @@ def _backward(ctx, gradients):  # type: ignore[no-untyped-def]
     parameters, saved = saved[:num_parameters], saved[num_parameters:]
     x, state, saved = saved[0], saved[1 : 1 + num_states], saved[1 + num_states :]
     batch_sizes, resets, kept = saved[0], saved[1], saved[2:]
+    _check_wanted(ctx.program, *ctx.needs_input_grad[:2])
     cotangents = _cotangents(ctx.program, gradients, x, state)
     given = (parameters, x, state, batch_sizes, resets)
     if torch.is_grad_enabled():
@@ -351,13 +474,24 @@ def _backward(ctx, gradients):  # type: ignore[no-untyped-def]
 def _cotangents(
     program: Program, gradients: Sequence[Tensor | None], x: Tensor, state: Sequence[Tensor]
 ) -> list[Tensor]:
-    """The gradients of the state at the end and of the output; zeros where nothing reads them."""
-    *of_state, of_output = gradients[: len(state) + 1]
-    step = program.forward.step
+    """The gradients of the state at the end and the outputs; zeros where nothing reads them."""
+    like = [*state, *_empty(program.forward.step, program.outputs, x)]
     return [
-        *(torch.zeros_like(s) if g is None else g for s, g in zip(state, of_state, strict=True)),
-        _empty(step, step.outputs[:1], x)[0].zero_() if of_output is None else of_output,
+        torch.zeros_like(value) if gradient is None else gradient
+        for value, gradient in zip(like, gradients, strict=False)
     ]
+
+
+def _check_wanted(program: Program, of_parameters: Sequence[bool], of_x: bool) -> None:
+    """Fail where a graph of torch's is asked for a gradient that it was made without."""
+    own = of_parameters[: len(program.wanted)]
+    pairs = zip((of_x, *own), (program.input_wanted, *program.wanted), strict=True)
+    if program.gradient is None or any(needed and not given for needed, given in pairs):
+        raise RuntimeError(
+            "this graph was exported for inputs and parameters of which some needed no gradient, "
+            "and now one is wanted; export it with gradients enabled and requires_grad set as it "
+            "will be"
+        )
 
 
 def _planned_gradients(ctx, given, kept, cotangents):  # type: ignore[no-untyped-def]
@@ -368,8 +502,8 @@ def _planned_gradients(ctx, given, kept, cotangents):  # type: ignore[no-untyped
         x,
         state,
         kept,
-        list(cotangents[:-1]),
-        cotangents[-1],
+        list(cotangents[: len(state)]),
+        list(cotangents[len(state) :]),
         batch_sizes,
         resets,
         ctx.reverse,
@@ -387,13 +521,13 @@ def _differentiable_gradients(ctx, given, cotangents):  # type: ignore[no-untype
     """Gradients that can be differentiated again: autograd through the reference engine."""
     parameters, x, state, batch_sizes, resets = given
     program: Program = ctx.program
-    steps = Steps(tuple(batch_sizes.tolist()), ctx.reverse)
+    steps = _steps(batch_sizes, ctx.reverse)
     result = _reference(program)(parameters, [x], state, steps, _resets(resets, state))
     leaves = [*parameters, x, *state]
     active = [leaf for leaf in leaves if leaf.requires_grad]
     found = iter(
         torch.autograd.grad(
-            [*result.state, result.outputs[0]],
+            [*result.state, *result.outputs],
             active,
             list(cotangents),
             create_graph=True,

@@ -7,10 +7,11 @@ differentiate, plan both halves.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
@@ -21,6 +22,8 @@ from rondo.compiler.graph import RecurrentGraph, close_loops
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.rows import draws_random
 from rondo.compiler.trace import trace
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Program:
         input_wanted: Whether the gradient of the input is wanted.
         engine: The engine that was asked for; see `engines.engine_for`.
         device: Where the tensors are.
+        places: Where the output is among the outputs of the graph, then each state, where all
+            states are wanted: a state that is the output, or another state, is there once.
     """
 
     plan: Plan
@@ -45,11 +50,17 @@ class Program:
     input_wanted: bool
     engine: str
     device: torch.device
+    places: tuple[int, ...] = (0,)
 
     @property
     def graph(self) -> RecurrentGraph:
         """The cell as a graph with loops."""
         return self.plan.graph
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The outputs of the forward pass, without what it keeps for the backward pass."""
+        return self.forward.step.outputs[: len(self.graph.step.outputs)]
 
     @cached_property
     def runs_once(self) -> str | None:
@@ -59,9 +70,8 @@ class Program:
 
     @cached_property
     def forward(self) -> Plan:
-        """The forward pass that saves what the backward pass reads."""
-        assert self.gradient is not None
-        return plan(self.gradient.forward)
+        """The forward pass; where there is a gradient, it saves what the backward pass reads."""
+        return self.plan if self.gradient is None else plan(self.gradient.forward)
 
     @cached_property
     def backward(self) -> Plan:
@@ -93,6 +103,15 @@ class Program:
         return "-".join([self.engine, str(self.device), *(graph.digest for graph in graphs)])
 
 
+def apart(function: Callable[[], T]) -> T:
+    """Call a function where no transform (`vmap` and its like) and no trace of torch looks on."""
+    if torch.compiler.is_compiling():  # a new thread has none of torch's modes
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(function).result()
+    with temporarily_clear_interpreter_stack():
+        return function()
+
+
 def compile_step(
     cell: torch.nn.Module,
     tensors: Mapping[str, torch.Tensor],
@@ -102,6 +121,7 @@ def compile_step(
     wanted: Sequence[bool],
     input_wanted: bool,
     engine: str = "auto",
+    return_states: bool = False,
 ) -> Program:
     """Compile one step of a cell.
 
@@ -113,19 +133,30 @@ def compile_step(
         wanted: For each parameter, then buffer, whether its gradient is wanted.
         input_wanted: Whether the gradient of the input is wanted.
         engine: The engine that is to run it; see `engines.engine_for`.
+        return_states: Whether the states of all steps are outputs too.
     """
-    with temporarily_clear_interpreter_stack():  # vmap and its like do not look at the trace
-        traced = trace(cell, tensors, x, state)
-        forward = plan(close_loops(traced.graph))
-        gradient = None
-        if forward.mixes_rows is None and (input_wanted or any(wanted) or torch.is_grad_enabled()):
-            own = traced.graph.parameters[: len(tensors)]
-            gradient = differentiate(
-                forward.graph,
-                inputs=["x"] if input_wanted else [],
-                parameters=[value.name for value, keep in zip(own, wanted, strict=True) if keep],
-                device=x.device,
+    traced = apart(lambda: trace(cell, tensors, x, state))
+    step = traced.graph
+    ends = (*step.outputs, *(step.next_state if return_states else ()))
+    step = replace(step, outputs=tuple(dict.fromkeys(ends)))
+    forward = plan(close_loops(step))
+    gradient = None
+    if forward.mixes_rows is None and (input_wanted or any(wanted) or torch.is_grad_enabled()):
+        own = step.parameters[: len(tensors)]
+        parameters = [value.name for value, keep in zip(own, wanted, strict=True) if keep]
+        inputs, device = ["x"] if input_wanted else [], x.device
+        gradient = apart(
+            lambda: differentiate(
+                forward.graph, inputs=inputs, parameters=parameters, device=device
             )
+        )
     return Program(
-        forward, traced.captured, gradient, tuple(wanted), input_wanted, engine, x.device
+        forward,
+        traced.captured,
+        gradient,
+        tuple(wanted),
+        input_wanted,
+        engine,
+        x.device,
+        tuple(step.outputs.index(end) for end in ends),
     )

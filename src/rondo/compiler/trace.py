@@ -90,7 +90,8 @@ def trace(
         )
         return _check_returned(returned, x, leaves, form)
 
-    taken = {"x", *(state_names := _state_names(len(leaves), form))}
+    taken = {"x", "output"}
+    state_names = [_fresh(name, taken) for name in _state_names(len(leaves), form)]
     names = [_fresh(name.replace(".", "_"), taken) for name in tensors]
     return trace_function(
         step,

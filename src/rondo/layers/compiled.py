@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rondo.compiler import Program, compile_step, recurrence
+from rondo.compiler.operators import Registered, register, run_registered
 from rondo.layers.sequence import Packing
 
 TENSORS = {"_parameters", "_buffers", "_modules"}  # known by their names, sizes and dtypes
@@ -36,7 +37,8 @@ class Programs:
         resets: Tensor | None = None,
         reverse: bool = False,
         checkpoint_every: int | None = None,
-    ) -> tuple[Tensor, Any]:
+        return_states: bool = False,
+    ) -> tuple[Tensor, Any, Any]:
         """Run the cell over all steps.
 
         Args:
@@ -49,47 +51,69 @@ class Programs:
             resets: (N,) bool, packed, or None.
             reverse: Whether to run from the last step to the first.
             checkpoint_every: Of which steps to keep the state alone; see :class:`rondo.Recurrent`.
+            return_states: Whether the states of all steps are wanted.
 
         Returns:
-            The output of all steps, packed, and the state at the end.
+            The output of all steps, packed; the state at the end; the states of all steps, packed,
+            or None.
         """
         leaves, form = pytree.tree_flatten(state)
         rows, leaves, given = _autocast(rows, leaves, list(tensors.values()))
-        named = dict(zip(tensors, given, strict=True))
-        program = self._program(cell, engine, named, rows, leaves, form)
         is_ragged = packing.index is not None or packing.order is not None
-        if is_ragged and program.plan.mixes_rows:
-            raise ValueError(
-                "a batch of ragged sequences needs a cell that treats every row on its own, but "
-                f"{type(cell).__name__} mixes them: {program.plan.mixes_rows}"
+        options = engine, return_states, is_ragged, checkpoint_every is not None
+        started = [packing.sort(leaf) for leaf in leaves]
+        if torch.compiler.is_dynamo_compiling():
+            numbers = pytree.tree_unflatten(list(range(len(leaves))), form)
+            described = [
+                [_describe(tensor, tuple(tensor.shape)) for tensor in given],
+                [_describe(tensor, (1, *tensor.shape[1:])) for tensor in (rows, *leaves)],
+            ]
+            registered = _registered(self, cell, tuple(tensors), described, numbers, options)
+            outputs, leaves = run_registered(
+                registered,
+                given,
+                rows,
+                started,
+                packing.batch_sizes,
+                resets,
+                reverse,
+                checkpoint_every,
             )
-        once = program.runs_once
-        if checkpoint_every is not None and torch.is_grad_enabled() and once is not None:
-            raise ValueError(
-                "checkpoint_every runs the steps once more in the backward pass, which does not "
-                f"give the same for {type(cell).__name__}: {once}; leave it None"
+        else:
+            named = dict(zip(tensors, given, strict=True))
+            program = self.program(cell, named, rows, leaves, form, *options)
+            outputs, leaves = recurrence(
+                program,
+                given,
+                rows,
+                started,
+                packing.batch_sizes,
+                resets=resets,
+                reverse=reverse,
+                checkpoint_every=checkpoint_every,
             )
-        y, leaves = recurrence(
-            program,
-            given,
-            rows,
-            [packing.sort(leaf) for leaf in leaves],
-            packing.batch_sizes,
-            resets=resets,
-            reverse=reverse,
-            checkpoint_every=checkpoint_every,
-        )
-        return y, pytree.tree_unflatten([packing.unsort(leaf) for leaf in leaves], form)
+        last = pytree.tree_unflatten([packing.unsort(leaf) for leaf in leaves], form)
+        states = pytree.tree_unflatten(outputs[1:], form) if return_states else None
+        return outputs[0], last, states
 
-    def _program(
+    def program(
         self,
         cell: nn.Module,
-        engine: str,
         tensors: dict[str, Tensor],
         rows: Tensor,
         leaves: list[Tensor],
         form: Any,
+        engine: str,
+        return_states: bool,
+        is_ragged: bool,
+        is_run_again: bool,
     ) -> Program:
+        """What the cell is compiled to for one kind of input; compiled at the first call.
+
+        Raises:
+            ValueError: Where sequences are ragged and the cell mixes rows, or where the steps are
+                to run again in the backward pass and would not give the same.
+        """
         grad = torch.is_grad_enabled()
         wanted = tuple(grad and tensor.requires_grad for tensor in tensors.values())
         key = (
@@ -99,6 +123,7 @@ class Programs:
             input_wanted := grad and rows.requires_grad,
             grad,
             engine,
+            return_states,
             *((tensor.dtype, tensor.device, tuple(tensor.shape)) for tensor in tensors.values()),
             *((leaf.dtype, leaf.device, tuple(leaf.shape[1:])) for leaf in (rows, *leaves)),
         )
@@ -111,8 +136,50 @@ class Programs:
                 wanted=wanted,
                 input_wanted=input_wanted,
                 engine=engine,
+                return_states=return_states,
             )
-        return self.by_kind[key]
+        program = self.by_kind[key]
+        if is_ragged and program.plan.mixes_rows:
+            raise ValueError(
+                "a batch of ragged sequences needs a cell that treats every row on its own, but "
+                f"{type(cell).__name__} mixes them: {program.plan.mixes_rows}"
+            )
+        if is_run_again and grad and program.runs_once is not None:
+            raise ValueError(
+                "checkpoint_every runs the steps once more in the backward pass, which does not "
+                f"give the same for {type(cell).__name__}: {program.runs_once}; leave it None"
+            )
+        return program
+
+
+def _describe(tensor: Tensor, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """What a program depends on of a tensor that stands for one of the given shape."""
+    return shape, tensor.dtype, tensor.device, tensor.requires_grad
+
+
+def _example(
+    shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, grad: bool
+) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=device, requires_grad=grad)
+
+
+@torch.compiler.assume_constant_result
+def _registered(
+    programs: Programs,
+    cell: nn.Module,
+    names: tuple[str, ...],
+    described: list[list[tuple[Any, ...]]],
+    numbers: Any,
+    options: tuple[str, bool, bool, bool],
+) -> Registered:
+    """What a cell is compiled to, as a constant of the graph that `torch.compile` makes.
+
+    It runs while the graph is made, and sees no tensor, only what a program depends on.
+    """
+    given, (rows, *leaves) = [[_example(*one) for one in some] for some in described]
+    named = dict(zip(names, given, strict=True))
+    form = pytree.tree_structure(numbers)
+    return register(programs.program(cell, named, rows, leaves, form, *options))
 
 
 def _fingerprint(module: nn.Module) -> tuple[Any, ...]:

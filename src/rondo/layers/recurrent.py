@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, cast
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,16 @@ from rondo.compiler import (
 )
 from rondo.compiler.trace import named_tensors
 from rondo.layers.compiled import Programs
-from rondo.layers.sequence import Packing, check_lengths, check_resets, dense, ragged
+from rondo.layers.sequence import (
+    Packing,
+    check_jagged,
+    check_lengths,
+    check_resets,
+    dense,
+    jagged,
+    jagged_like,
+    ragged,
+)
 
 
 class Recurrent(nn.Module):
@@ -33,6 +43,10 @@ class Recurrent(nn.Module):
     or not, what needs a gradient): its step is traced, what need not run step by step is taken out
     of the loop, and the backward pass is planned in the same way. A changed attribute of the cell
     is noticed; a changed global variable that its `forward` reads is not.
+
+    `torch.compile(layer, fullgraph=True)` and `torch.export.export(layer, ...)` make one graph for
+    any number of rows and steps. It holds the name of the compiled cell alone: to run a saved one
+    in another process, call a layer with the same cell there once, on the same kind of input.
 
     Args:
         cell: Any module whose `forward(x, state)` returns `(output, new_state)`.
@@ -89,41 +103,54 @@ class Recurrent(nn.Module):
         *,
         lengths: Tensor | None = None,
         resets: Tensor | None = None,
-    ) -> tuple[Any, Any]:
+        return_states: bool = False,
+    ) -> tuple[Any, ...]:
         """Run the cell over all steps.
 
         Args:
-            x: Sequences (B, T, ...), or a `PackedSequence`.
+            x: Sequences (B, T, ...), a `PackedSequence`, or a jagged nested tensor (B, j, ...).
             state: The state before the first step, (B, ...); default the cell's initial state.
             lengths: (B,) the steps of each row, 0 to T; a row past its length keeps its last state
                 and gives zeros. Default T for all.
             resets: (B, T) bool: where true, the state is the initial state again before the step.
+            return_states: Whether to return the states of all steps too.
 
         Returns:
-            The output of all steps (B, T, ...), or a `PackedSequence` where one was given, and the
-            state after the last step of each row.
+            The output of all steps (B, T, ...), in the form of x where that is packed or nested;
+            the state after the last step of each row; with `return_states` the states after all
+            steps, each tensor of the state laid out like the output.
 
         Raises:
             ValueError: Where shapes do not fit, or ragged sequences meet a cell that mixes rows.
             TypeError: Where something is not a tensor of the right kind.
+
+        Example:
+            >>> import torch, rondo
+            >>> layer = rondo.Recurrent(rondo.LSTMCell(3, 5))
+            >>> y, (h_n, c_n), (h, c) = layer(torch.randn(2, 7, 3), return_states=True)
+            >>> c.shape, bool((c[:, -1] == c_n).all())
+            (torch.Size([2, 7, 5]), True)
         """
-        if isinstance(x, PackedSequence):
-            return self._forward_packed(x, state, lengths, resets)
-        if not isinstance(x, Tensor) or x.ndim < 2:
-            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise ValueError(f"x must be sequences (B, T, ...) or a PackedSequence, got {got}")
-        x = x if self.batch_first else x.transpose(0, 1)
-        batch_size, num_steps = x.shape[:2]
-        packing = dense(batch_size, num_steps)
-        if lengths is not None:
-            check_lengths(lengths, batch_size, num_steps)
-            packing = ragged(lengths.to(x.device), num_steps)
-        if resets is not None:
-            check_resets(resets, batch_size, num_steps)
-            resets = packing.pack(resets.to(x.device))
-        y, state = self._run(packing.pack(x), state, packing, batch_size, resets)
-        y = packing.pad(y, batch_size, num_steps)
-        return y if self.batch_first else y.transpose(0, 1), state
+        given = self._given(x, lengths, resets)
+        example = given.rows.new_zeros(given.batch_size, *given.rows.shape[1:])
+        state = initial_state(self.cell, example) if state is None else state
+        _check_state(pytree.tree_leaves(state), given.batch_size)
+        if torch.compiler.is_dynamo_compiling():
+            self._read_cell(example, state)
+        y, state, states = self._programs.run(
+            self.cell,
+            named_tensors(self.cell),
+            given.rows,
+            state,
+            given.packing,
+            engine=self.engine,
+            resets=given.resets,
+            reverse=self.reverse,
+            checkpoint_every=self._checkpoint_every(given.packing.batch_sizes.shape[0]),
+            return_states=return_states,
+        )
+        y = given.unpack(y)
+        return (y, state, pytree.tree_map(given.unpack, states)) if return_states else (y, state)
 
     def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """One step, for streams: x (B, ...) and the state so far; the output and the new state."""
@@ -174,33 +201,58 @@ class Recurrent(nn.Module):
 
     # ---- running ----
 
-    def _forward_packed(
-        self, x: PackedSequence, state: Any, lengths: Tensor | None, resets: Tensor | None
-    ) -> tuple[PackedSequence, Any]:
-        if lengths is not None or resets is not None:
-            raise ValueError("a PackedSequence has its own lengths and takes no lengths or resets")
-        batch_size = int(x.batch_sizes[0])
-        packing = Packing(x.batch_sizes, order=x.sorted_indices)
-        y, state = self._run(x.data, state, packing, batch_size, None)
-        return PackedSequence(y, x.batch_sizes, x.sorted_indices, x.unsorted_indices), state
+    def _given(self, x: Any, lengths: Tensor | None, resets: Tensor | None) -> _Given:
+        """Sequences in any form as packed rows."""
+        if isinstance(x, PackedSequence):
+            _check_alone("a PackedSequence", lengths, resets)
+            return _Given(
+                x.data,
+                Packing(x.batch_sizes, order=x.sorted_indices),
+                int(x.batch_sizes[0]),
+                None,
+                lambda rows: x._replace(data=rows),
+            )
+        if not isinstance(x, Tensor) or x.ndim < 2:
+            got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"x must be sequences (B, T, ...) or a PackedSequence, got {got}")
+        if x.is_nested:
+            _check_alone("a nested tensor", lengths, resets)
+            check_jagged(x, self.batch_first)
+            packing = jagged(x)
+            return _Given(
+                packing.gather(x.values()),
+                packing,
+                x.shape[0],
+                None,
+                lambda rows: jagged_like(x, packing.scatter(rows, len(x.values()))),
+            )
+        return self._given_padded(x, lengths, resets)
 
-    def _run(
-        self, rows: Tensor, state: Any, packing: Packing, batch_size: int, resets: Tensor | None
-    ) -> tuple[Tensor, Any]:
-        example = rows.new_zeros(batch_size, *rows.shape[1:])
-        state = initial_state(self.cell, example) if state is None else state
-        _check_state(pytree.tree_leaves(state), batch_size)
-        return self._programs.run(
-            self.cell,
-            named_tensors(self.cell),
-            rows,
-            state,
-            packing,
-            engine=self.engine,
-            resets=resets,
-            reverse=self.reverse,
-            checkpoint_every=self._checkpoint_every(len(packing.batch_sizes)),
-        )
+    def _given_padded(self, x: Tensor, lengths: Tensor | None, resets: Tensor | None) -> _Given:
+        x = x if self.batch_first else x.transpose(0, 1)
+        batch_size, num_steps = x.shape[:2]
+        packing = dense(batch_size, num_steps)
+        if lengths is not None:
+            check_lengths(lengths, batch_size, num_steps)
+            packing = ragged(lengths.to(x.device), num_steps)
+        if resets is not None:
+            check_resets(resets, batch_size, num_steps)
+            resets = packing.pack(resets.to(x.device))
+
+        def unpack(rows: Tensor) -> Tensor:
+            padded = packing.pad(rows, batch_size, num_steps)
+            return padded if self.batch_first else padded.transpose(0, 1)
+
+        return _Given(packing.pack(x), packing, batch_size, resets, unpack)
+
+    def _read_cell(self, x: Tensor, state: Any) -> None:
+        """Have `torch.compile` see what the step reads, so that it notices where that changes.
+
+        The cell is compiled apart from the graph of torch's, which drops this call: nobody uses
+        its result.
+        """
+        one_x, one_state = pytree.tree_map(lambda t: t.new_zeros(1, *t.shape[1:]), (x, state))
+        self.cell(one_x, one_state)
 
     def _checkpoint_every(self, num_steps: int) -> int | None:
         every = self.checkpoint_every
@@ -230,6 +282,21 @@ def _check_checkpoint_every(every: object) -> None:
         'checkpoint_every must be a number of steps, 1 or more, "auto" (the square root of T) or '
         f"None (keep everything), got {every!r}"
     )
+
+
+class _Given(NamedTuple):
+    """Sequences as packed rows, and the way back to the form in which they came."""
+
+    rows: Tensor
+    packing: Packing
+    batch_size: int
+    resets: Tensor | None
+    unpack: Callable[[Tensor], Any]
+
+
+def _check_alone(what: str, lengths: Tensor | None, resets: Tensor | None) -> None:
+    if lengths is not None or resets is not None:
+        raise ValueError(f"{what} has its own lengths and takes no lengths or resets")
 
 
 def _check_state(leaves: list[Any], batch_size: int) -> None:

@@ -19,8 +19,9 @@ class Packing:
 
     Args:
         batch_sizes: The rows of each step (T,), on the CPU.
-        index: For each packed row, its place b*T + t in the padded batch; None where the batch is
-            dense.
+        index: For each packed row, its place among the rows as they were given, which is b*T + t in
+            a padded batch; None where the batch is dense. In a graph of torch's, whose sizes may
+            not depend on `lengths`, the places of the padding follow.
         order: The rows of the batch, longest first; None where they need no sorting.
     """
 
@@ -32,14 +33,24 @@ class Packing:
         """(B, T, ...) to (N, ...)."""
         if self.index is None:
             return padded.transpose(0, 1).flatten(0, 1)
-        return padded.flatten(0, 1).index_select(0, self.index)
+        return self.gather(padded.flatten(0, 1))
 
     def pad(self, packed: Tensor, batch_size: int, num_steps: int) -> Tensor:
         """(N, ...) to (B, T, ...), with zeros where there is no step."""
         if self.index is None:
             return packed.unflatten(0, (num_steps, batch_size)).transpose(0, 1)
-        padded = packed.new_zeros(batch_size * num_steps, *packed.shape[1:])
-        return padded.index_copy(0, self.index, packed).unflatten(0, (batch_size, num_steps))
+        padded = self.scatter(packed, batch_size * num_steps)
+        return padded.unflatten(0, (batch_size, num_steps))
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """Rows as they were given, packed."""
+        return rows if self.index is None else rows.index_select(0, self.index)
+
+    def scatter(self, packed: Tensor, num_rows: int) -> Tensor:
+        """Packed rows where they were given, with zeros where there is no step."""
+        if self.index is None:
+            return packed
+        return packed.new_zeros(num_rows, *packed.shape[1:]).index_copy(0, self.index, packed)
 
     def sort(self, state: Tensor) -> Tensor:
         """The rows of a state, longest first."""
@@ -57,13 +68,67 @@ def dense(batch_size: int, num_steps: int) -> Packing:
 
 def ragged(lengths: Tensor, num_steps: int) -> Packing:
     """The packing of a batch whose row b has `lengths[b]` steps of at most T."""
+    if torch.compiler.is_compiling():
+        return Packing(*torch.ops.rondo.packing(lengths, num_steps))
+    starts = torch.arange(len(lengths)) * num_steps
+    return _ragged(lengths, num_steps, starts)
+
+
+def jagged(x: Tensor) -> Packing:
+    """The packing of the values of a jagged nested tensor (B, j, ...)."""
+    offsets, lengths = x.offsets(), x.lengths()  # type: ignore[attr-defined]
+    lengths = offsets.diff() if lengths is None else lengths
+    return _ragged(lengths, int(lengths.max()), offsets[:-1].cpu())
+
+
+def jagged_like(x: Tensor, values: Tensor) -> Tensor:
+    """The nested tensor of other values that lie as those of x."""
+    return torch.nested.nested_tensor_from_jagged(
+        values,
+        offsets=x.offsets(),  # type: ignore[attr-defined]
+        lengths=x.lengths(),  # type: ignore[attr-defined]
+    )
+
+
+def check_jagged(x: Tensor, batch_first: bool) -> None:
+    """Fail where a nested tensor is not one of sequences (B, j, ...)."""
+    if x.layout != torch.jagged:
+        raise ValueError(f"a nested tensor must have layout=torch.jagged, got {x.layout}")
+    if not batch_first:
+        raise ValueError("a nested tensor has the batch first: the layer needs batch_first=True")
+
+
+def _ragged(lengths: Tensor, num_steps: int, starts: Tensor) -> Packing:
+    """The packing of rows of which row b lies from `starts[b]` on."""
     on_cpu = lengths.detach().cpu().long()
     sorted_lengths, order = on_cpu.sort(descending=True, stable=True)
     present = torch.arange(num_steps)[:, None] < sorted_lengths
     batch_sizes = present.sum(1)
     step, row = present.nonzero(as_tuple=True)
-    index = order[row] * num_steps + step
+    index = starts[order[row]] + step
     return Packing(batch_sizes[batch_sizes > 0], index.to(lengths.device), order.to(lengths.device))
+
+
+@torch.library.custom_op("rondo::packing", mutates_args=())
+def _packing(lengths: Tensor, num_steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The packing of a ragged batch in sizes that do not depend on the lengths."""
+    check_lengths(lengths, len(lengths), num_steps)
+    num_rows = len(lengths) * num_steps
+    found = _ragged(lengths, num_steps, torch.arange(len(lengths)) * num_steps)
+    assert found.index is not None
+    assert found.order is not None
+    batch_sizes = torch.zeros(num_steps, dtype=torch.int64)
+    batch_sizes[: len(found.batch_sizes)] = found.batch_sizes
+    is_padding = torch.ones(num_rows, dtype=torch.bool, device=lengths.device)
+    is_padding[found.index] = False
+    return batch_sizes, torch.cat([found.index, is_padding.nonzero()[:, 0]]), found.order
+
+
+@_packing.register_fake
+def _(lengths: Tensor, num_steps: int) -> tuple[Tensor, Tensor, Tensor]:
+    index = lengths.new_empty(lengths.shape[0] * num_steps, dtype=torch.int64)
+    order = lengths.new_empty(lengths.shape[0], dtype=torch.int64)
+    return torch.empty(num_steps, dtype=torch.int64), index, order
 
 
 def check_lengths(lengths: Tensor, batch_size: int, num_steps: int) -> None:
@@ -76,6 +141,8 @@ def check_lengths(lengths: Tensor, batch_size: int, num_steps: int) -> None:
         raise ValueError(
             f"lengths must have one entry for each row, ({batch_size},), got {tuple(lengths.shape)}"
         )
+    if torch.compiler.is_compiling():
+        return  # the values are checked where they are known
     wrong = lengths[(lengths < 0) | (lengths > num_steps)]
     if len(wrong):
         raise ValueError(f"lengths must lie between 0 and T = {num_steps}, got {int(wrong[0])}")

@@ -1,8 +1,11 @@
 """`RNN`, `LSTM` and `GRU` as in `torch.nn`, run by Rondo: drop-in replacements.
 
 They are torch's own modules with another `forward`: arguments, parameters, `state_dict`, errors and
-representation are torch's. What torch's do not do works too: sequences of no steps, `vmap`,
-per-sample gradients, forward-mode AD and double backward.
+representation are torch's. What torch's do not do works too: sequences of no steps, jagged nested
+tensors, `vmap`, per-sample gradients, forward-mode AD and double backward.
+
+`torch.compile` refuses every subclass of torch's recurrent modules unless
+`torch._dynamo.config.allow_rnn` is true; with that these compile to one graph, without a break.
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
 
 from rondo.cells import ElmanCell, GRUCell, LSTMCell
+from rondo.compiler import apart
 from rondo.layers.compiled import Programs
-from rondo.layers.sequence import Packing, dense
+from rondo.layers.sequence import Packing, check_jagged, dense, jagged, jagged_like
 
 Hidden = tuple[Tensor, ...]
 
@@ -133,6 +136,8 @@ def _forward(layer: Layer, input: Any, hx: Any) -> Any:
     """What `torch.nn`'s forward does, checks and errors included."""
     if isinstance(input, PackedSequence):
         return _forward_packed(layer, input, hx)
+    if input.is_nested:
+        return _forward_nested(layer, input, hx)
     name, batch_dim = _kind(layer), 0 if layer.batch_first else 1
     if input.dim() not in (2, 3):
         tensor = " tensor" if name == "RNN" else ""
@@ -149,9 +154,10 @@ def _forward(layer: Layer, input: Any, hx: Any) -> Any:
     hidden = _zeros(layer, input, batch_size) if hidden is None else hidden
     layer.check_forward_args(input, _as_given(layer, hidden), None)
     steps_first = input.transpose(0, 1) if layer.batch_first else input
-    packing = dense(batch_size, len(steps_first))
+    num_steps = steps_first.shape[0]  # len() would fix it in an exported program
+    packing = dense(batch_size, num_steps)
     rows, hidden = _run_layers(layer, steps_first.flatten(0, 1), hidden, packing)
-    output = rows.unflatten(0, (len(steps_first), batch_size))
+    output = rows.unflatten(0, (num_steps, batch_size))
     output = output.transpose(0, 1) if layer.batch_first else output
     if not is_batched:
         output, hidden = output.squeeze(batch_dim), tuple(h.squeeze(1) for h in hidden)
@@ -168,6 +174,16 @@ def _forward_packed(layer: Layer, input: PackedSequence, hx: Any) -> Any:
     rows, hidden = _run_layers(layer, rows, hidden, Packing(batch_sizes))
     last = layer.permute_hidden(_as_given(layer, hidden), back)
     return PackedSequence(rows, batch_sizes, order, back), last
+
+
+def _forward_nested(layer: Layer, input: Tensor, hx: Any) -> Any:
+    check_jagged(input, layer.batch_first)
+    _check_hidden_dims(layer, hx, is_batched=True)
+    rows, packing = input.values(), jagged(input)
+    hidden = _zeros(layer, rows, input.shape[0]) if hx is None else _as_tuple(hx)
+    layer.check_forward_args(input, _as_given(layer, hidden), None)
+    output, hidden = _run_layers(layer, packing.gather(rows), hidden, packing)
+    return jagged_like(input, packing.scatter(output, len(rows))), _as_given(layer, hidden)
 
 
 def _kind(layer: Layer) -> str:
@@ -218,7 +234,7 @@ def _run_layers(
         for direction in directions:
             tensors = _tensors(layer, f"_l{number}{direction}")
             state = tuple(h[len(last)] for h in hidden)
-            output, new = programs.run(
+            output, new, _ = programs.run(
                 cell,
                 tensors,
                 rows,
@@ -243,19 +259,25 @@ def _tensors(layer: Layer, suffix: str) -> dict[str, Tensor]:
 
 def _cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
     """The cell of a layer and what it was compiled to, made at the first use."""
-    if "_rondo" not in layer.__dict__:  # not an attribute of the module: `accelerate` adds none
-        layer.__dict__["_rondo"] = _cell(layer), Programs()
+    _make_cell(layer)
     found: tuple[nn.Module, Programs] = layer.__dict__["_rondo"]
     return found
 
 
-def _cell(layer: Layer) -> nn.Module:
-    """The cell of a layer, its weights without memory: those of the layer are given to each run."""
-    with temporarily_clear_interpreter_stack(), torch.device("meta"):
-        return _new_cell(layer)
+@torch.compiler.assume_constant_result
+def _make_cell(layer: Layer) -> bool:
+    """Give a layer its cell, without memory for weights: each run gets those of the layer."""
+    if "_rondo" not in layer.__dict__:  # not an attribute of the module: `accelerate` adds none
+        layer.__dict__["_rondo"] = apart(lambda: _new_cell(layer)), Programs()
+    return True
 
 
 def _new_cell(layer: Layer) -> nn.Module:
+    with torch.device("meta"):
+        return _cell(layer)
+
+
+def _cell(layer: Layer) -> nn.Module:
     sizes = 1, layer.hidden_size  # the input's size differs from layer to layer
     if isinstance(layer, nn.LSTM):
         return LSTMCell(
