@@ -257,6 +257,24 @@ def test_resets_and_inputs_may_lie_anywhere() -> None:
     torch.testing.assert_close(got, expected)
 
 
+class Multiplied(rondo.Cell):
+    """A part of the input product multiplies a product with the state: it is saved for training."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, size)
+        self.from_x, self.from_h = nn.Linear(size, 3 * size), nn.Linear(size, size)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        factor, gate, new = self.from_x(x).chunk(3, -1)
+        h = torch.sigmoid(gate) * h + torch.tanh(new + factor * self.from_h(h))
+        return h, h
+
+
+@pytest.mark.parametrize("size", [5, 20])
+def test_a_part_of_the_input_product_may_be_read_outside_the_kernel(size: int) -> None:
+    assert_engines_agree(Multiplied(size).double(), torch.randn(3, 6, size, dtype=torch.float64))
+
+
 # ---- what is refused ----
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Node, Rows, counts_truths
+from rondo.compiler.graph import Node, Rows, counts_truths, is_getitem
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.plan import Plan
 from rondo.compiler.rows import SUMMED, ZEROS, Mixed, draws_random
@@ -48,6 +48,9 @@ def region_of(plan: Plan, elementwise: Collection[Any]) -> frozenset[str]:
         fits = fits or counts_truths(node, plan.step.by_name)
         if fits and readers and readers <= inside:
             inside.add(node.name)
+    inside -= {  # a part of what was taken apart outside is given to the kernel as it is
+        node.name for node in plan.before if is_getitem(node) and node.args[0].name not in inside
+    }
     loop = {*inside, *(value.name for value in plan.step.state)}
     given = {value.name for value in (*plan.step.inputs, *plan.step.parameters)}
     given |= {node.name for node in (*plan.constants, *plan.before)}
