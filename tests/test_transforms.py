@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -247,6 +250,46 @@ def test_a_saved_program_needs_its_cell_in_a_new_process(monkeypatch: pytest.Mon
         loaded(x)
     recurrent_model("gru", engine="reference")(x)
     torch.testing.assert_close(loaded(x)[0], expected)
+
+
+LOAD_ELSEWHERE = """
+import sys, torch, rondo
+x, expected = torch.load(sys.argv[2], weights_only=True)
+layer = rondo.Recurrent(rondo.GRUCell(3, 4))  # brings the operator that the saved graph names
+loaded = torch.export.load(sys.argv[1]).module()
+with torch.set_grad_enabled(sys.argv[3] == "True"):
+    try:
+        loaded(x)
+    except RuntimeError as error:
+        assert "no cell was compiled" in str(error), error
+    else:
+        raise AssertionError("nothing was compiled, and yet it ran")
+    layer(x)
+    torch.testing.assert_close(loaded(x), expected)
+"""
+
+
+@pytest.mark.parametrize("with_gradient", [False, True])
+def test_a_saved_program_runs_in_a_process_that_called_its_cell(
+    with_gradient: bool, tmp_path: Path
+) -> None:
+    class Output(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = rondo.Recurrent(rondo.GRUCell(3, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x)[0]
+
+    model = Output()
+    with torch.set_grad_enabled(with_gradient):
+        torch.export.save(exported(model, "dense"), tmp_path / "model.pt2")
+    (x,) = arguments("dense", 3, 4)
+    torch.save((x, model(x).detach()), tmp_path / "case.pt")
+    files = [str(tmp_path / name) for name in ("model.pt2", "case.pt")]
+    command = [sys.executable, "-c", LOAD_ELSEWHERE, *files, str(with_gradient)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 # ---- jagged nested tensors ----

@@ -5,9 +5,7 @@ gradient that the planned backward graph computes. Programs are kept by a key th
 do, so that the operator's arguments are tensors, numbers and a string, as `torch.compile` and
 `torch.export` need them.
 
-Between the passes lie all values that the backward pass reads; or, where checkpoints are asked for,
-the states of some steps alone, from which the backward pass makes these values again, some steps at
-a time, the last ones first (Chen et al., "Training deep nets with sublinear memory cost", 2016).
+Between the passes lie all values that the backward pass reads, or checkpoints; see `passes.py`.
 
 The planned backward graph is for the first derivative. A second derivative, `vmap`, forward-mode
 AD and cells whose rows mix take the reference engine, whose operations torch differentiates.
@@ -16,17 +14,23 @@ AD and cells whose rows mix take the reference engine, whose operations torch di
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.engines import Engine, Reference
 from rondo.compiler.graph import StepGraph, sizes_at
+from rondo.compiler.passes import (
+    Segments,
+    backward_inputs,
+    carried,
+    empty_like_values,
+    owned,
+    resets_of,
+)
 from rondo.compiler.program import Program
-from rondo.compiler.reference import Chunk, Previous, Resets, Result, Steps
+from rondo.compiler.reference import Steps
 
 PROGRAMS: dict[str, Program] = {}  # by key; a key says everything that its program does
 
@@ -104,11 +108,12 @@ def recurrence(
         The output of all steps (N, ...), then all states where the program gives them, and the
         state at the end.
     """
+    PROGRAMS.setdefault(program.key, program)  # a saved graph may name it
     without_operator = program.gradient is None and not torch.compiler.is_compiling()
     if without_operator or _is_transformed():
         tensors = [*parameters, *program.captured]
         engine = _reference(program) if _is_transformed() else program.run
-        result = engine(tensors, [x], state, _steps(batch_sizes, reverse), _resets(resets, state))
+        result = engine(tensors, [x], state, _steps(batch_sizes, reverse), resets_of(resets, state))
         return [result.outputs[place] for place in program.places], result.state
     registered = register(program)
     return run_registered(
@@ -150,10 +155,6 @@ def _steps(batch_sizes: Tensor, reverse: bool) -> Steps:
     return Steps(tuple(size for size in batch_sizes.tolist() if size), reverse)
 
 
-def _resets(flags: Tensor | None, to: Sequence[Tensor], *, divert: bool = False) -> Resets | None:
-    return None if flags is None else Resets(flags, to, divert)
-
-
 @torch.library.custom_op("rondo::recurrence", mutates_args=())
 def _recurrence(
     parameters: Sequence[Tensor],
@@ -176,13 +177,13 @@ def _recurrence(
     if checkpoint_every is not None:
         segments = steps.segments(checkpoint_every)
         num_segments = _num_segments(batch_sizes, checkpoint_every)
-        run = _Segments(found, parameters, rows, state, resets, segments)
+        run = Segments(found, parameters, rows, state, resets, segments)
         last, outputs, checkpoints = run.forward(num_segments)
         names = found.outputs
         return [*last, *_with_rows_of(x, step, names, outputs), *checkpoints]
-    result = found.run_forward(parameters, [rows], state, steps, _resets(resets, state))
+    result = found.run_forward(parameters, [rows], state, steps, resets_of(resets, state))
     outputs = _with_rows_of(x, step, step.outputs, result.outputs)
-    return _own([*result.state, *outputs], (*parameters, x, *state))
+    return owned([*result.state, *outputs], (*parameters, x, *state))
 
 
 @_recurrence.register_fake
@@ -199,11 +200,12 @@ def _(
     found = find(program)
     step = found.forward.step
     if checkpoint_every is None:
-        return [*map(torch.empty_like, state), *_empty(step, step.outputs, x)]
+        return [*map(torch.empty_like, state), *empty_like_values(step, step.outputs, x)]
     num_segments = _num_segments(batch_sizes, checkpoint_every)
-    carried = _carried(found.run_forward, state)
-    checkpoints = [value.new_empty(num_segments, *value.shape) for value in carried]
-    outputs = _empty(step, found.outputs, x)
+    checkpoints = [
+        value.new_empty(num_segments, *value.shape) for value in carried(found.run_forward, state)
+    ]
+    outputs = empty_like_values(step, found.outputs, x)
     return [*map(torch.empty_like, state), *outputs, *checkpoints]
 
 
@@ -211,17 +213,11 @@ def _num_segments(batch_sizes: Tensor, checkpoint_every: int) -> int:
     return -(-batch_sizes.shape[0] // checkpoint_every)
 
 
-def _empty(step: StepGraph, names: Sequence[str], x: Tensor) -> list[Tensor]:
-    """Uninitialised tensors like the named values, with as many rows as the packed x."""
-    values = [step.by_name[name] for name in names]
-    return [x.new_empty(sizes_at(value.shape, x.shape[0]), dtype=value.dtype) for value in values]
-
-
 def _with_rows_of(
     x: Tensor, step: StepGraph, names: Sequence[str], outputs: list[Tensor]
 ) -> list[Tensor]:
     """The named values of a step, with zeros for the rows of x that no step has."""
-    wanted = _empty(step, names, x)
+    wanted = empty_like_values(step, names, x)
     return [
         output if output.shape == whole.shape else _copied_into(whole.zero_(), output)
         for output, whole in zip(outputs, wanted, strict=True)
@@ -232,17 +228,6 @@ def _copied_into(whole: Tensor, part: Tensor) -> Tensor:
     """A tensor whose first entries in every dimension are those of a smaller one."""
     whole[tuple(slice(size) for size in part.shape)] = part
     return whole
-
-
-def _own(results: list[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
-    """The results, copied where two share memory or one shares it with what was given."""
-    taken = {tensor.untyped_storage().data_ptr() for tensor in given}
-    owned = []
-    for result in results:
-        pointer = result.untyped_storage().data_ptr()
-        owned.append(result.clone() if pointer in taken else result)
-        taken.add(pointer)
-    return owned
 
 
 @torch.library.custom_op("rondo::recurrence_backward", mutates_args=())
@@ -265,19 +250,19 @@ def _recurrence_backward(
     rows, *grad_rows = [value[: steps.num_rows] for value in (x, *grad_outputs)]
     if checkpoint_every is not None:
         segments = steps.segments(checkpoint_every)
-        run = _Segments(found, parameters, rows, state, resets, segments)
+        run = Segments(found, parameters, rows, state, resets, segments)
         initial, outputs, sums = run.backward(kept, grad_state, grad_rows)
         return [*initial, *_with_rows_of(x, step, step.outputs, outputs), *sums]
     read = _rows_of_steps(found.forward.step, kept, steps.num_rows)
-    inputs = _backward_inputs(found, rows, state, read, grad_rows, resets, reverse)
+    inputs = backward_inputs(found, rows, state, read, grad_rows, resets, reverse)
     to_initial = [torch.zeros_like(gradient) for gradient in grad_state]
     result = found.run_backward(
-        parameters, inputs, grad_state, steps.backward(), _resets(resets, to_initial, divert=True)
+        parameters, inputs, grad_state, steps.backward(), resets_of(resets, to_initial, divert=True)
     )
     initial = [a + b for a, b in zip(result.state, to_initial, strict=True)]
     outputs = _with_rows_of(x, step, step.outputs, result.outputs)
     given = (*parameters, x, *state, *kept, *grad_outputs, *grad_state)
-    return _own([*initial, *outputs, *result.sums], given)
+    return owned([*initial, *outputs, *result.sums], given)
 
 
 def _rows_of_steps(step: StepGraph, kept: Sequence[Tensor], num_rows: int) -> list[Tensor]:
@@ -287,38 +272,6 @@ def _rows_of_steps(step: StepGraph, kept: Sequence[Tensor], num_rows: int) -> li
         value[tuple(slice(size) for size in shape)]
         for value, shape in zip(kept, shapes, strict=True)
     ]
-
-
-def _backward_inputs(
-    program: Program,
-    x: Tensor,
-    state: Sequence[Tensor],
-    kept: Sequence[Tensor],
-    grad_outputs: Sequence[Tensor],
-    resets: Tensor | None,
-    reverse: bool,
-    *,
-    reset_to: Sequence[Tensor] | None = None,
-) -> list[Tensor | Previous]:
-    """What the backward graph reads of each step."""
-    assert program.gradient is not None
-    forward = program.forward.step
-    by_name = dict(zip(forward.outputs, kept, strict=True))
-
-    def read(kind: str, which: str | int) -> Tensor | Previous:
-        if kind == "input":
-            return x
-        if kind == "gradient":
-            return grad_outputs[int(which)]
-        if kind == "saved":
-            return by_name[str(which)]
-        index = int(which)
-        next_states = by_name[forward.next_state[index]]
-        again = None if reset_to is None else reset_to[index]
-        initial = state[index].to(next_states.dtype)
-        return Previous(next_states, initial, resets, reverse, again)
-
-    return [read(*source) for source in program.gradient.reads]
 
 
 @_recurrence_backward.register_fake
@@ -336,112 +289,10 @@ def _(
     checkpoint_every: int | None,
 ) -> list[Tensor]:
     step = find(program).backward.step
-    return [*map(torch.empty_like, grad_state), *_empty(step, (*step.outputs, *step.sums), x)]
-
-
-@dataclass(frozen=True)
-class _Segments:
-    """A recurrence some steps at a time, in the order of running, from checkpoint to checkpoint."""
-
-    program: Program
-    parameters: Sequence[Tensor]
-    x: Tensor
-    state: Sequence[Tensor]
-    resets: Tensor | None
-    segments: Sequence[Chunk]
-
-    def forward(self, num_segments: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """The state at the end, the outputs, and each state before every segment.
-
-        Segments without rows, of steps that no sequence reaches, have no state: zeros.
-        """
-        step, now = self.program.forward.step, _carried(self.program.run_forward, self.state)
-        outputs = _empty(step, self.program.outputs, self.x)
-        checkpoints = [value.new_zeros(num_segments, *value.shape) for value in now]
-        for number, segment in enumerate(self.segments):
-            for kept, value in zip(checkpoints, now, strict=True):
-                kept[number] = value
-            now = self._forward(segment, now, outputs)
-        last = [new.to(old.dtype) for new, old in zip(now, self.state, strict=True)]
-        return _own(last, (*self.parameters, self.x, *self.state)), outputs, checkpoints
-
-    def backward(
-        self,
-        checkpoints: Sequence[Tensor],
-        grad_state: Sequence[Tensor],
-        grad_outputs: Sequence[Tensor],
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """The gradients of `_recurrence_backward`, from the last segment to the first."""
-        step, now = self.program.backward.step, _carried(self.program.run_backward, grad_state)
-        to_initial = [torch.zeros_like(gradient) for gradient in now]
-        outputs = _empty(step, step.outputs, self.x)
-        sums = [  # of at least float32, so that what is added up is not rounded on the way
-            total.to(torch.promote_types(total.dtype, torch.float32)).zero_()
-            for total in _empty(step, step.sums, self.x)
-        ]
-        for number, segment in reversed([*enumerate(self.segments)]):
-            start = [kept[number] for kept in checkpoints]
-            result = self._backward(segment, start, now, grad_outputs, to_initial)
-            for whole, part in zip(outputs, result.outputs, strict=True):
-                segment.rows(whole).copy_(part)
-            for total, part in zip(sums, result.sums, strict=True):
-                total += part
-            now = result.state
-        initial = [
-            a.to(given.dtype) + b.to(given.dtype)
-            for a, b, given in zip(now, to_initial, grad_state, strict=True)
-        ]
-        dtypes = [step.by_name[name].dtype for name in step.sums]
-        totals = [total.to(dtype) for total, dtype in zip(sums, dtypes, strict=True)]
-        return initial, outputs, totals
-
-    def _forward(
-        self, segment: Chunk, start: Sequence[Tensor], outputs: Sequence[Tensor]
-    ) -> list[Tensor]:
-        """Run a segment into the outputs; the state at its end."""
-        result = self._run(segment, start)
-        for whole, part in zip(outputs, result.outputs, strict=False):
-            segment.rows(whole).copy_(part)
-        return result.state
-
-    def _backward(
-        self,
-        segment: Chunk,
-        start: Sequence[Tensor],
-        grad_state: Sequence[Tensor],
-        grad_outputs: Sequence[Tensor],
-        to_initial: Sequence[Tensor],
-    ) -> Result:
-        """The backward pass over a segment, which is run forward once more."""
-        steps, flags = segment.steps, self._flags(segment)
-        inputs = _backward_inputs(
-            self.program,
-            segment.rows(self.x),
-            start,
-            self._run(segment, start).outputs,
-            [segment.rows(gradient) for gradient in grad_outputs],
-            flags,
-            steps.reverse,
-            reset_to=self.state,
-        )
-        divert = _resets(flags, to_initial, divert=True)
-        run = self.program.run_backward
-        return run(self.parameters, inputs, grad_state, steps.backward(), divert)
-
-    def _run(self, segment: Chunk, start: Sequence[Tensor]) -> Result:
-        resets = _resets(self._flags(segment), self.state)
-        rows = segment.rows(self.x)
-        return self.program.run_forward(self.parameters, [rows], start, segment.steps, resets)
-
-    def _flags(self, segment: Chunk) -> Tensor | None:
-        return None if self.resets is None else segment.rows(self.resets)
-
-
-def _carried(engine: Engine, state: Sequence[Tensor]) -> list[Tensor]:
-    """A state as the engine carries it from step to step, so that no segment rounds it."""
-    if isinstance(engine, CompiledLoop):
-        return [value.to(engine.kernel.dtype) for value in state]
-    return list(state)
+    return [
+        *map(torch.empty_like, grad_state),
+        *empty_like_values(step, (*step.outputs, *step.sums), x),
+    ]
 
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -475,7 +326,7 @@ def _cotangents(
     program: Program, gradients: Sequence[Tensor | None], x: Tensor, state: Sequence[Tensor]
 ) -> list[Tensor]:
     """The gradients of the state at the end and the outputs; zeros where nothing reads them."""
-    like = [*state, *_empty(program.forward.step, program.outputs, x)]
+    like = [*state, *empty_like_values(program.forward.step, program.outputs, x)]
     return [
         torch.zeros_like(value) if gradient is None else gradient
         for value, gradient in zip(like, gradients, strict=False)
@@ -522,7 +373,7 @@ def _differentiable_gradients(ctx, given, cotangents):  # type: ignore[no-untype
     parameters, x, state, batch_sizes, resets = given
     program: Program = ctx.program
     steps = _steps(batch_sizes, ctx.reverse)
-    result = _reference(program)(parameters, [x], state, steps, _resets(resets, state))
+    result = _reference(program)(parameters, [x], state, steps, resets_of(resets, state))
     leaves = [*parameters, x, *state]
     active = [leaf for leaf in leaves if leaf.requires_grad]
     found = iter(

@@ -46,7 +46,8 @@ class Recurrent(nn.Module):
 
     `torch.compile(layer, fullgraph=True)` and `torch.export.export(layer, ...)` make one graph for
     any number of rows and steps. It holds the name of the compiled cell alone: to run a saved one
-    in another process, call a layer with the same cell there once, on the same kind of input.
+    in another process, make a layer with the same cell there before `torch.export.load`, and call
+    it once on the same kind of input, with or without gradients as when it was exported.
 
     Args:
         cell: Any module whose `forward(x, state)` returns `(output, new_state)`.
@@ -58,7 +59,8 @@ class Recurrent(nn.Module):
         checkpoint_every: For long sequences: keep for the backward pass the state of every so many
             steps and compute the rest again, instead of keeping all that it reads. "auto" is the
             square root of T, rounded up: then memory beside x and y grows as the square root of T.
-            Default None: keep everything.
+            Default None: keep everything. Under `vmap`, `torch.func` and forward-mode AD everything
+            is kept all the same.
 
     Shape:
         x (B, T, ...); y (B, T, ...) with the cell's output; state as the cell's, (B, ...).

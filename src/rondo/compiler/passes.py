@@ -1,0 +1,180 @@
+"""The passes of a program over packed rows: what the backward pass reads, and checkpoints.
+
+In go a program and tensors, out come results or gradients. Where checkpoints are asked for, the
+forward pass keeps the states of some steps alone, and the backward pass makes again what it reads,
+some steps at a time, the last ones first (Chen et al., "Training deep nets with sublinear memory
+cost", 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rondo.compiler.cpu import CompiledLoop
+from rondo.compiler.engines import Engine
+from rondo.compiler.graph import StepGraph, sizes_at
+from rondo.compiler.program import Program
+from rondo.compiler.reference import Chunk, Previous, Resets, Result
+
+
+def resets_of(flags: Tensor | None, to: Sequence[Tensor], *, divert: bool = False) -> Resets | None:
+    """Where sequences begin anew, or None where nothing says that any does."""
+    return None if flags is None else Resets(flags, to, divert)
+
+
+def empty_like_values(step: StepGraph, names: Sequence[str], x: Tensor) -> list[Tensor]:
+    """Uninitialised tensors like the named values, with as many rows as the packed x."""
+    values = [step.by_name[name] for name in names]
+    return [x.new_empty(sizes_at(value.shape, x.shape[0]), dtype=value.dtype) for value in values]
+
+
+def owned(results: list[Tensor], given: Sequence[Tensor]) -> list[Tensor]:
+    """The results, copied where two share memory or one shares it with what was given."""
+    taken = {tensor.untyped_storage().data_ptr() for tensor in given}
+    kept = []
+    for result in results:
+        pointer = result.untyped_storage().data_ptr()
+        kept.append(result.clone() if pointer in taken else result)
+        taken.add(pointer)
+    return kept
+
+
+def backward_inputs(
+    program: Program,
+    x: Tensor,
+    state: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    grad_outputs: Sequence[Tensor],
+    resets: Tensor | None,
+    reverse: bool,
+    *,
+    reset_to: Sequence[Tensor] | None = None,
+) -> list[Tensor | Previous]:
+    """What the backward graph reads of each step."""
+    assert program.gradient is not None
+    forward = program.forward.step
+    by_name = dict(zip(forward.outputs, kept, strict=True))
+
+    def read(kind: str, which: str | int) -> Tensor | Previous:
+        if kind == "input":
+            return x
+        if kind == "gradient":
+            return grad_outputs[int(which)]
+        if kind == "saved":
+            return by_name[str(which)]
+        index = int(which)
+        next_states = by_name[forward.next_state[index]]
+        again = None if reset_to is None else reset_to[index]
+        initial = state[index].to(next_states.dtype)
+        return Previous(next_states, initial, resets, reverse, again)
+
+    return [read(*source) for source in program.gradient.reads]
+
+
+@dataclass(frozen=True)
+class Segments:
+    """A recurrence some steps at a time, in the order of running, from checkpoint to checkpoint."""
+
+    program: Program
+    parameters: Sequence[Tensor]
+    x: Tensor
+    state: Sequence[Tensor]
+    resets: Tensor | None
+    segments: Sequence[Chunk]
+
+    def forward(self, num_segments: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """The state at the end, the outputs, and each state before every segment.
+
+        Segments without rows, of steps that no sequence reaches, have no state: zeros.
+        """
+        step, now = self.program.forward.step, carried(self.program.run_forward, self.state)
+        outputs = empty_like_values(step, self.program.outputs, self.x)
+        checkpoints = [value.new_zeros(num_segments, *value.shape) for value in now]
+        for number, segment in enumerate(self.segments):
+            for kept, value in zip(checkpoints, now, strict=True):
+                kept[number] = value
+            now = self._forward(segment, now, outputs)
+        last = [new.to(old.dtype) for new, old in zip(now, self.state, strict=True)]
+        return owned(last, (*self.parameters, self.x, *self.state)), outputs, checkpoints
+
+    def backward(
+        self,
+        checkpoints: Sequence[Tensor],
+        grad_state: Sequence[Tensor],
+        grad_outputs: Sequence[Tensor],
+    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """The gradients of `_recurrence_backward`, from the last segment to the first."""
+        step, now = self.program.backward.step, carried(self.program.run_backward, grad_state)
+        to_initial = [torch.zeros_like(gradient) for gradient in now]
+        outputs = empty_like_values(step, step.outputs, self.x)
+        sums = [  # of at least float32, so that what is added up is not rounded on the way
+            total.to(torch.promote_types(total.dtype, torch.float32)).zero_()
+            for total in empty_like_values(step, step.sums, self.x)
+        ]
+        for number, segment in reversed([*enumerate(self.segments)]):
+            start = [kept[number] for kept in checkpoints]
+            result = self._backward(segment, start, now, grad_outputs, to_initial)
+            for whole, part in zip(outputs, result.outputs, strict=True):
+                segment.rows(whole).copy_(part)
+            for total, part in zip(sums, result.sums, strict=True):
+                total += part
+            now = result.state
+        initial = [
+            a.to(given.dtype) + b.to(given.dtype)
+            for a, b, given in zip(now, to_initial, grad_state, strict=True)
+        ]
+        dtypes = [step.by_name[name].dtype for name in step.sums]
+        totals = [total.to(dtype) for total, dtype in zip(sums, dtypes, strict=True)]
+        return initial, outputs, totals
+
+    def _forward(
+        self, segment: Chunk, start: Sequence[Tensor], outputs: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Run a segment into the outputs; the state at its end."""
+        result = self._run(segment, start)
+        for whole, part in zip(outputs, result.outputs, strict=False):
+            segment.rows(whole).copy_(part)
+        return result.state
+
+    def _backward(
+        self,
+        segment: Chunk,
+        start: Sequence[Tensor],
+        grad_state: Sequence[Tensor],
+        grad_outputs: Sequence[Tensor],
+        to_initial: Sequence[Tensor],
+    ) -> Result:
+        """The backward pass over a segment, which is run forward once more."""
+        steps, flags = segment.steps, self._flags(segment)
+        inputs = backward_inputs(
+            self.program,
+            segment.rows(self.x),
+            start,
+            self._run(segment, start).outputs,
+            [segment.rows(gradient) for gradient in grad_outputs],
+            flags,
+            steps.reverse,
+            reset_to=self.state,
+        )
+        divert = resets_of(flags, to_initial, divert=True)
+        run = self.program.run_backward
+        return run(self.parameters, inputs, grad_state, steps.backward(), divert)
+
+    def _run(self, segment: Chunk, start: Sequence[Tensor]) -> Result:
+        resets = resets_of(self._flags(segment), self.state)
+        rows = segment.rows(self.x)
+        return self.program.run_forward(self.parameters, [rows], start, segment.steps, resets)
+
+    def _flags(self, segment: Chunk) -> Tensor | None:
+        return None if self.resets is None else segment.rows(self.resets)
+
+
+def carried(engine: Engine, state: Sequence[Tensor]) -> list[Tensor]:
+    """A state as the engine carries it from step to step, so that no segment rounds it."""
+    if isinstance(engine, CompiledLoop):
+        return [value.to(engine.kernel.dtype) for value in state]
+    return list(state)
