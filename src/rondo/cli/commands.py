@@ -147,6 +147,36 @@ def _images_in(folder: Path) -> list[Path]:
     return images
 
 
+def bench(arguments: argparse.Namespace) -> int:
+    """Measures recurrent layers side by side."""
+    from dataclasses import replace
+
+    import torch
+
+    from rondo.bench.options import QUICK, Options
+    from rondo.bench.report import run
+
+    if arguments.output is not None:
+        arguments.output.mkdir(parents=True, exist_ok=True)  # fails now, not after all is measured
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    given = {
+        "suites": arguments.suite,
+        "modules": arguments.module,
+        "peers": arguments.peers,
+        "num_rounds": arguments.rounds,
+    }
+    options = QUICK if arguments.quick else Options()
+    options = replace(options, **{key: value for key, value in given.items() if value is not None})
+    report = run(options, say)
+    print(report.to_markdown(), end="")
+    if arguments.output is not None:
+        report.write(arguments.output, say)
+    for line in report.failures:
+        say(f"rondo: {line}")
+    return SOME_FAILED if report.failures else SUCCESS if report.is_whole else INTERRUPTED
+
+
 def _run_path(word: str) -> Path:
     """Returns the run folder that a word of the command means."""
     from rondo.training.run_folder import last_run
