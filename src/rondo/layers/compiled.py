@@ -63,12 +63,16 @@ class Programs:
         options = engine, return_states, is_ragged, checkpoint_every is not None
         started = [packing.sort(leaf) for leaf in leaves]
         if torch.compiler.is_dynamo_compiling():
+            from rondo.layers.constant import constant
+
             numbers = pytree.tree_unflatten(list(range(len(leaves))), form)
             described = [
                 [_describe(tensor, tuple(tensor.shape)) for tensor in given],
                 [_describe(tensor, (1, *tensor.shape[1:])) for tensor in (rows, *leaves)],
             ]
-            registered = _registered(self, cell, tuple(tensors), described, numbers, options)
+            registered = constant(
+                _registered, self, cell, tuple(tensors), described, numbers, options
+            )
             outputs, leaves = run_registered(
                 registered,
                 given,
@@ -163,7 +167,6 @@ def _example(
     return torch.empty(shape, dtype=dtype, device=device, requires_grad=grad)
 
 
-@torch.compiler.assume_constant_result
 def _registered(
     programs: Programs,
     cell: nn.Module,
@@ -172,10 +175,7 @@ def _registered(
     numbers: Any,
     options: tuple[str, bool, bool, bool],
 ) -> Registered:
-    """What a cell is compiled to, as a constant of the graph that `torch.compile` makes.
-
-    It runs while the graph is made, and sees no tensor, only what a program depends on.
-    """
+    """What a cell is compiled to; it sees no tensor, only what a program depends on."""
     given, (rows, *leaves) = [[_example(*one) for one in some] for some in described]
     named = dict(zip(names, given, strict=True))
     form = pytree.tree_structure(numbers)
