@@ -18,7 +18,7 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 
-from measure import machine, paired_times  # noqa: E402
+from rondo.bench.measure import machine_lines, take_turns  # noqa: E402
 from rondo.models import lecture_rnn1  # noqa: E402
 from rondo.tasks.augmentation import Augmentation, augment  # noqa: E402
 
@@ -79,20 +79,22 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     arguments = parser.parse_args()
     photos = torch.randint(0, 256, (arguments.batch_size, 3, IMAGE_SIZE, IMAGE_SIZE)).byte()
-    print(machine())
+    print(machine_lines())
     print("| precision | memory format | Rondo, photos/s | plain PyTorch, photos/s | ratio |")
     print("|---|---|---|---|---|")
     for bfloat16 in (False, True):
         for channels_last in (False, True):
             settings = {"bfloat16": bfloat16, "channels_last": channels_last}
-            times = paired_times(
+            times = take_turns(
                 {
                     "rondo": training_step(lecture_rnn1(IMAGE_SIZE), photos, **settings),
                     "plain": training_step(plain_network(), photos, **settings),
                 },
                 arguments.rounds,
             )
-            rondo_speed, plain_speed = (len(photos) / times[key] for key in ("rondo", "plain"))
+            rondo_speed, plain_speed = (
+                len(photos) / times[key].median for key in ("rondo", "plain")
+            )
             precision = "bfloat16" if bfloat16 else "float32"
             memory_format = "channels last" if channels_last else "contiguous"
             print(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -99,6 +101,49 @@ class MultiplicativeLSTM(Cell):
         return h, (h, c)
 
 
+class RandomCell(Cell):
+    """Gates with random activations, which random arithmetic joins with the state.
+
+    Args:
+        input_size: The size of x.
+        hidden_size: The size of the state, and of each gate.
+        activations: What is applied to each gate, by the names of torch's functions.
+        operations: For each gate, what joins the first two values into a new last one.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        activations: tuple[str, ...],
+        operations: tuple[str, ...],
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        self.activations, self.operations = activations, operations
+        self._add_weights(len(activations), bias=True, recurrent_bias=False)
+
+    def forward(self, x: Tensor, h: Tensor) -> Pair:
+        """One step: the output and the new state, which are the same."""
+        gates = linear(x, self.weight_ih, self.bias_ih) + linear(h, self.weight_hh)
+        parts = zip(self.activations, gates.chunk(len(self.activations), -1), strict=True)
+        values = [h, *(getattr(torch, name)(part) for name, part in parts)]
+        for name in self.operations:
+            first, second, *values = values
+            values.append(getattr(torch, name)(first, second))
+        h = torch.tanh(values[0])
+        return h, h
+
+
+def random_cell(seed: int) -> tuple[CellClass, int]:
+    """Returns the class of a random cell, always the same for a seed, and its number of gates."""
+    draw = random.Random(seed)
+    num_gates = draw.randint(2, 5)
+    activations = draw.choices(("sigmoid", "tanh", "relu", "sin"), k=num_gates)
+    operations = draw.choices(("mul", "add", "sub", "maximum"), k=num_gates)
+    make_cell = partial(RandomCell, activations=(*activations,), operations=(*operations,))
+    return make_cell, num_gates
+
+
 CellClass = Callable[[int, int], nn.Module]
 
 TORCH_CELLS: dict[str, tuple[CellClass, int]] = {
@@ -113,6 +158,7 @@ CUSTOM_CELLS: dict[str, tuple[CellClass, int]] = {
     "GRU, reset first": (ResetFirstGRU, 3),
     "minimal gated unit": (MinimalGatedUnit, 2),
     "multiplicative LSTM": (MultiplicativeLSTM, 5),
+    **{f"random cell {seed}": random_cell(seed) for seed in (1, 2, 3)},
 }
 """The same of cells that torch.nn does not have."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import platform
+import shlex
 import statistics
 import sys
 import time
@@ -17,6 +18,7 @@ import torch
 from torch.nn.functional import linear
 
 import rondo
+from rondo.compiler.runtime import NoCompilerError, compiler, compiler_version
 
 Run = Callable[[], object]
 
@@ -44,6 +46,15 @@ class Spread:
         """The ratio to what was measured in the same rounds."""
         pairs = zip(self.values, other.values, strict=True)
         return Spread(tuple(a / b for a, b in pairs))
+
+    def minus(self, other: Spread) -> Spread:
+        """The difference to what was measured in the same rounds."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Spread(tuple(a - b for a, b in pairs))
+
+    def scaled(self, factor: float) -> Spread:
+        """Every value times a factor."""
+        return Spread(tuple(factor * value for value in self.values))
 
 
 def take_turns(runs: Mapping[str, Run], num_rounds: int, turn_s: float = 0.0) -> dict[str, Spread]:
@@ -107,14 +118,15 @@ def measure_peak(size: int = 2048, num_rounds: int = 20) -> Peak:
 
 
 def machine() -> dict[str, str]:
-    """Processor, threads, versions, date and command, as every result states them."""
+    """Processor, threads, versions, compiler, date and command, as every result states them."""
     flags = "AVX-512 bf16" if torch.cpu._is_avx512_bf16_supported() else "no AVX-512 bf16"
-    names = _processor_names()
+    names, num_threads = _processor_names(), torch.get_num_threads()
     return {
         "machine": f"{names[0]}, {len(names)} cores, {flags}; torch uses "
-        f"{torch.get_num_threads()} threads",
+        f"{num_threads} thread{'s' if num_threads > 1 else ''}",
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, "
         f"rondo {rondo.__version__}",
+        "kernels": _kernels(),
         "date": datetime.date.today().isoformat(),
         "command": f"`{_command()}`",
     }
@@ -125,14 +137,24 @@ def machine_lines() -> str:
     return "".join(f"- {name}: {text}\n" for name, text in machine().items())
 
 
+def _kernels() -> str:
+    """What compiles them; without a compiler all is Rondo's reference engine."""
+    try:
+        return f"compiled by {compiler_version(compiler()).partition(chr(10))[0]}"
+    except NoCompilerError as error:
+        return f"none, the reference engine runs: {error}"
+
+
 def _command() -> str:
-    """What was typed, but for the folders of the program."""
+    """What was typed, but for where the program is installed."""
     program = Path(sys.argv[0])
     if program.name == "__main__.py":
-        word = f"python -m {program.parent.name}"
+        words = ["python", "-m", program.parent.name]
+    elif program.suffix == ".py":
+        words = ["python", program.name if program.is_absolute() else str(program)]
     else:
-        word = f"python {program.name}" if program.suffix == ".py" else program.name
-    return " ".join([word, *sys.argv[1:]])
+        words = [program.name]
+    return shlex.join([*words, *sys.argv[1:]])
 
 
 def _processor_names() -> list[str]:

@@ -20,6 +20,12 @@ PEERS = {
 DEFAULT_PEERS = ("nn", "loop", "jax", "torchrecurrent")
 """All but torch.compile, which takes minutes to compile a loop."""
 
+RAGGED_BARS = {"half of the tokens": 0.6, "resets": 1.1}
+"""The most that Rondo's time over that of the dense batch should be."""
+
+IMPORT_BAR_S = 0.2
+"""The most that importing rondo should take beyond torch, in seconds."""
+
 
 class Sizes(NamedTuple):
     """The sizes of a batch and of a layer: T, B, I, H."""
@@ -66,6 +72,7 @@ class Options:
         layer_sizes: The sizes of the suite "layers".
         sizes: The sizes of all other suites; "streaming" takes one row and one step of them.
         peak_size: The side of the products that the peak is measured with.
+        is_quick: Whether the sizes are too small to say how fast anything is.
     """
 
     suites: tuple[str, ...] = SUITES
@@ -76,6 +83,7 @@ class Options:
     layer_sizes: tuple[Sizes, ...] = LAYER_SIZES
     sizes: Sizes = LAYER_SIZES[0]
     peak_size: int = 2048
+    is_quick: bool = False
 
 
 QUICK = Options(
@@ -84,5 +92,6 @@ QUICK = Options(
     layer_sizes=(Sizes(7, 3, 5, 8),),
     sizes=Sizes(7, 4, 8, 8),
     peak_size=256,
+    is_quick=True,
 )
 """Small sizes: to see that all works, not how fast it is."""

@@ -65,6 +65,8 @@ class Report:
             f"- medians of {self.options.num_rounds} rounds, in which all sides take turns, and in "
             "brackets the quartiles; each side first agrees with the plain loop in float64"
         )
+        if self.options.is_quick:
+            lines.append("- sizes too small to say how fast anything is (--quick)")
         if not self.is_whole:
             lines.append("- interrupted: not all was measured")
         for suite in SUITES:
@@ -122,6 +124,7 @@ def _row_values(row: Row, peak: Peak) -> dict[str, Any]:
         "base": row.base,
         "times_s": {name: _spread_values(times) for name, times in row.times.items()},
         "ratios": {name: _spread_values(ratio) for name, ratio in row.ratios().items()},
+        "bars": row.bars,
         "failures": row.failures,
         "compile_s": row.compile_s,
     }
@@ -131,6 +134,10 @@ def _row_values(row: Row, peak: Peak) -> dict[str, Any]:
             "bound_s": row.flops / peak.flops_per_s,
             "share_of_bound": row.share_of_bound(peak.flops_per_s),
         }
+    if (per_multiplication := row.per_multiplication()) is not None:
+        values["per_multiplication"] = _spread_values(per_multiplication)
+    if (beyond := row.beyond_arithmetic()) is not None:
+        values["beyond_arithmetic_s"] = _spread_values(beyond)
     return values
 
 

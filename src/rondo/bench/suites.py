@@ -19,7 +19,7 @@ from rondo.bench.cells import CUSTOM_CELLS, TORCH_CELLS
 from rondo.bench.conformance import Gate, gate
 from rondo.bench.contenders import Contender, of_module
 from rondo.bench.measure import Spread, take_turns
-from rondo.bench.options import OURS, PEERS, Options, Sizes
+from rondo.bench.options import IMPORT_BAR_S, OURS, PEERS, RAGGED_BARS, Options, Sizes
 from rondo.layers import Recurrent
 
 RESET_PROBABILITY = 0.05
@@ -27,6 +27,12 @@ RESET_PROBABILITY = 0.05
 
 OUR_LSTM = "rondo's LSTM"
 """The contender that others' time per multiplication is measured by."""
+
+IN_SEQUENCE = f"{OURS}, in a sequence"
+"""The contender whose time for a step is the arithmetic alone: one call runs many steps."""
+
+YARDSTICKS = (OUR_LSTM, IN_SEQUENCE)
+"""Contenders that no ratio is told of."""
 
 LSTM_GATES = TORCH_CELLS["LSTM"][1]
 
@@ -43,6 +49,7 @@ class Row:
         times: The time of each contender in each round, in seconds.
         base: The contender that the others' times are divided by.
         flops: Operations of the products of the base, where they are counted.
+        bars: The most that a ratio should be, by contender; for the base, its time in seconds.
         failures: What is wrong with the contenders that failed the conformance check.
         compile_s: Seconds that compiling took, where it is worth telling.
     """
@@ -54,15 +61,17 @@ class Row:
     times: dict[str, Spread]
     base: str = OURS
     flops: int | None = None
+    bars: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     compile_s: dict[str, float] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, Spread]:
-        """The time of every other contender over that of the base, round by round."""
+        """The time of the others over that of the base, round by round, but for yardsticks."""
         if self.base not in self.times:
             return {}
         base = self.times[self.base]
-        return {n: times.over(base) for n, times in self.times.items() if n != self.base}
+        others = {n: t for n, t in self.times.items() if n not in (self.base, *YARDSTICKS)}
+        return {name: times.over(base) for name, times in others.items()}
 
     def share_of_bound(self, flops_per_s: float) -> float | None:
         """The time that the products alone take at a rate, over the time of the base."""
@@ -75,8 +84,13 @@ class Row:
         if OUR_LSTM not in self.times or self.flops is None or self.sizes is None:
             return None
         lstm = self.sizes.flops(LSTM_GATES, training=self.run == "training")
-        ratio = self.times[self.base].over(self.times[OUR_LSTM])
-        return Spread(tuple(value * lstm / self.flops for value in ratio.values))
+        return self.times[self.base].over(self.times[OUR_LSTM]).scaled(lstm / self.flops)
+
+    def beyond_arithmetic(self) -> Spread | None:
+        """The time of a step beyond that of a step within a sequence, in seconds."""
+        if IN_SEQUENCE not in self.times:
+            return None
+        return self.times[self.base].minus(self.times[IN_SEQUENCE])
 
 
 def layers(options: Options) -> Iterator[Row]:
@@ -120,7 +134,7 @@ def ragged(options: Options) -> Iterator[Row]:
         "half of the tokens": {"lengths": lengths},
         "resets": {"resets": resets},
     }
-    for name in [name for name in options.modules if name != "RNN"]:
+    for name in options.modules:
         cell, (x, grad_y) = TORCH_CELLS[name][0](*sizes[2:]), peers.new_batch(sizes)
         contenders = _ragged_contenders(name, cell, x, grad_y, ways, options.peers)
         failures: dict[str, str] = {}
@@ -135,9 +149,10 @@ def ragged(options: Options) -> Iterator[Row]:
             for who in (OURS, PEERS["nn"]):
                 own = {n.split(": ")[1]: t for n, t in times.items() if n.startswith(who)}
                 wrong = {n.split(": ")[1]: f for n, f in failures.items() if n.startswith(who)}
+                bars = RAGGED_BARS if who == OURS and not options.is_quick else {}
                 if own or wrong:
                     case = f"{name}, {who}"
-                    yield Row("ragged", case, run, sizes, own, "dense", failures=wrong)
+                    yield Row("ragged", case, run, sizes, own, "dense", None, bars, wrong)
 
 
 def _ragged_contenders(
@@ -173,20 +188,27 @@ def _ragged_contenders(
 
 
 def streaming(options: Options) -> Iterator[Row]:
-    """One step at a time for one row: `Recurrent.step` beside torch's cell, and its layer."""
+    """One step at a time for one row: `Recurrent.step` beside torch's cell, and its layer.
+
+    A whole sequence at once tells what of that is arithmetic.
+    """
     sizes = options.sizes._replace(num_steps=1, batch_size=1)
     stream = options.sizes._replace(batch_size=1)
     for name in options.modules:
         cell, (x, grad_y) = TORCH_CELLS[name][0](*sizes[2:]), peers.new_batch(stream)
         checked = gate(cell, x, grad_y).only("output")
-        contenders = _streams(name, cell, x, "nn" in options.peers)
+        contenders = _streams(name, cell, x, grad_y, "nn" in options.peers)
         failures = _check(checked, contenders).failures
         times = _times(contenders, "forward", failures, options)
+        if IN_SEQUENCE in times:
+            times[IN_SEQUENCE] = times[IN_SEQUENCE].scaled(1 / stream.num_steps)
         yield Row("streaming", name, "step", sizes, times, failures=failures)
 
 
-def _streams(name: str, cell: nn.Module, x: Tensor, with_torch: bool) -> list[Contender]:
-    layer = Recurrent(deepcopy(cell))
+def _streams(
+    name: str, cell: nn.Module, x: Tensor, grad_y: Tensor, with_torch: bool
+) -> list[Contender]:
+    layer = Recurrent(deepcopy(cell), batch_first=False)
     torch_layer = peers.with_weights_of(cell, getattr(nn, name))
     torch_cell = getattr(nn, f"{name}Cell")(x.shape[2], torch_layer.hidden_size)
     torch_cell.load_state_dict(cell.state_dict())
@@ -199,7 +221,8 @@ def _streams(name: str, cell: nn.Module, x: Tensor, with_torch: bool) -> list[Co
         y, state = torch_layer(x[None], state)
         return y[0], state
 
-    contenders = [_stream(OURS, layer.step, x)]
+    sequence = of_module(IN_SEQUENCE, layer, lambda: layer(x)[0], grad_y)
+    contenders = [_stream(OURS, layer.step, x), sequence]
     if with_torch:
         contenders.append(_stream("torch.nn's cell", cell_step, x))
         contenders.append(_stream("torch.nn's layer, T = 1", layer_step, x))
@@ -240,7 +263,8 @@ def import_time(options: Options) -> Iterator[Row]:
         float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         for _ in range(options.num_rounds)
     ]
-    yield Row("import", "import rondo; rondo.GRU", "import", None, {OURS: Spread(tuple(times))})
+    spread, bars = {OURS: Spread(tuple(times))}, {OURS: IMPORT_BAR_S}
+    yield Row("import", "import rondo; rondo.GRU", "import", None, spread, bars=bars)
 
 
 SUITES: dict[str, Callable[[Options], Iterator[Row]]] = {

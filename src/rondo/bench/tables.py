@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from rondo.bench.measure import Peak, Spread
-from rondo.bench.suites import OUR_LSTM, Row
+from rondo.bench.suites import IN_SEQUENCE, RESET_PROBABILITY, YARDSTICKS, Row
 
 CAPTIONS = {
     "layers": "Each peer's time over Rondo's: above 1, Rondo is faster. The bound is the time that "
     "the products alone take at the peak.",
     "cells": "Each peer's time over Rondo's: above 1, Rondo is faster. The last ratio is Rondo's "
     "time for a multiplication, over that of its LSTM.",
-    "ragged": "The time over that of the dense batch; the bars are 0.6 for half of the tokens and "
-    "1.1 for resets before a step with probability 0.05.",
-    "streaming": "One step of one row. Each peer's time over Rondo's: above 1, Rondo is faster.",
-    "import": "In a new process each time, after `import torch`; the bar is 0.2 s.",
+    "ragged": "The time over that of the dense batch: below 1, less is done. Resets come before a "
+    f"step with probability {RESET_PROBABILITY}. A bar is the most that Rondo should take.",
+    "streaming": "One step of one row. Each peer's time over Rondo's: above 1, Rondo is faster. "
+    "The arithmetic is what a step takes within a sequence that is run by one call.",
+    "import": "In a new process each time, after `import torch`. The bar is the most that it "
+    "should take.",
 }
 """What the numbers of a suite mean."""
 
@@ -50,16 +53,20 @@ def progress(row: Row) -> str:
 def _columns(rows: Sequence[Row], peak: Peak) -> dict[str, Callable[[Row], str]]:
     """The title of each column, and what stands in it; those that are empty are left out."""
     base, unit = rows[0].base, UNITS[rows[0].run][0]
+    bars = {name: f" (bar {bar})" for row in rows for name, bar in row.bars.items()}
     columns: dict[str, Callable[[Row], str]] = {"": lambda row: row.case}
     if any(row.sizes for row in rows):
         columns["T, B, I, H"] = lambda row: str(row.sizes)
     columns["run"] = lambda row: RUNS[row.run]
-    columns[f"{base}, {unit}"] = partial(_time, base)
+    columns[f"{base}, {unit}{bars.get(base, '')}"] = partial(_time, base)
     if any(row.flops for row in rows):
         columns["of the bound"] = lambda row: _share(row, peak)
-    others = [n for row in rows for n in (*row.times, *row.failures) if n not in (base, OUR_LSTM)]
-    for name in dict.fromkeys(others):
-        columns[name] = partial(_ratio, name)
+    if any(row.beyond_arithmetic() for row in rows):
+        columns[f"arithmetic, {unit}"] = partial(_time, IN_SEQUENCE)
+        columns[f"beyond it, {unit}"] = lambda row: _spread_time(row, row.beyond_arithmetic())
+    for name in dict.fromkeys(name for row in rows for name in (*row.times, *row.failures)):
+        if name not in (base, *YARDSTICKS):
+            columns[name + bars.get(name, "")] = partial(_ratio, name)
     if any(row.per_multiplication() for row in rows):
         columns["per multiplication"] = lambda row: _spread(row.per_multiplication())
     for name in dict.fromkeys(name for row in rows for name in row.compile_s):
@@ -70,15 +77,27 @@ def _columns(rows: Sequence[Row], peak: Peak) -> dict[str, Callable[[Row], str]]
 def _time(name: str, row: Row) -> str:
     if name in row.failures:
         return "failed"
-    if name not in row.times:
+    times = row.times.get(name)
+    return _spread_time(row, times) + _missed(row, name, times)
+
+
+def _spread_time(row: Row, times: Spread | None) -> str:
+    if times is None:
         return "–"
-    times = row.times[name]
     low, high = (_number(row, value) for value in times.quartiles)
     return f"{_number(row, times.median)} ({low}–{high})"
 
 
 def _ratio(name: str, row: Row) -> str:
-    return "failed" if name in row.failures else _spread(row.ratios().get(name))
+    if name in row.failures:
+        return "failed"
+    ratio = row.ratios().get(name)
+    return _spread(ratio) + _missed(row, name, ratio)
+
+
+def _missed(row: Row, name: str, spread: Spread | None) -> str:
+    """A word where a median is above its bar."""
+    return ", missed" if spread and spread.median > row.bars.get(name, math.inf) else ""
 
 
 def _spread(spread: Spread | None) -> str:
@@ -104,5 +123,5 @@ def _plain_time(row: Row, seconds: float) -> str:
 def _number(row: Row, seconds: float) -> str:
     """A time in the unit of its row, with three digits or more."""
     value = seconds * UNITS[row.run][1]
-    digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
+    digits = 3 if abs(value) < 1 else 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
     return f"{value:.{digits}f}"
