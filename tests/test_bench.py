@@ -17,9 +17,11 @@ from rondo import cli
 from rondo.bench import cells, peers, report, suites
 from rondo.bench.conformance import gate
 from rondo.bench.contenders import Contender, compiled
-from rondo.bench.measure import Spread, take_turns
-from rondo.bench.options import OURS, Sizes
+from rondo.bench.measure import Peak, Spread, take_turns
+from rondo.bench.options import OURS, RAGGED_BARS, Options, Sizes
 from rondo.bench.plot import plot
+from rondo.bench.tables import suite_table
+from rondo.cli.manual import words_of
 
 SIZES = Sizes(4, 3, 5, 7)
 
@@ -38,6 +40,17 @@ def test_a_spread_has_a_median_quartiles_and_paired_ratios() -> None:
     assert (spread.median, spread.quartiles) == (3.0, (2.0, 4.0))
     assert Spread((2.0,)).quartiles == (2.0, 2.0)
     assert Spread((2.0, 9.0)).over(Spread((1.0, 3.0))).values == (2.0, 3.0)
+    assert Spread((2.0, 9.0)).minus(Spread((1.0, 3.0))).values == (1.0, 6.0)
+
+
+def test_a_random_cell_is_the_same_for_a_seed() -> None:
+    for seed in range(4):
+        (first, num_gates), (second, _) = cells.random_cell(seed), cells.random_cell(seed)
+        one, other = first(5, 7), second(5, 7)
+        assert isinstance(one, cells.RandomCell)
+        assert isinstance(other, cells.RandomCell)
+        assert (one.activations, one.operations) == (other.activations, other.operations)
+        assert one.weight_hh.shape == (num_gates * 7, 7)
 
 
 def test_contenders_take_turns_forwards_and_backwards() -> None:
@@ -129,8 +142,17 @@ def test_a_peer_that_is_not_installed_is_left_out_with_a_word(
 ) -> None:
     monkeypatch.setattr(peers, "find_spec", lambda name: None)
     said: list[str] = []
-    assert peers.available(("nn", "jax"), said.append) == ("nn",)
+    assert peers.available(Options(peers=("nn", "jax")), said.append) == ("nn",)
     assert said == ["JAX is left out: it is not installed (pip install jax)"]
+
+
+def test_a_peer_that_the_suites_do_not_have_is_left_out_with_a_word_if_asked_for() -> None:
+    said: list[str] = []
+    chosen = Options(suites=("layers",), peers=("nn", "compile"))
+    assert peers.available(chosen, said.append) == ("nn",)
+    assert said == ["torch.compile is left out: it is in cells alone"]
+    assert peers.available(Options(suites=("import",)), said.append) == ()
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("name", cells.TORCH_CELLS)
@@ -186,6 +208,12 @@ def test_all_suites_of_one_module(capsys: pytest.CaptureFixture[str], tmp_path: 
     first = times["torch.nn"]["rounds"][0] / times[OURS]["rounds"][0]
     assert ratios["torch.nn"]["rounds"][0] == pytest.approx(first)
     assert row["bound_s"] == pytest.approx(row["flops"] / values["peak"]["flops_per_s"])
+    step = next(row for row in values["rows"] if row["suite"] == "streaming")
+    whole, sequence = step["times_s"][OURS]["rounds"], step["times_s"][suites.IN_SEQUENCE]["rounds"]
+    assert step["beyond_arithmetic_s"]["rounds"][0] == pytest.approx(whole[0] - sequence[0])
+    assert set(step["ratios"]) == {"torch.nn's cell", "torch.nn's layer, T = 1"}
+    assert "| rondo, µs | arithmetic, µs | beyond it, µs | torch.nn's cell |" in out
+    assert "| rondo, s (bar 0.2) |" in out
     assert row["share_of_bound"] == pytest.approx(row["bound_s"] / times[OURS]["median"])
     ways = {row["case"]: set(row["times_s"]) for row in values["rows"] if row["suite"] == "ragged"}
     assert ways == {
@@ -210,6 +238,24 @@ def test_cells_are_measured_by_the_time_of_a_multiplication(
     assert ratio.median == pytest.approx(3.0)
 
 
+def test_a_bar_is_in_the_title_and_a_number_above_it_is_marked() -> None:
+    times = {
+        "dense": Spread((1.0,)),
+        "half of the tokens": Spread((0.5,)),
+        "resets": Spread((1.2,)),
+    }
+    row = suites.Row("ragged", "GRU", "forward", SIZES, times, "dense", bars=RAGGED_BARS)
+    table = suite_table("ragged", [row], Peak(1e9, "torch.mm"))
+    assert "| half of the tokens (bar 0.6) | resets (bar 1.1) |" in table
+    assert "| **0.50** (0.50–0.50) | **1.20** (1.20–1.20), missed |" in table
+    plot([row]).canvas.draw()
+
+
+def test_words_may_be_in_small_letters() -> None:
+    assert words_of(("GRU", "RNN"))("rnn,Gru,rnn") == ("RNN", "GRU")
+    assert words_of(("GRU", "RNN"))("ALL") == ("GRU", "RNN")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -220,7 +266,12 @@ def test_cells_are_measured_by_the_time_of_a_multiplication(
         ("--rounds 0", "argument --rounds: must be a whole number of 1 or more, but is '0'"),
         ("--threads two", "argument --threads: must be a whole number of 1 or more, but is 'two'"),
         ("--outptu x", "rondo bench does not take '--outptu'; did you mean '--output'?"),
-        ("--output pyproject.toml", "pyproject.toml: File exists"),
+        ("--output pyproject.toml", "--output must be a folder, but pyproject.toml is a file"),
+        (
+            "--output pyproject.toml/x",
+            "nothing can be written to pyproject.toml/x: Not a directory",
+        ),
+        ("--threads 9999999", "--threads must be at most "),
     ],
 )
 def test_wrong_words_are_answered_in_one_line(

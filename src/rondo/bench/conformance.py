@@ -22,6 +22,9 @@ from rondo.bench.options import OURS
 FACTOR = 2
 """What Rondo is allowed, in errors of plain torch."""
 
+FLOOR = 4 * torch.finfo(torch.float32).eps
+"""What plain torch counts as erring at least: over few numbers it may err less by luck."""
+
 PEER_FACTOR = 20
 """What peers are allowed, in errors of the loop: gradients of torch.nn's LSTM reach 9."""
 
@@ -88,10 +91,9 @@ def gate(
 
     exact, plain = results(torch.float64), results(torch.float32)
     others = [module.results() for module in modules]
-    floor = torch.finfo(torch.float32).eps
     budgets, peer_budgets = {}, {}
     for name, value in exact.items():
-        error = max(relative_error(plain[name], value), floor)
+        error = max(relative_error(plain[name], value), FLOOR)
         peer_budgets[name] = most = PEER_FACTOR * error
         errors = [min(relative_error(other[name], value), most) for other in others]
         budgets[name] = FACTOR * max([error, *errors])

@@ -71,12 +71,13 @@ def plain_name(name: str) -> str:
 
 def compiled(name: str, loop: nn.Module, x: Tensor, grad_y: Tensor) -> Contender:
     """A loop by `torch.compile`, unrolled over all steps; the first calls compile it."""
-    function = torch.compile(loop)
+    with warnings.catch_warnings(action="ignore"):  # the compiler's, to its authors
+        function = torch.compile(loop)
     contender = of_module(name, loop, lambda: function(x)[0], grad_y)
 
     def results() -> Results:
         uncached = torch.compiler.config.patch(force_disable_caches=True)  # type: ignore[attr-defined]
-        with uncached, warnings.catch_warnings(action="ignore"):  # the compiler's, to its authors
+        with uncached, warnings.catch_warnings(action="ignore"):
             return contender.results()
 
     return replace(contender, results=results, compiles=True)

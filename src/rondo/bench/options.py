@@ -17,6 +17,15 @@ PEERS = {
 }
 """With what Rondo is compared: the word of the command, and the name in the tables."""
 
+PEER_SUITES = {
+    "nn": ("layers", "ragged", "streaming"),
+    "loop": ("layers", "cells"),
+    "compile": ("cells",),
+    "jax": ("layers",),
+    "torchrecurrent": ("cells",),
+}
+"""The suites that a peer takes part in."""
+
 DEFAULT_PEERS = ("nn", "loop", "jax", "torchrecurrent")
 """All but torch.compile, which takes minutes to compile a loop."""
 

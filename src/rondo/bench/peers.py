@@ -14,19 +14,25 @@ import rondo.layers
 from rondo.bench import jax_scan
 from rondo.bench.cells import TORCH_CELLS, MinimalGatedUnit, MultiplicativeLSTM, PlainLoop
 from rondo.bench.contenders import Contender, compiled, of_module
-from rondo.bench.options import OURS, PEERS, Sizes
+from rondo.bench.options import DEFAULT_PEERS, OURS, PEER_SUITES, PEERS, Options, Sizes
 from rondo.layers import Recurrent
 
 PACKAGES = {"jax": "jax", "torchrecurrent": "torchrecurrent"}
 """The peers that are not part of torch, and what to install."""
 
 
-def available(peers: tuple[str, ...], say: Callable[[str], None]) -> tuple[str, ...]:
-    """Returns the peers that are installed, and says which are not."""
-    missing = [name for name in peers if name in PACKAGES and find_spec(PACKAGES[name]) is None]
-    for name in missing:
-        say(f"{PEERS[name]} is left out: it is not installed (pip install {PACKAGES[name]})")
-    return tuple(name for name in peers if name not in missing)
+def available(options: Options, say: Callable[[str], None]) -> tuple[str, ...]:
+    """Returns the peers that the suites have and that are installed; says which are left out."""
+    found = []
+    for name in options.peers:
+        if not set(PEER_SUITES[name]) & set(options.suites):
+            if options.peers != DEFAULT_PEERS:
+                say(f"{PEERS[name]} is left out: it is in {', '.join(PEER_SUITES[name])} alone")
+        elif name in PACKAGES and find_spec(PACKAGES[name]) is None:
+            say(f"{PEERS[name]} is left out: it is not installed (pip install {PACKAGES[name]})")
+        else:
+            found.append(name)
+    return tuple(found)
 
 
 def for_module(

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rondo.bench import peers
 from rondo.bench.measure import Peak, Spread, machine, measure_peak
 from rondo.bench.options import Options
@@ -62,8 +64,8 @@ class Report:
         lines = [f"- {name}: {text}" for name, text in self.machine.items()]
         lines.append(f"- peak of float32 products: {self.peak}")
         lines.append(
-            f"- medians of {self.options.num_rounds} rounds, in which all sides take turns, and in "
-            "brackets the quartiles; each side first agrees with the plain loop in float64"
+            f"- rounds: {self.options.num_rounds}, in which all sides take turns; told are medians "
+            "and in brackets quartiles; each side first agreed with the plain loop in float64"
         )
         if self.options.is_quick:
             lines.append("- sizes too small to say how fast anything is (--quick)")
@@ -100,7 +102,8 @@ def run(options: Options, say: Say) -> Report:
         options: What to measure.
         say: Tells the user what goes on.
     """
-    options = replace(options, peers=peers.available(options.peers, say))
+    options = replace(options, peers=peers.available(options, say))
+    torch.manual_seed(0)
     say("measuring the peak")
     report = Report(options, machine(), measure_peak(options.peak_size))
     try:

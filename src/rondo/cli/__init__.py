@@ -102,8 +102,8 @@ def _add_bench(commands: Any) -> None:
     add("--module", type=words_of(MODULES), metavar="NAMES",
         help=f"{', '.join(MODULES)}; several, or all (default)")  # fmt: skip
     add("--peers", type=words_of(PEERS), metavar="NAMES",
-        help=f"{', '.join(PEERS)}; several, or all (default: {','.join(DEFAULT_PEERS)}); jax is "
-        "for layers, torchrecurrent for cells; so is compile, and takes minutes")  # fmt: skip
+        help=f"{', '.join(PEERS)}; several, or all (default: {','.join(DEFAULT_PEERS)}; "
+        "compile takes minutes)")  # fmt: skip
     add("--rounds", type=number_from_1, metavar="N",
         help="how often each side has its turn "
         f"(default: {Options.num_rounds}, with --quick {QUICK.num_rounds})")  # fmt: skip

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -157,8 +159,9 @@ def bench(arguments: argparse.Namespace) -> int:
     from rondo.bench.report import run
 
     if arguments.output is not None:
-        arguments.output.mkdir(parents=True, exist_ok=True)  # fails now, not after all is measured
+        _check_writable(arguments.output)
     if arguments.threads is not None:
+        _check_threads(arguments.threads)
         torch.set_num_threads(arguments.threads)
     given = {
         "suites": arguments.suite,
@@ -174,7 +177,29 @@ def bench(arguments: argparse.Namespace) -> int:
         report.write(arguments.output, say)
     for line in report.failures:
         say(f"rondo: {line}")
-    return SOME_FAILED if report.failures else SUCCESS if report.is_whole else INTERRUPTED
+    if not report.is_whole:
+        return INTERRUPTED
+    return SOME_FAILED if report.failures else SUCCESS
+
+
+def _check_writable(folder: Path) -> None:
+    """Makes a folder; raises `UsageError` now where it cannot be written to, not after an hour."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except FileExistsError:
+        raise UsageError(f"--output must be a folder, but {folder} is a file") from None
+    except OSError as error:
+        raise UsageError(f"nothing can be written to {folder}: {error.strerror}") from None
+
+
+def _check_threads(num_threads: int) -> None:
+    num_cores = os.cpu_count() or 1
+    if num_threads > num_cores:
+        raise UsageError(
+            f"--threads must be at most {num_cores}, the cores of this machine, but is "
+            f"{num_threads}"
+        )
 
 
 def _run_path(word: str) -> Path:

@@ -90,18 +90,19 @@ def words_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
     """Returns the type of an option that takes some known words with commas between them, or all.
 
     Args:
-        known: The words.
+        known: The words; they may be given in small or large letters.
     """
+    by_small = {word.lower(): word for word in (*known, "all")}
 
     def words(text: str) -> tuple[str, ...]:
-        given = tuple(dict.fromkeys(text.split(",")))
+        given = text.split(",")
         for word in given:
-            if word not in (*known, "all"):
-                choices = ", ".join((*known, "all"))
+            if word.lower() not in by_small:
                 raise argparse.ArgumentTypeError(
-                    f"invalid choice: {word!r} (choose from {choices})"
+                    f"invalid choice: {word!r} (choose from {', '.join(by_small.values())})"
                 )
-        return tuple(known) if "all" in given else given
+        chosen = dict.fromkeys(by_small[word.lower()] for word in given)
+        return tuple(known) if "all" in chosen else tuple(chosen)
 
     return words
 
