@@ -173,11 +173,12 @@ def test_torchrecurrent_computes_the_same() -> None:
 
 @pytest.mark.slow
 def test_torch_compile_computes_the_same() -> None:
-    cell, (x, grad_y) = rondo.ElmanCell(5, 7), peers.new_batch(SIZES)
-    contender = compiled("torch.compile", cells.PlainLoop(cell), x, grad_y)
-    check = suites._check(gate(cell, x, grad_y), [contender])
-    assert check.failures == {}
-    assert check.compile_s["torch.compile"] > 0
+    for _ in range(5):  # torch would run the fifth eagerly
+        cell, (x, grad_y) = rondo.ElmanCell(5, 7), peers.new_batch(SIZES)
+        contender = compiled("torch.compile", cells.PlainLoop(cell), x, grad_y)
+        check = suites._check(gate(cell, x, grad_y), [contender])
+        assert check.failures == {}
+        assert check.compile_s["torch.compile"] > 1
 
 
 # --- the command

@@ -70,9 +70,13 @@ def plain_name(name: str) -> str:
 
 
 def compiled(name: str, loop: nn.Module, x: Tensor, grad_y: Tensor) -> Contender:
-    """A loop by `torch.compile`, unrolled over all steps; the first calls compile it."""
+    """A loop by `torch.compile`, unrolled over all steps; the first calls compile it.
+
+    What was compiled before is forgotten: after a few versions torch would run a function eagerly.
+    """
+    torch.compiler.reset()
     with warnings.catch_warnings(action="ignore"):  # the compiler's, to its authors
-        function = torch.compile(loop)
+        function = torch.compile(loop, fullgraph=True)
     contender = of_module(name, loop, lambda: function(x)[0], grad_y)
 
     def results() -> Results:
