@@ -14,7 +14,7 @@ from torch import Tensor
 
 import rondo
 from rondo import cli
-from rondo.bench import cells, peers, report, suites
+from rondo.bench import cells, peers, report, rows, suites
 from rondo.bench.conformance import gate
 from rondo.bench.contenders import Contender, compiled
 from rondo.bench.measure import Peak, Spread, take_turns
@@ -210,7 +210,7 @@ def test_all_suites_of_one_module(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert ratios["torch.nn"]["rounds"][0] == pytest.approx(first)
     assert row["bound_s"] == pytest.approx(row["flops"] / values["peak"]["flops_per_s"])
     step = next(row for row in values["rows"] if row["suite"] == "streaming")
-    whole, sequence = step["times_s"][OURS]["rounds"], step["times_s"][suites.IN_SEQUENCE]["rounds"]
+    whole, sequence = step["times_s"][OURS]["rounds"], step["times_s"][rows.IN_SEQUENCE]["rounds"]
     assert step["beyond_arithmetic_s"]["rounds"][0] == pytest.approx(whole[0] - sequence[0])
     assert set(step["ratios"]) == {"torch.nn's cell", "torch.nn's layer, T = 1"}
     assert "| rondo, µs | arithmetic, µs | beyond it, µs | torch.nn's cell |" in out
@@ -232,8 +232,8 @@ def test_cells_are_measured_by_the_time_of_a_multiplication(
     assert code == 0, err
     titles = " | ".join(["rondo, ms", "of the bound", "eager loop", "per multiplication"])
     assert f"| run | {titles} |" in out
-    times = {OURS: Spread((3.0,)), suites.OUR_LSTM: Spread((2.0,))}
-    row = suites.Row("cells", name, "forward", SIZES, times, flops=SIZES.flops(2, training=False))
+    times = {OURS: Spread((3.0,)), rows.OUR_LSTM: Spread((2.0,))}
+    row = rows.Row("cells", name, "forward", SIZES, times, flops=SIZES.flops(2, training=False))
     ratio = row.per_multiplication()
     assert ratio is not None
     assert ratio.median == pytest.approx(3.0)
@@ -245,7 +245,7 @@ def test_a_bar_is_in_the_title_and_a_number_above_it_is_marked() -> None:
         "half of the tokens": Spread((0.5,)),
         "resets": Spread((1.2,)),
     }
-    row = suites.Row("ragged", "GRU", "forward", SIZES, times, "dense", bars=RAGGED_BARS)
+    row = rows.Row("ragged", "GRU", "forward", SIZES, times, "dense", bars=RAGGED_BARS)
     table = suite_table("ragged", [row], Peak(1e9, "torch.mm"))
     assert "| half of the tokens (bar 0.6) | resets (bar 1.1) |" in table
     assert "| **0.50** (0.50–0.50) | **1.20** (1.20–1.20), missed |" in table
@@ -290,7 +290,7 @@ def test_an_interrupted_run_tells_what_it_has(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def interrupted(options: Any) -> Any:
-        yield suites.Row("streaming", "GRU", "step", SIZES, {OURS: Spread((1e-5,))})
+        yield rows.Row("streaming", "GRU", "step", SIZES, {OURS: Spread((1e-5,))})
         raise KeyboardInterrupt
 
     monkeypatch.setitem(report.SUITES, "streaming", interrupted)

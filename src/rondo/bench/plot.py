@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from rondo.bench.suites import Row
+from rondo.bench.rows import Row
 from rondo.bench.tables import RUNS
 
 COLOURS = [

@@ -13,7 +13,8 @@ import torch
 from rondo.bench import peers
 from rondo.bench.measure import Peak, Spread, machine, measure_peak
 from rondo.bench.options import Options
-from rondo.bench.suites import SUITES, Row
+from rondo.bench.rows import Row
+from rondo.bench.suites import SUITES
 from rondo.bench.tables import progress, suite_table
 
 Say = Callable[[str], None]

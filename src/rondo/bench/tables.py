@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from rondo.bench.measure import Peak, Spread
-from rondo.bench.suites import IN_SEQUENCE, RESET_PROBABILITY, YARDSTICKS, Row
+from rondo.bench.rows import IN_SEQUENCE, YARDSTICKS, Row
+from rondo.bench.suites import RESET_PROBABILITY
 
 CAPTIONS = {
     "layers": "Each peer's time over Rondo's: above 1, Rondo is faster. The bound is the time that "
