@@ -44,7 +44,8 @@ RUN is such a folder, or the word "last" for the newest one in ./runs.
 exit codes:
   0  all went well          1  some images could not be read       2  wrong use or bad input
   130  ended by Ctrl-C      143  ended by SIGTERM; both can be resumed (a second Ctrl-C: at once)
-  bench: 1  some layer computed something else than it should, and was not timed
+  bench: 1  some layer computed something else than it should, and was not timed; after Ctrl-C it
+            tells what it has measured, and cannot be resumed
 
 what it must not be used for:
   Never to decide anything about a person: no hiring, credit, policing, access, prices or
