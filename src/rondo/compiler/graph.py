@@ -170,10 +170,14 @@ class Loop:
 
 @dataclass(frozen=True)
 class RecurrentGraph:
-    """A step whose loops are closed: a computational graph with cycles, each with a delay."""
+    """A step whose loops are closed: a computational graph with cycles, each with a delay.
+
+    `labels` are the words of the cell for some of its values, for pictures; they change nothing.
+    """
 
     step: StepGraph
     loops: tuple[Loop, ...]
+    labels: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     digest: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

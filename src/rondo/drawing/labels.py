@@ -1,0 +1,71 @@
+"""Where the names of edges are written: beside their edge, and on nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rondo.drawing.curves import Box, Curve, Point
+from rondo.drawing.sizes import SMALL_SIZE, text_width
+
+if TYPE_CHECKING:
+    from rondo.drawing.layout import Layout
+
+SHARES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78)
+
+
+@dataclass(frozen=True)
+class Label:
+    """A text, where it stands, and which of its ends stands there (start, middle, end)."""
+
+    text: str
+    at: Point
+    anchor: str
+    size: int = SMALL_SIZE
+    stage: str | None = None
+
+    @property
+    def box(self) -> Box:
+        """The room that the text takes."""
+        half = text_width(self.text, self.size) / 2
+        shift = {"start": half, "middle": 0.0, "end": -half}[self.anchor]
+        return Box(self.at[0] + shift, self.at[1] - 0.32 * self.size, half, 0.5 * self.size)
+
+
+def place_labels(layout: Layout) -> Layout:
+    """Find for the name of every edge the place where it hides least."""
+    curves = [(curve, curve.points()) for _, curve, _ in layout.edges]
+    for text, curve, piece, stage in layout.wishes:
+        choices = _choices(text, curve, piece, stage)
+        taken = layout.boxes + [label.box for label in layout.labels]
+        costs = [_cost(label.box, taken, curves, curve) for label in choices]
+        layout.labels.append(choices[costs.index(min(costs))])
+    layout.wishes.clear()
+    return layout
+
+
+def _choices(text: str, curve: Curve, piece: int, stage: str | None) -> list[Label]:
+    a, *_, d = curve.pieces[piece]
+    found = []
+    for share in SHARES:
+        x, y = curve.at(share, piece)
+        if abs(d[0] - a[0]) > 3 * abs(d[1] - a[1]):
+            found.append(Label(text, (x, y - 6), "middle", stage=stage))
+            found.append(Label(text, (x, y + 14), "middle", stage=stage))
+        else:
+            found.append(Label(text, (x + 6, y + 4), "start", stage=stage))
+            found.append(Label(text, (x - 6, y + 4), "end", stage=stage))
+    return found
+
+
+def _cost(
+    box: Box, taken: list[Box], curves: list[tuple[Curve, list[Point]]], own: Curve
+) -> float:
+    cost = 1000.0 * sum(box.overlaps(other, 1) for other in taken)
+    for curve, points in curves:
+        hits = sum(
+            abs(x - box.x) < box.half_width + 1 and abs(y - box.y) < box.half_height
+            for x, y in points
+        )
+        cost += hits * (4 if curve is own else 10)
+    return cost
