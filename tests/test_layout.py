@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "rondo"
-STAGES = ["cells", "compiler", "layers", "models", "tasks", "training", "predictor", "cli", "web"]
+STAGES = [
+    *("drawing", "cells", "compiler", "layers", "models", "tasks", "training", "predictor", "cli"),
+    "web",
+]
 
 
 def stage_of(parts: list[str]) -> str | None:

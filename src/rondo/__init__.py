@@ -11,10 +11,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rondo import cells, compiler, layers, models
-    from rondo.cells import Cell, ElmanCell, GRUCell, LSTMCell
+    from rondo import cells, compiler, drawing, layers, models
+    from rondo.cells import Cell, Edge, ElmanCell, GraphCell, GRUCell, LSTMCell, Node
     from rondo.compiler import EngineWarning
-    from rondo.layers import GRU, LSTM, RNN, Bidirectional, Recurrent, SpatialRNN, accelerate
+    from rondo.layers import (
+        GRU,
+        LSTM,
+        RNN,
+        Bidirectional,
+        FinalOutput,
+        Recurrent,
+        SpatialRNN,
+        accelerate,
+        draw,
+    )
 
 __version__ = "0.1.0"
 
@@ -24,20 +34,26 @@ __all__ = [
     "RNN",
     "Bidirectional",
     "Cell",
+    "Edge",
     "ElmanCell",
     "EngineWarning",
+    "FinalOutput",
     "GRUCell",
+    "GraphCell",
     "LSTMCell",
+    "Node",
     "Recurrent",
     "SpatialRNN",
     "accelerate",
     "cells",
     "compiler",
+    "draw",
+    "drawing",
     "layers",
     "models",
 ]
 
-_STAGES = ("cells", "compiler", "layers", "models")
+_STAGES = ("drawing", "cells", "compiler", "layers", "models")
 
 
 def __getattr__(name: str) -> Any:

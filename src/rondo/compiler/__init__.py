@@ -8,6 +8,7 @@ from rondo.compiler.operators import recurrence
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.program import Program, apart, compile_step
 from rondo.compiler.trace import TraceError, trace
+from rondo.compiler.unroll import UnrolledGraph, unroll
 
 __all__ = [
     "ENGINES",
@@ -21,6 +22,7 @@ __all__ = [
     "RecurrentGraph",
     "StepGraph",
     "TraceError",
+    "UnrolledGraph",
     "apart",
     "close_loops",
     "compile_step",
@@ -28,4 +30,5 @@ __all__ = [
     "plan",
     "recurrence",
     "trace",
+    "unroll",
 ]

@@ -13,9 +13,15 @@ import hashlib
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+from rondo.drawing import Drawing
+
+if TYPE_CHECKING:
+    from rondo.compiler.unroll import UnrolledGraph
 
 Argument = Any  # a Ref, Rows, plain value, or a list or tuple of these
 
@@ -185,6 +191,33 @@ class RecurrentGraph:
 
     def __str__(self) -> str:
         return "\n".join([str(self.step), *map(str, self.loops)])
+
+    def unroll(
+        self, num_steps: int, parameters: Mapping[str, torch.Tensor] | None = None
+    ) -> UnrolledGraph:
+        """The graph without loops, for a number of steps; see :func:`rondo.compiler.unroll`."""
+        from rondo.compiler.unroll import unroll
+
+        return unroll(self, num_steps, parameters=parameters)
+
+    def draw(self, path: str | Path | None = None, *, steps: int | None = None) -> Drawing:
+        """Draw the operations of a step with their loops, or unrolled for some steps.
+
+        A notebook shows the drawing; it is saved where a path is given, as the ending says.
+
+        Example:
+            >>> import torch, rondo
+            >>> graph = rondo.Recurrent(rondo.LSTMCell(3, 5)).graph
+            >>> graph.draw()
+            Drawing(11 nodes, 16 edges)
+        """
+        from rondo.compiler.readable import picture_of
+
+        drawing = Drawing(picture_of(self), steps)
+        return drawing if path is None else drawing.save(path)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
 
 
 def close_loops(step: StepGraph) -> RecurrentGraph:

@@ -9,15 +9,38 @@ this, nothing else does.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from types import FrameType
 from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
 
+from rondo.compiler.graph import Node, StepGraph
+from rondo.compiler.spelling import op_label
 from rondo.compiler.trace import named_tensors, trace_function
+
+
+class LazyNames(Mapping[str, str]):
+    """Names that are found when somebody asks for one."""
+
+    def __init__(self, find: Callable[[], Mapping[str, str]]) -> None:
+        self._find = find
+
+    @cached_property
+    def _found(self) -> Mapping[str, str]:
+        return self._find()
+
+    def __getitem__(self, key: str) -> str:
+        return self._found[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def variable_names(cell: torch.nn.Module, x: torch.Tensor, state: Any) -> dict[str, str]:
@@ -62,6 +85,27 @@ def variable_names(cell: torch.nn.Module, x: torch.Tensor, state: Any) -> dict[s
     given = {value.name for value in traced.graph.arguments()}
     found = zip(traced.graph.outputs, variables, strict=True)
     return {node: name for node, name in found if node not in given}
+
+
+def saved_names(
+    step: StepGraph, names: Mapping[str, str], inputs: Sequence[str]
+) -> dict[str, str]:
+    """What a backward graph reads of the forward graph, as short formulas such as σ(f).
+
+    Args:
+        step: The forward step.
+        names: The names of its variables.
+        inputs: The names of the inputs of the backward graph.
+    """
+    states = {value.name for value in step.state}
+    found = {name: f"{name}(t-1)" for name in inputs if name in states}
+    for name in inputs:
+        node = step.by_name.get(name)
+        if name in names:
+            found[name] = names[name]
+        elif isinstance(node, Node) and len(node.reads) == 1:
+            found[name] = f"{op_label(node)}({names.get(node.reads[0], '·')})"
+    return found
 
 
 def _count(step: Any, parameters: list[torch.Tensor], x: torch.Tensor, leaves: list[Any]) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from rondo.compiler.graph import Node, RecurrentGraph, StepGraph
 from rondo.compiler.rows import (
@@ -26,6 +27,7 @@ from rondo.compiler.rows import (
     draws_random,
     row_layouts,
 )
+from rondo.drawing import Drawing
 
 STAGES = ("constants", "before", "loop", "after")
 RUNS = {
@@ -136,6 +138,19 @@ class Plan:
         if self.step.sums:
             lines.append(f"summed over the steps: {', '.join(self.step.sums)}")
         return "\n".join(lines)
+
+    def draw(self, path: str | Path | None = None) -> Drawing:
+        """Draw the plan: the operations in the colours of their stages.
+
+        A notebook shows the drawing; it is saved where a path is given, as the ending says.
+        """
+        from rondo.compiler.readable import picture_of
+
+        drawing = Drawing(picture_of(self.graph, self))
+        return drawing if path is None else drawing.save(path)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
 
     def _inputs(self) -> tuple[tuple[str, Iterable[object]], ...]:
         step = self.step

@@ -17,7 +17,7 @@ import torch
 
 from rondo.compiler.graph import Node, RecurrentGraph, Ref, is_getitem
 from rondo.compiler.plan import RUNS, STAGES, Plan
-from rondo.compiler.spelling import PARTS, PRODUCTS, SUMS, UNSEEN, op_label, weight_label
+from rondo.compiler.spelling import PARTS, PRODUCTS, SUMS, UNSEEN, op_label, part_label, weight_label
 from rondo.drawing import Arrow, Mark, Picture
 
 aten = torch.ops.aten
@@ -130,7 +130,7 @@ class _Reader:
             if mark is not None and not mark.caption and mark.kind == "operation":
                 self.marks[source] = replace(mark, caption=part[1])
         elif not label and not self._gives_one(whole):
-            label = f"[{', '.join(map(str, node.args[1:]))}]"
+            label = part_label(node)
         self.terms[node.name] = (Term(source, label),)
 
     def _gives_one(self, name: str) -> bool:
@@ -215,10 +215,12 @@ class _Reader:
         terms = self.terms[name]
         if len(terms) == 1 and not terms[0].label:
             return terms[0].source
+        label = "Σ" if any(term.is_product for term in terms) else "+"
         if len(terms) == 1 and not terms[0].is_product:
-            label = terms[0].label.strip("[]") or "part"
-        else:
-            label = "Σ" if any(term.is_product for term in terms) else "+"
+            label = terms[0].label.strip("[]")
+        elif len(terms) == 1 and terms[0].label[0] in "⊙×−":
+            label, text = terms[0].label[0].replace("⊙", "×"), terms[0].label[1:].strip()
+            terms = (replace(terms[0], label=text),)
         id = f"meet {name}"
         self._add_mark(id, name, label)
         self.arrows += [(term, id) for term in terms]
@@ -239,10 +241,11 @@ class _Reader:
         id = f"{kind} {name}"
         if id in self.marks:
             return
-        terms = (Term(self._node_of(name)),)
-        if self._first(name) in self.terms:
-            terms = self._terms_for(name, name)
-        self.marks[id] = Mark(id, label, kind, is_timed=kind == "output")
+        is_weight = self._first(name) in self.weights
+        terms = (Term(self._node_of(name)),) if is_weight else self._terms_for(name, name)
+        is_work = len(terms) > 1 or bool(terms[0].label)
+        stage = self._stage(name) if is_work else None
+        self.marks[id] = Mark(id, label, kind, stage=stage, is_timed=kind == "output")
         self.arrows += [(term, id) for term in terms]
 
     def _closed(self) -> Picture:

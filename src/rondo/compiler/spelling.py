@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from rondo.compiler.graph import Node, Ref
+from rondo.compiler.graph import Node, Ref, is_getitem
 
 aten = torch.ops.aten
 
@@ -40,6 +40,7 @@ SPELLING = {
     aten.where: "choose",
     aten.linalg_vector_norm: "norm",
     aten.pow: "power",
+    **{aten.gt: ">", aten.ge: "≥", aten.lt: "<", aten.le: "≤", aten.eq: "=", aten.ne: "≠"},
 }
 
 
@@ -52,7 +53,7 @@ def op_label(node: Node) -> str:
         return symbol
     if node.packet is aten.rsub:
         return f"{second:g} −"
-    with_number = (aten.add, aten.sub, aten.div, aten.pow)
+    with_number = (aten.add, aten.sub, aten.div, aten.pow, aten.gt, aten.ge, aten.lt, aten.le)
     return f"{symbol} {second:g}" if node.packet in with_number else symbol
 
 
@@ -61,3 +62,14 @@ def weight_label(weight: str, biases: Sequence[str]) -> str:
     module = weight.removesuffix("_weight")
     others = [bias for bias in biases if bias and bias.removesuffix("_bias") != module]
     return ", ".join([module, *others])
+
+
+def part_label(node: Node) -> str:
+    """Which part of a value a node takes: [2], [0:4]; nothing for a whole that is taken apart."""
+    if node.packet is aten.slice:
+        start, end = node.argument(2, 0), node.argument(3)
+        is_open = end is None or end > 2**31
+        return f"[{start or ''}:{'' if is_open else end}]"
+    if node.packet is aten.select:
+        return f"[{node.argument(2)}]"
+    return f"[{node.argument(1)}]" if is_getitem(node) else ""

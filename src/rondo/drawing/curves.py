@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 Point = tuple[float, float]
 STEEPEST = math.radians(52)  # how far from upright an edge may leave a circle
@@ -73,10 +74,14 @@ class Curve:
         )
         return x, y
 
-    def points(self, number: int = 12) -> list[Point]:
-        """Points along the whole curve."""
-        shares = [index / number for index in range(number + 1)]
-        return [self.at(share, piece) for piece in range(len(self.pieces)) for share in shares]
+    @cached_property
+    def points(self) -> list[Point]:
+        """Points along the whole curve, a few pixels from each other."""
+        found = []
+        for piece, (a, *_, d) in enumerate(self.pieces):
+            number = 8 + int(math.hypot(d[0] - a[0], d[1] - a[1]) / 5)
+            found += [self.at(index / number, piece) for index in range(number + 1)]
+        return found
 
 
 def bend(start: Point, way: Point, end: Point, arrives: Point) -> tuple[Point, Point, Point, Point]:

@@ -32,34 +32,55 @@ class Label:
         return Box(self.at[0] + shift, self.at[1] - 0.32 * self.size, half, 0.5 * self.size)
 
 
+def along(text: str, curve: Curve, stage: str | None) -> list[Label]:
+    """Where the name of an edge could stand, the best places first."""
+    found = []
+    for a, b, c, d in curve.pieces:
+        piece = Curve(((a, b, c, d),))
+        for share in SHARES:
+            x, y = piece.at(share)
+            if abs(d[0] - a[0]) > 3 * abs(d[1] - a[1]):
+                found.append(Label(text, (x, y - 6), "middle", stage=stage))
+                found.append(Label(text, (x, y + 14), "middle", stage=stage))
+            else:
+                found.append(Label(text, (x + 6, y + 4), "start", stage=stage))
+                found.append(Label(text, (x - 6, y + 4), "end", stage=stage))
+    return found
+
+
+def around(text: str, box: Box, stage: str | None) -> list[Label]:
+    """Where a text about a node could stand, the best places first."""
+    aside, above = 0.8 * box.half_width + 2, 0.72 * box.half_height + 1
+    places = [
+        (aside, -above, "start"),
+        (-aside, -above, "end"),
+        (aside, above + 8, "start"),
+        (-aside, above + 8, "end"),
+        (box.half_width + 4, 4, "start"),
+        (-box.half_width - 4, 4, "end"),
+    ]
+    return [Label(text, (box.x + x, box.y + y), anchor, stage=stage) for x, y, anchor in places]
+
+
 def place_labels(layout: Layout) -> Layout:
-    """Find for the name of every edge the place where it hides least."""
-    curves = [(curve, curve.points()) for _, curve, _ in layout.edges]
-    for text, curve, piece, stage in layout.wishes:
-        choices = _choices(text, curve, piece, stage)
+    """Find for every text the place where it hides least."""
+    curves = [(curve, curve.points) for _, curve, _ in layout.edges]
+    for choices, own in layout.wishes:
         taken = layout.boxes + [label.box for label in layout.labels]
-        costs = [_cost(label.box, taken, curves, curve) for label in choices]
+        costs = [
+            _cost(label.box, taken, curves, own) + 0.2 * number
+            for number, label in enumerate(choices)
+        ]
         layout.labels.append(choices[costs.index(min(costs))])
     layout.wishes.clear()
     return layout
 
 
-def _choices(text: str, curve: Curve, piece: int, stage: str | None) -> list[Label]:
-    a, *_, d = curve.pieces[piece]
-    found = []
-    for share in SHARES:
-        x, y = curve.at(share, piece)
-        if abs(d[0] - a[0]) > 3 * abs(d[1] - a[1]):
-            found.append(Label(text, (x, y - 6), "middle", stage=stage))
-            found.append(Label(text, (x, y + 14), "middle", stage=stage))
-        else:
-            found.append(Label(text, (x + 6, y + 4), "start", stage=stage))
-            found.append(Label(text, (x - 6, y + 4), "end", stage=stage))
-    return found
-
-
 def _cost(
-    box: Box, taken: list[Box], curves: list[tuple[Curve, list[Point]]], own: Curve
+    box: Box,
+    taken: list[Box],
+    curves: list[tuple[Curve, list[Point]]],
+    own: Curve | None,
 ) -> float:
     cost = 1000.0 * sum(box.overlaps(other, 1) for other in taken)
     for curve, points in curves:

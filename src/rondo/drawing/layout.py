@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rondo.drawing.curves import Box, Curve, Point, bend, straight
-from rondo.drawing.labels import Label, place_labels
+from rondo.drawing.labels import Label, along, around, place_labels
 from rondo.drawing.order import arrange
 from rondo.drawing.picture import Arrow, Mark, Picture, at_step, state_name
 from rondo.drawing.ranks import Chain, Item, Rows, rows_of
@@ -48,6 +48,7 @@ class Layout:
         edges: Every edge with its curve, and whether it ends in a head.
         labels: Texts beside nodes and edges.
         dots: Where an edge forks.
+        wishes: Texts that have no place yet: where they could stand, and their own edge.
     """
 
     nodes: list[tuple[Mark, Box]] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Layout:
     edges: list[tuple[Arrow, Curve, bool]] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     dots: list[Point] = field(default_factory=list)
-    wishes: list[tuple[str, Curve, int, str | None]] = field(default_factory=list)
+    wishes: list[tuple[list[Label], Curve | None]] = field(default_factory=list)
 
     @property
     def boxes(self) -> list[Box]:
@@ -130,13 +131,12 @@ class _Columns:
         self.boxes[item.id, column] = box
         self.layout.nodes.append((mark, box))
         if mark.caption:
-            at = (box.x + 0.8 * box.half_width + 1, box.y - 0.72 * box.half_height - 1)
-            self.layout.labels.append(Label(mark.caption, at, "start", SMALL_SIZE, mark.stage))
+            self.layout.wishes.append((around(mark.caption, box, mark.stage), None))
 
-    def add_curve(self, arrow: Arrow, curve: Curve, has_head: bool = True, piece: int = 0) -> None:
+    def add_curve(self, arrow: Arrow, curve: Curve, has_head: bool = True) -> None:
         self.layout.edges.append((arrow, curve, has_head))
         if arrow.label:
-            self.layout.wishes.append((arrow.label, curve, piece, arrow.stage))
+            self.layout.wishes.append((along(arrow.label, curve, arrow.stage), curve))
 
     def up(self, chain: Chain, points: list[Point], start: Box, end: Box) -> Curve:
         """A curve upward from a node through the points of its passages to another node."""
@@ -261,7 +261,7 @@ class _Unrolled(_Columns):
     def done(self) -> Layout:
         for column in range(1, self.num_steps + 1):
             for item in self.rows.items.values():
-                if item.mark is not None:
+                if item.mark is not None and (column == self.num_steps or not item.mark.is_final):
                     mark = at_step(item.mark, column)
                     self.add_mark(item, mark, column, column * self.pitch)
         for chain in self.rows.chains:

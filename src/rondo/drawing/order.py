@@ -27,6 +27,7 @@ def arrange(rows: Rows, *, is_unrolled: bool) -> None:
     grid = [rows.in_row(row) for row in range(rows.num_rows)]
     grid = _ordered(grid, lower, upper)
     _place(grid, lower, upper)
+    _straighten(rows, grid)
     rows.items = {item.id: item for row in grid for item in row}
 
 
@@ -157,3 +158,35 @@ def _set_places(row: list[Item], wanted: list[float], weights: list[float]) -> N
 
 def _distance(a: Item, b: Item) -> float:
     return DISTANCE * (0.7 if a.is_passage or b.is_passage else 1.0)
+
+
+def _straighten(rows: Rows, grid: list[list[Item]]) -> None:
+    """Let every edge pass upright through as many rows as there is room for."""
+    beside = {}
+    for row in grid:
+        for position, item in enumerate(row):
+            beside[item.id] = (
+                row[position - 1] if position else None,
+                row[position + 1] if position + 1 < len(row) else None,
+            )
+
+    def room(item: Item) -> tuple[float, float]:
+        left, right = beside[item.id]
+        low = -1e9 if left is None else left.x + left.right + _distance(left, item) + item.left
+        high = 1e9 if right is None else right.x - right.left - _distance(item, right) - item.right
+        return low, high
+
+    for chain in sorted(rows.chains, key=lambda chain: -len(chain.items)):
+        passages = [rows.items[id] for id in chain.items[1:-1]]
+        while passages:
+            run, (low, high) = [passages[0]], room(passages[0])
+            for item in passages[1:]:
+                least, most = room(item)
+                if max(low, least) > min(high, most):
+                    break
+                low, high = max(low, least), min(high, most)
+                run.append(item)
+            mean = sum(item.x for item in run) / len(run)
+            for item in run:
+                item.x = max(low, min(high, mean))
+            passages = passages[len(run) :]

@@ -24,6 +24,7 @@ class Mark:
         caption: What is written beside it.
         stage: The stage of a plan, which decides the colour; None for black and white.
         is_timed: Whether the label stands for another value at each step: x becomes x(t).
+        is_final: Whether it is there after the last step only.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Mark:
     caption: str = ""
     stage: str | None = None
     is_timed: bool = False
+    is_final: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,11 @@ class Picture:
             assert mark.kind in KINDS, f"{mark} is of no known kind"
         return self
 
+    def reversed(self) -> Picture:
+        """The same picture with time running backward."""
+        arrows = tuple(replace(arrow, delay=-arrow.delay) for arrow in self.arrows)
+        return replace(self, arrows=arrows)
+
     @property
     def by_id(self) -> dict[str, Mark]:
         """Every node by its id."""
@@ -93,7 +100,7 @@ def timed(label: str, step: int) -> str:
 
 def at_step(mark: Mark, step: int) -> Mark:
     """A node at one step of an unrolled picture."""
-    label = timed(mark.label, step) if mark.is_timed else mark.label
+    label = timed(mark.label, step) if mark.is_timed and not mark.is_final else mark.label
     return replace(mark, id=f"{mark.id}_{step}", label=label, is_timed=False)
 
 
@@ -104,10 +111,17 @@ def unrolled(picture: Picture, num_steps: int) -> Picture:
     nodes of their own.
     """
     steps = range(1, num_steps + 1)
-    marks = {f"{mark.id}_{t}": at_step(mark, t) for t in steps for mark in picture.marks}
+    marks = {
+        f"{mark.id}_{t}": at_step(mark, t)
+        for t in steps
+        for mark in picture.marks
+        if t == num_steps or not mark.is_final
+    }
     arrows = []
     for t in steps:
         for arrow in picture.arrows:
+            if f"{arrow.target}_{t}" not in marks:
+                continue
             start = t - arrow.delay
             source = f"{arrow.source}_{start}"
             if source not in marks:

@@ -60,7 +60,7 @@ def _bounds(layout: Layout) -> tuple[float, float, float, float]:
         xs += [box.x - box.half_width, box.x + box.half_width]
         ys += [box.y - box.half_height, box.y + box.half_height]
     for _, curve, _ in layout.edges:
-        points = curve.points()
+        points = curve.points
         xs += [px for px, _ in points]
         ys += [py for _, py in points]
     return min(xs, default=0.0), min(ys, default=0.0), max(xs, default=0.0), max(ys, default=0.0)

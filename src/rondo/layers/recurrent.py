@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -18,9 +20,14 @@ from rondo.compiler import (
     Plan,
     Program,
     RecurrentGraph,
+    UnrolledGraph,
+    unroll,
 )
+from rondo.compiler.names import LazyNames, saved_names
 from rondo.compiler.trace import named_tensors
+from rondo.drawing import Drawing
 from rondo.layers.compiled import Programs
+from rondo.layers.names import names_of, state_form
 from rondo.layers.sequence import (
     Packing,
     check_jagged,
@@ -164,12 +171,13 @@ class Recurrent(nn.Module):
     @property
     def graph(self) -> RecurrentGraph:
         """The cell as a graph with loops."""
-        return self._program().graph
+        return self.plan.graph
 
     @property
     def plan(self) -> Plan:
         """What of the forward pass runs step by step, what does not, and why."""
-        return self._program().plan
+        plan = self._program().plan
+        return _named(plan, LazyNames(lambda: names_of(self.cell, plan.step)))
 
     @property
     def backward_plan(self) -> Plan:
@@ -178,7 +186,46 @@ class Recurrent(nn.Module):
         if program.gradient is None:
             why = program.plan.mixes_rows or "no gradient was wanted"
             raise ValueError(f"this cell has no planned backward pass: {why}")
-        return program.backward
+        plan, step = program.backward, program.gradient.forward.step
+        inputs = [value.name for value in plan.step.inputs]
+        names = self.graph.labels
+        return _named(plan, LazyNames(lambda: saved_names(step, names, inputs)))
+
+    def unroll(self, num_steps: int) -> UnrolledGraph:
+        """The layer without its loop, as an executable graph of T steps.
+
+        It holds the cell's own parameters, and takes x (B, T, ...), then each tensor of the state;
+        it returns the output and the state, as the layer does.
+
+        Example:
+            >>> import torch, rondo
+            >>> layer = rondo.Recurrent(rondo.LSTMCell(3, 5))
+            >>> x, h, c = torch.randn(2, 4, 3), torch.zeros(2, 5), torch.zeros(2, 5)
+            >>> y, (h_n, c_n) = layer.unroll(4)(x, h, c)
+            >>> torch.allclose(y, layer(x)[0], atol=1e-6)
+            True
+        """
+        program = self._program()
+        own = [*named_tensors(self.cell).values(), *program.captured]
+        parameters = {
+            value.name: tensor for value, tensor in zip(program.graph.step.parameters, own, strict=True)
+        }
+        return unroll(
+            self.graph,
+            num_steps,
+            parameters=parameters,
+            form=state_form(self.cell, program.graph.step),
+            reverse=self.reverse,
+        )
+
+    def draw(self, path: str | Path | None = None, *, steps: int | None = None) -> Drawing:
+        """Draw the layer; see :func:`rondo.draw`."""
+        from rondo.layers.draw import draw
+
+        return draw(self, path, steps=steps)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
 
     @property
     def source(self) -> str:
@@ -274,6 +321,11 @@ class Recurrent(nn.Module):
             with torch.enable_grad():
                 self(like.new_zeros(sizes, requires_grad=True))
         return next(reversed(self._programs.by_kind.values()))
+
+
+def _named(plan: Plan, labels: Mapping[str, str]) -> Plan:
+    """The plan with the cell's words for its values, for pictures."""
+    return replace(plan, graph=replace(plan.graph, labels=labels))
 
 
 def _check_checkpoint_every(every: object) -> None:
