@@ -1,4 +1,4 @@
-"""The command line: `rondo train`, `rondo evaluate` and `rondo predict`.
+"""The command line: `rondo train`, `rondo evaluate`, `rondo predict` and `rondo show`.
 
 Here are the options and the exit codes; `manual` holds the words, `commands` what is done.
 """
@@ -14,6 +14,7 @@ from typing import Any
 
 from rondo.cli.commands import INTERRUPTED, SUCCESS, USAGE, evaluate, predict, say, train_photo
 from rondo.cli.manual import DETAILS, MANUAL, Parser, UsageError
+from rondo.cli.show import add_show
 
 PHOTO_PACKAGES = {"PIL", "lightning", "matplotlib", "numpy", "safetensors", "tensorboard"}
 """What the extra `photo` installs, as Python imports it."""
@@ -32,6 +33,7 @@ def build_parser() -> Parser:
         task.set_defaults(run=run, parser=task)
     _add_evaluate(commands)
     _add_predict(commands)
+    add_show(commands)
     return parser
 
 
@@ -112,13 +114,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(parsed: argparse.Namespace) -> int:
     """Runs a command; answers what the user can mend with one line."""
-    try:
-        from rondo.training.config import RunError
-    except ModuleNotFoundError as error:
-        return _fail(_missing(error))
+    run_errors: tuple[type[Exception], ...] = ()
+    if not getattr(parsed, "is_core", False):  # what needs the core alone has no runs
+        try:
+            from rondo.training.config import RunError
+        except ModuleNotFoundError as error:
+            return _fail(_missing(error))
+        run_errors = (RunError,)
     try:
         return parsed.run(parsed)
-    except RunError as error:
+    except run_errors as error:
         return _fail(str(error))
     except ModuleNotFoundError as error:
         return _fail(_missing(error))

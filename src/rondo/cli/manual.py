@@ -23,6 +23,7 @@ examples:
   rondo predict last photos/ --json            every image of a folder, for programs
   rondo predict last - < a.jpg                 one image from standard input
   find . -name '*.jpg' | rondo predict last - --from-list
+  rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
 
 data:
   A folder with labels.csv (columns file, sex and optionally split, source, age, race), a folder

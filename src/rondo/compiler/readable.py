@@ -278,7 +278,7 @@ class _Reader:
         mark = self.marks[source]
         if mark.kind == "operation" and not mark.caption:
             self.marks[source] = replace(mark, caption=name)
-        return source, delay, name
+        return source, delay, mark.label if mark.kind == "input" else name
 
     def _legend(self) -> tuple[tuple[str, str], ...]:
         if self.plan is None:

@@ -7,18 +7,24 @@ from dataclasses import dataclass
 from functools import cached_property
 
 Point = tuple[float, float]
+Piece = tuple[Point, Point, Point, Point]  # of a cubic Bezier curve
 STEEPEST = math.radians(52)  # how far from upright an edge may leave a circle
 
 
 @dataclass(frozen=True)
 class Box:
-    """The room that a node takes: its middle and half its size."""
+    """The room that a node takes: its middle and half its size.
+
+    `fork` is set where there is no node, but an edge goes on into the next step: "beside" above a
+    row, where it turns, "through" within one, where it goes straight up.
+    """
 
     x: float
     y: float
     half_width: float
     half_height: float
     is_round: bool = True
+    fork: str = ""
 
     def overlaps(self, other: Box, gap: float = 0.0) -> bool:
         """Whether two boxes share some room, or are nearer than a gap."""
@@ -45,7 +51,7 @@ class Box:
 class Curve:
     """A smooth path: cubic Bezier pieces, each of four points."""
 
-    pieces: tuple[tuple[Point, Point, Point, Point], ...]
+    pieces: tuple[Piece, ...]
 
     @property
     def path(self) -> str:
@@ -75,6 +81,13 @@ class Curve:
         return x, y
 
     @cached_property
+    def bounds(self) -> Box:
+        """The room that the whole curve takes."""
+        xs, ys = zip(*self.points, strict=True)
+        x, y = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
+        return Box(x, y, max(xs) - x, max(ys) - y)
+
+    @cached_property
     def points(self) -> list[Point]:
         """Points along the whole curve, a few pixels from each other."""
         found = []
@@ -84,18 +97,26 @@ class Curve:
         return found
 
 
-def bend(start: Point, way: Point, end: Point, arrives: Point) -> tuple[Point, Point, Point, Point]:
-    """One piece from a point, leaving one way and arriving another way (unit vectors)."""
-    length = 0.4 * math.hypot(end[0] - start[0], end[1] - start[1])
+def bend(start: Point, way: Point, end: Point, arrives: Point) -> Piece:
+    """One piece from a point, leaving one way and arriving another way (unit vectors).
+
+    It rises or falls between its ends and not beyond them, so it stays between two rows.
+    """
+    distance, height = math.hypot(end[0] - start[0], end[1] - start[1]), abs(end[1] - start[1])
+
+    def reach(direction: Point) -> float:
+        return min(0.4 * distance, 0.9 * height / max(abs(direction[1]), 1e-9))
+
+    a, b = reach(way), reach(arrives)
     return (
         start,
-        (start[0] + length * way[0], start[1] + length * way[1]),
-        (end[0] - length * arrives[0], end[1] - length * arrives[1]),
+        (start[0] + a * way[0], start[1] + a * way[1]),
+        (end[0] - b * arrives[0], end[1] - b * arrives[1]),
         end,
     )
 
 
-def straight(start: Point, end: Point) -> tuple[Point, Point, Point, Point]:
+def straight(start: Point, end: Point) -> Piece:
     """One piece that is a straight line."""
     (x, y), (u, v) = start, end
     return start, ((2 * x + u) / 3, (2 * y + v) / 3), ((x + 2 * u) / 3, (y + 2 * v) / 3), end

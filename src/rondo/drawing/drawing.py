@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from rondo.drawing.layout import Layout, lay_out
+from rondo.drawing.layout import lay_out
 from rondo.drawing.picture import Picture, unrolled
+from rondo.drawing.placed import Layout
 from rondo.drawing.svg import to_svg
 from rondo.drawing.text import to_dot, to_mermaid
 

@@ -9,7 +9,7 @@ from rondo.drawing.curves import Box, Curve, Point
 from rondo.drawing.sizes import SMALL_SIZE, text_width
 
 if TYPE_CHECKING:
-    from rondo.drawing.layout import Layout
+    from rondo.drawing.placed import Layout
 
 SHARES = (0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78)
 
@@ -58,35 +58,36 @@ def around(text: str, box: Box, stage: str | None) -> list[Label]:
         (-aside, above + 8, "end"),
         (box.half_width + 4, 4, "start"),
         (-box.half_width - 4, 4, "end"),
+        (0, -box.half_height - 4, "middle"),
     ]
     return [Label(text, (box.x + x, box.y + y), anchor, stage=stage) for x, y, anchor in places]
 
 
 def place_labels(layout: Layout) -> Layout:
     """Find for every text the place where it hides least."""
-    curves = [(curve, curve.points) for _, curve, _ in layout.edges]
+    curves = [curve for _, curve, _ in layout.edges]
     for choices, own in layout.wishes:
         taken = layout.boxes + [label.box for label in layout.labels]
-        costs = [
-            _cost(label.box, taken, curves, own) + 0.2 * number
-            for number, label in enumerate(choices)
-        ]
-        layout.labels.append(choices[costs.index(min(costs))])
+        best, least = choices[0], float("inf")
+        for number, label in enumerate(choices):
+            cost = 0.2 * number + _cost(label.box, taken, curves, own)
+            if cost < least:
+                best, least = label, cost
+            if 0.2 * (number + 1) > least:
+                break
+        layout.labels.append(best)
     layout.wishes.clear()
     return layout
 
 
-def _cost(
-    box: Box,
-    taken: list[Box],
-    curves: list[tuple[Curve, list[Point]]],
-    own: Curve | None,
-) -> float:
+def _cost(box: Box, taken: list[Box], curves: list[Curve], own: Curve | None) -> float:
     cost = 1000.0 * sum(box.overlaps(other, 1) for other in taken)
-    for curve, points in curves:
-        hits = sum(
-            abs(x - box.x) < box.half_width + 1 and abs(y - box.y) < box.half_height
-            for x, y in points
-        )
+    for curve in curves:
+        if not box.overlaps(curve.bounds, 8):
+            continue
+        near = [(abs(x - box.x), abs(y - box.y)) for x, y in curve.points]
+        hits = sum(x < box.half_width + 1 and y < box.half_height for x, y in near)
         cost += hits * (4 if curve is own else 10)
+        if curve is not own:  # so that nobody takes it for the name of this one
+            cost += sum(x < box.half_width + 7 and y < box.half_height for x, y in near)
     return cost

@@ -15,6 +15,7 @@ from rondo.drawing.ranks import Item, Rows
 
 NUM_SWEEPS = 24
 DISTANCE = 22.0  # between neighbours in a row
+ALIGNED = 60.0  # how much layers of one direction want to stand above each other
 STRAIGHT = {2: 8.0, 1: 2.0, 0: 1.0}  # how much an edge wants to be upright, by its passages
 
 Neighbours = dict[str, list[tuple[str, float]]]
@@ -26,6 +27,9 @@ def arrange(rows: Rows, *, is_unrolled: bool) -> None:
     lower, upper = _neighbours(rows, is_unrolled)
     grid = [rows.in_row(row) for row in range(rows.num_rows)]
     grid = _ordered(grid, lower, upper)
+    for low, high in _aligned(rows):
+        lower[high].append((low, ALIGNED))
+        upper[low].append((high, ALIGNED))
     _place(grid, lower, upper)
     _straighten(rows, grid)
     rows.items = {item.id: item for row in grid for item in row}
@@ -40,6 +44,10 @@ def _choose_sides(rows: Rows, is_unrolled: bool) -> None:
             mark.side = -span if is_unrolled else 0
             for id in chain.items[1:-1]:
                 rows.items[id].side = span
+    directions = {loop.source: 1 if loop.delay > 0 else -1 for loop in rows.own_loops}
+    if len(set(directions.values())) == 2:  # forward in time at the left, backward at the right
+        for id, direction in directions.items():
+            rows.items[id].side = -direction
 
 
 def _neighbours(rows: Rows, is_unrolled: bool) -> tuple[Neighbours, Neighbours]:
@@ -54,6 +62,16 @@ def _neighbours(rows: Rows, is_unrolled: bool) -> tuple[Neighbours, Neighbours]:
             lower[high].append((low, weight))
             upper[low].append((high, weight))
     return lower, upper
+
+
+def _aligned(rows: Rows) -> list[tuple[str, str]]:
+    """Pairs of nodes that want to stand above each other: those with loops of one direction."""
+    found = []
+    for direction in (-1, 1):
+        ids = [loop.source for loop in rows.own_loops if loop.delay * direction > 0]
+        ids.sort(key=lambda id: rows.items[id].row)
+        found += list(zip(ids, ids[1:], strict=False))
+    return found
 
 
 # ---- order ----

@@ -67,7 +67,7 @@ def rows_of(picture: Picture) -> Rows:
     arrows, feedback, marks = _with_delay_marks(picture, rows)
     rank = _ranks([mark.id for mark in picture.marks] + list(marks), arrows)
     _lift_inputs(picture, rank, arrows, marks)
-    _rows_of_their_own(rows, rank, marks)
+    _rows_of_their_own(rows, rank)
     for mark in picture.marks:
         rows.items[mark.id] = Item(mark.id, rank[mark.id], mark)
     for id, (delay, name) in marks.items():
@@ -145,15 +145,15 @@ def _lift_inputs(
         is_loose = id in marks or by_id[id].kind in ("parameter", "state")
         if is_loose and readers and id not in has_source:
             rank[id] = min(readers) - 1
-        elif id in by_id and by_id[id].kind == "output" and not readers:
+        elif id in by_id and by_id[id].kind in ("output", "sum") and not readers:
             rank[id] = top
 
 
-def _rows_of_their_own(rows: Rows, rank: dict[str, int], marks: dict[str, tuple[int, str]]) -> None:
-    """A node with a loop at its side has no other node beside it."""
+def _rows_of_their_own(rows: Rows, rank: dict[str, int]) -> None:
+    """A node with a loop at its side has nothing else beside it."""
     for arrow in rows.own_loops:
         own = arrow.source
-        beside = [id for id in rank if rank[id] == rank[own] and id != own and id not in marks]
+        beside = [id for id in rank if rank[id] == rank[own] and id != own]
         if beside:
             for id in rank:
                 if rank[id] > rank[own]:

@@ -39,6 +39,11 @@ def measure(rows: Rows, picture: Picture, num_steps: int | None) -> None:
             half = mark_half(item, num_steps)
             item.left = half
             item.right = half + (text_width(item.name) + 8 if num_steps is None else 0)
+    for chain in rows.chains:
+        if chain.arrow.label and not chain.leads_down:
+            item = rows.items[chain.items[0]]
+            item.right = max(item.right, 0.75 * text_width(chain.arrow.label) + 6)
+            item.left = max(item.left, 24.0)
     if num_steps is None:
         for loop in rows.own_loops:
             item = rows.items[loop.source]

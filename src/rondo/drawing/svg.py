@@ -6,8 +6,8 @@ from xml.sax.saxutils import escape
 
 from rondo.drawing.curves import Box, Curve
 from rondo.drawing.labels import Label
-from rondo.drawing.layout import Layout, Square
 from rondo.drawing.picture import Arrow, Mark
+from rondo.drawing.placed import Layout, Square
 from rondo.drawing.sizes import LABEL_SIZE, MARGIN, SMALL_SIZE, text_width
 
 FONT = "'Latin Modern Roman','STIX Two Text','Libertinus Serif','Times New Roman',Times,serif"
