@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,8 @@ class GraphCell(nn.Module):
     """A cell that is written as a graph: nodes, and edges of which some have a delay.
 
     Every node is a function of what its edges bring; an edge with a delay of k brings the value
-    of k steps before, from the state. The state is a dict with a tensor for each node and delay: `h`
-    for h(t-1), `h_2` for h(t-2). The input x may be read with a delay too.
+    of k steps before, from the state. The state is a dict with a tensor for each node and delay:
+    `h` for h(t-1), `h_2` for h(t-2). The input x may be read with a delay too.
 
     Args:
         nodes: The nodes by name.
@@ -143,7 +144,8 @@ class GraphCell(nn.Module):
 
     def _add_modules(self) -> None:
         """Every module becomes an attribute by the name of its node or edge."""
-        for name, part in (*self.nodes.items(), *self.edges.items()):
+        parts: list[tuple[str, Node | Edge]] = [*self.nodes.items(), *self.edges.items()]
+        for name, part in parts:
             if hasattr(self, name) or (name in self.nodes and name in self.edges):
                 raise ValueError(
                     f"the name {name!r} is taken; names of nodes and edges become attributes of "
@@ -163,7 +165,9 @@ class GraphCell(nn.Module):
             ]
             values[name] = self._value(name, brought)
         new_state = {
-            state_key(name, delay): values[name] if delay == 1 else state[state_key(name, delay - 1)]
+            state_key(name, delay): values[name]
+            if delay == 1
+            else state[state_key(name, delay - 1)]
             for name, most in self.delays.items()
             for delay in range(1, most + 1)
         }
@@ -173,17 +177,17 @@ class GraphCell(nn.Module):
         self, name: str, edge: Edge, values: dict[str, Tensor], state: dict[str, Tensor]
     ) -> Tensor:
         value = state[state_key(edge.source, edge.delay)] if edge.delay else values[edge.source]
-        return self._apply(name, edge.function, value)
+        return self._call(name, edge.function, value)
 
     def _value(self, name: str, brought: list[Tensor]) -> Tensor:
         node = self.nodes[name]
         if node.takes == "each":
-            value = self._apply(name, node.function, *brought)
+            value = self._call(name, node.function, *brought)
         else:
             total = brought[0]
             for term in brought[1:]:
                 total = total + term
-            value = self._apply(name, node.function, total)
+            value = self._call(name, node.function, total)
         if value.shape[-1] != node.size:
             raise ValueError(
                 f"node {name!r} is {node.size} wide, but its value has shape {tuple(value.shape)}; "
@@ -191,7 +195,7 @@ class GraphCell(nn.Module):
             )
         return value
 
-    def _apply(self, name: str, function: Callable[..., Tensor] | None, *values: Tensor) -> Tensor:
+    def _call(self, name: str, function: Callable[..., Tensor] | None, *values: Tensor) -> Tensor:
         if isinstance(function, nn.Module):
             return getattr(self, name)(*values)
         return values[0] if function is None else function(*values)
@@ -304,7 +308,7 @@ def _cycle(found: list[str], edges: Mapping[str, Edge]) -> str:
     """A cycle as text, in the direction of its edges; `found` goes against it."""
     nodes = [found[0], *reversed(found)]
     text = nodes[0]
-    for source, target in zip(nodes, nodes[1:], strict=False):
+    for source, target in itertools.pairwise(nodes):
         name = next(
             name
             for name, edge in edges.items()

@@ -209,7 +209,7 @@ class RecurrentGraph:
             >>> import torch, rondo
             >>> graph = rondo.Recurrent(rondo.LSTMCell(3, 5)).graph
             >>> graph.draw()
-            Drawing(11 nodes, 16 edges)
+            Drawing(12 nodes, 16 edges)
         """
         from rondo.compiler.readable import picture_of
 

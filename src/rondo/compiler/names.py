@@ -53,7 +53,8 @@ def variable_names(cell: torch.nn.Module, x: torch.Tensor, state: Any) -> dict[s
 
     Example:
         >>> import torch, rondo
-        >>> names = variable_names(rondo.LSTMCell(3, 5), torch.zeros(1, 3), (torch.zeros(1, 5),) * 2)
+        >>> h = c = torch.zeros(1, 5)
+        >>> names = variable_names(rondo.LSTMCell(3, 5), torch.zeros(1, 3), (h, c))
         >>> sorted(names.values())
         ['c', 'f', 'g', 'gates', 'h', 'i', 'o']
     """
@@ -87,9 +88,7 @@ def variable_names(cell: torch.nn.Module, x: torch.Tensor, state: Any) -> dict[s
     return {node: name for node, name in found if node not in given}
 
 
-def saved_names(
-    step: StepGraph, names: Mapping[str, str], inputs: Sequence[str]
-) -> dict[str, str]:
+def saved_names(step: StepGraph, names: Mapping[str, str], inputs: Sequence[str]) -> dict[str, str]:
     """What a backward graph reads of the forward graph, as short formulas such as σ(f).
 
     Args:

@@ -2,8 +2,8 @@
 
 In goes a recurrent graph, perhaps with its plan; out comes a :class:`Picture`. A product with a
 weight becomes the label of an edge, a sum becomes edges that meet, views and transpositions
-vanish, and the parts of a split are edges from one node. Where a plan is shown, what runs in another
-stage than its reader stays a node of its own.
+vanish, and the parts of a split are edges from one node. Where a plan is shown, what runs in
+another stage than its reader stays a node of its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ import torch
 
 from rondo.compiler.graph import Node, RecurrentGraph, Ref, is_getitem
 from rondo.compiler.plan import RUNS, STAGES, Plan
-from rondo.compiler.spelling import PARTS, PRODUCTS, SUMS, UNSEEN, op_label, part_label, weight_label
+from rondo.compiler.spelling import (
+    PARTS,
+    PRODUCTS,
+    SUMS,
+    UNSEEN,
+    op_label,
+    part_label,
+    weight_label,
+)
 from rondo.drawing import Arrow, Mark, Picture
 
 aten = torch.ops.aten
@@ -285,7 +293,10 @@ class _Reader:
             return ()
         counts = Counter(planned.stage for planned in self.plan.nodes)
         return tuple(
-            (stage, f"{stage}: {counts[stage]} operation{'s' * (counts[stage] != 1)}, {RUNS[stage]}")
+            (
+                stage,
+                f"{stage}: {counts[stage]} operation{'s' * (counts[stage] != 1)}, {RUNS[stage]}",
+            )
             for stage in STAGES
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -23,7 +24,7 @@ PARTS = {aten.split, aten.split_with_sizes, aten.slice, aten.select, aten.unbind
 PRODUCTS = {aten.mm, aten.addmm, aten.bmm, aten.baddbmm}
 SUMS = {aten.add, aten.sub}
 
-SPELLING = {
+SPELLING: dict[Any, str] = {
     aten.sigmoid: "σ",
     aten.mul: "×",
     aten.div: "÷",
@@ -40,7 +41,12 @@ SPELLING = {
     aten.where: "choose",
     aten.linalg_vector_norm: "norm",
     aten.pow: "power",
-    **{aten.gt: ">", aten.ge: "≥", aten.lt: "<", aten.le: "≤", aten.eq: "=", aten.ne: "≠"},
+    aten.gt: ">",
+    aten.ge: "≥",
+    aten.lt: "<",
+    aten.le: "≤",
+    aten.eq: "=",
+    aten.ne: "≠",
 }
 
 

@@ -79,7 +79,7 @@ class Columns:
         reach = toward[0] - start.x
         side = 1.0 if reach > 0 else -1.0
         way_out = Box((start.x + toward[0]) / 2, start.y, abs(reach) / 2, 6)
-        others = [box for box in self.boxes.values() if box is not start and not box.fork]
+        others = [box for box in self.layout.boxes if box is not start]
         if abs(reach) > start.half_width + 12 and not any(map(way_out.overlaps, others)):
             return (start.x + side * start.half_width, start.y), (side, 0.0)
         return start.border(toward, upward=False)

@@ -116,6 +116,18 @@ def bend(start: Point, way: Point, end: Point, arrives: Point) -> Piece:
     )
 
 
+def arch(start: Point, way: Point, end: Point, arrives: Point) -> Piece:
+    """One piece that rises above both its ends."""
+    length = 0.4 * math.hypot(end[0] - start[0], end[1] - start[1])
+    lift = min(length, 50.0 / max(abs(way[1]), 1e-9))
+    return (
+        start,
+        (start[0] + lift * way[0], start[1] + lift * way[1]),
+        (end[0] - lift * arrives[0], end[1] - lift * arrives[1]),
+        end,
+    )
+
+
 def straight(start: Point, end: Point) -> Piece:
     """One piece that is a straight line."""
     (x, y), (u, v) = start, end

@@ -21,6 +21,8 @@ class Folded(Columns):
                 self.add_mark(item, item.mark, 0, 0)
             elif item.delay:
                 self._add_square(item, item.x, self.heights[item.row][0])
+        for loop in self.rows.own_loops:
+            self._add_own_loop(loop)
         for chain in self.rows.chains:
             points = self.passages(chain, 0)
             low, high = (self.boxes[id, 0] for id in (chain.items[0], chain.items[-1]))
@@ -28,8 +30,6 @@ class Folded(Columns):
                 self.add_curve(chain.arrow, self.down(points[::-1], high, low))
             else:
                 self.add_curve(chain.arrow, self.up(points, low, high), chain.has_head)
-        for loop in self.rows.own_loops:
-            self._add_own_loop(loop)
         return self.layout
 
     def _add_square(self, item: Item, x: float, y: float) -> None:

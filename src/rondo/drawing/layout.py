@@ -65,4 +65,4 @@ def _gap_above(rows: Rows, row: int) -> float:
     num_labels = sum(bool(chain.arrow.label) for chain, *_ in pairs)
     skips = any(abs(a.delay) > 1 and rows.items[a.source].row == row for a in rows.own_loops)
     extra = min(60.0, 0.12 * widest) + (LABEL_GAP + 4 * min(num_labels, 6) if has_label else 0)
-    return GAP + extra + (30 if skips else 0)
+    return GAP + extra + (46 if skips else 0)

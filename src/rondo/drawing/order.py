@@ -8,6 +8,7 @@ the distances are those of an isotonic regression, which pooling adjacent violat
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -70,7 +71,7 @@ def _aligned(rows: Rows) -> list[tuple[str, str]]:
     for direction in (-1, 1):
         ids = [loop.source for loop in rows.own_loops if loop.delay * direction > 0]
         ids.sort(key=lambda id: rows.items[id].row)
-        found += list(zip(ids, ids[1:], strict=False))
+        found += list(itertools.pairwise(ids))
     return found
 
 
@@ -92,9 +93,7 @@ def _ordered(grid: list[list[Item]], lower: Neighbours, upper: Neighbours) -> li
     return best
 
 
-def _by_barycentre(
-    grid: list[list[Item]], index: int, near: Neighbours, sweep: int
-) -> list[Item]:
+def _by_barycentre(grid: list[list[Item]], index: int, near: Neighbours, sweep: int) -> list[Item]:
     place = {
         item.id: (position + 0.5) / len(row) for row in grid for position, item in enumerate(row)
     }
@@ -110,7 +109,7 @@ def _by_barycentre(
 def _crossings(grid: list[list[Item]], upper: Neighbours) -> float:
     """The number of crossings, and a little for edges that lead far to the side."""
     total = 0.0
-    for low, high in zip(grid, grid[1:], strict=False):
+    for low, high in itertools.pairwise(grid):
         place = {item.id: position for position, item in enumerate(high)}
         ends = [
             (start, place[id])

@@ -90,7 +90,8 @@ def _with_delay_marks(
     for arrow in picture.arrows:
         if arrow.delay:
             groups[arrow.source, arrow.delay].append(arrow)
-    feedback, marks = [], {}
+    feedback: list[Arrow] = []
+    marks: dict[str, tuple[int, str]] = {}
     for (source, delay), group in groups.items():
         if [arrow.target for arrow in group] == [source]:
             rows.own_loops.append(group[0])

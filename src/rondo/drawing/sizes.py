@@ -42,8 +42,10 @@ def measure(rows: Rows, picture: Picture, num_steps: int | None) -> None:
     for chain in rows.chains:
         if chain.arrow.label and not chain.leads_down:
             item = rows.items[chain.items[0]]
-            item.right = max(item.right, 0.75 * text_width(chain.arrow.label) + 6)
-            item.left = max(item.left, 24.0)
+            width = text_width(chain.arrow.label)
+            item.left, item.right = max(item.left, 24.0), max(item.right, 0.75 * width + 6)
+            target = rows.items[chain.items[-1]]
+            target.right = max(target.right, 0.75 * width)
     if num_steps is None:
         for loop in rows.own_loops:
             item = rows.items[loop.source]

@@ -37,7 +37,9 @@ def to_svg(layout: Layout, legend: tuple[tuple[str, str], ...] = ()) -> str:
     height = bottom - top + 2 * MARGIN + (LEGEND_LINE * len(legend) + 12 if legend else 0)
     x, y = left - MARGIN, top - MARGIN
     body = [_edge(*edge) for edge in layout.edges]
-    body += [f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="2.6" fill="{INK}"/>' for cx, cy in layout.dots]
+    body += [
+        f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="2.6" fill="{INK}"/>' for cx, cy in layout.dots
+    ]
     body += [_node(*node) for node in layout.nodes]
     body += [_square(square) for square in layout.squares]
     body += [_label(label) for label in layout.labels]
@@ -133,12 +135,15 @@ def _square(square: Square) -> str:
 
 
 def _label(label: Label) -> str:
+    """A text, above a white one that keeps lines away from it."""
     (x, y), ink = label.at, _ink(label.stage)
-    return (
+    text = (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{label.anchor}" font-size="{label.size}" '
-        f'font-style="italic" fill="{ink}" stroke="white" stroke-width="3" '
-        f'stroke-linejoin="round" paint-order="stroke">{escape(label.text)}</text>'
+        'font-style="italic" '
     )
+    words = f">{escape(label.text)}</text>"
+    halo = 'fill="white" stroke="white" stroke-width="3" stroke-linejoin="round"'
+    return f'{text}{halo}{words}{text}fill="{ink}"{words}'
 
 
 def _legend(legend: tuple[tuple[str, str], ...], left: float, top: float) -> list[str]:

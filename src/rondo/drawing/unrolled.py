@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from rondo.drawing.columns import Columns
-from rondo.drawing.curves import Box, Curve, Point, bend, straight
+from rondo.drawing.curves import Box, Curve, Point, arch, straight
 from rondo.drawing.picture import Arrow, Mark, Picture, at_step, state_name
 from rondo.drawing.placed import Layout
 from rondo.drawing.ranks import Chain, Item, Rows
@@ -73,9 +73,7 @@ class Unrolled(Columns):
         source = self.picture.by_id[chain.arrow.source]
         if item.delay == 1 and not source.is_timed:
             after = self.num_steps + 1
-            self.add_mark(
-                item, initial_state(item.name, self.num_steps), after, after * self.pitch
-            )
+            self.add_mark(item, initial_state(item.name, self.num_steps), after, after * self.pitch)
 
     def _fork(self, item: Item, readers: list[Item], beside: bool) -> Point:
         """Where a delayed edge turns to its readers: above its row, at their left."""
@@ -110,12 +108,10 @@ class Unrolled(Columns):
             start = first + side * step
             a, b = self.boxes[loop.source, start], self.boxes[loop.source, start + loop.delay]
             if far == 1:
-                curve = straight(
-                    (a.x + side * a.half_width, a.y), (b.x - side * b.half_width, b.y)
-                )
+                curve = straight((a.x + side * a.half_width, a.y), (b.x - side * b.half_width, b.y))
             else:
                 here, there = a.border((b.x, b.y), True), b.border((a.x, a.y), True)
-                curve = bend(*here, there[0], (-there[1][0], -there[1][1]))
+                curve = arch(*here, there[0], (-there[1][0], -there[1][1]))
             self.add_curve(loop, Curve((curve,)))
 
     def _outside(self, column: int, loop: Arrow) -> float:

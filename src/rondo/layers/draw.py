@@ -16,8 +16,8 @@ from rondo.layers.recurrent import Recurrent
 from rondo.layers.stack import Bidirectional
 
 DRAWN = (
-    "a cell, a layer such as Recurrent, Bidirectional or torch.nn.LSTM, an nn.Sequential of them, a "
-    "graph or a plan"
+    "a cell, a layer such as Recurrent, Bidirectional or torch.nn.LSTM, an nn.Sequential of them, "
+    "a graph or a plan"
 )
 
 
@@ -42,7 +42,7 @@ def draw(thing: Any, path: str | Path | None = None, *, steps: int | None = None
     Example:
         >>> import torch, rondo
         >>> rondo.draw(rondo.GRUCell(3, 5), steps=3)
-        Drawing(11 nodes, 17 edges, 3 steps)
+        Drawing(12 nodes, 18 edges, 3 steps)
         >>> rondo.draw(torch.nn.LSTM(3, 5, num_layers=3, bidirectional=True))
         Drawing(8 nodes, 18 edges)
     """
@@ -126,7 +126,9 @@ class _Layers:
         if isinstance(module, nn.RNNBase):
             return self._add_torch(module, name, sources)
         if isinstance(module, FinalOutput):
-            raise TypeError("a FinalOutput within nn.Sequential cannot be drawn; draw it on its own")
+            raise TypeError(
+                "a FinalOutput within nn.Sequential cannot be drawn; draw it on its own"
+            )
         if isinstance(module, Recurrent):
             kind = type(module.cell).__name__.removesuffix("Cell")
             return self._add_loop(name, kind, sources, module.reverse)

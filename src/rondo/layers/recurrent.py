@@ -208,7 +208,8 @@ class Recurrent(nn.Module):
         program = self._program()
         own = [*named_tensors(self.cell).values(), *program.captured]
         parameters = {
-            value.name: tensor for value, tensor in zip(program.graph.step.parameters, own, strict=True)
+            value.name: tensor
+            for value, tensor in zip(program.graph.step.parameters, own, strict=True)
         }
         return unroll(
             self.graph,
