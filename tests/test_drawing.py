@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from cases import CELLS, make_cell
 from rondo.drawing import Arrow, Drawing, Mark, Picture
 from rondo.layers import output_to_state, state_to_final_output, state_to_state
 
+ROOT = Path(__file__).parents[1]
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -298,6 +301,21 @@ def test_marks_of_text_are_escaped() -> None:
     root = ElementTree.fromstring(Drawing(picture).svg)
     assert {"<&>", 'W<"&'} <= {text.text for text in root.iter(f"{SVG}text")}
     json.dumps(Drawing(picture).mermaid)
+
+
+def test_the_gallery_is_what_its_script_draws(tmp_path: Path) -> None:
+    """In its words; places may differ by rounding from machine to machine."""
+    script, images = ROOT / "examples" / "gallery.py", ROOT / "docs" / "images"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        path.name for path in images.glob("*.svg")
+    }
+    for path in tmp_path.iterdir():
+        found, kept = (
+            [text.text for text in ElementTree.parse(p).iter(f"{SVG}text")]
+            for p in (path, images / path.name)
+        )
+        assert found == kept, path.name
 
 
 # ---- wrong use ----

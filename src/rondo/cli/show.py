@@ -120,7 +120,8 @@ def _layer(arguments: argparse.Namespace) -> rondo.Recurrent:
     if isinstance(cell, rondo.Recurrent):
         return cell
     try:
-        layer = rondo.Recurrent(cell)
+        engine = "auto" if arguments.stage == "source" else "reference"
+        layer = rondo.Recurrent(cell, engine=engine)
     except TypeError as error:
         raise UsageError(f"{arguments.CELL} is no cell: {error}") from error
     if not hasattr(cell, "input_size"):

@@ -30,14 +30,11 @@ class UnrolledGraph(torch.fx.GraphModule):
     bound, all of which may be given by name; it returns the outputs (B, T, ...) and the last state.
     """
 
-    folded: RecurrentGraph
-    num_steps: int
-    is_reversed: bool
-
     def draw(self, path: str | Path | None = None) -> Drawing:
         """Draw the graph, time running to the right; save it where a path is given."""
-        picture = picture_of(self.folded)
-        drawing = Drawing(picture.reversed() if self.is_reversed else picture, self.num_steps)
+        picture = picture_of(self.meta["folded"])
+        picture = picture.reversed() if self.meta["reverse"] else picture
+        drawing = Drawing(picture, self.meta["num_steps"])
         return drawing if path is None else drawing.save(path)
 
     def _repr_svg_(self) -> str:
@@ -76,7 +73,7 @@ def unroll(
     times = range(num_steps)
     writer.write([*reversed(times)] if reverse else [*times], form)
     unrolled = UnrolledGraph(writer.root, writer.graph, "UnrolledGraph")
-    unrolled.folded, unrolled.num_steps, unrolled.is_reversed = graph, num_steps, reverse
+    unrolled.meta.update(folded=graph, num_steps=num_steps, reverse=reverse)
     return unrolled
 
 

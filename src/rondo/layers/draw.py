@@ -70,7 +70,7 @@ def _picture(thing: Any) -> Picture:
     if isinstance(thing, Bidirectional | nn.RNNBase | nn.Sequential):
         return _layers_picture(thing)
     if isinstance(thing, nn.Module) and hasattr(thing, "state_size"):
-        return _picture(Recurrent(thing))
+        return _picture(Recurrent(thing, engine="reference"))  # no kernel is needed
     raise TypeError(f"draw takes {DRAWN}, got {_description(thing)}")
 
 
