@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import rondo
 from cases import CELLS, make_cell
@@ -191,6 +192,35 @@ def test_the_words_of_a_cell_are_its_own() -> None:
     assert {"from_x", "from_h", "⊙ peephole", "out_0", "out_2"} <= on_edges
 
 
+class Products(rondo.Cell):
+    """Products of many kinds: a weight at the left, added to a value, of two values, scaled."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+        self.left, self.right = nn.Parameter(torch.eye(3)), nn.Parameter(torch.eye(3))
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        from_left = (self.left @ x.T).T
+        added = torch.addmm(from_left.exp(), h, self.right)
+        scaled = torch.addmm(added, h, self.right, beta=0.5).tanh()
+        outer = torch.bmm((scaled + x).unsqueeze(2), x.unsqueeze(1)).sum(2)
+        return outer, torch.add(scaled, h, alpha=2)
+
+
+def test_products_of_every_kind_lose_nothing() -> None:
+    picture = rondo.draw(Products()).picture
+    arrows = {(a.source, a.target, a.label, a.delay) for a in picture.arrows}
+    assert ("op exp", "meet addmm", "", 0) in arrows
+    assert ("op add_1", "meet addmm", "right", 1) in arrows
+    assert ("x", "op exp", "left", 0) in arrows
+    assert {("meet addmm", "op addmm_1", "", 0), ("op add_1", "op addmm_1", "", 1)} <= arrows
+    assert {("op tanh", "meet add", "", 0), ("x", "meet add", "", 0)} <= arrows
+    assert {("meet add", "op bmm", "", 0), ("x", "op bmm", "", 0)} <= arrows
+    assert {("op tanh", "op add_1", "", 0), ("op add_1", "op add_1", "", 1)} <= arrows
+    assert ("parameter right", "op addmm_1", "", 0) in arrows
+    assert {mark.label for mark in picture.marks} >= {"product", "+ 2 ×"}
+
+
 def test_a_plan_has_four_colours() -> None:
     picture = DRAWN["normalised-weight"].plan.draw().picture
     stages = {mark.label: mark.stage for mark in picture.marks}
@@ -348,3 +378,35 @@ def test_a_number_of_steps_must_be_one(steps: Any) -> None:
 def test_a_plan_is_not_unrolled() -> None:
     with pytest.raises(ValueError, match="a Plan is drawn as it is; leave out steps"):
         rondo.draw(DRAWN["elman"].plan, steps=3)
+
+
+# ---- any picture ----
+
+
+def random_picture(seed: int) -> Picture:
+    draw = random.Random(seed)
+    ids = [f"n{number}" for number in range(draw.randint(1, 8))]
+    words, names = ["σ", "layer norm", "tanh"], ["", "", "W", "weight_hh"]
+    marks = [Mark("x", "x", "input", is_timed=True)]
+    marks += [
+        Mark(id, draw.choice([id, *words]), caption=draw.choice(["", "gates"]), is_timed=True)
+        for id in ids
+    ]
+    arrows = []
+    for number, id in enumerate(ids):
+        earlier = ["x", *ids[:number]]
+        for source in draw.sample(earlier, min(len(earlier), draw.randint(1, 3))):
+            arrows.append(Arrow(source, id, draw.choice(names)))
+        for source in draw.sample(ids, draw.randint(0, 1)):
+            arrows.append(Arrow(source, id, draw.choice(names), delay=draw.choice([1, 1, 2])))
+    return Picture(tuple(marks), tuple(arrows))
+
+
+@pytest.mark.parametrize("steps", [None, 1, 3])
+def test_any_picture_is_laid_out_as_well(steps: int | None) -> None:
+    for seed in range(40):
+        found = Drawing(random_picture(seed), steps)
+        test_no_two_nodes_overlap(found)
+        test_no_edge_crosses_a_node(found)
+        test_texts_lie_in_the_view_box_and_on_no_node(found)
+        test_the_svg_is_xml_with_every_label(found)

@@ -104,13 +104,12 @@ class _Reader:
             self.terms[node.name] = self.terms[node.reads[0]]
         elif is_getitem(node) or node.packet in PARTS:
             self._read_part(node)
-        elif node.packet in PRODUCTS and self._weight_of(node) is not None:
-            self._read_product(node)
+        elif node.packet in PRODUCTS and (factors := self._factors_of(node)) is not None:
+            self._read_product(node, *factors)
         elif node.packet in SUMS and len(node.reads) == 2 and not node.kwargs:
             self._read_sum(node)
-        elif node.packet is aten.mul and self._factor_of(node) is not None:
-            data, factor = self._factor_of(node) or ("", "")
-            self.terms[node.name] = (Term(self._node_of(data), factor, True),)
+        elif node.packet is aten.mul and (scaled := self._scaled(node)) is not None:
+            self.terms[node.name] = (Term(self._node_of(scaled[0]), scaled[1], True),)
         elif node.packet is aten.neg:
             self.terms[node.name] = (Term(self._node_of(node.reads[0]), "−", True),)
         else:
@@ -146,17 +145,21 @@ class _Reader:
         node = self.graph.step.by_name.get(name)
         return isinstance(node, Node) and node.shape is None and node.packet not in PARTS
 
-    def _weight_of(self, node: Node) -> str | None:
-        """The weight that the last argument of a product is, if it is one."""
-        last = node.args[-1]
-        if not isinstance(last, Ref) or node.args[-2].name in self.weights:
+    def _factors_of(self, node: Node) -> tuple[str, str] | None:
+        """The value and the weight of a product; None where it is none of one with the other."""
+        first, second = (ref.name for ref in node.args[-2:])
+        if node.kwargs or (first in self.weights) == (second in self.weights):
             return None
-        return self.weights.get(last.name)
+        return (second, first) if first in self.weights else (first, second)
 
-    def _read_product(self, node: Node) -> None:
-        *bias, data, _ = (ref.name for ref in node.args if isinstance(ref, Ref))
-        label = weight_label(self._weight_of(node) or "", [self.weights.get(b, "") for b in bias])
-        self.terms[node.name] = (Term(self._node_of(data), label, is_product=True),)
+    def _read_product(self, node: Node, data: str, weight: str) -> None:
+        """A product with a weight, and what is added to it."""
+        added = [ref.name for ref in node.args[:-2]]
+        biases = [self.weights[name] for name in added if name in self.weights]
+        label = weight_label(self.weights[weight], biases)
+        terms = [term for name in added if name not in self.weights
+                 for term in self._terms_for(name, node.name)]  # fmt: skip
+        self.terms[node.name] = (*terms, Term(self._node_of(data), label, is_product=True))
 
     def _read_sum(self, node: Node) -> None:
         terms: list[Term] = []
@@ -173,7 +176,7 @@ class _Reader:
             terms[-1] = replace(last, label=f"{last.label} + {bias}".strip(), is_product=True)
         self.terms[node.name] = tuple(terms)
 
-    def _factor_of(self, node: Node) -> tuple[str, str] | None:
+    def _scaled(self, node: Node) -> tuple[str, str] | None:
         """The value and the label, where a value is multiplied by a weight or a number."""
         a, b = node.args[:2]
         for data, factor in ((a, b), (b, a)):
@@ -188,10 +191,14 @@ class _Reader:
         """A node of its own, with an edge from each value that it reads."""
         id = f"op {node.name}"
         self._add_mark(id, node.name, op_label(node))
+        values = [name for name in node.reads if name not in self.weights]
         for name in dict.fromkeys(node.reads):
             if name not in self.weights:
-                self.arrows += [(term, id) for term in self._terms_for(name, node.name)]
-            elif self._stage(node.name) == "constants":
+                terms = self._terms_for(name, node.name)
+                if len(terms) > 1 and len(values) > 1:  # a sum that is one value of several
+                    terms = (Term(self._node_of(name)),)
+                self.arrows += [(term, id) for term in terms]
+            elif "norm" not in node.op_name or self._stage(node.name) == "constants":
                 self.arrows.append((Term(self._parameter(self.weights[name])), id))
         self.terms[node.name] = (Term(id),)
 

@@ -54,6 +54,9 @@ def op_label(node: Node) -> str:
     """An operation as a picture writes it: σ, ×, 1 −, layer norm."""
     plain = node.op_name.strip("_").replace("_", " ")
     symbol = SPELLING.get(node.packet, plain)
+    alpha = dict(node.kwargs).get("alpha", 1)
+    if alpha != 1:
+        return f"{symbol} {alpha:g} ×"
     second = node.argument(1)
     if not isinstance(second, int | float) or isinstance(second, Ref):
         return symbol

@@ -2,7 +2,8 @@
 
 Every edge without a delay leads to a higher row. Delayed edges that start at one node share a
 delay mark, an item of its own: the loop leads down to it, its readers lie above. A node that is
-the only reader of its own delayed value needs no mark in a row; its loop is drawn at its side.
+the only reader of its own delayed value needs no mark in a row; its loop is drawn at its side, but
+for a second one.
 """
 
 from __future__ import annotations
@@ -93,7 +94,8 @@ def _with_delay_marks(
     feedback: list[Arrow] = []
     marks: dict[str, tuple[int, str]] = {}
     for (source, delay), group in groups.items():
-        if [arrow.target for arrow in group] == [source]:
+        has_own = any(loop.source == source for loop in rows.own_loops)
+        if [arrow.target for arrow in group] == [source] and not has_own:
             rows.own_loops.append(group[0])
             continue
         id = f"delay {delay} of {source}"
