@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch.utils import _pytree as pytree
@@ -98,3 +100,27 @@ def test_the_backward_graph_unrolls_to_the_gradients() -> None:
     expected = torch.autograd.grad(y, [x, *cell.parameters()], grad)
     for a, b in zip([grad_x, *grads], expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_a_final_output_unrolls_with_its_layer() -> None:
+    layer = rondo.FinalOutput(rondo.LSTMCell(3, 4), torch.nn.Linear(4, 2)).double()
+    x, zero = torch.randn(2, 5, 3).double(), torch.zeros(2, 4).double()
+    unrolled = layer.unroll(5)
+    assert_all_close(unrolled(x, zero, zero), layer(x))
+    assert unrolled.draw().svg == layer.draw(steps=5).svg
+    assert not any(node.target is torch.stack for node in unrolled.graph.nodes)
+
+
+def test_states_that_were_wanted_do_not_change_the_unrolled_layer() -> None:
+    layer = rondo.Recurrent(rondo.LSTMCell(3, 4))
+    x, zero = torch.randn(2, 3, 3), torch.zeros(2, 4)
+    y, last, _ = layer(x, return_states=True)
+    found = layer.unroll(3)(x, zero, zero)
+    torch.testing.assert_close(found, (y, last))
+    labels = [mark.label for mark in layer.draw().picture.marks if mark.kind == "output"]
+    assert labels == ["y", "c"]
+
+
+def test_a_copy_of_an_unrolled_graph_is_drawn_as_well() -> None:
+    unrolled = rondo.Recurrent(rondo.ElmanCell(3, 4), reverse=True).unroll(2)
+    assert copy.deepcopy(unrolled).draw().svg == unrolled.draw().svg

@@ -74,7 +74,7 @@ class _Reader:
         for node in step.nodes:
             self._read_node(node)
         for index, name in enumerate(step.outputs):
-            self._add_end(name, "output", _output_label(index, name))
+            self._add_end(name, "output", self._output_label(index, name))
         for name in step.sums:
             self._add_end(name, "sum", name)
         return self._closed()
@@ -263,6 +263,12 @@ class _Reader:
         self.marks[id] = Mark(id, label, kind, stage=stage, is_timed=kind == "output")
         self.arrows += [(term, id) for term in terms]
 
+    def _output_label(self, index: int, name: str) -> str:
+        """The letter y; the name of a gradient, or of a state that is wanted too."""
+        if index == 0 and not name.startswith("grad_"):
+            return "y"
+        return self.labels.get(name, name)
+
     def _closed(self) -> Picture:
         """The picture, with edges from the nodes of the next states in place of the states."""
         sources = {value.name: self._state_source(value.name) for value in self.graph.step.state}
@@ -310,8 +316,3 @@ class _Reader:
 
 def _state(name: str) -> str:
     return f"state {name}"
-
-
-def _output_label(index: int, name: str) -> str:
-    """The letter y, or the name of a gradient."""
-    return "y" if index == 0 and not name.startswith("grad_") else name

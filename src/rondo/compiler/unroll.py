@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,7 @@ class UnrolledGraph(torch.fx.GraphModule):
 
     def draw(self, path: str | Path | None = None) -> Drawing:
         """Draw the graph, time running to the right; save it where a path is given."""
-        picture = picture_of(self.meta["folded"])
-        picture = picture.reversed() if self.meta["reverse"] else picture
-        drawing = Drawing(picture, self.meta["num_steps"])
+        drawing = self.meta["drawing"]()
         return drawing if path is None else drawing.save(path)
 
     def _repr_svg_(self) -> str:
@@ -73,8 +72,13 @@ def unroll(
     times = range(num_steps)
     writer.write([*reversed(times)] if reverse else [*times], form)
     unrolled = UnrolledGraph(writer.root, writer.graph, "UnrolledGraph")
-    unrolled.meta.update(folded=graph, num_steps=num_steps, reverse=reverse)
+    unrolled.meta["drawing"] = partial(_drawing, graph, num_steps, reverse)
     return unrolled
+
+
+def _drawing(graph: RecurrentGraph, num_steps: int, reverse: bool) -> Drawing:
+    picture = picture_of(graph)
+    return Drawing(picture.reversed() if reverse else picture, num_steps)
 
 
 class _Writer:

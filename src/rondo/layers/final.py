@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from rondo.compiler import UnrolledGraph
 from rondo.drawing import Drawing
 from rondo.layers.recurrent import Recurrent
 
@@ -50,6 +52,29 @@ class FinalOutput(nn.Module):
         """Run all steps; arguments as for :class:`Recurrent`; the one output and the last state."""
         _, state = self.layer(x, state, lengths=lengths, resets=resets)
         return self.output(pytree.tree_leaves(state)[0]), state
+
+    def unroll(self, num_steps: int) -> UnrolledGraph:
+        """The layer without its loop, as an executable graph of T steps; see :class:`Recurrent`.
+
+        Example:
+            >>> import torch, rondo
+            >>> layer = rondo.FinalOutput(rondo.ElmanCell(3, 5), torch.nn.Linear(5, 2))
+            >>> x = torch.randn(2, 4, 3)
+            >>> y, h = layer.unroll(4)(x, torch.zeros(2, 5))
+            >>> torch.allclose(y, layer(x)[0], atol=1e-6)
+            True
+        """
+        unrolled = self.layer.unroll(num_steps)
+        unrolled.add_module("output", self.output)
+        end = unrolled.graph.output_node()
+        _, state = cast(tuple[Any, Any], end.args[0])
+        with unrolled.graph.inserting_before(end):
+            y = unrolled.graph.call_module("output", (pytree.tree_leaves(state)[0],))
+        end.args = ((y, state),)
+        unrolled.graph.eliminate_dead_code()
+        unrolled.recompile()
+        unrolled.meta["drawing"] = partial(self.draw, steps=num_steps)
+        return unrolled
 
     def draw(self, path: str | Path | None = None, *, steps: int | None = None) -> Drawing:
         """Draw the layer; see :func:`rondo.draw`."""

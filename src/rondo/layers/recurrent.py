@@ -211,8 +211,9 @@ class Recurrent(nn.Module):
             value.name: tensor
             for value, tensor in zip(program.graph.step.parameters, own, strict=True)
         }
+        graph = self.graph  # of a call with return_states it has further outputs
         return unroll(
-            self.graph,
+            replace(graph, step=replace(graph.step, outputs=graph.step.outputs[:1])),
             num_steps,
             parameters=parameters,
             form=state_form(self.cell, program.graph.step),
