@@ -12,9 +12,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rondo import cells, compiler, layers, models
-    from rondo.cells import Cell, ElmanCell, GRUCell, LSTMCell
+    from rondo.cells import (
+        Cell,
+        DeepCell,
+        ElmanCell,
+        GRUCell,
+        IndRNNCell,
+        JordanCell,
+        LayerNormElmanCell,
+        LayerNormGRUCell,
+        LayerNormLSTMCell,
+        LRUCell,
+        LSTM1997Cell,
+        LSTMCell,
+        LSTMVariantCell,
+        MGUCell,
+        MinGRUCell,
+        MinLSTMCell,
+        SLSTMCell,
+        StackedCell,
+        VariationalCell,
+        ZoneoutCell,
+    )
     from rondo.compiler import EngineWarning
-    from rondo.layers import GRU, LSTM, RNN, Bidirectional, Recurrent, SpatialRNN, accelerate
+    from rondo.layers import (
+        GRU,
+        LSTM,
+        RNN,
+        Bidirectional,
+        DropConnect,
+        Recurrent,
+        SpatialRNN,
+        VariationalDropout,
+        accelerate,
+    )
 
 __version__ = "0.1.0"
 
@@ -24,12 +55,30 @@ __all__ = [
     "RNN",
     "Bidirectional",
     "Cell",
+    "DeepCell",
+    "DropConnect",
     "ElmanCell",
     "EngineWarning",
     "GRUCell",
+    "IndRNNCell",
+    "JordanCell",
+    "LRUCell",
+    "LSTM1997Cell",
     "LSTMCell",
+    "LSTMVariantCell",
+    "LayerNormElmanCell",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCell",
+    "MGUCell",
+    "MinGRUCell",
+    "MinLSTMCell",
     "Recurrent",
+    "SLSTMCell",
     "SpatialRNN",
+    "StackedCell",
+    "VariationalCell",
+    "VariationalDropout",
+    "ZoneoutCell",
     "accelerate",
     "cells",
     "compiler",

@@ -6,8 +6,10 @@ else must.* The same rule plans the forward and the backward graph; in the backw
 the gradient of every weight, a sum over the steps, into `after`, where it is one matrix product
 over T*B rows.
 
-Work leaves the loop only where that is proved to be legal (`rows.py`). Prior art: CNTK finds loops
-as strongly connected components; Theano's scan and RETURNN push work out of loops.
+Work leaves the loop only where that is proved to be legal (`rows.py`). Random numbers for the rows
+of a step may leave it too: drawn for all T*B rows together, every row of every step has its own.
+Prior art: CNTK finds loops as strongly connected components; Theano's scan and RETURNN push work
+out of loops.
 """
 
 from __future__ import annotations
@@ -23,7 +25,6 @@ from rondo.compiler.rows import (
     Along,
     Layout,
     Mixed,
-    draws_random,
     row_layouts,
 )
 
@@ -169,7 +170,7 @@ def plan(graph: RecurrentGraph) -> Plan:
             return "before", "depends on the input, not on the state"
         if layout == SHARED:
             return "constants", "depends on parameters only"
-        return "before", "depends on nothing, but has rows"
+        return "before", "depends on nothing, but has rows of its own at every step"
 
     return Plan(graph, tuple(PlannedNode(node, *place(node)) for node in step.nodes)).check()
 
@@ -179,9 +180,7 @@ def _fixed_to_step(step: StepGraph, layouts: dict[str, Layout]) -> dict[str, str
     fixed = {}
     for node in step.nodes:
         layout = layouts[node.name]
-        if draws_random(node):
-            fixed[node.name] = "draws random numbers anew at every step"
-        elif isinstance(layout, Mixed):
+        if isinstance(layout, Mixed):
             fixed[node.name] = layout.reason
     to_rows = _ancestors(step.nodes, {*step.outputs, *step.next_state, *fixed})
     for node in step.nodes:

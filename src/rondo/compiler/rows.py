@@ -140,7 +140,7 @@ def _layout(operands: Operands) -> Any:
 
 
 def draws_random(node: Node) -> bool:
-    """Whether a node draws random numbers, so that it must run anew at every step."""
+    """Whether a node draws random numbers, so that running it again gives others."""
     return torch.Tag.nondeterministic_seeded in getattr(node.op, "tags", ())
 
 
