@@ -132,9 +132,7 @@ VARIANTS: dict[str, CellFactory] = {
     "indrnn": rondo.IndRNNCell,
     "dt-rnn": lambda i, h: rondo.DeepCell(i, h, transition_sizes=(h + 2, 5)),
     "dts-rnn": lambda i, h: rondo.DeepCell(i, h, transition_sizes=(h + 2, 5), shortcut=True),
-    "do-rnn": lambda i, h: rondo.DeepCell(
-        i, h, output_sizes=(6, 3), output_nonlinearity="softmax"
-    ),
+    "do-rnn": lambda i, h: rondo.DeepCell(i, h, output_sizes=(6, 3), output_nonlinearity="softmax"),
     "dot-rnn": lambda i, h: rondo.DeepCell(i, h, transition_sizes=(5,), output_sizes=(6, 3)),
     "dots-rnn": lambda i, h: rondo.DeepCell(
         i, h, transition_sizes=(5,), shortcut=True, output_sizes=(6, 3), nonlinearity="relu"

@@ -53,9 +53,8 @@ class Cell(nn.Module):
         self, input_size: int, hidden_size: int, state_size: StateSize | None = None
     ) -> None:
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
+        check_size("input_size", input_size)
+        check_size("hidden_size", hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.output_size = hidden_size
@@ -85,6 +84,12 @@ class Cell(nn.Module):
         self.bias_ih = nn.Parameter(torch.empty(rows)) if bias else None
         self.bias_hh = nn.Parameter(torch.empty(rows)) if bias and recurrent_bias else None
         self.reset_parameters()
+
+
+def check_size(name: str, size: object) -> None:
+    """Fail where a width is none."""
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
 
 
 def check_choice(name: str, value: object, choices: Mapping[str, object]) -> None:

@@ -14,6 +14,7 @@ from rondo.cells.cell import (
     Cell,
     State,
     check_choice,
+    check_size,
     state_of_rows,
 )
 
@@ -73,6 +74,9 @@ class DeepCell(Cell):
         check_choice("output_nonlinearity", output_nonlinearity, OUTPUT_ACTIVATIONS)
         if shortcut and not transition_sizes:
             raise ValueError("shortcut needs layers to lead past: give transition_sizes, got none")
+        for name, sizes in (("transition_sizes", transition_sizes), ("output_sizes", output_sizes)):
+            for size in sizes:
+                check_size(f"every one of {name}", size)
         self.nonlinearity, self.output_nonlinearity = nonlinearity, output_nonlinearity
         first, *upper = widths = [*transition_sizes, hidden_size]
         self.from_input = nn.Linear(input_size, first)

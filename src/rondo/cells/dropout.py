@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout
 from torch.utils import _pytree as pytree
 
 from rondo.cells.cell import State, check_share, state_of_rows
@@ -68,10 +69,8 @@ class VariationalCell(nn.Module):
     def initial_state(self, batch_size: int) -> tuple[State, Tensor]:
         """The initial state of the cell, and new masks."""
         state = state_of_rows(self.cell, batch_size)
-        mask = torch.ones_like(pytree.tree_leaves(state)[0])
-        if self.training:
-            mask = torch.rand_like(mask).ge(self.p) / (1 - self.p)
-        return state, mask.to(pytree.tree_leaves(state)[0].dtype)
+        ones = torch.ones_like(pytree.tree_leaves(state)[0])
+        return state, dropout(ones, self.p, self.training)
 
     def forward(self, x: Tensor, state: tuple[State, Tensor]) -> tuple[Tensor, Any]:
         """One step: the output of the cell, its new state and the same mask."""

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from rondo.cells.cell import ACTIVATIONS, OUTPUT_ACTIVATIONS, Cell, check_choice, check_share
+from rondo.cells.cell import (
+    ACTIVATIONS,
+    OUTPUT_ACTIVATIONS,
+    Cell,
+    check_choice,
+    check_share,
+    check_size,
+)
 
 FEEDBACKS = {"activated": "y", "linear": "the output before its activation"}
 
@@ -116,6 +123,7 @@ class JordanCell(Cell):
     ) -> None:
         output_size = hidden_size if output_size is None else output_size
         super().__init__(input_size, hidden_size, output_size)
+        check_size("output_size", output_size)
         check_choice("nonlinearity", nonlinearity, ACTIVATIONS)
         check_choice("output_nonlinearity", output_nonlinearity, OUTPUT_ACTIVATIONS)
         check_choice("feedback", feedback, FEEDBACKS)

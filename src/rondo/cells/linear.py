@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from rondo.cells.cell import Cell
+from rondo.cells.cell import Cell, check_size
 
 
 class MinGRUCell(Cell):
@@ -132,6 +132,7 @@ class LRUCell(Cell):
                 f"min_radius = {min_radius!r}, max_radius = {max_radius!r}"
             )
         self.output_size = input_size if output_size is None else output_size
+        check_size("output_size", self.output_size)
         self.radii, self.max_angle = (min_radius, max_radius), max_angle
         self.nu_log, self.theta_log, self.gamma_log = (
             nn.Parameter(torch.empty(hidden_size)) for _ in range(3)
