@@ -113,8 +113,8 @@ class StackedCell(nn.Module):
 
     Schmidhuber, 1992; Pascanu et al., 2014 (sRNN); shortcuts as in Graves, "Generating sequences
     with recurrent neural networks", 2013. As one cell the stack is one loop, which suits streams
-    and wrappers such as :class:`rondo.ZoneoutCell`; a :class:`rondo.Recurrent` for each cell takes
-    the input products of the upper ones out of the loop, and is faster over long sequences.
+    and wrappers such as :class:`rondo.ZoneoutCell`; a :class:`rondo.Recurrent` for each cell gives
+    the same numbers, with the input products of the upper cells outside their loops.
 
     Args:
         cells: The cells, the lowest first; the input of each as wide as what enters it.

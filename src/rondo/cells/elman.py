@@ -152,8 +152,8 @@ class IndRNNCell(Cell):
     """h(t) = φ(U x(t) + u h(t-1) + b), u a vector: each unit sees its own past alone.
 
     Li et al., "Independently recurrent neural network (IndRNN)", 2018. Units meet in the next
-    layer. There is no product in the loop, so it costs next to nothing. The paper draws u from
-    U(0, 2^(1/T)) for ReLU; here it starts as U(0, 1), whatever T is.
+    layer, and no product is left in the loop. The paper draws u from U(0, 2^(1/T)) for ReLU; here
+    it starts as U(0, 1), whatever T is.
 
     Args:
         input_size: The width I of the input.
