@@ -216,6 +216,10 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: convert.load_torch(rondo.GRUCell(I, H), nn.LSTMCell(I, H)),
         "20 rows are not 3 gates of one size",
     ),
+    "nonlinearity": (
+        lambda: convert.load_torch(rondo.ElmanCell(I, H), nn.RNN(I, H, nonlinearity="relu")),
+        "RNN has nonlinearity 'relu', the cell 'tanh'",
+    ),
     "no such layer": (
         lambda: convert.load_torch(rondo.GRUCell(I, H), nn.GRU(I, H), layer=1),
         "GRU has no weight_ih_l1",

@@ -85,14 +85,14 @@ def load_torch(cell: C, module: nn.Module, *, layer: int = 0, reverse: bool = Fa
     tensors = [getattr(module, name + suffix, None) for name in names]
     if tensors[0] is None or tensors[1] is None:
         raise ValueError(f"{type(module).__name__} has no weight_ih{suffix}")
+    theirs, own = (getattr(part, "nonlinearity", None) for part in (module, cell))
+    if theirs != own:
+        raise ValueError(f"{type(module).__name__} has nonlinearity {theirs!r}, the cell {own!r}")
     _check_reset(cell, "after")
     _load(cell, TORCH, Weights(tensors[0], tensors[1], *tensors[2:]))
-    projection, given = (
-        getattr(cell, "weight_hr", None),
-        getattr(module, "weight_hr" + suffix, None),
-    )
-    if projection is not None and given is not None:
-        _copy("weight_hr", projection, given)
+    projection = getattr(module, "weight_hr" + suffix, None)
+    if isinstance(cell, LSTMCell) and cell.weight_hr is not None and projection is not None:
+        _copy("weight_hr", cell.weight_hr, projection)
     return cell
 
 
@@ -114,7 +114,8 @@ def load_keras(cell: C, weights: Sequence[Tensor]) -> C:
     """Give a cell what `get_weights()` of Keras' `SimpleRNN`, `LSTM` or `GRU` returns, as tensors.
 
     They are kernel (I, gates), recurrent kernel (H, gates) and bias (gates); of a GRU with
-    `reset_after=True`, Keras' default, bias (2, gates).
+    `reset_after=True`, Keras' default, bias (2, gates). Without a bias nothing says where the reset
+    gate of a GRU was: then it is taken to be where the cell has it.
 
     Raises:
         ValueError: Where the cell is of another kind, form or size.
