@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import dropout
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils import _pytree as pytree
 
@@ -104,6 +105,48 @@ def test_zoneout_refuses_checkpoints() -> None:
     cell = rondo.ZoneoutCell(rondo.GRUCell(I, H))
     with pytest.raises(ValueError, match="rand draws random numbers"):
         rondo.Recurrent(cell, checkpoint_every=2)(torch.randn(2, 5, I))
+
+
+# ---- dropout in the step of any cell ----
+
+
+class DroppingCell(rondo.ElmanCell):
+    """An Elman cell with dropout, new at every step, on its input, its state or its output."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(I, H)
+        self.where = where
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        x, h = (self._drop(name, value) for name, value in (("x", x), ("h", h)))
+        y, h = super().forward(x, h)
+        return self._drop("y", y), h
+
+    def _drop(self, name: str, value: Tensor) -> Tensor:
+        return dropout(value, 0.5, self.training) if name == self.where else value
+
+
+@pytest.mark.parametrize("where", ["x", "h", "y"])
+def test_dropout_in_a_step_is_drawn_outside_the_loop(where: str) -> None:
+    cell = DroppingCell(where).double()
+    x = torch.randn(3, 6, I, dtype=torch.float64, requires_grad=True)
+    found = []
+    for engine in ("reference", "cpu"):
+        torch.manual_seed(2)
+        layer = rondo.Recurrent(cell, engine=engine)
+        y, state = layer(x, lengths=torch.tensor([4, 6, 1]))
+        found.append(results(y, state, [x, *cell.parameters()]))
+    assert "bernoulli" not in {node.op_name for node in layer.plan.loop}
+    assert_same(found[1], found[0])
+    y, _ = layer(torch.ones(1, 400, I, dtype=torch.float64))
+    if where == "y":
+        share = (y[0] == 0).double().mean(0)
+        assert ((share > 0.35) & (share < 0.65)).all()
+    assert not torch.equal(y[:, -1], y[:, -2])
+    cell.eval()
+    plain = rondo.ElmanCell(I, H).double()
+    plain.load_state_dict(cell.state_dict())
+    torch.testing.assert_close(layer(x)[0], rondo.Recurrent(plain)(x)[0])
 
 
 # ---- variational ----
@@ -205,7 +248,7 @@ def test_dropconnect_drops_weights_for_a_whole_call(make: Callable[[Any], nn.Mod
     layer = rondo.DropConnect(make(cell), 0.5)
     x = torch.randn(2, 6, I, dtype=torch.float64)
     torch.manual_seed(4)
-    weight = nn.functional.dropout(cell.weight_hh, 0.5)
+    weight = dropout(cell.weight_hh, 0.5)
     plain = rondo.LSTMCell(I, H).double()
     plain.load_state_dict({**cell.state_dict(), "weight_hh": weight.detach()})
     y_plain, _ = rondo.Recurrent(plain, engine="reference")(x)
