@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import rondo
-from measure import machine, paired_times
+from rondo.bench.measure import machine_lines, take_turns
 
 CELLS = {"elman": rondo.ElmanCell, "lstm": rondo.LSTMCell, "gru": rondo.GRUCell}
 SETTINGS = (None, "auto", 32, 128, 512)
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--cells", nargs="+", default=list(CELLS), choices=CELLS)
     arguments = parser.parse_args()
-    print(machine())
+    print(machine_lines())
     num_steps, batch_size = arguments.steps, arguments.batch
     print(f"T {num_steps}, B {batch_size}, I = H = {HIDDEN_SIZE}, forward and backward.\n")
     print("| cell | checkpoint_every | kept, MB | peak raised by, MB | time, ms | ratio |")
@@ -89,14 +89,14 @@ def main() -> None:
         x = torch.randn(num_steps, batch_size, HIDDEN_SIZE)
         layers = {every: make_layer(name, every) for every in SETTINGS}
         steps = {str(every): training_step(layer, x) for every, layer in layers.items()}
-        times = paired_times(steps, arguments.rounds)
+        times = take_turns(steps, arguments.rounds)
         for every, layer in layers.items():
             with spawn.Pool(1) as pool:
                 peak = pool.apply(raised_peak, (name, every, num_steps, batch_size))
-            kept, time = kept_bytes(layer, x), times[str(every)]
+            kept, time = kept_bytes(layer, x), times[str(every)].median
             print(
                 f"| {name} | {every} | {kept / 1e6:.1f} | {peak / 1e6:.0f} | {1e3 * time:.0f} | "
-                f"{time / times['None']:.2f} |",
+                f"{times[str(every)].over(times['None']).median:.2f} |",
                 flush=True,
             )
 

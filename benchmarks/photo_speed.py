@@ -1,8 +1,8 @@
 """Training speed of the lecture's network: Rondo's layers against the same network on `nn.RNN`.
 
-One training step on 64 photos of 128 pixels, augmentation and optimiser included, with and without
-bfloat16 autocast and channels-last memory. The plain network has the same layers but for the two
-spatial recurrent ones, which are written with torch.nn.RNN, as one would without Rondo.
+One training step on 64 photos of 64 or 128 pixels, augmentation and optimiser included, with and
+without bfloat16 autocast and channels-last memory. The plain network has the same layers but for
+the two spatial recurrent ones, which are written with torch.nn.RNN, as one would without Rondo.
 """
 
 from __future__ import annotations
@@ -18,11 +18,9 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 
-from measure import machine, paired_times  # noqa: E402
+from rondo.bench.measure import machine_lines, take_turns  # noqa: E402
 from rondo.models import lecture_rnn1  # noqa: E402
 from rondo.tasks.augmentation import Augmentation, augment  # noqa: E402
-
-IMAGE_SIZE = 128
 
 
 class PlainSpatialRNN(nn.Module):
@@ -42,9 +40,9 @@ class PlainSpatialRNN(nn.Module):
         return swept.permute(2, 3, 1, 0)
 
 
-def plain_network() -> nn.Module:
+def plain_network(size: int) -> nn.Module:
     """The lecture's network with the two layers replaced."""
-    model = lecture_rnn1(IMAGE_SIZE)
+    model = lecture_rnn1(size)
     model.features[16] = PlainSpatialRNN(256, 256)
     model.features[18] = PlainSpatialRNN(512, 512)
     return model
@@ -61,7 +59,7 @@ def training_step(
     generator = torch.Generator().manual_seed(0)
 
     def step() -> None:
-        x = augment(photos, IMAGE_SIZE, Augmentation(), generator)
+        x = augment(photos, photos.shape[-1], Augmentation(), generator)
         if channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
@@ -77,29 +75,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128], help="pixels")
     arguments = parser.parse_args()
-    photos = torch.randint(0, 256, (arguments.batch_size, 3, IMAGE_SIZE, IMAGE_SIZE)).byte()
-    print(machine())
-    print("| precision | memory format | Rondo, photos/s | plain PyTorch, photos/s | ratio |")
-    print("|---|---|---|---|---|")
+    print(machine_lines())
+    print("| pixels | precision | memory format | Rondo, photos/s | plain, photos/s | ratio |")
+    print("|---|---|---|---|---|---|")
+    for size in arguments.sizes:
+        photos = torch.randint(0, 256, (arguments.batch_size, 3, size, size)).byte()
+        compare(photos, arguments.rounds)
+
+
+def compare(photos: Tensor, num_rounds: int) -> None:
+    """Print a row for each precision and memory format."""
+    size = photos.shape[-1]
     for bfloat16 in (False, True):
         for channels_last in (False, True):
             settings = {"bfloat16": bfloat16, "channels_last": channels_last}
-            times = paired_times(
+            times = take_turns(
                 {
-                    "rondo": training_step(lecture_rnn1(IMAGE_SIZE), photos, **settings),
-                    "plain": training_step(plain_network(), photos, **settings),
+                    "rondo": training_step(lecture_rnn1(size), photos, **settings),
+                    "plain": training_step(plain_network(size), photos, **settings),
                 },
-                arguments.rounds,
+                num_rounds,
             )
-            rondo_speed, plain_speed = (len(photos) / times[key] for key in ("rondo", "plain"))
+            rondo_speed, plain_speed = (
+                len(photos) / times[key].median for key in ("rondo", "plain")
+            )
             precision = "bfloat16" if bfloat16 else "float32"
             memory_format = "channels last" if channels_last else "contiguous"
-            print(
-                f"| {precision} | {memory_format} | {rondo_speed:.1f} | {plain_speed:.1f} | "
-                f"{rondo_speed / plain_speed:.2f} |",
-                flush=True,
-            )
+            speeds = f"{rondo_speed:.1f} | {plain_speed:.1f} | {rondo_speed / plain_speed:.2f}"
+            print(f"| {size} | {precision} | {memory_format} | {speeds} |", flush=True)
 
 
 if __name__ == "__main__":

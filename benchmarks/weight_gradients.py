@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import rondo
-from measure import machine, paired_times
+from rondo.bench.cells import PlainLoop
+from rondo.bench.measure import machine_lines, take_turns
 
 SIZES = [(100, 32, 128, 128), (100, 1, 128, 128), (100, 64, 256, 256), (784, 64, 1, 128)]
 CELLS = {
@@ -35,20 +36,6 @@ def training_step(
     return step
 
 
-def by_autograd(cell: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The plain loop, the input product taken out of it by hand where the cell is from torch."""
-
-    def run(x: Tensor) -> Tensor:
-        state = rondo.cells.initial_state(cell, x[:, 0])
-        outputs = []
-        for x_t in x.unbind(1):
-            y, state = cell(x_t, state)
-            outputs.append(y)
-        return torch.stack(outputs, 1)
-
-    return run
-
-
 def compare_products(rounds: int) -> None:
     """The gradient of a recurrent matrix of four gates, (4H, T*B) times (T*B, H)."""
     print("The gradient of `weight_hh` of an LSTM alone, in ms, median.\n")
@@ -68,10 +55,11 @@ def compare_products(rounds: int) -> None:
             return total
 
         torch.testing.assert_close(one(), many(), rtol=1e-3, atol=1e-3)
-        times = paired_times({"one": one, "many": many}, 3 * rounds)
+        times = take_turns({"one": one, "many": many}, 3 * rounds)
+        one_s, many_s = times["one"].median, times["many"].median
         print(
-            f"| {num_steps}, {batch_size}, {hidden_size} | {1e3 * times['one']:.2f} | "
-            f"{1e3 * times['many']:.2f} | {times['many'] / times['one']:.1f} |"
+            f"| {num_steps}, {batch_size}, {hidden_size} | {1e3 * one_s:.2f} | "
+            f"{1e3 * many_s:.2f} | {many_s / one_s:.1f} |"
         )
     print()
 
@@ -80,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     rounds = parser.parse_args().rounds
-    print(machine())
+    print(machine_lines())
     compare_products(rounds)
     print("Forward and backward in ms, median; in brackets the time over the planned one.\n")
     print("| cell | T, B, I, H | planned | autograd, step by step | torch.nn |")
@@ -92,18 +80,22 @@ def main() -> None:
                 rondo.Recurrent(cell, engine="reference"),
                 make_layer(input_size, hidden_size, batch_first=True),
             )
+            loop = PlainLoop(cell)
             x = torch.randn(batch_size, num_steps, input_size)
-            times = paired_times(
+            times = take_turns(
                 {
                     "planned": training_step(lambda x, layer=layer: layer(x)[0], x, layer),
-                    "autograd": training_step(by_autograd(cell), x, cell),
+                    "autograd": training_step(
+                        lambda x, loop=loop: loop(x.transpose(0, 1))[0], x, cell
+                    ),
                     "torch.nn": training_step(lambda x, theirs=theirs: theirs(x)[0], x, theirs),
                 },
                 rounds,
             )
-            planned = times["planned"]
+            medians = {key: spread.median for key, spread in times.items()}
+            planned = medians["planned"]
             rest = " | ".join(
-                f"{1e3 * times[key]:.1f} ({times[key] / planned:.2f})"
+                f"{1e3 * medians[key]:.1f} ({medians[key] / planned:.2f})"
                 for key in ("autograd", "torch.nn")
             )
             sizes = f"{num_steps}, {batch_size}, {input_size}, {hidden_size}"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import rondo
+from rondo.cells.lstm_variants import GATES as LSTM_VARIANTS
 
 
 class PeepholeNormLSTM(rondo.Cell):
@@ -90,6 +91,17 @@ class Memoryless(rondo.Cell):
         return self.U(x), h
 
 
+class ForcedJordan(rondo.JordanCell):
+    """A Jordan cell that is given its true outputs, here made of x."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size, 2, decay=0.4, teacher_forcing=True)
+
+    def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        given = x.square().mean(-1, keepdim=True)
+        return super().forward(torch.cat([x, given, 1 - given], -1), context)
+
+
 CellFactory = Callable[[int, int], nn.Module]
 
 CELLS: dict[str, CellFactory] = {
@@ -104,6 +116,54 @@ CELLS: dict[str, CellFactory] = {
     "block-diagonal": BlockDiagonal,
     "memoryless": Memoryless,
 }
+"""The cells that every test of an engine runs: every form of state, every kind of operation."""
+
+
+def variant(name: str) -> CellFactory:
+    return lambda i, h: rondo.LSTMVariantCell(i, h, variant=name)
+
+
+VARIANTS: dict[str, CellFactory] = {
+    "jordan": lambda i, h: rondo.JordanCell(i, h, h + 1, decay=0.3),
+    "jordan-linear": lambda i, h: rondo.JordanCell(
+        i, h, 3, output_nonlinearity="softmax", feedback="linear", bias=False
+    ),
+    "jordan-forced": ForcedJordan,
+    "indrnn": rondo.IndRNNCell,
+    "dt-rnn": lambda i, h: rondo.DeepCell(i, h, transition_sizes=(h + 2, 5)),
+    "dts-rnn": lambda i, h: rondo.DeepCell(i, h, transition_sizes=(h + 2, 5), shortcut=True),
+    "do-rnn": lambda i, h: rondo.DeepCell(i, h, output_sizes=(6, 3), output_nonlinearity="softmax"),
+    "dot-rnn": lambda i, h: rondo.DeepCell(i, h, transition_sizes=(5,), output_sizes=(6, 3)),
+    "dots-rnn": lambda i, h: rondo.DeepCell(
+        i, h, transition_sizes=(5,), shortcut=True, output_sizes=(6, 3), nonlinearity="relu"
+    ),
+    "stack": lambda i, h: rondo.StackedCell(
+        rondo.GRUCell(i, h), rondo.LSTMCell(h, 3), rondo.ElmanCell(3, h)
+    ),
+    "stack-shortcuts": lambda i, h: rondo.StackedCell(
+        rondo.LSTMCell(i, h), rondo.ElmanCell(i + h, 3), shortcuts=True
+    ),
+    "lstm-peepholes": lambda i, h: rondo.LSTMCell(i, h, peepholes=True, forget_bias=1.0),
+    "lstm-peepholes-projection": lambda i, h: rondo.LSTMCell(i, h, peepholes=True, proj_size=2),
+    "lstm-1997": rondo.LSTM1997Cell,
+    **{f"lstm-{name}": variant(name) for name in LSTM_VARIANTS},
+    "slstm": rondo.SLSTMCell,
+    "slstm-heads": lambda i, h: rondo.SLSTMCell(i, 3 * h, num_heads=3),
+    "gru-reset-before": lambda i, h: rondo.GRUCell(i, h, reset="before", update="new"),
+    "gru-update-new": lambda i, h: rondo.GRUCell(i, h, update="new", bias=False),
+    "mgu": rondo.MGUCell,
+    "min-gru": rondo.MinGRUCell,
+    "min-lstm": rondo.MinLSTMCell,
+    "lru": lambda i, h: rondo.LRUCell(i, h, 3),
+    "layer-norm-elman": rondo.LayerNormElmanCell,
+    "layer-norm-lstm": rondo.LayerNormLSTMCell,
+    "layer-norm-gru": rondo.LayerNormGRUCell,
+    "variational-elman": lambda i, h: rondo.VariationalCell(rondo.ElmanCell(i, h)),
+    "variational-lstm": lambda i, h: rondo.VariationalCell(rondo.LSTMCell(i, h, proj_size=2)),
+    "variational-gru": lambda i, h: rondo.VariationalCell(rondo.GRUCell(i, h, reset="before")),
+    "zoneout-at-rest": lambda i, h: rondo.ZoneoutCell(rondo.LSTMCell(i, h), (0.1, 0.5)).eval(),
+}
+"""The other cells of the library; a few tests run them, and the full matrix is marked slow."""
 
 # batch_size, num_steps, input_size, hidden_size
 SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (2, 3, 3, 17), (5, 4, 1, 2), (2, 3, 19, 4)]
@@ -112,7 +172,7 @@ SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (2, 3, 3, 17), (5, 4, 1, 2), (2, 3, 19, 4)]
 def make_cell(name: str, input_size: int, hidden_size: int, dtype: torch.dtype) -> nn.Module:
     """A cell with parameters that are all different, the same at every call."""
     torch.manual_seed(7)
-    return CELLS[name](input_size, hidden_size).to(dtype)
+    return (CELLS | VARIANTS)[name](input_size, hidden_size).to(dtype)
 
 
 def relative_error(value: Tensor, exact: Tensor) -> float:

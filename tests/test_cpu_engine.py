@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 import rondo
 from cases import CELLS, make_cell, relative_error
-from rondo.compiler import cpu
+from rondo.compiler import cpu, run
 from rondo.compiler.engines import engine_for
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -41,14 +43,31 @@ def assert_engines_agree(
         torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
 
 
+class BesselAround(rondo.Cell):
+    """What no kernel does before and after the loop: torch does it, some steps at a time."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.step = rondo.GRUCell(hidden_size, hidden_size)
+        self.from_x = nn.Linear(input_size, hidden_size)
+        self.out = nn.Linear(hidden_size, 3)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        _, h = self.step(torch.special.i0(self.from_x(x)), h)
+        return self.out(torch.special.i0(self.out(h)) @ self.out.weight), h
+
+
 @pytest.mark.parametrize("mode", ["dense", "ragged", "resets"])
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("name", ["gru", "peephole-norm-lstm", "normalised-weight"])
+@pytest.mark.parametrize("name", ["gru", "peephole-norm-lstm", "normalised-weight", "around"])
 def test_many_chunks_give_what_one_gives(
     name: str, reverse: bool, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu, "CHUNK_BYTES", 1000)
-    cell = make_cell(name, 19, 7, torch.float64)  # too wide for the product within the kernel
+    monkeypatch.setattr(run, "CHUNK_ROWS", 7)
+    torch.manual_seed(3)
+    is_around = name == "around"
+    cell = BesselAround(19, 7).double() if is_around else make_cell(name, 19, 7, torch.float64)
     x = torch.randn(5, 23, 19, dtype=torch.float64)
     keywords: dict[str, Tensor] = {}
     if mode == "ragged":
@@ -62,8 +81,9 @@ def test_many_chunks_give_what_one_gives(
     for a, b in zip(got, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
     program = layers[1]._program()
-    assert program.run_forward.chunk_rows < 20
-    assert program.run_backward.chunk_rows < 20
+    for engine in (program.run_forward, program.run_backward):
+        assert (engine.chunk_rows is not None) == is_around
+        assert not is_around or engine.chunk_rows < 20
 
 
 def test_the_number_of_threads_changes_no_bit() -> None:
@@ -80,6 +100,39 @@ def test_the_number_of_threads_changes_no_bit() -> None:
         torch.set_num_threads(before)
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("mode", ["dense", "ragged", "resets"])
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("name", ["gru", "peephole-norm-lstm", "around"])
+def test_threads_beyond_the_rows_share_the_work(
+    name: str, batch_size: int, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MIN_WORK_PER_THREAD", 1)
+    monkeypatch.setattr(run, "CHUNK_ROWS", 9)
+    is_around = name == "around"
+    cell = BesselAround(5, 7).double() if is_around else make_cell(name, 5, 7, torch.float64)
+    x = torch.randn(batch_size, 23, 5, dtype=torch.float64)
+    keywords: dict[str, Tensor] = {}
+    if mode == "ragged":
+        keywords["lengths"] = torch.tensor([17, 4][:batch_size])
+    if mode == "resets":
+        keywords["resets"] = torch.rand(batch_size, 23) < 0.2
+    expected = results(rondo.Recurrent(cell, engine="reference"), x, **keywords)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(5)
+        layer = rondo.Recurrent(cell, engine="cpu")
+        found = [results(layer, x, **keywords) for _ in range(3)]
+        with ThreadPoolExecutor(2) as threads:  # each has a pool of its own
+            outputs = [*threads.map(lambda _: layer(x, **keywords)[0].detach(), range(4))]
+    finally:
+        torch.set_num_threads(before)
+    for a, b in zip(found[0], expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+    for got in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(got, found[0], strict=True))
+    assert all(torch.equal(output, found[0][0]) for output in outputs)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -362,9 +415,22 @@ def test_refuses_an_unknown_engine() -> None:
 
 
 def test_shows_its_source() -> None:
-    assert "static void step(" in rondo.Recurrent(rondo.GRUCell(2, 3)).source
+    assert "static void one_step(" in rondo.Recurrent(rondo.GRUCell(2, 3)).source
     with pytest.raises(ValueError, match="there is no kernel, the reference engine runs this cell"):
         _ = rondo.Recurrent(rondo.GRUCell(2, 3), engine="reference").source
+
+
+def test_the_plan_says_who_runs_what() -> None:
+    layer = rondo.Recurrent(BesselAround(2, 3))
+    lines = {line.split(":")[0].strip(): line for line in str(layer.plan).splitlines()}
+    assert lines["i0"].endswith("torch runs it")
+    assert lines["tanh"].endswith("the kernel runs it")
+    backward = str(rondo.Recurrent(rondo.GRUCell(2, 3)).backward_plan)
+    products = [line for line in backward.splitlines() if "= mm(" in line]
+    assert len(products) == 4
+    assert all(line.endswith("the kernel runs it") for line in products)
+    reference = rondo.Recurrent(rondo.GRUCell(2, 3), engine="reference")
+    assert "runs it" not in str(reference.plan)
 
 
 @pytest.mark.parametrize("which", ["forward", "backward"])
@@ -374,7 +440,9 @@ def test_generated_source_is_as_it_was(name: str, which: str) -> None:
     layer = rondo.Recurrent(make_cell(name, 3, 5, torch.float32), engine="cpu")
     layer(torch.zeros(1, 1, 3, requires_grad=True))
     source = getattr(layer._program(), f"run_{which}").source
-    step = source[source.index("typedef struct { int tensor") : source.index("/* Pack one panel")]
+    common = files("rondo.compiler").joinpath("c", "call.c").read_text()
+    begin, end = source.index("typedef struct { int tensor"), source.index("/* How the memory")
+    step = source[begin:end].replace(common, "")
     path = GOLDEN / f"{name}-{which}.c"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)

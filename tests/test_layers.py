@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -208,3 +209,34 @@ def test_a_map_that_does_not_divide_is_refused() -> None:
         layer(torch.zeros(1, 2, 4, 6))
     with pytest.raises(ValueError, match="one or two positive whole numbers, got 0"):
         rondo.SpatialRNN(0, rondo.ElmanCell, input_channels=1, hidden_size=2)
+
+
+MERGES = {
+    "sum": lambda a, b: a + b,
+    "mean": lambda a, b: (a + b) / 2,
+    "product": lambda a, b: a * b,
+}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("merge", MERGES)
+def test_two_directions_merged(merge: str, packed: bool) -> None:
+    cells = rondo.ElmanCell(3, 4), rondo.ElmanCell(3, 4)
+    lengths = torch.tensor([2, 5, 4])
+    x: Any = torch.randn(3, 5, 3)
+    given = {} if packed else {"lengths": lengths}
+    if packed:
+        x = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    y, states = rondo.Bidirectional(*cells, merge=merge)(x, **given)
+    both, expected_states = rondo.Bidirectional(*cells)(x, **given)
+    found, halves = (y.data, both.data) if packed else (y, both)
+    torch.testing.assert_close(found, MERGES[merge](*halves.split(4, -1)))
+    torch.testing.assert_close(states, expected_states)
+
+
+def test_wrong_merges_are_refused() -> None:
+    cells = rondo.ElmanCell(3, 4), rondo.ElmanCell(3, 5)
+    with pytest.raises(ValueError, match=r"merge must be 'concat' or .* got 'max'"):
+        rondo.Bidirectional(*cells, merge="max")
+    with pytest.raises(ValueError, match="two outputs of one width, got 4 forward and 5 backward"):
+        rondo.Bidirectional(*cells, merge="sum")(torch.zeros(1, 2, 3))

@@ -11,10 +11,46 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rondo import cells, compiler, layers, models
-    from rondo.cells import Cell, ElmanCell, GRUCell, LSTMCell
+    from rondo import cells, compiler, drawing, layers, models
+    from rondo.cells import (
+        Cell,
+        DeepCell,
+        Edge,
+        ElmanCell,
+        GraphCell,
+        GRUCell,
+        IndRNNCell,
+        JordanCell,
+        LayerNormElmanCell,
+        LayerNormGRUCell,
+        LayerNormLSTMCell,
+        LRUCell,
+        LSTM1997Cell,
+        LSTMCell,
+        LSTMVariantCell,
+        MGUCell,
+        MinGRUCell,
+        MinLSTMCell,
+        Node,
+        SLSTMCell,
+        StackedCell,
+        VariationalCell,
+        ZoneoutCell,
+    )
     from rondo.compiler import EngineWarning
-    from rondo.layers import GRU, LSTM, RNN, Bidirectional, Recurrent, SpatialRNN, accelerate
+    from rondo.layers import (
+        GRU,
+        LSTM,
+        RNN,
+        Bidirectional,
+        DropConnect,
+        FinalOutput,
+        Recurrent,
+        SpatialRNN,
+        VariationalDropout,
+        accelerate,
+        draw,
+    )
 
 __version__ = "0.1.0"
 
@@ -24,20 +60,44 @@ __all__ = [
     "RNN",
     "Bidirectional",
     "Cell",
+    "DeepCell",
+    "DropConnect",
+    "Edge",
     "ElmanCell",
     "EngineWarning",
+    "FinalOutput",
     "GRUCell",
+    "GraphCell",
+    "IndRNNCell",
+    "JordanCell",
+    "LRUCell",
+    "LSTM1997Cell",
     "LSTMCell",
+    "LSTMVariantCell",
+    "LayerNormElmanCell",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCell",
+    "MGUCell",
+    "MinGRUCell",
+    "MinLSTMCell",
+    "Node",
     "Recurrent",
+    "SLSTMCell",
     "SpatialRNN",
+    "StackedCell",
+    "VariationalCell",
+    "VariationalDropout",
+    "ZoneoutCell",
     "accelerate",
     "cells",
     "compiler",
+    "draw",
+    "drawing",
     "layers",
     "models",
 ]
 
-_STAGES = ("cells", "compiler", "layers", "models")
+_STAGES = ("drawing", "cells", "compiler", "layers", "models")
 
 
 def __getattr__(name: str) -> Any:

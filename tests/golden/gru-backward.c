@@ -1,30 +1,54 @@
 typedef struct { int tensor; int64_t depth, width, batch; } matrix;
-#define NUM_MATRICES 1
+#define NUM_MATRICES 2
 static const matrix MATRICES[] = {
-    {10, 15, 5, 0}, /* weight_hh */
+    {14, 15, 5, 0}, /* weight_hh */
+    {15, 15, 3, 0}, /* weight_ih */
 };
 #define NUM_STATES 1
-#define FIRST_STATE 8
+#define FIRST_STATE 12
 static const int64_t STATE_SIZES[] = {5};
+typedef struct { int tensor; int64_t size; } previous_state;
+#define NUM_PREVIOUS 1
+static const previous_state PREVIOUS[] = {
+    {6, 5}, /* h */
+};
+typedef struct { int tensor; int64_t height, width; } total;
+#define NUM_TOTALS 4
+static const total TOTALS[] = {
+    {8, 5, 15}, /* grad_weight_hh */
+    {9, 1, 15}, /* sum_1 */
+    {10, 3, 15}, /* grad_weight_ih */
+    {11, 1, 15}, /* sum_2 */
+};
+#define TOTAL_ROWS 10
+#define TOTALS_SIZE (5 * in_vectors(15) + 1 * in_vectors(15) + 3 * in_vectors(15) + 1 * in_vectors(15))
+#define CHUNKED 1
+#define CHUNK_SIZE 64
 #define LOCAL_SIZE 32
 
-/* One step for some rows, which begin at `packed` among the rows of all steps, and at
- * `row` in the batch. */
-static void step(
-    product_function *product, void *const *tensors, const real *matrices, real *scratch,
-    int64_t capacity,
-    int64_t packed, int64_t row, int64_t rows) {
-    const float *restrict const sigmoid_all = tensors[0];
-    const float *restrict const getitem_5_all = tensors[1];
-    const float *restrict const tanh_all = tensors[2];
-    const float *restrict const sigmoid_1_all = tensors[3];
-    const float *restrict const grad_output_all = tensors[4];
-    const float *restrict const h_all = tensors[5];
-    float *restrict const cat_all = tensors[6];
-    float *restrict const cat_1_all = tensors[7];
-    float *restrict const grad_h_all = tensors[8];
-    float *restrict const mm_all = (float *)(scratch + 0 * capacity);
-    const real *const matrix_0 = matrices + 0;
+
+/* What is done for rows of some steps before these steps; the first is number
+ * `first` of the chunk. */
+static void opening(
+    const call *c, struct room *room, int64_t first, int64_t rows) {
+}
+
+/* One step for some rows, which begin at `packed` among the rows of all steps, at
+ * `row` in the batch and at `chunk_row` in the chunk. */
+static void one_step(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    const float *restrict const sigmoid_all = c->tensors[0];
+    const float *restrict const getitem_5_all = c->tensors[1];
+    const float *restrict const tanh_all = c->tensors[2];
+    const float *restrict const sigmoid_1_all = c->tensors[3];
+    const float *restrict const grad_output_all = c->tensors[4];
+    float *restrict const grad_h_all = c->tensors[12];
+    const real *const *const h_rows = room->previous + 0 * room->capacity;
+    float *restrict const cat_all = (float *)(room->chunk + 0 * room->capacity);
+    float *restrict const cat_1_all = (float *)(room->chunk + 32 * room->capacity);
+    float *restrict const mm_all = (float *)(room->local + 0 * room->step_capacity);
+    const real *const matrix_0 = c->packed;
     for (int64_t r = 0; r < rows; ++r) {
         const float *const grad_output_at = grad_output_all + (packed + r) * 5;
         float *const grad_h_at = grad_h_all + (row + r) * 5;
@@ -32,9 +56,9 @@ static void step(
         const float *const tanh_at = tanh_all + (packed + r) * 5;
         const float *const getitem_5_at = getitem_5_all + (packed + r) * 5;
         const float *const sigmoid_at = sigmoid_all + (packed + r) * 5;
-        float *const cat_at = cat_all + (packed + r) * 15;
-        const float *const h_at = h_all + (packed + r) * 5;
-        float *const cat_1_at = cat_1_all + (packed + r) * 15;
+        float *const cat_at = cat_all + (chunk_row + r) * 32;
+        const float *const h_at = h_rows[chunk_row + r];
+        float *const cat_1_at = cat_1_all + (chunk_row + r) * 32;
         #pragma omp simd
         for (int64_t j0 = 0; j0 < 5; ++j0) {
             const real v0 = grad_output_at[j0];
@@ -69,7 +93,7 @@ static void step(
             cat_1_at[j0 + 10] = (float)(v9);
         }
     }
-    product(rows, 15, 5, cat_all + packed * 15 + 0, 15, matrix_0, mm_all + 0, 32);
+    c->products->of_rows(rows, 15, 5, cat_all + chunk_row * 32 + 0, 32, matrix_0, mm_all + 0, 32);
     for (int64_t r = 0; r < rows; ++r) {
         const float *const grad_output_at = grad_output_all + (packed + r) * 5;
         float *const grad_h_at = grad_h_all + (row + r) * 5;
@@ -87,5 +111,27 @@ static void step(
             grad_h_at[j0] = (float)(v6);
         }
     }
+}
+
+/* What is done for rows of some steps after these steps. */
+static void closing(
+    const call *c, struct room *room, int64_t first, int64_t rows) {
+    float *restrict const grad_x_all = c->tensors[7];
+    float *restrict const cat_1_all = (float *)(room->chunk + 32 * room->capacity);
+    const real *const matrix_1 = c->packed + packed_size(15, 5);
+    c->products->of_rows_anywhere(rows, 15, 3, rows_at(room->left, cat_1_all + first * 32 + 0, 32, 0, rows), matrix_1, (real *const *)rows_at(room->right, grad_x_all + 0, 3, room->packed_rows + first, rows));
+}
+
+/* Add the rows of a chunk to the sums over all steps. */
+static void add_up(
+    const call *c, struct room *room, int64_t rows) {
+    const float *restrict const x_all = c->tensors[5];
+    const real *const *const h_rows = room->previous + 0 * room->capacity;
+    float *restrict const cat_all = (float *)(room->chunk + 0 * room->capacity);
+    float *restrict const cat_1_all = (float *)(room->chunk + 32 * room->capacity);
+    add_rows(c, room, 8, rows, 5, 15, rows_from(room->left, h_rows + 0, 0, rows), rows_at(room->right, cat_all + 0 * 32 + 0, 32, 0, rows), room->totals);
+    add_rows(c, room, 9, rows, 1, 15, ones(room->left, rows), rows_at(room->right, cat_all + 0 * 32 + 0, 32, 0, rows), room->totals + 5 * in_vectors(15));
+    add_rows(c, room, 10, rows, 3, 15, rows_at(room->left, x_all + 0, 3, room->packed_rows + 0, rows), rows_at(room->right, cat_1_all + 0 * 32 + 0, 32, 0, rows), room->totals + 5 * in_vectors(15) + 1 * in_vectors(15));
+    add_rows(c, room, 11, rows, 1, 15, ones(room->left, rows), rows_at(room->right, cat_1_all + 0 * 32 + 0, 32, 0, rows), room->totals + 5 * in_vectors(15) + 1 * in_vectors(15) + 3 * in_vectors(15));
 }
 

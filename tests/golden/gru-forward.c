@@ -1,40 +1,61 @@
 typedef struct { int tensor; int64_t depth, width, batch; } matrix;
 #define NUM_MATRICES 2
 static const matrix MATRICES[] = {
-    {10, 3, 15, 0}, /* t */
-    {11, 5, 15, 0}, /* t_1 */
+    {10, 3, 15, 0}, /* weight_ih */
+    {11, 5, 15, 0}, /* weight_hh */
 };
 #define NUM_STATES 1
 #define FIRST_STATE 8
 static const int64_t STATE_SIZES[] = {5};
-#define LOCAL_SIZE 64
+typedef struct { int tensor; int64_t size; } previous_state;
+#define NUM_PREVIOUS 0
+static const previous_state PREVIOUS[] = {
+    {0}, /* none */
+};
+typedef struct { int tensor; int64_t height, width; } total;
+#define NUM_TOTALS 0
+static const total TOTALS[] = {
+    {0}, /* none */
+};
+#define TOTAL_ROWS 0
+#define TOTALS_SIZE (0)
+#define CHUNKED 1
+#define CHUNK_SIZE 32
+#define LOCAL_SIZE 32
 
-/* One step for some rows, which begin at `packed` among the rows of all steps, and at
- * `row` in the batch. */
-static void step(
-    product_function *product, void *const *tensors, const real *matrices, real *scratch,
-    int64_t capacity,
-    int64_t packed, int64_t row, int64_t rows) {
-    const float *restrict const bias_hh_all = tensors[0];
-    const float *restrict const bias_ih_all = tensors[1];
-    const float *restrict const x_all = tensors[2];
-    float *restrict const out_getitem_5_all = tensors[3];
-    float *restrict const sigmoid_all = tensors[4];
-    float *restrict const sigmoid_1_all = tensors[5];
-    float *restrict const tanh_all = tensors[6];
-    float *restrict const add_3_all = tensors[7];
-    float *restrict const h_all = tensors[8];
-    float *restrict const addmm_product_all = (float *)(scratch + 0 * capacity);
-    float *restrict const addmm_1_product_all = (float *)(scratch + 32 * capacity);
-    const real *const matrix_0 = matrices + 0;
-    const real *const matrix_1 = matrices + 0 + packed_size(3, 15);
-    product(rows, 3, 15, x_all + packed * 3 + 0, 3, matrix_0, addmm_product_all + 0, 32);
-    product(rows, 5, 15, h_all + row * 5 + 0, 5, matrix_1, addmm_1_product_all + 0, 32);
+
+/* What is done for rows of some steps before these steps; the first is number
+ * `first` of the chunk. */
+static void opening(
+    const call *c, struct room *room, int64_t first, int64_t rows) {
+    const float *restrict const x_all = c->tensors[2];
+    float *restrict const addmm_product_all = (float *)(room->chunk + 0 * room->capacity);
+    const real *const matrix_0 = c->packed;
+    c->products->of_rows_anywhere(rows, 3, 15, rows_at(room->left, x_all + 0, 3, room->packed_rows + first, rows), matrix_0, (real *const *)rows_at(room->right, addmm_product_all + first * 32 + 0, 32, 0, rows));
+}
+
+/* One step for some rows, which begin at `packed` among the rows of all steps, at
+ * `row` in the batch and at `chunk_row` in the chunk. */
+static void one_step(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    const float *restrict const bias_hh_all = c->tensors[0];
+    const float *restrict const bias_ih_all = c->tensors[1];
+    float *restrict const out_getitem_5_all = c->tensors[3];
+    float *restrict const sigmoid_all = c->tensors[4];
+    float *restrict const sigmoid_1_all = c->tensors[5];
+    float *restrict const tanh_all = c->tensors[6];
+    float *restrict const add_3_all = c->tensors[7];
+    float *restrict const h_all = c->tensors[8];
+    float *restrict const addmm_product_all = (float *)(room->chunk + 0 * room->capacity);
+    float *restrict const addmm_1_product_all = (float *)(room->local + 0 * room->step_capacity);
+    const real *const matrix_1 = c->packed + packed_size(3, 15);
+    c->products->of_rows(rows, 5, 15, h_all + row * 5 + 0, 5, matrix_1, addmm_1_product_all + 0, 32);
     for (int64_t r = 0; r < rows; ++r) {
         float *const addmm_1_product_at = addmm_1_product_all + r * 32;
         const float *const bias_hh_at = bias_hh_all;
         float *const out_getitem_5_at = out_getitem_5_all + (packed + r) * 5;
-        float *const addmm_product_at = addmm_product_all + r * 32;
+        float *const addmm_product_at = addmm_product_all + (chunk_row + r) * 32;
         const float *const bias_ih_at = bias_ih_all;
         float *const sigmoid_at = sigmoid_all + (packed + r) * 5;
         float *const sigmoid_1_at = sigmoid_1_all + (packed + r) * 5;
@@ -81,5 +102,15 @@ static void step(
             h_at[j0] = (float)(v35);
         }
     }
+}
+
+/* What is done for rows of some steps after these steps. */
+static void closing(
+    const call *c, struct room *room, int64_t first, int64_t rows) {
+}
+
+/* Add the rows of a chunk to the sums over all steps. */
+static void add_up(
+    const call *c, struct room *room, int64_t rows) {
 }
 

@@ -1,61 +1,115 @@
 typedef struct { int tensor; int64_t depth, width, batch; } matrix;
-#define NUM_MATRICES 1
+#define NUM_MATRICES 4
 static const matrix MATRICES[] = {
-    {20, 20, 5, 0}, /* from_h_weight */
+    {32, 2, 3, 0}, /* out_2_weight */
+    {33, 3, 5, 0}, /* out_0_weight */
+    {34, 20, 5, 0}, /* from_h_weight */
+    {35, 20, 3, 0}, /* from_x_weight */
 };
 #define NUM_STATES 2
-#define FIRST_STATE 16
+#define FIRST_STATE 28
 static const int64_t STATE_SIZES[] = {5, 5};
+typedef struct { int tensor; int64_t size; } previous_state;
+#define NUM_PREVIOUS 2
+static const previous_state PREVIOUS[] = {
+    {15, 5}, /* c */
+    {16, 5}, /* h */
+};
+typedef struct { int tensor; int64_t height, width; } total;
+#define NUM_TOTALS 10
+static const total TOTALS[] = {
+    {18, 2, 3}, /* grad_out_2_weight */
+    {19, 1, 2}, /* sum_1 */
+    {20, 3, 5}, /* grad_out_0_weight */
+    {21, 1, 3}, /* sum_2 */
+    {22, 1, 5}, /* grad_norm_weight */
+    {23, 1, 5}, /* grad_norm_bias */
+    {24, 1, 5}, /* sum_7 */
+    {25, 5, 20}, /* grad_from_h_weight */
+    {26, 3, 20}, /* grad_from_x_weight */
+    {27, 1, 20}, /* sum_8 */
+};
+#define TOTAL_ROWS 19
+#define TOTALS_SIZE (2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5) + 1 * in_vectors(5) + 5 * in_vectors(20) + 3 * in_vectors(20) + 1 * in_vectors(20))
+#define CHUNKED 1
+#define CHUNK_SIZE 240
 #define LOCAL_SIZE 32
 
-/* One step for some rows, which begin at `packed` among the rows of all steps, and at
- * `row` in the batch. */
-static void step(
-    product_function *product, void *const *tensors, const real *matrices, real *scratch,
-    int64_t capacity,
-    int64_t packed, int64_t row, int64_t rows) {
-    const float *restrict const scale_all = tensors[0];
-    const float *restrict const norm_weight_all = tensors[1];
-    const float *restrict const peephole_all = tensors[2];
-    const float *restrict const tanh_1_all = tensors[3];
-    const float *restrict const sigmoid_2_all = tensors[4];
-    const float *restrict const mm_3_all = tensors[5];
-    const float *restrict const mul_3_all = tensors[6];
-    const float *restrict const c_all = tensors[7];
-    const float *restrict const sigmoid_all = tensors[8];
-    const float *restrict const div_all = tensors[9];
-    const float *restrict const sigmoid_1_all = tensors[10];
-    const float *restrict const tanh_all = tensors[11];
-    float *restrict const mul_18_all = tensors[12];
-    float *restrict const mul_25_all = tensors[13];
-    float *restrict const mul_39_all = tensors[14];
-    float *restrict const cat_all = tensors[15];
-    float *restrict const grad_h_all = tensors[16];
-    float *restrict const grad_c_all = tensors[17];
-    float *restrict const mm_6_all = (float *)(scratch + 0 * capacity);
+
+/* What is done for rows of some steps before these steps; the first is number
+ * `first` of the chunk. */
+static void opening(
+    const call *c, struct room *room, int64_t first, int64_t rows) {
+    const float *restrict const grad_output_all = c->tensors[3];
+    const float *restrict const add_6_all = c->tensors[4];
+    float *restrict const mm_1_all = (float *)(room->chunk + 0 * room->capacity);
+    float *restrict const mul_13_all = (float *)(room->chunk + 32 * room->capacity);
+    float *restrict const mm_3_all = (float *)(room->chunk + 64 * room->capacity);
+    const real *const matrix_0 = c->packed;
+    const real *const matrix_1 = c->packed + packed_size(2, 3);
+    c->products->of_rows_anywhere(rows, 2, 3, rows_at(room->left, grad_output_all + 0, 2, room->packed_rows + first, rows), matrix_0, (real *const *)rows_at(room->right, mm_1_all + first * 32 + 0, 32, 0, rows));
+    for (int64_t r = 0; r < rows; ++r) {
+        float *const mm_1_at = mm_1_all + (first + r) * 32;
+        const float *const add_6_at = add_6_all + room->packed_rows[first + r] * 3;
+        float *const mul_13_at = mul_13_all + (first + r) * 32;
+        #pragma omp simd
+        for (int64_t j0 = 0; j0 < 3; ++j0) {
+            const real v0 = mm_1_at[j0];
+            const real v1 = add_6_at[j0];
+            const real v2 = v0 * v1;
+            mul_13_at[j0] = (float)(v2);
+        }
+    }
+    c->products->of_rows_anywhere(rows, 3, 5, rows_at(room->left, mul_13_all + first * 32 + 0, 32, 0, rows), matrix_1, (real *const *)rows_at(room->right, mm_3_all + first * 32 + 0, 32, 0, rows));
+}
+
+/* One step for some rows, which begin at `packed` among the rows of all steps, at
+ * `row` in the batch and at `chunk_row` in the chunk. */
+static void one_step(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    const float *restrict const scale_all = c->tensors[0];
+    const float *restrict const norm_weight_all = c->tensors[1];
+    const float *restrict const peephole_all = c->tensors[2];
+    const float *restrict const tanh_1_all = c->tensors[5];
+    const float *restrict const sigmoid_2_all = c->tensors[6];
+    const float *restrict const mul_3_all = c->tensors[7];
+    const float *restrict const sigmoid_1_all = c->tensors[8];
+    const float *restrict const tanh_all = c->tensors[9];
+    const float *restrict const div_all = c->tensors[10];
+    const float *restrict const sigmoid_all = c->tensors[11];
+    float *restrict const grad_h_all = c->tensors[28];
+    float *restrict const grad_c_all = c->tensors[29];
+    const real *const *const c_rows = room->previous + 0 * room->capacity;
+    float *restrict const mm_3_all = (float *)(room->chunk + 64 * room->capacity);
+    float *restrict const mul_18_all = (float *)(room->chunk + 96 * room->capacity);
+    float *restrict const cat_all = (float *)(room->chunk + 128 * room->capacity);
+    float *restrict const mul_25_all = (float *)(room->chunk + 176 * room->capacity);
+    float *restrict const mul_39_all = (float *)(room->chunk + 208 * room->capacity);
+    float *restrict const mm_6_all = (float *)(room->local + 0 * room->step_capacity);
     float sum_3_row[1];
     float sum_4_row[1];
-    const real *const matrix_0 = matrices + 0;
+    const real *const matrix_2 = c->packed + packed_size(2, 3) + packed_size(3, 5);
     for (int64_t r = 0; r < rows; ++r) {
         float *const grad_h_at = grad_h_all + (row + r) * 5;
-        const float *const mm_3_at = mm_3_all + (packed + r) * 5;
+        float *const mm_3_at = mm_3_all + (chunk_row + r) * 32;
         const float *const scale_at = scale_all;
         const float *const sigmoid_2_at = sigmoid_2_all + (packed + r) * 5;
         const float *const tanh_1_at = tanh_1_all + (packed + r) * 5;
-        float *const mul_18_at = mul_18_all + (packed + r) * 5;
+        float *const mul_18_at = mul_18_all + (chunk_row + r) * 32;
         const float *const norm_weight_at = norm_weight_all;
         float *const sum_3_at = sum_3_row;
         const float *const mul_3_at = mul_3_all + (packed + r) * 5;
         float *const sum_4_at = sum_4_row;
-        float *const mul_25_at = mul_25_all + (packed + r) * 5;
+        float *const mul_25_at = mul_25_all + (chunk_row + r) * 32;
         float *const grad_c_at = grad_c_all + (row + r) * 5;
         const float *const div_at = div_all + (packed + r) * 1;
-        const float *const c_at = c_all + (packed + r) * 5;
-        const float *const sigmoid_at = sigmoid_all + (packed + r) * 5;
-        float *const mul_39_at = mul_39_all + (packed + r) * 5;
         const float *const tanh_at = tanh_all + (packed + r) * 5;
         const float *const sigmoid_1_at = sigmoid_1_all + (packed + r) * 5;
-        float *const cat_at = cat_all + (packed + r) * 20;
+        float *const cat_at = cat_all + (chunk_row + r) * 48;
+        const float *const c_at = c_rows[chunk_row + r];
+        const float *const sigmoid_at = sigmoid_all + (packed + r) * 5;
+        float *const mul_39_at = mul_39_all + (chunk_row + r) * 32;
         const float *const peephole_at = peephole_all;
         real sum_3_sum = 0;
         real sum_4_sum = 0;
@@ -100,47 +154,47 @@ static void step(
             const real v11 = v7 - v10;
             const real v12 = v1 * v11;
             const real v13 = v0 + v12;
-            const real v14 = c_at[j0];
+            const real v14 = tanh_at[j0];
             const real v15 = v13 * v14;
-            const real v16 = sigmoid_at[j0];
+            const real v16 = sigmoid_1_at[j0];
             const real v17 = (real)1 - v16;
             const real v18 = v16 * v17;
             const real v19 = v15 * v18;
-            const real v20 = v19 * v14;
-            const real v21 = tanh_at[j0];
-            const real v22 = v13 * v21;
-            const real v23 = sigmoid_1_at[j0];
-            const real v24 = (real)1 - v23;
-            const real v25 = v23 * v24;
-            const real v26 = v22 * v25;
-            const real v27 = v13 * v23;
-            const real v28 = v21 * v21;
-            const real v29 = (real)1 - v28;
-            const real v30 = v27 * v29;
-            const real v31 = grad_h_at[j0];
-            const real v32 = mm_3_at[j0];
-            const real v33 = v31 + v32;
-            const real v34 = scale_at[0];
-            const real v35 = v33 * v34;
-            const real v36 = tanh_1_at[j0];
-            const real v37 = v35 * v36;
-            const real v38 = sigmoid_2_at[j0];
-            const real v39 = (real)1 - v38;
-            const real v40 = v38 * v39;
-            const real v41 = v37 * v40;
-            const real v42 = v13 * v16;
+            const real v20 = c_at[j0];
+            const real v21 = v13 * v20;
+            const real v22 = sigmoid_at[j0];
+            const real v23 = (real)1 - v22;
+            const real v24 = v22 * v23;
+            const real v25 = v21 * v24;
+            const real v26 = v13 * v16;
+            const real v27 = v14 * v14;
+            const real v28 = (real)1 - v27;
+            const real v29 = v26 * v28;
+            const real v30 = grad_h_at[j0];
+            const real v31 = mm_3_at[j0];
+            const real v32 = v30 + v31;
+            const real v33 = scale_at[0];
+            const real v34 = v32 * v33;
+            const real v35 = tanh_1_at[j0];
+            const real v36 = v34 * v35;
+            const real v37 = sigmoid_2_at[j0];
+            const real v38 = (real)1 - v37;
+            const real v39 = v37 * v38;
+            const real v40 = v36 * v39;
+            const real v41 = v25 * v20;
+            const real v42 = v13 * v22;
             const real v43 = peephole_at[j0];
-            const real v44 = v19 * v43;
+            const real v44 = v25 * v43;
             const real v45 = v42 + v44;
-            mul_39_at[j0] = (float)(v20);
-            cat_at[j0] = (float)(v26);
-            cat_at[j0 + 5] = (float)(v19);
-            cat_at[j0 + 10] = (float)(v30);
-            cat_at[j0 + 15] = (float)(v41);
+            cat_at[j0] = (float)(v19);
+            cat_at[j0 + 5] = (float)(v25);
+            cat_at[j0 + 10] = (float)(v29);
+            cat_at[j0 + 15] = (float)(v40);
+            mul_39_at[j0] = (float)(v41);
             grad_c_at[j0] = (float)(v45);
         }
     }
-    product(rows, 20, 5, cat_all + packed * 20 + 0, 20, matrix_0, mm_6_all + 0, 32);
+    c->products->of_rows(rows, 20, 5, cat_all + chunk_row * 48 + 0, 48, matrix_2, mm_6_all + 0, 32);
     for (int64_t r = 0; r < rows; ++r) {
         float *const mm_6_at = mm_6_all + r * 32;
         float *const grad_h_at = grad_h_all + (row + r) * 5;
@@ -150,5 +204,39 @@ static void step(
             grad_h_at[j0] = (float)(v0);
         }
     }
+}
+
+/* What is done for rows of some steps after these steps. */
+static void closing(
+    const call *c, struct room *room, int64_t first, int64_t rows) {
+    float *restrict const grad_x_all = c->tensors[17];
+    float *restrict const cat_all = (float *)(room->chunk + 128 * room->capacity);
+    const real *const matrix_3 = c->packed + packed_size(2, 3) + packed_size(3, 5) + packed_size(20, 5);
+    c->products->of_rows_anywhere(rows, 20, 3, rows_at(room->left, cat_all + first * 48 + 0, 48, 0, rows), matrix_3, (real *const *)rows_at(room->right, grad_x_all + 0, 3, room->packed_rows + first, rows));
+}
+
+/* Add the rows of a chunk to the sums over all steps. */
+static void add_up(
+    const call *c, struct room *room, int64_t rows) {
+    const float *restrict const grad_output_all = c->tensors[3];
+    const float *restrict const gelu_all = c->tensors[12];
+    const float *restrict const mul_6_all = c->tensors[13];
+    const float *restrict const x_all = c->tensors[14];
+    const real *const *const h_rows = room->previous + 1 * room->capacity;
+    float *restrict const mul_13_all = (float *)(room->chunk + 32 * room->capacity);
+    float *restrict const mul_18_all = (float *)(room->chunk + 96 * room->capacity);
+    float *restrict const cat_all = (float *)(room->chunk + 128 * room->capacity);
+    float *restrict const mul_25_all = (float *)(room->chunk + 176 * room->capacity);
+    float *restrict const mul_39_all = (float *)(room->chunk + 208 * room->capacity);
+    add_rows(c, room, 18, rows, 2, 3, rows_at(room->left, grad_output_all + 0, 2, room->packed_rows + 0, rows), rows_at(room->right, gelu_all + 0, 3, room->packed_rows + 0, rows), room->totals);
+    add_rows(c, room, 19, rows, 1, 2, ones(room->left, rows), rows_at(room->right, grad_output_all + 0, 2, room->packed_rows + 0, rows), room->totals + 2 * in_vectors(3));
+    add_rows(c, room, 20, rows, 3, 5, rows_at(room->left, mul_13_all + 0 * 32 + 0, 32, 0, rows), rows_at(room->right, mul_6_all + 0, 5, room->packed_rows + 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2));
+    add_rows(c, room, 21, rows, 1, 3, ones(room->left, rows), rows_at(room->right, mul_13_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5));
+    add_rows(c, room, 22, rows, 1, 5, ones(room->left, rows), rows_at(room->right, mul_25_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3));
+    add_rows(c, room, 23, rows, 1, 5, ones(room->left, rows), rows_at(room->right, mul_18_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5));
+    add_rows(c, room, 24, rows, 1, 5, ones(room->left, rows), rows_at(room->right, mul_39_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5));
+    add_rows(c, room, 25, rows, 5, 20, rows_from(room->left, h_rows + 0, 0, rows), rows_at(room->right, cat_all + 0 * 48 + 0, 48, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5) + 1 * in_vectors(5));
+    add_rows(c, room, 26, rows, 3, 20, rows_at(room->left, x_all + 0, 3, room->packed_rows + 0, rows), rows_at(room->right, cat_all + 0 * 48 + 0, 48, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5) + 1 * in_vectors(5) + 5 * in_vectors(20));
+    add_rows(c, room, 27, rows, 1, 20, ones(room->left, rows), rows_at(room->right, cat_all + 0 * 48 + 0, 48, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5) + 1 * in_vectors(5) + 5 * in_vectors(20) + 3 * in_vectors(20));
 }
 

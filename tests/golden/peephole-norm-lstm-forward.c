@@ -1,48 +1,71 @@
 typedef struct { int tensor; int64_t depth, width, batch; } matrix;
-#define NUM_MATRICES 2
+#define NUM_MATRICES 4
 static const matrix MATRICES[] = {
-    {19, 3, 20, 0}, /* t */
-    {20, 5, 20, 0}, /* t_1 */
+    {24, 3, 20, 0}, /* from_x_weight */
+    {25, 5, 20, 0}, /* from_h_weight */
+    {26, 5, 3, 0}, /* out_0_weight */
+    {27, 3, 2, 0}, /* out_2_weight */
 };
 #define NUM_STATES 2
-#define FIRST_STATE 15
+#define FIRST_STATE 20
 static const int64_t STATE_SIZES[] = {5, 5};
-#define LOCAL_SIZE 128
+typedef struct { int tensor; int64_t size; } previous_state;
+#define NUM_PREVIOUS 0
+static const previous_state PREVIOUS[] = {
+    {0}, /* none */
+};
+typedef struct { int tensor; int64_t height, width; } total;
+#define NUM_TOTALS 0
+static const total TOTALS[] = {
+    {0}, /* none */
+};
+#define TOTAL_ROWS 0
+#define TOTALS_SIZE (0)
+#define CHUNKED 1
+#define CHUNK_SIZE 112
+#define LOCAL_SIZE 80
 
-/* One step for some rows, which begin at `packed` among the rows of all steps, and at
- * `row` in the batch. */
-static void step(
-    product_function *product, void *const *tensors, const real *matrices, real *scratch,
-    int64_t capacity,
-    int64_t packed, int64_t row, int64_t rows) {
-    const float *restrict const peephole_all = tensors[0];
-    const float *restrict const from_x_bias_all = tensors[1];
-    const float *restrict const norm_bias_all = tensors[2];
-    const float *restrict const norm_weight_all = tensors[3];
-    const float *restrict const scale_all = tensors[4];
-    const float *restrict const x_all = tensors[5];
-    float *restrict const sigmoid_all = tensors[6];
-    float *restrict const sigmoid_1_all = tensors[7];
-    float *restrict const tanh_all = tensors[8];
-    float *restrict const add_2_all = tensors[9];
-    float *restrict const sigmoid_2_all = tensors[10];
-    float *restrict const mul_3_all = tensors[11];
-    float *restrict const tanh_1_all = tensors[12];
-    float *restrict const mul_6_all = tensors[13];
-    float *restrict const div_all = tensors[14];
-    float *restrict const h_all = tensors[15];
-    float *restrict const c_all = tensors[16];
-    float *restrict const addmm_product_all = (float *)(scratch + 0 * capacity);
-    float *restrict const mm_all = (float *)(scratch + 48 * capacity);
-    float *restrict const next_c_all = (float *)(scratch + 96 * capacity);
+
+/* What is done for rows of some steps before these steps; the first is number
+ * `first` of the chunk. */
+static void opening(
+    const call *c, struct room *room, int64_t first, int64_t rows) {
+    const float *restrict const x_all = c->tensors[7];
+    float *restrict const addmm_product_all = (float *)(room->chunk + 0 * room->capacity);
+    const real *const matrix_0 = c->packed;
+    c->products->of_rows_anywhere(rows, 3, 20, rows_at(room->left, x_all + 0, 3, room->packed_rows + first, rows), matrix_0, (real *const *)rows_at(room->right, addmm_product_all + first * 48 + 0, 48, 0, rows));
+}
+
+/* One step for some rows, which begin at `packed` among the rows of all steps, at
+ * `row` in the batch and at `chunk_row` in the chunk. */
+static void one_step(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    const float *restrict const peephole_all = c->tensors[0];
+    const float *restrict const from_x_bias_all = c->tensors[1];
+    const float *restrict const norm_bias_all = c->tensors[2];
+    const float *restrict const norm_weight_all = c->tensors[3];
+    const float *restrict const scale_all = c->tensors[4];
+    float *restrict const sigmoid_all = c->tensors[8];
+    float *restrict const sigmoid_1_all = c->tensors[9];
+    float *restrict const tanh_all = c->tensors[10];
+    float *restrict const add_2_all = c->tensors[11];
+    float *restrict const sigmoid_2_all = c->tensors[12];
+    float *restrict const mul_3_all = c->tensors[13];
+    float *restrict const tanh_1_all = c->tensors[14];
+    float *restrict const mul_6_all = c->tensors[15];
+    float *restrict const div_all = c->tensors[16];
+    float *restrict const h_all = c->tensors[20];
+    float *restrict const c_all = c->tensors[21];
+    float *restrict const addmm_product_all = (float *)(room->chunk + 0 * room->capacity);
+    float *restrict const mm_all = (float *)(room->local + 0 * room->step_capacity);
+    float *restrict const next_c_all = (float *)(room->local + 48 * room->step_capacity);
     float var_mean_sum_row[1];
     float var_mean_squares_row[1];
-    const real *const matrix_0 = matrices + 0;
-    const real *const matrix_1 = matrices + 0 + packed_size(3, 20);
-    product(rows, 3, 20, x_all + packed * 3 + 0, 3, matrix_0, addmm_product_all + 0, 48);
-    product(rows, 5, 20, h_all + row * 5 + 0, 5, matrix_1, mm_all + 0, 48);
+    const real *const matrix_1 = c->packed + packed_size(3, 20);
+    c->products->of_rows(rows, 5, 20, h_all + row * 5 + 0, 5, matrix_1, mm_all + 0, 48);
     for (int64_t r = 0; r < rows; ++r) {
-        float *const addmm_product_at = addmm_product_all + r * 48;
+        float *const addmm_product_at = addmm_product_all + (chunk_row + r) * 48;
         const float *const from_x_bias_at = from_x_bias_all;
         float *const mm_at = mm_all + r * 48;
         const float *const peephole_at = peephole_all;
@@ -154,5 +177,64 @@ static void step(
     }
     for (int64_t r = 0; r < rows; ++r)
         memcpy(c_all + (row + r) * 5, next_c_all + r * 32, 5 * sizeof(real));
+}
+
+/* What is done for rows of some steps after these steps. */
+static void closing(
+    const call *c, struct room *room, int64_t first, int64_t rows) {
+    const float *restrict const out_0_bias_all = c->tensors[5];
+    const float *restrict const out_2_bias_all = c->tensors[6];
+    float *restrict const mul_6_all = c->tensors[15];
+    float *restrict const gelu_all = c->tensors[17];
+    float *restrict const addmm_2_all = c->tensors[18];
+    float *restrict const add_6_all = c->tensors[19];
+    float *restrict const addmm_1_product_all = (float *)(room->chunk + 48 * room->capacity);
+    float *restrict const addmm_2_product_all = (float *)(room->chunk + 80 * room->capacity);
+    const real *const matrix_2 = c->packed + packed_size(3, 20) + packed_size(5, 20);
+    const real *const matrix_3 = c->packed + packed_size(3, 20) + packed_size(5, 20) + packed_size(5, 3);
+    c->products->of_rows_anywhere(rows, 5, 3, rows_at(room->left, mul_6_all + 0, 5, room->packed_rows + first, rows), matrix_2, (real *const *)rows_at(room->right, addmm_1_product_all + first * 32 + 0, 32, 0, rows));
+    for (int64_t r = 0; r < rows; ++r) {
+        float *const addmm_1_product_at = addmm_1_product_all + (first + r) * 32;
+        const float *const out_0_bias_at = out_0_bias_all;
+        float *const gelu_at = gelu_all + room->packed_rows[first + r] * 3;
+        float *const add_6_at = add_6_all + room->packed_rows[first + r] * 3;
+        #pragma omp simd
+        for (int64_t j0 = 0; j0 < 3; ++j0) {
+            const real v0 = addmm_1_product_at[j0];
+            const real v1 = out_0_bias_at[j0];
+            const real v2 = v0 + v1;
+            const real v3 = gelu_(v2);
+            const real v4 = v2 * (real)0.7071067811865476;
+            const real v5 = LIBM(erf)(v4);
+            const real v6 = v5 + (real)1;
+            const real v7 = v6 * (real)0.5;
+            const real v8 = v2 * v2;
+            const real v9 = v8 * ((real)-0.5);
+            const real v10 = exp_(v9);
+            const real v11 = v10 * (real)0.3989422804014327;
+            const real v12 = v2 * v11;
+            const real v13 = v7 + v12;
+            gelu_at[j0] = (float)(v3);
+            add_6_at[j0] = (float)(v13);
+        }
+    }
+    c->products->of_rows_anywhere(rows, 3, 2, rows_at(room->left, gelu_all + 0, 3, room->packed_rows + first, rows), matrix_3, (real *const *)rows_at(room->right, addmm_2_product_all + first * 32 + 0, 32, 0, rows));
+    for (int64_t r = 0; r < rows; ++r) {
+        float *const addmm_2_product_at = addmm_2_product_all + (first + r) * 32;
+        const float *const out_2_bias_at = out_2_bias_all;
+        float *const addmm_2_at = addmm_2_all + room->packed_rows[first + r] * 2;
+        #pragma omp simd
+        for (int64_t j0 = 0; j0 < 2; ++j0) {
+            const real v0 = addmm_2_product_at[j0];
+            const real v1 = out_2_bias_at[j0];
+            const real v2 = v0 + v1;
+            addmm_2_at[j0] = (float)(v2);
+        }
+    }
+}
+
+/* Add the rows of a chunk to the sums over all steps. */
+static void add_up(
+    const call *c, struct room *room, int64_t rows) {
 }
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 StateSize = int | tuple[int, ...] | dict[str, int]
-State = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+State = Tensor | tuple["State", ...] | dict[str, "State"]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": torch.relu}
+"""φ of a hidden layer."""
+
+OUTPUT_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "identity": lambda a: a,
+    "sigmoid": torch.sigmoid,
+    "softmax": lambda a: torch.softmax(a, -1),
+    "tanh": torch.tanh,
+}
+"""g of an output layer."""
 
 
 class Cell(nn.Module):
@@ -41,19 +53,24 @@ class Cell(nn.Module):
         self, input_size: int, hidden_size: int, state_size: StateSize | None = None
     ) -> None:
         super().__init__()
-        for name, size in (("input_size", input_size), ("hidden_size", hidden_size)):
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
+        check_size("input_size", input_size)
+        check_size("hidden_size", hidden_size)
         self.input_size = input_size
         self.hidden_size = hidden_size
         self.output_size = hidden_size
         self.state_size = hidden_size if state_size is None else state_size
 
     def reset_parameters(self) -> None:
-        """Draw every parameter from U(-k, k), k = 1 / sqrt(hidden_size), as `torch.nn` does."""
+        """Draw every parameter from U(-k, k), k = 1 / sqrt(hidden_size), as `torch.nn` does.
+
+        Modules within the cell start by their own rule.
+        """
         bound = 1 / math.sqrt(self.hidden_size)
-        for parameter in self.parameters():
+        for parameter in self.parameters(recurse=False):
             nn.init.uniform_(parameter, -bound, bound)
+        for module in list(self.modules())[1:]:
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
 
     def extra_repr(self) -> str:
         """The sizes, as torch prints them."""
@@ -67,6 +84,31 @@ class Cell(nn.Module):
         self.bias_ih = nn.Parameter(torch.empty(rows)) if bias else None
         self.bias_hh = nn.Parameter(torch.empty(rows)) if bias and recurrent_bias else None
         self.reset_parameters()
+
+
+def check_size(name: str, size: object) -> None:
+    """Fail where a width is none."""
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {size!r}")
+
+
+def check_choice(name: str, value: object, choices: Mapping[str, object]) -> None:
+    """Fail where an option of a cell is not one of its choices."""
+    if value not in choices:
+        known = " or ".join(map(repr, choices))
+        raise ValueError(f"{name} must be {known}, got {value!r}")
+
+
+def check_share(name: str, value: object) -> None:
+    """Fail where a share or probability does not lie in [0, 1)."""
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and less than 1, got {value!r}")
+
+
+def state_of_rows(cell: nn.Module, batch_size: int) -> State:
+    """The state before the first step, of the dtype and device of the cell's parameters."""
+    like = next(cell.parameters(), torch.zeros(()))
+    return initial_state(cell, like.new_zeros(batch_size, 1))
 
 
 def initial_state(cell: nn.Module, x: Tensor) -> State:

@@ -1,4 +1,4 @@
-"""The command line: `rondo train`, `rondo evaluate` and `rondo predict`.
+"""The command line: `rondo train`, `evaluate`, `predict`, `bench` and `show`.
 
 Here are the options and the exit codes; `manual` holds the words, `commands` what is done.
 """
@@ -8,12 +8,23 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from rondo.cli.commands import INTERRUPTED, SUCCESS, USAGE, evaluate, predict, say, train_photo
-from rondo.cli.manual import DETAILS, MANUAL, Parser, UsageError
+from rondo.bench.options import DEFAULT_PEERS, MODULES, PEERS, QUICK, SUITES, Options
+from rondo.cli.commands import (
+    INTERRUPTED,
+    SUCCESS,
+    USAGE,
+    bench,
+    evaluate,
+    predict,
+    say,
+    train_photo,
+)
+from rondo.cli.manual import DETAILS, MANUAL, Parser, UsageError, number_from_1, words_of
+from rondo.cli.show import add_show
 
 PHOTO_PACKAGES = {"PIL", "lightning", "matplotlib", "numpy", "safetensors", "tensorboard"}
 """What the extra `photo` installs, as Python imports it."""
@@ -29,9 +40,11 @@ def build_parser() -> Parser:
     for name, (help_text, add_options, run) in TASKS.items():
         task = tasks.add_parser(name, help=help_text, description=help_text)
         add_options(task)
-        task.set_defaults(run=run, parser=task)
+        task.set_defaults(run=_on_runs(run), parser=task)
     _add_evaluate(commands)
     _add_predict(commands)
+    _add_bench(commands)
+    add_show(commands)
     return parser
 
 
@@ -67,7 +80,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument("--data", metavar="PATH", help="photos, or drawn (default: the run's own)")
     parser.add_argument("--split", metavar="NAME", help="one split in detail, such as test")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=evaluate, parser=parser)
+    parser.set_defaults(run=_on_runs(evaluate), parser=parser)
 
 
 def _add_predict(commands: Any) -> None:
@@ -79,7 +92,28 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument("--from-list", action="store_true",
                         help="standard input holds paths of images, one a line")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=predict, parser=parser)
+    parser.set_defaults(run=_on_runs(predict), parser=parser)
+
+
+def _add_bench(commands: Any) -> None:
+    help_text = "measure recurrent layers beside torch.nn's and others"
+    parser = commands.add_parser("bench", help=help_text, description=help_text)
+    add = parser.add_argument
+    add("--suite", type=words_of(SUITES), metavar="NAMES",
+        help=f"{', '.join(SUITES)}; several with commas between, or all (default)")  # fmt: skip
+    add("--module", type=words_of(MODULES), metavar="NAMES",
+        help=f"{', '.join(MODULES)}; several, or all (default)")  # fmt: skip
+    add("--peers", type=words_of(PEERS), metavar="NAMES",
+        help=f"{', '.join(PEERS)}; several, or all (default: {','.join(DEFAULT_PEERS)}; "
+        "compile takes minutes)")  # fmt: skip
+    add("--rounds", type=number_from_1, metavar="N",
+        help="how often each side has its turn "
+        f"(default: {Options.num_rounds}, with --quick {QUICK.num_rounds})")  # fmt: skip
+    add("--threads", type=number_from_1, metavar="N", help="threads (default: torch's)")
+    add("--quick", action="store_true", help="small sizes, in seconds: to see that all works")
+    add("--output", type=Path, metavar="DIR",
+        help="where to write bench.json, bench.md and, with matplotlib, bench.svg")  # fmt: skip
+    parser.set_defaults(run=bench, parser=parser)
 
 
 TASKS = {
@@ -113,13 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(parsed: argparse.Namespace) -> int:
     """Runs a command; answers what the user can mend with one line."""
     try:
-        from rondo.training.config import RunError
-    except ModuleNotFoundError as error:
-        return _fail(_missing(error))
-    try:
         return parsed.run(parsed)
-    except RunError as error:
-        return _fail(str(error))
     except ModuleNotFoundError as error:
         return _fail(_missing(error))
     except BrokenPipeError:  # the reader of our output has had enough, as in `rondo ... | head`
@@ -132,6 +160,23 @@ def _run(parsed: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
+
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def _on_runs(command: Command) -> Command:
+    """A command on run folders, whose errors are answered with one line; it needs the extra."""
+
+    def answered(parsed: argparse.Namespace) -> int:
+        from rondo.training.config import RunError
+
+        try:
+            return command(parsed)
+        except RunError as error:
+            return _fail(str(error))
+
+    return answered
 
 
 def _missing(error: ModuleNotFoundError) -> str:

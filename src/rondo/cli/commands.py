@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -145,6 +147,59 @@ def _images_in(folder: Path) -> list[Path]:
             f"the folder {folder} holds no image; images end in {', '.join(FILE_ENDINGS)}"
         )
     return images
+
+
+def bench(arguments: argparse.Namespace) -> int:
+    """Measures recurrent layers side by side."""
+    from dataclasses import replace
+
+    import torch
+
+    from rondo.bench.options import QUICK, Options
+    from rondo.bench.report import run
+
+    if arguments.output is not None:
+        _check_writable(arguments.output)
+    if arguments.threads is not None:
+        _check_threads(arguments.threads)
+        torch.set_num_threads(arguments.threads)
+    given = {
+        "suites": arguments.suite,
+        "modules": arguments.module,
+        "peers": arguments.peers,
+        "num_rounds": arguments.rounds,
+    }
+    options = QUICK if arguments.quick else Options()
+    options = replace(options, **{key: value for key, value in given.items() if value is not None})
+    report = run(options, say)
+    print(report.to_markdown(), end="")
+    if arguments.output is not None:
+        report.write(arguments.output, say)
+    for line in report.failures:
+        say(f"rondo: {line}")
+    if not report.is_whole:
+        return INTERRUPTED
+    return SOME_FAILED if report.failures else SUCCESS
+
+
+def _check_writable(folder: Path) -> None:
+    """Makes a folder; raises `UsageError` now where it cannot be written to, not after an hour."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except FileExistsError:
+        raise UsageError(f"--output must be a folder, but {folder} is a file") from None
+    except OSError as error:
+        raise UsageError(f"nothing can be written to {folder}: {error.strerror}") from None
+
+
+def _check_threads(num_threads: int) -> None:
+    num_cores = os.cpu_count() or 1
+    if num_threads > num_cores:
+        raise UsageError(
+            f"--threads must be at most {num_cores}, the cores of this machine, but is "
+            f"{num_threads}"
+        )
 
 
 def _run_path(word: str) -> Path:

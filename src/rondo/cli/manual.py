@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
 MANUAL = """\
 Rondo trains recurrent networks, as graphs with loops. Its first task: predict a person's sex from
-a photo of the face, with the network of the lecture "Recurrent neural networks".
+a photo of the face, with the network of the lecture "Recurrent neural networks". It also measures
+how fast its layers are on this machine, beside others.
 """
 
 DETAILS = """\
@@ -23,6 +24,9 @@ examples:
   rondo predict last photos/ --json            every image of a folder, for programs
   rondo predict last - < a.jpg                 one image from standard input
   find . -name '*.jpg' | rondo predict last - --from-list
+  rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
+  rondo bench --quick                          does the measuring work here? (seconds)
+  rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
 
 data:
   A folder with labels.csv (columns file, sex and optionally split, source, age, race), a folder
@@ -41,6 +45,8 @@ RUN is such a folder, or the word "last" for the newest one in ./runs.
 exit codes:
   0  all went well          1  some images could not be read       2  wrong use or bad input
   130  ended by Ctrl-C      143  ended by SIGTERM; both can be resumed (a second Ctrl-C: at once)
+  bench: 1  some layer computed something else than it should, and was not timed; after Ctrl-C it
+            tells what it has measured, and cannot be resumed
 
 what it must not be used for:
   Never to decide anything about a person: no hiring, credit, policing, access, prices or
@@ -80,6 +86,34 @@ class Parser(argparse.ArgumentParser):
                 f"see `{command.prog} --help`"
             )
         return parsed
+
+
+def words_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Returns the type of an option that takes some known words with commas between them, or all.
+
+    Args:
+        known: The words; they may be given in small or large letters.
+    """
+    by_small = {word.lower(): word for word in (*known, "all")}
+
+    def words(text: str) -> tuple[str, ...]:
+        given = text.split(",")
+        for word in given:
+            if word.lower() not in by_small:
+                raise argparse.ArgumentTypeError(
+                    f"invalid choice: {word!r} (choose from {', '.join(by_small.values())})"
+                )
+        chosen = dict.fromkeys(by_small[word.lower()] for word in given)
+        return tuple(known) if "all" in chosen else tuple(chosen)
+
+    return words
+
+
+def number_from_1(text: str) -> int:
+    """The type of an option that takes a whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, but is {text!r}")
+    return int(text)
 
 
 def _suggest(word: str, known: Sequence[str]) -> str:

@@ -1,17 +1,19 @@
 """From a cell to a program: trace, close the loops, plan, differentiate, run."""
 
 from rondo.compiler.cpu import CompiledLoop
-from rondo.compiler.engines import ENGINES, EngineWarning
+from rondo.compiler.engines import ENGINES, Engine, EngineWarning
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import Loop, Node, RecurrentGraph, StepGraph, close_loops
 from rondo.compiler.operators import recurrence
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.program import Program, apart, compile_step
 from rondo.compiler.trace import TraceError, trace
+from rondo.compiler.unroll import UnrolledGraph, unroll
 
 __all__ = [
     "ENGINES",
     "CompiledLoop",
+    "Engine",
     "EngineWarning",
     "Gradient",
     "Loop",
@@ -21,6 +23,7 @@ __all__ = [
     "RecurrentGraph",
     "StepGraph",
     "TraceError",
+    "UnrolledGraph",
     "apart",
     "close_loops",
     "compile_step",
@@ -28,4 +31,5 @@ __all__ = [
     "plan",
     "recurrence",
     "trace",
+    "unroll",
 ]

@@ -7,7 +7,7 @@ covers the plan; where it does not, the reference engine runs and says why, once
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -61,11 +61,14 @@ class Reference:
         return reference.run(self.plan, parameters, inputs, state, steps, resets)
 
 
-def engine_for(plan: Plan, engine: str, device: torch.device) -> Engine:
+def engine_for(
+    plan: Plan, engine: str, device: torch.device, previous: Collection[str] = ()
+) -> Engine:
     """What runs a plan on a device.
 
     Args:
         plan: The plan.
+        previous: The inputs of the plan that will be given as `Previous`.
         engine: "reference"; "cpu", which fails where it does not cover the plan; or "auto", which
             takes the cpu engine where it covers the plan and otherwise warns and takes the
             reference engine.
@@ -81,7 +84,7 @@ def engine_for(plan: Plan, engine: str, device: torch.device) -> Engine:
             raise ValueError(f"the cpu engine runs on the CPU, and the tensors are on {device}")
         return _instead(plan, f"there are no kernels for {device.type} yet")
     try:
-        return CompiledLoop(plan)
+        return CompiledLoop(plan, previous)
     except (NotCoveredError, NoCompilerError) as error:
         if engine == "cpu":
             raise ValueError(f"the cpu engine cannot run this cell: {error}") from error

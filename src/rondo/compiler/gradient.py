@@ -188,6 +188,10 @@ def _saved(joint: StepGraph, gradient_side: set[str]) -> list[str]:
     for node in joint.nodes:
         if node.name in gradient_side:
             continue
+        if node.name in joint.outputs:  # it is there anyway
+            kept.append(node.name)
+            again.add(node.name)
+            continue
         cheap = node.packet in CHEAP or counts_truths(node, known)
         cheap = cheap and again.issuperset(node.reads)
         if layouts[node.name] == SHARED or cheap:

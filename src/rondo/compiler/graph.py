@@ -13,9 +13,16 @@ import hashlib
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+from rondo.drawing import Drawing
+
+if TYPE_CHECKING:
+    from rondo.compiler.unroll import UnrolledGraph
 
 Argument = Any  # a Ref, Rows, plain value, or a list or tuple of these
 
@@ -138,9 +145,9 @@ class StepGraph:
         """All inputs of the step: parameters, inputs, state."""
         return (*self.parameters, *self.inputs, *self.state)
 
-    @property
+    @cached_property
     def by_name(self) -> dict[str, Value | Node]:
-        """Every input and node by its name."""
+        """Every input and node by its name; not to be changed."""
         everything: tuple[Value | Node, ...] = (*self.arguments(), *self.nodes)
         return {value.name: value for value in everything}
 
@@ -170,10 +177,14 @@ class Loop:
 
 @dataclass(frozen=True)
 class RecurrentGraph:
-    """A step whose loops are closed: a computational graph with cycles, each with a delay."""
+    """A step whose loops are closed: a computational graph with cycles, each with a delay.
+
+    `labels` are the words of the cell for some of its values, for pictures; they change nothing.
+    """
 
     step: StepGraph
     loops: tuple[Loop, ...]
+    labels: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     digest: str = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -181,6 +192,33 @@ class RecurrentGraph:
 
     def __str__(self) -> str:
         return "\n".join([str(self.step), *map(str, self.loops)])
+
+    def unroll(
+        self, num_steps: int, parameters: Mapping[str, torch.Tensor] | None = None
+    ) -> UnrolledGraph:
+        """The graph without loops, for a number of steps; see :func:`rondo.compiler.unroll`."""
+        from rondo.compiler.unroll import unroll
+
+        return unroll(self, num_steps, parameters=parameters)
+
+    def draw(self, path: str | Path | None = None, *, steps: int | None = None) -> Drawing:
+        """Draw the operations of a step with their loops, or unrolled for some steps.
+
+        A notebook shows the drawing; it is saved where a path is given, as the ending says.
+
+        Example:
+            >>> import torch, rondo
+            >>> graph = rondo.Recurrent(rondo.LSTMCell(3, 5)).graph
+            >>> graph.draw()
+            Drawing(12 nodes, 16 edges)
+        """
+        from rondo.compiler.readable import picture_of
+
+        drawing = Drawing(picture_of(self), steps)
+        return drawing if path is None else drawing.save(path)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
 
 
 def close_loops(step: StepGraph) -> RecurrentGraph:

@@ -23,13 +23,15 @@ class NotCoveredError(Exception):
 
 @dataclass(frozen=True)
 class Buffer:
-    """Memory for one value.
+    """Memory for one value; `sizes` are those of the whole where it has no rows.
 
     Args:
         name: The value that lies there.
         place: "shared" (the same for all rows), "input" (given, packed rows of all steps),
-            "state" (B rows, kept from step to step), "output" (packed rows of all steps),
-            "local" (the rows at hand) or "row" (one row).
+            "previous" (the state that each row begins with: given as the states that steps end
+            with), "state" (B rows, kept from step to step), "output" (packed rows of all steps),
+            "chunk" (the rows of some steps), "local" (the rows of a step), "row" (one row) or
+            "total" (no rows: a sum over those of all steps).
         sizes: The sizes of one row.
         dtype: The type of its numbers.
     """
@@ -111,6 +113,23 @@ class Product:
 
 
 @dataclass(frozen=True)
+class Sum:
+    """`total` = the sum over all rows of `left` transposed times `right`, or of `right` alone.
+
+    Args:
+        total: The buffer of the sum (height, width).
+        left, left_offset: The rows of the left factor and where they begin; None: it is 1.
+        right, right_offset: The rows of the right factor and where they begin.
+    """
+
+    total: str
+    left: str | None
+    left_offset: int
+    right: str
+    right_offset: int
+
+
+@dataclass(frozen=True)
 class Matrix:
     """A matrix of `depth` rows and `width` columns within a shared tensor.
 
@@ -145,20 +164,28 @@ class Kernel:
             but for the states; bfloat16 for a kernel that computes in float32, else the same.
         buffers: All memory by name; the state's buffers come in the order of the states.
         matrices: The matrices of the products.
+        opening: What happens to the rows of some steps before these steps, in order.
         levels: What happens to the rows in a step, in order.
+        closing: What happens to the rows of some steps after these steps, in order.
+        sums: What is summed over the rows of all steps.
         commits: Pairs of a state's buffer and a local one that it is set to after the step.
-        before, after: What the kernel does not do of these stages.
-        outputs: The values of the loop that are kept of all steps, with the name of their buffer.
+        before, after: What is left to torch around the kernel.
+        totals: What is left to torch once all sums are there.
+        outputs: The values that are kept of all steps, with the name of their buffer.
     """
 
     dtype: torch.dtype
     stored: torch.dtype
     buffers: dict[str, Buffer]
     matrices: tuple[Matrix, ...]
+    opening: tuple[Level, ...]
     levels: tuple[Level, ...]
+    closing: tuple[Level, ...]
+    sums: tuple[Sum, ...]
     commits: tuple[tuple[str, str], ...]
     before: tuple[Node, ...]
     after: tuple[Node, ...]
+    totals: tuple[Node, ...]
     outputs: dict[str, str]
 
     def at(self, place: str) -> tuple[Buffer, ...]:

@@ -1,51 +1,56 @@
-"""From a plan to a kernel: what one time step does to memory, row by row.
+"""From a plan to a kernel: what time steps do to memory, row by row.
 
 In goes a :class:`Plan`, out comes a :class:`Kernel`: loops over the elements of a row, and products
 of rows with matrices, in the order in which they run. Views become index arithmetic. Arithmetic is
 written where it is read, into one loop for everything of the same size; only what must lie in
 memory gets a place there: factors and results of products, sums within a row, joined values, what
-the next step or somebody outside the loop reads, and costly values that several loops read.
+the next step or somebody outside reads, and costly values that several loops read.
 
-Arithmetic that the plan puts before or after the loop, but which only passes values into the loop
-or out of it, is done in the kernel too, where its arguments are at hand. Products stay outside.
+A kernel has three stages (`region.py`): what is done before the steps of a chunk, the steps, and
+what is done after them. Each is written down on its own; what a later one reads lies in memory.
 
 Limits: all values are real numbers of one type, or truth values; the factor of a product
-must be the same for all rows. Whatever is not covered is refused with the reason.
+must be the same for all rows. Whatever is not covered in the loop is refused with the reason; what
+is not covered around it is left to torch.
 """
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Node, Ref, Rows, Value, map_argument
+from rondo.compiler.bodies import loop_of, placed_buffers
+from rondo.compiler.graph import Node, Rows, Value
 from rondo.compiler.kernel import (
     Buffer,
-    Compute,
     Kernel,
     Level,
-    Load,
-    Loop,
     Matrix,
     NotCoveredError,
     Product,
-    Reduce,
-    Store,
+    Sum,
 )
-from rondo.compiler.memory import JOINS, PRODUCTS, REDUCTIONS, Memory, Position
+from rondo.compiler.memory import Memory
 from rondo.compiler.plan import Plan
-from rondo.compiler.primitive import expand
-from rondo.compiler.region import CONSTANTS, SPLITS, check_covered, region_of
-from rondo.compiler.schedule import Draft, Schedule, Statement
+from rondo.compiler.primitive import Expansion, expand, renamed
+from rondo.compiler.region import (
+    JOINS,
+    PRODUCTS,
+    REDUCTIONS,
+    STRUCTURE,
+    Region,
+    check_covered,
+    region_of,
+    sum_factors,
+)
+from rondo.compiler.schedule import Schedule, Statement
 from rondo.compiler.views import (
     RESHAPES,
     ROW,
-    VIEWS,
     Index,
-    Place,
     linear,
     row_dim,
     row_sizes,
@@ -60,91 +65,190 @@ COSTLY: set[Any] = {
 }
 
 
-STRUCTURE = {
-    *(*VIEWS, *RESHAPES, *SPLITS, *CONSTANTS, *PRODUCTS, *REDUCTIONS, *JOINS, operator.getitem)
-}
-"""What a kernel does beside elementwise operations."""
+NARROW = 16
+"""A sum of products with so few columns is computed transposed."""
 
-MAX_ROW_NUMBERS = 4096
-"""What lies on the stack of a thread must be no larger than this."""
+WHO = ((True, True), (True, False), (False, True), (False, False))
+"""Whether the kernel does what comes before the loop, and what comes after it: what is tried."""
 
 
-def lower(plan: Plan, elementwise: Collection[Any]) -> Kernel:
-    """Turn the loop of a plan into a kernel.
+def lower(plan: Plan, elementwise: Collection[Any], previous: Collection[str] = ()) -> Kernel:
+    """Turn a plan into a kernel.
 
     Args:
         plan: The plan.
         elementwise: The elementwise operations that the renderer can spell.
+        previous: The inputs that are states which steps begin with.
 
     Raises:
         NotCoveredError: Where the loop does what a kernel cannot, with the operation named.
     """
-    region = region_of(plan, elementwise)
-    check_covered(plan, region)
-    lowering = _Lowering(plan, region)
-    for node in lowering.memory.nodes.values():
-        if node.packet not in {*elementwise, *STRUCTURE}:
-            raise NotCoveredError(f"{node.op_name} is an operation that no kernel does")
-    return lowering.kernel()
+    for opening, closing in WHO:
+        region = region_of(plan, elementwise, opening=opening, closing=closing)
+        check_covered(plan, region)
+        try:
+            return _Lowering(plan, region, elementwise, previous).kernel()
+        except NotCoveredError:
+            if not opening and not closing:
+                raise
+    raise AssertionError("every way was tried")
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A stage of a kernel.
+
+    Args:
+        name: "opening", "loop" or "closing".
+        nodes: What it does.
+        local: The place of values that it keeps for itself.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    local: str
 
 
 class _Lowering:
     """Writes down the loops and products of a kernel, in the order of the nodes."""
 
-    def __init__(self, plan: Plan, region: frozenset[str]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        region: Region,
+        elementwise: Collection[Any],
+        previous: Collection[str],
+    ) -> None:
         self.plan = plan
         self.region = region
         values: dict[str, Value | Node] = dict(plan.step.by_name)
-        inside = [node for node in plan.step.nodes if node.name in region]
-        nodes = {node.name: node for node in expand(inside, values)}
-        self.memory = Memory(nodes, values, plan.step.state)
-        self.schedule = Schedule(self.memory)
+        expansion = Expansion()
+        opening, loop, closing = (
+            expand(nodes, values, expansion)
+            for nodes in (region.opening, region.loop, region.closing)
+        )
+        self.names = expansion.names  # what stands for a value that is gone, or lies elsewhere
+        step = plan.step
+        given = {value.name for value in (*step.parameters, *step.inputs)}
+        given |= {node.name for node in (*plan.constants, *region.before)}
+        self.memory = Memory(values, step.state, given, previous)
+        for node in (*opening, *loop, *closing):
+            if node.packet not in {*elementwise, *STRUCTURE}:
+                raise NotCoveredError(f"{node.op_name} is an operation that no kernel does")
+        opening, loop = self._with_addends_in_loop(opening, loop, closing)
+        self.stages = (
+            _Stage("opening", opening, "chunk"),
+            _Stage("loop", loop, "local"),
+            _Stage("closing", closing, "chunk"),
+        )
         self.matrices: list[Matrix] = []
         self.outputs: dict[str, str] = {}
 
     def kernel(self) -> Kernel:
         for value in self.plan.step.state:
             self.memory.new_buffer(value.name, "state")
-        collected = self._collected()
+        levels: list[tuple[Level, ...]] = []
+        commits: list[tuple[str, str]] = []
+        for number, stage in enumerate(self.stages):
+            self.stage = replace(
+                stage, nodes=tuple(renamed(node, self.names) for node in stage.nodes)
+            )
+            self.schedule = Schedule(self.memory)
+            self._write_stage(number)
+            levels.append(self._levels())
+            commits += self.schedule.commits
+        self.memory.begin({})
+        sums = tuple(self._sum(node) for node in self.region.sums)
+        opening, loop, closing = levels
+        return Kernel(
+            dtype=self.memory.dtype,
+            stored=self.memory.stored,
+            buffers=placed_buffers(self.memory.buffers, levels, sums, commits),
+            matrices=tuple(self.matrices),
+            opening=opening,
+            levels=loop,
+            closing=closing,
+            sums=sums,
+            commits=tuple(commits),
+            before=self.region.before,
+            after=self.region.after,
+            totals=self.region.totals,
+            outputs=self.outputs,
+        )
+
+    def _write_stage(self, number: int) -> None:
+        self.memory.begin({node.name: node for node in self.stage.nodes})
+        collected = self._collected(number)
         kept = self._kept(collected)
+        next_state = [self._now(name) for name in self.plan.step.next_state]
         for name, node in self.memory.nodes.items():
             if node.packet in PRODUCTS:
-                self._product(node)
+                self._product(node, collected)
             elif name in kept:
                 is_factor = self.memory.stored != self.memory.dtype and name in self._factors()
-                self._keep(node, "output" if name in collected and not is_factor else "local")
+                place = self.stage.local if is_factor else collected.get(name, self.stage.local)
+                self._keep(node, place)
             if name in collected:
                 buffer = self.memory.buffers.get(name)
-                if buffer is not None and buffer.place == "output":
-                    self.outputs[name] = name
-                else:
-                    self._copy_out(name)
-        for name in collected:
+                if buffer is None or buffer.place != collected[name]:
+                    self._copy_out(name, collected[name])
+        for name, place in collected.items():
             if name not in self.memory.nodes:
-                self._copy_out(name)
-        self._next_state()
-        return self._finish()
+                self._copy_out(name, place)
+        for name in self._wanted_outside():
+            actual = self._now(name)
+            if actual in self.memory.buffers and self.memory.buffers[actual].place == "output":
+                self.outputs[name] = actual
+        if self.stage.name == "loop":
+            self._set_next_state(next_state)
 
     # ---- what needs memory ----
 
-    def _collected(self) -> dict[str, None]:
-        """What the kernel gives to others: the nodes left outside, and the outputs."""
-        states = {value.name for value in self.plan.step.state}
-        ours = {*self.region, *states}
-        wanted = [
-            name
-            for node in self.plan.step.nodes
-            if node.name not in self.region and self.plan.stage_of(node.name) == "after"
-            for name in node.reads
-        ]
-        wanted += self.plan.step.outputs
-        return dict.fromkeys(self._actual(name) for name in wanted if name in ours)
+    def _with_addends_in_loop(
+        self, opening: Sequence[Node], loop: Sequence[Node], closing: Sequence[Node]
+    ) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+        """What is added to a product is added where the loop reads it."""
+        read = {name for node in closing for name in node.reads} | set(self._wanted_outside())
+        read |= {name for node in self.region.sums for name in self._factors_of_sum(node)}
+        read |= set(self.plan.step.next_state)
+        kept: list[Node] = []
+        moved: list[Node] = []
+        for node in reversed(opening):
+            if node.name not in read and self.memory.is_arithmetic(node):
+                moved.append(node)
+            else:
+                kept.append(node)
+                read.update(node.reads)
+        return tuple(kept[::-1]), (*moved[::-1], *loop)
 
-    def _actual(self, name: str) -> str:
-        """A value by the name that it has after the expansion."""
-        if name in self.memory.nodes or name not in self.region:
-            return name
-        raise NotCoveredError(f"{name} is one of several results and is read outside the loop")
+    def _wanted_outside(self) -> list[str]:
+        """The values that torch or the caller reads."""
+        read = [name for node in self.region.after for name in node.reads]
+        return [*read, *self.plan.step.outputs]
+
+    def _factors_of_sum(self, node: Node) -> tuple[str, ...]:
+        return sum_factors(node, self.plan.step.nodes) or ()
+
+    def _collected(self, number: int) -> dict[str, str]:
+        """The values of a stage that others read, and the place where they are to lie."""
+        ours = {node.name for node in self.stage.nodes}
+        later = [
+            name for stage in self.stages[number + 1 :] for n in stage.nodes for name in n.reads
+        ]
+        later += [name for node in self.region.sums for name in self._factors_of_sum(node)]
+        if self.stage.name == "loop":
+            ours.update(value.name for value in self.plan.step.state)
+        if self.stage.name == "opening":
+            later += self.plan.step.next_state
+        places = dict.fromkeys(later, "chunk") | dict.fromkeys(self._wanted_outside(), "output")
+        actual = {self._now(name): place for name, place in places.items()}
+        return {name: place for name, place in actual.items() if name in ours}
+
+    def _now(self, name: str) -> str:
+        """What stands for a value now."""
+        while name in self.names:
+            name = self.names[name]
+        return name
 
     def _kept(self, collected: Collection[str]) -> set[str]:
         """The nodes whose results must lie in memory."""
@@ -265,15 +369,17 @@ class _Lowering:
         statement = Statement(buffer.name, target, source, place, REDUCTIONS[node.packet])
         self.schedule.place(statement, sizes, len(dims))
 
-    def _copy_out(self, name: str) -> None:
-        """Give a value that lies elsewhere, or is a view, to those outside."""
+    def _copy_out(self, name: str, place: str) -> None:
+        """Give a value that lies elsewhere, or is a view, to those who read it later."""
         target = f"out_{name}"
-        self.memory.new_buffer(target, "output", like=name)
-        self.outputs[name] = target
+        buffer = self.memory.new_buffer(target, place, like=name)
         self._store(target, name)
+        shape = self.memory.values[name].shape or ()
+        self.memory.values[target] = Value(target, shape, buffer.dtype)
+        self.names[name] = target
 
-    def _next_state(self) -> None:
-        for state, source in zip(self.plan.step.state, self.plan.step.next_state, strict=True):
+    def _set_next_state(self, sources: Iterable[str]) -> None:
+        for state, source in zip(self.plan.step.state, sources, strict=True):
             if source == state.name:
                 continue
             target = f"next_{state.name}"
@@ -283,19 +389,22 @@ class _Lowering:
 
     # ---- products ----
 
-    def _product(self, node: Node) -> None:
+    def _product(self, node: Node, collected: dict[str, str]) -> None:
         rows, matrix, transposed = self._factors_of(node)
         shapes = {name: self.memory.values[name].shape or () for name in (rows, matrix)}
         several = node.packet is aten.bmm
         depth, width = row_sizes(shapes[matrix])[-2:]
         if transposed:
             depth, width = width, depth
-        self.memory.new_buffer(node.name, "local")
+        in_loop = self.stage.name == "loop"
+        place = "local" if in_loop else collected.get(node.name, "chunk")
+        self.memory.new_buffer(node.name, place)
         level = 0
         for batch in range(row_sizes(shapes[rows])[0] if several else 1):
             buffer, offset = self._factor_in_memory(node, rows, batch if several else None)
             level = max(level, self._level_after(buffer))
-            key = Matrix(matrix, depth, width, batch if several else None, transposed)
+            tensor, turned = self._matrix(matrix)
+            key = Matrix(tensor, depth, width, batch if several else None, transposed != turned)
             if key not in self.matrices:
                 self.matrices.append(key)
             number = self.matrices.index(key)
@@ -304,6 +413,12 @@ class _Lowering:
                 Product(node.name, batch * width, buffer, offset, number)
             )
         self.memory.done[node.name] = (level + 1, -1)
+
+    def _matrix(self, name: str) -> tuple[str, bool]:
+        """The tensor in which a matrix lies, and whether it lies there transposed."""
+        node = next((node for node in self.plan.constants if node.name == name), None)
+        is_turned = node is not None and node.packet is aten.t and len(node.shape or ()) == 2
+        return (node.args[0].name, True) if node is not None and is_turned else (name, False)
 
     def _factors_of(self, node: Node) -> tuple[str, str, bool]:
         """The factor with rows, the matrix, and whether the matrix stands on the left."""
@@ -343,111 +458,38 @@ class _Lowering:
 
     # ---- writing it down ----
 
-    def _finish(self) -> Kernel:
+    def _levels(self) -> tuple[Level, ...]:
+        """The levels of a stage."""
         self.schedule.write_states_directly()
-        levels = [
+        return tuple(
             Level(
-                tuple(self._loop((number, i), draft) for i, draft in enumerate(drafts)),
+                tuple(loop_of(self.memory, (number, i), draft) for i, draft in enumerate(drafts)),
                 tuple(products),
             )
             for number, (drafts, products) in enumerate(
                 zip(self.schedule.drafts, self.schedule.products, strict=True)
             )
-        ]
-        return Kernel(
-            self.memory.dtype,
-            self.memory.stored,
-            self._placed_buffers(),
-            tuple(self.matrices),
-            tuple(levels),
-            tuple(self.schedule.commits),
-            tuple(node for node in self.plan.before if node.name not in self.region),
-            tuple(node for node in self.plan.after if node.name not in self.region),
-            self.outputs,
         )
 
-    def _placed_buffers(self) -> dict[str, Buffer]:
-        """The buffers, those that only the loops of one level use being of one row."""
-        users: dict[str, set[int]] = {}
-        for number, (drafts, products) in enumerate(
-            zip(self.schedule.drafts, self.schedule.products, strict=True)
-        ):
-            for draft in drafts:
-                for statement in draft.statements:
-                    users.setdefault(statement.buffer, set()).add(number)
-                    for buffer, _ in statement.reads:
-                        users.setdefault(buffer, set()).add(number)
-            for product in products:
-                users.setdefault(product.left, set()).update((number, -1))
-                users.setdefault(product.result, set()).update((number, -1))
-        for _, target in self.schedule.commits:
-            users.setdefault(target, set()).update((-1, -2))
-        return {
-            name: Buffer(name, "row", buffer.sizes, buffer.dtype)
-            if buffer.place == "local"
-            and buffer.size <= MAX_ROW_NUMBERS
-            and len(users.get(name, set())) < 2
-            else buffer
-            for name, buffer in self.memory.buffers.items()
-        }
+    def _sum(self, node: Node) -> Sum:
+        """A sum over the rows of all steps."""
+        factors = [self._rows_in_memory(name) for name in self._factors_of_sum(node)]
+        widths = [width for _, _, width in factors]
+        if len(factors) == 2 and widths[1] < min(NARROW, widths[0]):
+            factors.reverse()
+        (right, right_offset, width) = factors[-1]
+        left, left_offset, height = factors[0] if len(factors) == 2 else (None, 0, 1)
+        self.memory.buffers[node.name] = Buffer(
+            node.name, "total", (height, width), self.memory.dtype
+        )
+        return Sum(node.name, left, left_offset, right, right_offset)
 
-    def _loop(self, position: Position, draft: Draft) -> Loop:
-        body: list[Load | Compute | Store | Reduce] = []
-        names: dict[tuple[str, Place], str] = {}
-        for statement in draft.statements:
-            value = self._value(body, names, statement.value, statement.place, position)
-            if statement.kind == "store":
-                body.append(Store(statement.buffer, statement.index, value))
-            else:
-                body.append(Reduce(statement.buffer, statement.index, value, statement.kind))
-        return Loop(draft.sizes, draft.num_reduced, tuple(body))
-
-    def _value(
-        self,
-        body: list[Load | Compute | Store | Reduce],
-        names: dict[tuple[str, Place], str],
-        name: str,
-        place: Place,
-        position: Position,
-    ) -> str:
-        """Write down how an element is computed, unless it is already; return its name."""
-        key = (name, place)
-        if key in names:
-            return names[key]
-        lying = None
-        if (
-            self.memory.done.get(name, (-1, -1)) < position
-            or name not in self.memory.nodes
-            or self.memory.nodes[name].packet in RESHAPES
-        ):
-            lying = self.memory.lying(name, place)
-        if lying is not None:
-            names[key] = f"v{len(names)}"
-            body.append(Load(names[key], *lying, self.memory.buffers[lying[0]].dtype))
-            return names[key]
-        node = self.memory.nodes[name]
-        operands = {
-            operand: self._value(body, names, operand, at, position)
-            for operand, at in self.memory.operands(name, place)
-        }
-        if len(operands) == 1 and not self.memory.is_arithmetic(node):
-            names[key] = next(iter(operands.values()))
-            return names[key]
-        names[key] = f"v{len(names)}"
-        dtype = self.memory.covered_dtype(name, node.dtype or self.memory.stored)
-        body.append(Compute(names[key], node, self._numbers(node, operands), dtype))
-        return names[key]
-
-    def _numbers(self, node: Node, operands: dict[str, str]) -> tuple[Any, ...]:
-        if node.packet in CONSTANTS:
-            value = CONSTANTS[node.packet]
-            if value is None:
-                value = node.args[0] if node.packet is aten.scalar_tensor else node.args[1]
-            if node.packet is aten.new_full:
-                value = node.args[2]
-            return (value,)
-
-        def leaf(argument: Any) -> Any:
-            return Ref(operands[argument.name]) if isinstance(argument, Ref) else argument
-
-        return tuple(map_argument(leaf, argument) for argument in node.args)
+    def _rows_in_memory(self, name: str) -> tuple[str, int, int]:
+        """The buffer in which the rows of a value lie, where they begin, and their width."""
+        name = self._now(name)
+        lying = self.memory.resolve(name, self.memory.whole(name))
+        assert lying is not None, f"{name} does not lie in memory"
+        buffer, index = lying
+        if self.memory.buffers[buffer].dtype != self.memory.dtype:
+            raise NotCoveredError(f"{name} is {self.memory.buffers[buffer].dtype} in a sum")
+        return buffer, index.offset, row_sizes(self.memory.values[name].shape or ())[0]

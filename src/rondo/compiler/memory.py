@@ -7,14 +7,14 @@ states) lies in memory from the start; what it must keep gets a buffer while it 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
-from typing import Any
 
 import torch
 
 from rondo.compiler.graph import Node, Rows, Value, counts_truths, is_getitem
 from rondo.compiler.kernel import Buffer, NotCoveredError
-from rondo.compiler.region import CONSTANTS, SPLITS
+from rondo.compiler.region import CONSTANTS, JOINS, PRODUCTS, REDUCTIONS, SPLITS
 from rondo.compiler.views import (
     RESHAPES,
     ROW,
@@ -33,10 +33,6 @@ from rondo.compiler.views import (
 
 aten = torch.ops.aten
 
-PRODUCTS: set[Any] = {aten.mm, aten.bmm}
-REDUCTIONS: dict[Any, str] = {aten.sum: "sum", aten.amax: "max", aten.amin: "min"}
-JOINS: set[Any] = {aten.cat, aten.slice_scatter}
-
 Position = tuple[int, int]
 """A level and a loop in it; loop -1 stands for the products of the level before."""
 
@@ -45,16 +41,23 @@ class Memory:
     """The values of a kernel in the making.
 
     Args:
-        nodes: The nodes that the kernel does, by name.
-        values: Everything that they read or give, by name.
+        values: Everything that is read or given, by name.
         state: The states of the step.
+        given: The names of what is there before the kernel runs.
+        previous: Those of them that are states which steps begin with.
     """
 
     def __init__(
-        self, nodes: dict[str, Node], values: dict[str, Value | Node], state: tuple[Value, ...]
+        self,
+        values: dict[str, Value | Node],
+        state: tuple[Value, ...],
+        given: Collection[str],
+        previous: Collection[str],
     ) -> None:
-        self.nodes = nodes
+        self.nodes: dict[str, Node] = {}  # those of the stage that is being written down
         self.values = values
+        self.given = given
+        self.previous = previous
         self.state = state
         self.stored = self._stored_dtype()
         self.dtype = torch.float32 if self.stored == torch.bfloat16 else self.stored
@@ -68,6 +71,11 @@ class Memory:
         if state.dtype not in (torch.float32, torch.float64, torch.bfloat16):
             raise NotCoveredError(f"{state.name} is {state.dtype}, which no kernel is made for")
         return state.dtype
+
+    def begin(self, nodes: dict[str, Node]) -> None:
+        """Begin a stage: what lies in memory now was complete before it."""
+        self.nodes = nodes
+        self.done = dict.fromkeys(self.done, (-1, -1))
 
     def whole(self, name: str) -> Place:
         """The place that runs over all of a value, one loop variable for each dimension."""
@@ -89,7 +97,7 @@ class Memory:
             raise NotCoveredError(f"{name} has several results")
         counts = counts_truths(value, self.values)
         dtype = self.dtype if counts else self.covered_dtype(name, value.dtype)
-        if dtype == self.stored and place in ("state", "local"):
+        if dtype == self.stored and place in ("state", "local", "chunk"):
             dtype = self.dtype
         buffer = Buffer(name, place, row_sizes(value.shape), dtype)
         self.buffers[name] = buffer
@@ -140,7 +148,10 @@ class Memory:
         if node is None:
             shape = self.values[name].shape or ()
             place_kind = "shared" if row_dim(shape) is None else "input"
+            if name in self.previous and self.stored == self.dtype:
+                place_kind = "previous"
             if name not in self.buffers:
+                assert name in self.given, f"{name} does not lie in memory"
                 self.new_buffer(name, place_kind)
             return name, linear(place, self.buffers[name].sizes)
         if node.packet in RESHAPES:

@@ -110,15 +110,22 @@ def recurrence(
     """
     PROGRAMS.setdefault(program.key, program)  # a saved graph may name it
     without_operator = program.gradient is None and not torch.compiler.is_compiling()
-    if without_operator or _is_transformed():
+    if without_operator or is_transformed():
         tensors = [*parameters, *program.captured]
-        engine = _reference(program) if _is_transformed() else program.run
+        engine = _reference(program) if is_transformed() else program.run
         result = engine(tensors, [x], state, _steps(batch_sizes, reverse), resets_of(resets, state))
         return [result.outputs[place] for place in program.places], result.state
-    registered = register(program)
-    return run_registered(
-        registered, parameters, x, state, batch_sizes, resets, reverse, checkpoint_every
+    if is_observed(x):
+        registered = register(program)
+        return run_registered(
+            registered, parameters, x, state, batch_sizes, resets, reverse, checkpoint_every
+        )
+    tensors = [*parameters, *program.captured, x, *state]
+    results = _Recurrence.apply(
+        program, batch_sizes, resets, reverse, checkpoint_every, len(state), *tensors
     )
+    outputs = results[len(state) :]
+    return [outputs[place] for place in program.places], [*results[: len(state)]]
 
 
 def run_registered(
@@ -140,10 +147,19 @@ def run_registered(
     return [outputs[place] for place in program.places], results[: len(state)]
 
 
-def _is_transformed() -> bool:
+def is_transformed() -> bool:
     """Whether a function transform (`vmap`, `grad`, ...) or forward-mode AD looks on."""
     forward_mode = torch.autograd.forward_ad._current_level >= 0
     return forward_mode or torch._C._are_functorch_transforms_active()
+
+
+def is_observed(x: Tensor) -> bool:
+    """Whether a graph is made of what is run, or a mode or a kind of tensor sees every operator."""
+    return (
+        torch.compiler.is_compiling()
+        or type(x) not in (Tensor, torch.nn.Parameter)
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
 
 
 def _reference(program: Program) -> Engine:
@@ -172,17 +188,33 @@ def _recurrence(
     before every segment (segments, B, ...), in the order of running. x may have more rows than the
     steps: they are not read, and give zeros.
     """
-    found, steps = find(program), _steps(batch_sizes, reverse)
-    rows, step = x[: steps.num_rows], found.forward.step
+    return _run_forward(
+        find(program), parameters, x, state, batch_sizes, resets, reverse, checkpoint_every
+    )
+
+
+def _run_forward(
+    program: Program,
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    batch_sizes: Tensor,
+    resets: Tensor | None,
+    reverse: bool,
+    checkpoint_every: int | None,
+) -> list[Tensor]:
+    """What the operator gives."""
+    steps, step = _steps(batch_sizes, reverse), program.forward.step
+    rows = _first(x, steps.num_rows)
     if checkpoint_every is not None:
         segments = steps.segments(checkpoint_every)
         num_segments = _num_segments(batch_sizes, checkpoint_every)
-        run = Segments(found, parameters, rows, state, resets, segments)
+        run = Segments(program, parameters, rows, state, resets, segments)
         last, outputs, checkpoints = run.forward(num_segments)
-        names = found.outputs
-        return [*last, *_with_rows_of(x, step, names, outputs), *checkpoints]
-    result = found.run_forward(parameters, [rows], state, steps, resets_of(resets, state))
-    outputs = _with_rows_of(x, step, step.outputs, result.outputs)
+        names = program.outputs
+        return [*last, *_with_rows_of(x, steps.num_rows, step, names, outputs), *checkpoints]
+    result = program.run_forward(parameters, [rows], state, steps, resets_of(resets, state))
+    outputs = _with_rows_of(x, steps.num_rows, step, step.outputs, result.outputs)
     return owned([*result.state, *outputs], (*parameters, x, *state))
 
 
@@ -214,9 +246,11 @@ def _num_segments(batch_sizes: Tensor, checkpoint_every: int) -> int:
 
 
 def _with_rows_of(
-    x: Tensor, step: StepGraph, names: Sequence[str], outputs: list[Tensor]
+    x: Tensor, num_rows: int, step: StepGraph, names: Sequence[str], outputs: list[Tensor]
 ) -> list[Tensor]:
     """The named values of a step, with zeros for the rows of x that no step has."""
+    if num_rows == x.shape[0]:
+        return outputs
     wanted = empty_like_values(step, names, x)
     return [
         output if output.shape == whole.shape else _copied_into(whole.zero_(), output)
@@ -245,22 +279,60 @@ def _recurrence_backward(
     checkpoint_every: int | None,
 ) -> list[Tensor]:
     """Gradients of the initial state, of the wanted inputs, of the wanted parameters."""
-    found, steps = find(program), _steps(batch_sizes, reverse)
-    step = found.backward.step
-    rows, *grad_rows = [value[: steps.num_rows] for value in (x, *grad_outputs)]
+    return _run_backward(
+        find(program),
+        parameters,
+        x,
+        state,
+        kept,
+        grad_state,
+        grad_outputs,
+        batch_sizes,
+        resets,
+        reverse,
+        checkpoint_every,
+    )
+
+
+def _first(rows: Tensor, num_rows: int) -> Tensor:
+    """The first rows of packed ones."""
+    return rows if rows.shape[0] == num_rows else rows[:num_rows]
+
+
+def _run_backward(
+    program: Program,
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    grad_state: Sequence[Tensor],
+    grad_outputs: Sequence[Tensor],
+    batch_sizes: Tensor,
+    resets: Tensor | None,
+    reverse: bool,
+    checkpoint_every: int | None,
+) -> list[Tensor]:
+    """What the operator's backward pass gives."""
+    steps, step = _steps(batch_sizes, reverse), program.backward.step
+    rows, *grad_rows = [_first(value, steps.num_rows) for value in (x, *grad_outputs)]
     if checkpoint_every is not None:
         segments = steps.segments(checkpoint_every)
-        run = Segments(found, parameters, rows, state, resets, segments)
+        run = Segments(program, parameters, rows, state, resets, segments)
         initial, outputs, sums = run.backward(kept, grad_state, grad_rows)
-        return [*initial, *_with_rows_of(x, step, step.outputs, outputs), *sums]
-    read = _rows_of_steps(found.forward.step, kept, steps.num_rows)
-    inputs = backward_inputs(found, rows, state, read, grad_rows, resets, reverse)
-    to_initial = [torch.zeros_like(gradient) for gradient in grad_state]
-    result = found.run_backward(
-        parameters, inputs, grad_state, steps.backward(), resets_of(resets, to_initial, divert=True)
-    )
-    initial = [a + b for a, b in zip(result.state, to_initial, strict=True)]
-    outputs = _with_rows_of(x, step, step.outputs, result.outputs)
+        return [*initial, *_with_rows_of(x, steps.num_rows, step, step.outputs, outputs), *sums]
+    read = kept
+    if steps.num_rows != x.shape[0]:
+        read = _rows_of_steps(program.forward.step, kept, steps.num_rows)
+    inputs = backward_inputs(program, rows, state, read, grad_rows, resets, reverse)
+    if resets is None:
+        result = program.run_backward(parameters, inputs, grad_state, steps.backward())
+        initial = result.state
+    else:
+        to_initial = [torch.zeros_like(gradient) for gradient in grad_state]
+        divert = resets_of(resets, to_initial, divert=True)
+        result = program.run_backward(parameters, inputs, grad_state, steps.backward(), divert)
+        initial = [a + b for a, b in zip(result.state, to_initial, strict=True)]
+    outputs = _with_rows_of(x, steps.num_rows, step, step.outputs, result.outputs)
     given = (*parameters, x, *state, *kept, *grad_outputs, *grad_state)
     return owned([*initial, *outputs, *result.sums], given)
 
@@ -296,13 +368,24 @@ def _(
 
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    *given, key, checkpoint_every = inputs
+    _keep(ctx, (*given, find(key), checkpoint_every), output)
+
+
+def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    """Keep what the backward pass reads."""
     parameters, x, state, batch_sizes, resets, reverse, program, checkpoint_every = inputs
-    ctx.program, ctx.reverse, ctx.checkpoint_every = find(program), reverse, checkpoint_every
+    ctx.program, ctx.reverse, ctx.checkpoint_every = program, reverse, checkpoint_every
     ctx.sizes = len(parameters), len(state)
     num_outputs = len(ctx.program.outputs)
     kept = output[len(state) + (0 if checkpoint_every is None else num_outputs) :]
     ctx.save_for_backward(*parameters, x, *state, batch_sizes, resets, *kept)
     ctx.set_materialize_grads(False)  # no zeros as large as everything that was kept
+
+
+def _backward_of_operator(ctx, gradients):  # type: ignore[no-untyped-def]
+    _check_wanted(ctx.program, *ctx.needs_input_grad[:2])
+    return (*_backward(ctx, gradients), None, None, None, None, None)
 
 
 def _backward(ctx, gradients):  # type: ignore[no-untyped-def]
@@ -312,20 +395,19 @@ def _backward(ctx, gradients):  # type: ignore[no-untyped-def]
     parameters, saved = saved[:num_parameters], saved[num_parameters:]
     x, state, saved = saved[0], saved[1 : 1 + num_states], saved[1 + num_states :]
     batch_sizes, resets, kept = saved[0], saved[1], saved[2:]
-    _check_wanted(ctx.program, *ctx.needs_input_grad[:2])
     cotangents = _cotangents(ctx.program, gradients, x, state)
     given = (parameters, x, state, batch_sizes, resets)
     if torch.is_grad_enabled():
-        found = _differentiable_gradients(ctx, given, cotangents)
-    else:
-        found = _planned_gradients(ctx, given, kept, cotangents)
-    return (*found, None, None, None, None, None)
+        return _differentiable_gradients(ctx, given, cotangents)
+    return _planned_gradients(ctx, given, kept, cotangents)
 
 
 def _cotangents(
     program: Program, gradients: Sequence[Tensor | None], x: Tensor, state: Sequence[Tensor]
 ) -> list[Tensor]:
     """The gradients of the state at the end and the outputs; zeros where nothing reads them."""
+    if all(gradient is not None for gradient in gradients[: len(state) + len(program.outputs)]):
+        return [*gradients[: len(state) + len(program.outputs)]]  # type: ignore[list-item]
     like = [*state, *empty_like_values(program.forward.step, program.outputs, x)]
     return [
         torch.zeros_like(value) if gradient is None else gradient
@@ -348,19 +430,32 @@ def _check_wanted(program: Program, of_parameters: Sequence[bool], of_x: bool) -
 def _planned_gradients(ctx, given, kept, cotangents):  # type: ignore[no-untyped-def]
     parameters, x, state, batch_sizes, resets = given
     program: Program = ctx.program
-    results = torch.ops.rondo.recurrence_backward(
-        parameters,
-        x,
-        state,
-        kept,
-        list(cotangents[: len(state)]),
-        list(cotangents[len(state) :]),
-        batch_sizes,
-        resets,
-        ctx.reverse,
-        program.key,
-        ctx.checkpoint_every,
-    )
+    of_last, of_outputs = list(cotangents[: len(state)]), list(cotangents[len(state) :])
+    how = batch_sizes, resets, ctx.reverse
+    if is_observed(x):
+        results = torch.ops.rondo.recurrence_backward(
+            parameters,
+            x,
+            state,
+            kept,
+            of_last,
+            of_outputs,
+            *how,
+            program.key,
+            ctx.checkpoint_every,
+        )
+    else:
+        results = _run_backward(
+            program,
+            parameters,
+            x,
+            state,
+            kept,
+            of_last,
+            of_outputs,
+            *how,
+            ctx.checkpoint_every,
+        )
     of_state, rest = results[: len(state)], results[len(state) :]
     of_x = rest.pop(0) if program.input_wanted else None
     wanted = iter(rest)
@@ -391,4 +486,25 @@ def _differentiable_gradients(ctx, given, cotangents):  # type: ignore[no-untype
     return gradients[:num], gradients[num], gradients[num + 1 :]
 
 
-_recurrence.register_autograd(_backward, setup_context=_setup_context)
+_recurrence.register_autograd(_backward_of_operator, setup_context=_setup_context)
+
+
+class _Recurrence(torch.autograd.Function):
+    """The recurrence where nothing of torch looks on: what the operator does, with less ado."""
+
+    @staticmethod
+    def forward(  # type: ignore[no-untyped-def]
+        ctx, program, batch_sizes, resets, reverse, checkpoint_every, num_states, *tensors
+    ):
+        first = len(tensors) - num_states
+        parameters, x, state = tensors[: first - 1], tensors[first - 1], tensors[first:]
+        given = (parameters, x, state, batch_sizes, resets, reverse)
+        results = _run_forward(program, *given, checkpoint_every)
+        inputs = (*given, program, checkpoint_every)
+        _keep(ctx, inputs, results)
+        return tuple(results[: num_states + len(program.outputs)])
+
+    @staticmethod
+    def backward(ctx, *gradients):  # type: ignore[no-untyped-def]
+        of_own, of_x, of_state = _backward(ctx, gradients)
+        return (None, None, None, None, None, None, *of_own, of_x, *of_state)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -117,9 +118,9 @@ class Segments:
         ]
         for number, segment in reversed([*enumerate(self.segments)]):
             start = [kept[number] for kept in checkpoints]
-            result = self._backward(segment, start, now, grad_outputs, to_initial)
-            for whole, part in zip(outputs, result.outputs, strict=True):
-                segment.rows(whole).copy_(part)
+            rows = [segment.rows(whole) for whole in outputs]
+            result = self._backward(segment, start, now, grad_outputs, to_initial, rows)
+            _copy_into(rows, result.outputs)
             for total, part in zip(sums, result.sums, strict=True):
                 total += part
             now = result.state
@@ -135,9 +136,9 @@ class Segments:
         self, segment: Chunk, start: Sequence[Tensor], outputs: Sequence[Tensor]
     ) -> list[Tensor]:
         """Run a segment into the outputs; the state at its end."""
-        result = self._run(segment, start)
-        for whole, part in zip(outputs, result.outputs, strict=False):
-            segment.rows(whole).copy_(part)
+        rows = [segment.rows(whole) for whole in outputs]
+        result = self._run(segment, start, rows)
+        _copy_into(rows, result.outputs)
         return result.state
 
     def _backward(
@@ -147,6 +148,7 @@ class Segments:
         grad_state: Sequence[Tensor],
         grad_outputs: Sequence[Tensor],
         to_initial: Sequence[Tensor],
+        into: Sequence[Tensor],
     ) -> Result:
         """The backward pass over a segment, which is run forward once more."""
         steps, flags = segment.steps, self._flags(segment)
@@ -161,16 +163,31 @@ class Segments:
             reset_to=self.state,
         )
         divert = resets_of(flags, to_initial, divert=True)
-        run = self.program.run_backward
-        return run(self.parameters, inputs, grad_state, steps.backward(), divert)
+        given = (self.parameters, inputs, grad_state, steps.backward(), divert)
+        return _run_into(self.program.run_backward, into, *given)
 
-    def _run(self, segment: Chunk, start: Sequence[Tensor]) -> Result:
+    def _run(self, segment: Chunk, start: Sequence[Tensor], into: Sequence[Tensor] = ()) -> Result:
         resets = resets_of(self._flags(segment), self.state)
         rows = segment.rows(self.x)
-        return self.program.run_forward(self.parameters, [rows], start, segment.steps, resets)
+        given = (self.parameters, [rows], start, segment.steps, resets)
+        return _run_into(self.program.run_forward, into, *given)
 
     def _flags(self, segment: Chunk) -> Tensor | None:
         return None if self.resets is None else segment.rows(self.resets)
+
+
+def _run_into(engine: Engine, into: Sequence[Tensor], *given: Any) -> Result:
+    """Run an engine, giving it the memory for its first outputs if it takes that."""
+    if isinstance(engine, CompiledLoop):
+        return engine(*given, into=into)
+    return engine(*given)
+
+
+def _copy_into(rows: Sequence[Tensor], parts: Sequence[Tensor]) -> None:
+    """Set rows to the first outputs of a run, where they do not lie there already."""
+    for to, part in zip(rows, parts, strict=False):
+        if part.data_ptr() != to.data_ptr():
+            to.copy_(part)
 
 
 def carried(engine: Engine, state: Sequence[Tensor]) -> list[Tensor]:

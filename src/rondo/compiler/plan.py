@@ -6,15 +6,18 @@ else must.* The same rule plans the forward and the backward graph; in the backw
 the gradient of every weight, a sum over the steps, into `after`, where it is one matrix product
 over T*B rows.
 
-Work leaves the loop only where that is proved to be legal (`rows.py`). Prior art: CNTK finds loops
-as strongly connected components; Theano's scan and RETURNN push work out of loops.
+Work leaves the loop only where that is proved to be legal (`rows.py`). Random numbers for the rows
+of a step may leave it too: drawn for all T*B rows together, every row of every step has its own.
+Prior art: CNTK finds loops as strongly connected components; Theano's scan and RETURNN push work
+out of loops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 from rondo.compiler.graph import Node, RecurrentGraph, StepGraph
 from rondo.compiler.rows import (
@@ -23,9 +26,9 @@ from rondo.compiler.rows import (
     Along,
     Layout,
     Mixed,
-    draws_random,
     row_layouts,
 )
+from rondo.drawing import Drawing
 
 STAGES = ("constants", "before", "loop", "after")
 RUNS = {
@@ -43,9 +46,11 @@ class PlannedNode:
     node: Node
     stage: str
     reason: str
+    runner: str | None = None  # who runs it, where that is known
 
     def __str__(self) -> str:
-        return f"{self.node!s:<64}  # {self.reason}"
+        runner = "" if self.runner is None else f"; {self.runner} runs it"
+        return f"{self.node!s:<64}  # {self.reason}{runner}"
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,11 @@ class Plan:
     def _stage(self, stage: str) -> tuple[Node, ...]:
         return tuple(planned.node for planned in self.nodes if planned.stage == stage)
 
+    def run_by(self, runner: Callable[[str], str | None]) -> Plan:
+        """The plan, saying of every node by its name who runs it."""
+        nodes = [replace(planned, runner=runner(planned.node.name)) for planned in self.nodes]
+        return replace(self, nodes=tuple(nodes))
+
     def check(self) -> Plan:
         """Return the plan itself; fail where a stage reads what a later stage gives."""
         for planned in self.nodes:
@@ -136,6 +146,19 @@ class Plan:
         if self.step.sums:
             lines.append(f"summed over the steps: {', '.join(self.step.sums)}")
         return "\n".join(lines)
+
+    def draw(self, path: str | Path | None = None) -> Drawing:
+        """Draw the plan: the operations in the colours of their stages.
+
+        A notebook shows the drawing; it is saved where a path is given, as the ending says.
+        """
+        from rondo.compiler.readable import picture_of
+
+        drawing = Drawing(picture_of(self.graph, self))
+        return drawing if path is None else drawing.save(path)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
 
     def _inputs(self) -> tuple[tuple[str, Iterable[object]], ...]:
         step = self.step
@@ -169,7 +192,7 @@ def plan(graph: RecurrentGraph) -> Plan:
             return "before", "depends on the input, not on the state"
         if layout == SHARED:
             return "constants", "depends on parameters only"
-        return "before", "depends on nothing, but has rows"
+        return "before", "depends on nothing, but has rows of its own at every step"
 
     return Plan(graph, tuple(PlannedNode(node, *place(node)) for node in step.nodes)).check()
 
@@ -179,9 +202,7 @@ def _fixed_to_step(step: StepGraph, layouts: dict[str, Layout]) -> dict[str, str
     fixed = {}
     for node in step.nodes:
         layout = layouts[node.name]
-        if draws_random(node):
-            fixed[node.name] = "draws random numbers anew at every step"
-        elif isinstance(layout, Mixed):
+        if isinstance(layout, Mixed):
             fixed[node.name] = layout.reason
     to_rows = _ancestors(step.nodes, {*step.outputs, *step.next_state, *fixed})
     for node in step.nodes:

@@ -37,16 +37,19 @@ class Expansion:
         return Ref(name)
 
 
-def expand(nodes: Iterable[Node], values: dict[str, Value | Node]) -> tuple[Node, ...]:
+def expand(
+    nodes: Iterable[Node], values: dict[str, Value | Node], expansion: Expansion
+) -> tuple[Node, ...]:
     """Return the nodes with all compound operations taken apart.
 
     Args:
-        nodes: The nodes of a step, each after those it reads.
+        nodes: Nodes of a step, each after those it reads.
         values: What they read, by name; what they give is added.
+        expansion: What was written down of earlier nodes; what these become is added.
     """
-    expansion, done = Expansion(), 0
+    start = done = len(expansion.nodes)
     for old in nodes:
-        node = _renamed(old, expansion.names)
+        node = renamed(old, expansion.names)
         if is_getitem(node) and node.args[0].name in expansion.results:
             expansion.names[node.name] = expansion.results[node.args[0].name][node.args[1]]
             continue
@@ -57,10 +60,12 @@ def expand(nodes: Iterable[Node], values: dict[str, Value | Node]) -> tuple[Node
             rule(expansion, node, values)
         values.update((new.name, new) for new in expansion.nodes[done:])
         done = len(expansion.nodes)
-    return tuple(expansion.nodes)
+    return tuple(expansion.nodes[start:])
 
 
-def _renamed(node: Node, names: dict[str, str]) -> Node:
+def renamed(node: Node, names: Mapping[str, str]) -> Node:
+    """The node, reading other values in place of those that are named."""
+
     def leaf(argument: Any) -> Any:
         return (
             Ref(names.get(argument.name, argument.name)) if isinstance(argument, Ref) else argument

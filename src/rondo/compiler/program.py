@@ -92,7 +92,10 @@ class Program:
     @cached_property
     def run_backward(self) -> Engine:
         """Runs the backward pass over a batch."""
-        return engine_for(self.backward, self.engine, self.device)
+        assert self.gradient is not None
+        reads = zip(self.backward.step.inputs, self.gradient.reads, strict=True)
+        previous = {value.name for value, (kind, _) in reads if kind == "previous"}
+        return engine_for(self.backward, self.engine, self.device, previous)
 
     @cached_property
     def key(self) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -35,7 +36,7 @@ class Steps:
     batch_sizes: tuple[int, ...]
     reverse: bool = False
 
-    @property
+    @cached_property
     def num_rows(self) -> int:
         """The rows of all steps together."""
         return sum(self.batch_sizes)
@@ -54,6 +55,8 @@ class Steps:
 
     def chunks(self, max_rows: int) -> list[Chunk]:
         """The steps in groups of at most so many rows, or of one step, in the order of running."""
+        if self.num_rows <= max_rows:
+            return [Chunk(self, 0, 0, self)]
         starts, num_rows = [0], 0
         for step, size in enumerate(self.batch_sizes):
             if num_rows and num_rows + size > max_rows:

@@ -1,14 +1,16 @@
-"""Which nodes of a plan a kernel does: the loop, and the arithmetic that leads into it and out.
+"""Which nodes of a plan a kernel does, and in which of its stages.
 
-In goes a plan, out come the names of the nodes. Arithmetic that the plan puts before or after the
-loop, and that only passes values into the loop or out of it, is done in the kernel, where its
-arguments are at hand. Products stay outside, for all steps together, unless they are narrow.
+In goes a plan, out comes a region: the loop; the arithmetic around it that only passes values into
+the loop or out of it, which is done in the loop, where its arguments are at hand; and, for some
+steps together, what comes before the loop (`opening`), after it (`closing`) and the sums over the
+steps (`sums`). What no kernel does is left to torch, before, after, or once on the sums.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,8 +18,9 @@ import torch
 from rondo.compiler.graph import Node, Rows, counts_truths, is_getitem
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.plan import Plan
-from rondo.compiler.rows import SUMMED, ZEROS, Mixed, draws_random
-from rondo.compiler.views import VIEWS
+from rondo.compiler.primitive import RULES
+from rondo.compiler.rows import SHARED, SUMMED, ZEROS, Along, Mixed, draws_random
+from rondo.compiler.views import RESHAPES, VIEWS
 
 aten = torch.ops.aten
 
@@ -32,56 +35,247 @@ CONSTANTS: dict[Any, float | None] = {
 }
 """Operations that make one number, which is the value here or, for None, an argument."""
 
+PRODUCTS: set[Any] = {aten.mm, aten.bmm}
+REDUCTIONS: dict[Any, str] = {aten.sum: "sum", aten.amax: "max", aten.amin: "min"}
+JOINS: set[Any] = {aten.cat, aten.slice_scatter}
 
-NARROW = 17
-"""Inputs of fewer numbers than this go through their product within the kernel."""
+STRUCTURE: set[Any] = {
+    *(*VIEWS, *RESHAPES, *SPLITS, *CONSTANTS, *PRODUCTS, *REDUCTIONS, *JOINS, operator.getitem)
+}
+"""What a kernel does beside elementwise operations."""
 
 
-def region_of(plan: Plan, elementwise: Collection[Any]) -> frozenset[str]:
-    """The loop, and the arithmetic that leads into it or out of it."""
-    cheap = {*elementwise, *VIEWS, *CONSTANTS, *SPLITS, operator.getitem}
-    inside = {node.name for node in plan.loop}
-    users = _users(plan)
-    for node in reversed(plan.before):
-        readers = users.get(node.name, set())
-        fits = node.packet in cheap or _is_narrow_product(plan, node)
-        fits = fits or counts_truths(node, plan.step.by_name)
-        if fits and readers and readers <= inside:
-            inside.add(node.name)
-    inside -= {  # a part of what was taken apart outside is given to the kernel as it is
-        node.name for node in plan.before if is_getitem(node) and node.args[0].name not in inside
-    }
-    loop = {*inside, *(value.name for value in plan.step.state)}
-    given = {value.name for value in (*plan.step.inputs, *plan.step.parameters)}
-    given |= {node.name for node in (*plan.constants, *plan.before)}
-    following: set[str] = set()
-    for node in plan.after:
-        known = all(name in loop or name in following or name in given for name in node.reads)
-        has_rows = node.shape is None or Rows() in node.shape
-        if known and has_rows and node.packet in {*cheap, aten.cat}:
-            following.add(node.name)
-    working = {
-        node.name
-        for node in plan.after
-        if node.name in following and node.packet in {*elementwise, aten.cat}
-    }
-    for node in reversed(plan.after):  # views only where arithmetic in the kernel reads them
-        if node.name in following and node.name not in working:
-            if not users.get(node.name, set()) & working:
-                following.discard(node.name)
-            else:
+@dataclass(frozen=True)
+class Region:
+    """The nodes of a plan by who runs them, each in order.
+
+    Args:
+        before: Torch, before the kernel.
+        opening: The kernel, for the rows of some steps together, before these steps.
+        loop: The kernel, step by step.
+        closing: The kernel, for the rows of some steps together, after these steps.
+        sums: The kernel: sums over the rows of all steps.
+        after: Torch, after the kernel.
+        totals: Torch, once, of sums over all steps.
+    """
+
+    before: tuple[Node, ...]
+    opening: tuple[Node, ...]
+    loop: tuple[Node, ...]
+    closing: tuple[Node, ...]
+    sums: tuple[Node, ...]
+    after: tuple[Node, ...]
+    totals: tuple[Node, ...]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The values that the kernel computes row by row."""
+        return frozenset(n.name for n in (*self.opening, *self.loop, *self.closing))
+
+
+def region_of(
+    plan: Plan, elementwise: Collection[Any], *, opening: bool = True, closing: bool = True
+) -> Region:
+    """Who runs which node.
+
+    Args:
+        plan: The plan.
+        elementwise: The elementwise operations that a kernel does.
+        opening: Whether the kernel may do what comes before the loop.
+        closing: Whether the kernel may do what comes after the loop, and sums over the steps.
+    """
+    return _Division(plan, elementwise).region(opening, closing)
+
+
+class _Division:
+    """Divides the nodes of a plan."""
+
+    def __init__(self, plan: Plan, elementwise: Collection[Any]) -> None:
+        self.plan = plan
+        self.elementwise = elementwise
+        self.cheap = {*elementwise, *VIEWS, *CONSTANTS, *SPLITS, operator.getitem}
+        self.users = _users(plan)
+        self.is_half = any(value.dtype == torch.bfloat16 for value in plan.step.state)
+        late = [node for node in plan.before if plan.layouts[node.name] == SUMMED]
+        self.before = [node for node in plan.before if node not in late]
+        self.after = [*late, *plan.after]
+
+    def region(self, with_opening: bool, with_closing: bool) -> Region:
+        plan = self.plan
+        left = self._left_before(with_opening and not self.is_half)
+        inside = {node.name for node in plan.loop} | self._leading_in(left)
+        known = {value.name for value in (*plan.step.inputs, *plan.step.parameters)}
+        known |= {node.name for node in (*plan.constants, *self.before)}
+        known |= {*inside, *(value.name for value in plan.step.state)}
+        following = self._following(known)
+        closing: list[Node] = []
+        sums: list[Node] = []
+        if with_closing and not self.is_half:
+            closing = self._closing(known | following, following)
+            along = known | following | {node.name for node in closing}
+            sums = [node for node in self.after if self._is_sum(node, along)]
+        loop = [
+            node
+            for node in (*self.before, *plan.loop, *self.after)
+            if node.name in inside or node.name in following
+        ]
+        taken = {node.name for node in (*loop, *closing, *sums)}
+        rest = [node for node in self.after if node.name not in taken]
+        totals = self._of_totals(rest)
+        ends = [name for node in totals for name in node.reads]
+        ends += [*plan.step.outputs, *plan.step.sums, *plan.step.next_state]
+        after = _needed([node for node in rest if node not in totals], ends)
+        ends += [name for node in (*loop, *closing, *after) for name in node.reads]
+        ends += [name for node in sums for name in sum_factors(node, plan.step.nodes) or ()]
+        early = [node for node in self.before if node.name not in inside]
+        early = _needed(early, ends)
+        return Region(
+            tuple(node for node in early if node.name in left),
+            tuple(node for node in early if node.name not in left),
+            tuple(loop),
+            tuple(closing),
+            tuple(sums),
+            tuple(after),
+            tuple(totals),
+        )
+
+    # ---- before the loop ----
+
+    def _left_before(self, with_opening: bool) -> set[str]:
+        """What torch runs before the loop."""
+        before = self.before
+        names = {node.name for node in before}
+        uncovered = [node for node in before if not (with_opening and self._is_covered(node))]
+        left = {node.name for node in uncovered}
+        for node in reversed(before):
+            if node.name in left:
+                left.update(name for name in node.reads if name in names)
+        for node in before:  # all parts of what torch takes apart
+            if is_getitem(node) and node.args[0].name in left:
+                left.add(node.name)
+        if not with_opening:
+            inside = self._leading_in(set())
+            left -= inside
+        return left
+
+    def _leading_in(self, left: set[str]) -> set[str]:
+        """Arithmetic before the loop that only the loop reads."""
+        inside = {node.name for node in self.plan.loop}
+        found: set[str] = set()
+        for node in reversed(self.before):
+            readers = self.users.get(node.name, set())
+            fits = node.packet in self.cheap or counts_truths(node, self.plan.step.by_name)
+            if fits and readers and readers <= inside and node.name not in left:
+                inside.add(node.name)
+                found.add(node.name)
+        return found - {  # a part of what was taken apart elsewhere is given as it is
+            node.name for node in self.before if is_getitem(node) and node.args[0].name not in found
+        }
+
+    # ---- after the loop ----
+
+    def _following(self, known: set[str]) -> set[str]:
+        """Arithmetic after the loop whose arguments are at hand there."""
+        following: set[str] = set()
+        for node in self.after:
+            at_hand = all(name in known or name in following for name in node.reads)
+            has_rows = node.shape is None or Rows() in node.shape
+            if at_hand and has_rows and node.packet in {*self.cheap, aten.cat}:
+                following.add(node.name)
+        working = {
+            node.name
+            for node in self.after
+            if node.name in following and node.packet in {*self.elementwise, aten.cat}
+        }
+        for node in reversed(self.after):  # views only where arithmetic in the loop reads them
+            if node.name in following and node.name not in working:
+                if self.users.get(node.name, set()) & working:
+                    working.add(node.name)
+                else:
+                    following.discard(node.name)
+        return following
+
+    def _closing(self, known: set[str], taken: set[str]) -> list[Node]:
+        """What the kernel can do after the loop, for the rows of some steps together."""
+        found: list[Node] = []
+        known = set(known)
+        for node in self.after:
+            if node.name in taken or not known.issuperset(node.reads):
+                continue
+            if self._is_covered(node):
+                found.append(node)
+                known.add(node.name)
+        working: set[str] = set()
+        for node in reversed(found):  # not views that only torch reads
+            readers = self.users.get(node.name, set())
+            is_view = node.packet in {*VIEWS, *SPLITS, *RESHAPES, operator.getitem}
+            if not is_view or readers & working:
                 working.add(node.name)
-    return frozenset(inside | following)
+        return [node for node in found if node.name in working]
+
+    def _is_sum(self, node: Node, along: set[str]) -> bool:
+        """Whether a node is a sum over rows of products of values with rows, or of one value."""
+        if self.plan.layouts[node.name] != SUMMED or node.dtype != self.plan.step.state[0].dtype:
+            return False
+        factors = sum_factors(node, self.plan.step.nodes)
+        return factors is not None and all(
+            name in along
+            and self.plan.layouts[name] == Along(0)
+            and self.plan.step.by_name[name].dtype == node.dtype
+            and len(self.plan.step.by_name[name].shape or ()) == 2
+            for name in factors
+        )
+
+    def _of_totals(self, rest: Iterable[Node]) -> list[Node]:
+        """What depends on sums over rows alone: sums over steps pass through it unchanged."""
+        layouts, without_rows = self.plan.layouts, (SUMMED, SHARED)
+        return [
+            node
+            for node in rest
+            if layouts[node.name] in without_rows
+            and all(layouts[name] in without_rows for name in node.reads)
+        ]
+
+    # ---- what a kernel can do ----
+
+    def _is_covered(self, node: Node) -> bool:
+        """Whether a kernel can do a node for the rows of some steps together."""
+        layout = self.plan.layouts[node.name]
+        if not isinstance(layout, Along) or draws_random(node):
+            return False
+        if node.packet in (aten.addmm, aten.mm):
+            return layout == Along(0) and self._has_shared_matrix(node)
+        if node.packet in REDUCTIONS and node.dtype != self.plan.step.state[0].dtype:
+            return counts_truths(node, self.plan.step.by_name)
+        return node.packet in {*self.elementwise, *STRUCTURE, *RULES}
+
+    def _has_shared_matrix(self, node: Node) -> bool:
+        left, matrix = (ref.name for ref in node.args[-2:])
+        layouts = self.plan.layouts
+        return layouts[left] == Along(0) and layouts[matrix] == SHARED
 
 
-def _is_narrow_product(plan: Plan, node: Node) -> bool:
-    """Whether a product is so little work that its result costs more to write and read again."""
-    if node.packet not in (aten.mm, aten.addmm) or node.dtype == torch.bfloat16:
-        return False
-    left = node.args[0 if node.packet is aten.mm else 1].name
-    shape = plan.step.by_name[left].shape or ()
-    is_given = left in {value.name for value in plan.step.inputs}
-    return is_given and shape[0] == Rows() and shape[1:] < (NARROW,)
+def _needed(nodes: list[Node], ends: Iterable[str]) -> list[Node]:
+    """The nodes that any of the ends depends on, in order."""
+    names, found = set(ends), []
+    for node in reversed(nodes):
+        if node.name in names:
+            names.update(node.reads)
+            found.append(node)
+    return found[::-1]
+
+
+def sum_factors(node: Node, nodes: Iterable[Node]) -> tuple[str, ...] | None:
+    """The values of which a node sums products, or the value that it sums, over the rows."""
+    if node.packet is aten.sum:
+        return (node.args[0].name,) if tuple(node.argument(1) or ()) == (0,) else None
+    if node.packet is not aten.mm:
+        return None
+    left, right = (ref.name for ref in node.args)
+    for other in nodes:
+        if other.name == left and other.packet in (aten.t, aten.transpose):
+            return other.args[0].name, right
+    return None
 
 
 def _users(plan: Plan) -> dict[str, set[str]]:
@@ -98,18 +292,18 @@ def _users(plan: Plan) -> dict[str, set[str]]:
     return users
 
 
-def check_covered(plan: Plan, region: frozenset[str]) -> None:
+def check_covered(plan: Plan, region: Region) -> None:
     """Fail where a kernel cannot do these nodes, whatever they compute."""
     if plan.mixes_rows is not None:
         raise NotCoveredError(plan.mixes_rows)
     for name in plan.step.sums:
         if plan.stage_of(name) == "loop":
             raise NotCoveredError(f"{name} is summed within the loop")
-    for node in plan.step.nodes:
+    for node in region.loop:
         layout = plan.layouts[node.name]
-        if node.name in region and isinstance(layout, Mixed):
+        if isinstance(layout, Mixed):
             raise NotCoveredError(layout.reason)
-        if node.name in region and (layout == SUMMED or draws_random(node)):
+        if layout == SUMMED or draws_random(node):
             raise NotCoveredError(
                 f"{node.op_name} in the loop draws random numbers or sums over rows"
             )

@@ -140,7 +140,7 @@ def _layout(operands: Operands) -> Any:
 
 
 def draws_random(node: Node) -> bool:
-    """Whether a node draws random numbers, so that it must run anew at every step."""
+    """Whether a node draws random numbers, so that running it again gives others."""
     return torch.Tag.nondeterministic_seeded in getattr(node.op, "tags", ())
 
 
@@ -444,7 +444,7 @@ def layer_norm(o: Operands) -> Layout | tuple[Layout, ...]:
 
 
 def create(o: Operands) -> Layout:
-    """`full`, `zeros`, `ones`, `new_zeros`: rows where a size follows the batch."""
+    """`full`, `zeros`, `empty`, `new_zeros`: rows where a size follows the batch."""
     shape = o.node.shape or ()
     return Along(shape.index(Rows())) if Rows() in shape else SHARED
 
@@ -510,7 +510,7 @@ ROW_RULES: dict[Any, Callable[[Operands], Any]] = {
     **dict.fromkeys([aten.var_mean, aten.var], variance),
     **dict.fromkeys([aten._softmax, aten._log_softmax, aten.cumsum], within_row),
     aten.native_layer_norm: layer_norm,
-    **dict.fromkeys([aten.full, aten.zeros, aten.ones, aten.scalar_tensor], create),
+    **dict.fromkeys([aten.full, aten.zeros, aten.ones, aten.empty, aten.scalar_tensor], create),
     **dict.fromkeys([aten.new_zeros, aten.new_ones, aten.new_full, aten.new_empty], create),
     **dict.fromkeys([aten.slice_backward, aten.select_backward], padded_back),
     **dict.fromkeys([aten.slice_scatter, aten.select_scatter], scattered),

@@ -46,7 +46,14 @@ def load(source: str) -> ctypes.CDLL:
     command = compiler()
     key = hashlib.sha256(
         "\0".join(
-            (source, *command, *FLAGS, *_machine_flags(command), _version(command), _processor())
+            (
+                source,
+                *command,
+                *FLAGS,
+                *_machine_flags(command),
+                compiler_version(command),
+                _processor(),
+            )
         ).encode()
     ).hexdigest()[:32]
     name = f"{key}.so"
@@ -97,7 +104,8 @@ def _machine_flags(command: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @functools.cache
-def _version(command: tuple[str, ...]) -> str:
+def compiler_version(command: tuple[str, ...]) -> str:
+    """What a compiler says of itself."""
     return _run([*command, "--version"]).stdout
 
 

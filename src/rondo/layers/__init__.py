@@ -1,8 +1,27 @@
 """Loops over sequences and maps."""
 
+from rondo.layers.draw import draw
+from rondo.layers.dropout import DropConnect, VariationalDropout
+from rondo.layers.final import FinalOutput
+from rondo.layers.patterns import output_to_state, state_to_final_output, state_to_state
 from rondo.layers.recurrent import Recurrent
 from rondo.layers.spatial import SpatialRNN
 from rondo.layers.stack import Bidirectional
 from rondo.layers.torch_compat import GRU, LSTM, RNN, accelerate
 
-__all__ = ["GRU", "LSTM", "RNN", "Bidirectional", "Recurrent", "SpatialRNN", "accelerate"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Bidirectional",
+    "DropConnect",
+    "FinalOutput",
+    "Recurrent",
+    "SpatialRNN",
+    "VariationalDropout",
+    "accelerate",
+    "draw",
+    "output_to_state",
+    "state_to_final_output",
+    "state_to_state",
+]

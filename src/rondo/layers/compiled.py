@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +11,31 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from rondo.compiler import Program, compile_step, recurrence
-from rondo.compiler.operators import Registered, register, run_registered
+from rondo.compiler import CompiledLoop, Program, compile_step, recurrence
+from rondo.compiler.operators import (
+    Registered,
+    is_observed,
+    is_transformed,
+    register,
+    run_registered,
+)
+from rondo.compiler.stepping import Stepper
+from rondo.compiler.trace import named_tensors
 from rondo.layers.sequence import Packing
 
 TENSORS = {"_parameters", "_buffers", "_modules"}  # known by their names, sizes and dtypes
+
+
+TRACING = threading.RLock()
+"""Held while a cell is traced: its tensors are then others, for all threads."""
+
+
+def tensors_of(cell: nn.Module) -> dict[str, Tensor]:
+    """The parameters and buffers of a cell by name."""
+    if torch.compiler.is_compiling():
+        return named_tensors(cell)
+    with TRACING:
+        return named_tensors(cell)
 
 
 class Programs:
@@ -21,9 +43,10 @@ class Programs:
 
     def __init__(self) -> None:
         self.by_kind: dict[Any, Program] = {}
+        self.stepping: tuple[list[Any], Stepper | None] = [], None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"by_kind": {}}
+        return {"by_kind": {}, "stepping": ([], None)}
 
     def run(
         self,
@@ -63,12 +86,16 @@ class Programs:
         options = engine, return_states, is_ragged, checkpoint_every is not None
         started = [packing.sort(leaf) for leaf in leaves]
         if torch.compiler.is_dynamo_compiling():
+            from rondo.layers.constant import constant
+
             numbers = pytree.tree_unflatten(list(range(len(leaves))), form)
             described = [
                 [_describe(tensor, tuple(tensor.shape)) for tensor in given],
                 [_describe(tensor, (1, *tensor.shape[1:])) for tensor in (rows, *leaves)],
             ]
-            registered = _registered(self, cell, tuple(tensors), described, numbers, options)
+            registered = constant(
+                _registered, self, cell, tuple(tensors), described, numbers, options
+            )
             outputs, leaves = run_registered(
                 registered,
                 given,
@@ -95,6 +122,39 @@ class Programs:
         last = pytree.tree_unflatten([packing.unsort(leaf) for leaf in leaves], form)
         states = pytree.tree_unflatten(outputs[1:], form) if return_states else None
         return outputs[0], last, states
+
+    def step(
+        self, cell: nn.Module, x: Tensor, state: Any, engine: str
+    ) -> tuple[Tensor, Any] | None:
+        """One step by a kernel whose weights stay packed; None where the cell is to run itself."""
+        leaves = _leaves_of(state)
+        if leaves is None or not _is_plain(x, leaves):
+            return None
+        with TRACING:
+            key, tensors = _described(cell)
+        key += (engine, type(state))
+        for tensor in (x, *leaves):
+            key += (tensor.shape, tensor.dtype)
+        for known in tensors:
+            if known is not None:
+                key += (id(known), known.data_ptr(), known._version)
+        last_key, stepper = self.stepping  # both at once: another thread may change them
+        if key != last_key:
+            stepper = self._stepper(cell, x, state, engine)
+            self.stepping = key, stepper
+        if stepper is None:
+            return None
+        output, new = stepper(x, leaves)
+        return output, new[0] if isinstance(state, Tensor) else tuple(new)
+
+    def _stepper(self, cell: nn.Module, x: Tensor, state: Any, engine: str) -> Stepper | None:
+        leaves, form = pytree.tree_flatten(state)
+        tensors = tensors_of(cell)
+        program = self.program(cell, tensors, x, leaves, form, engine, False, False, False)
+        loop = program.run
+        if not isinstance(loop, CompiledLoop) or not Stepper.covers(loop):
+            return None
+        return Stepper(loop, [*tensors.values(), *program.captured], x, leaves)
 
     def program(
         self,
@@ -128,16 +188,17 @@ class Programs:
             *((leaf.dtype, leaf.device, tuple(leaf.shape[1:])) for leaf in (rows, *leaves)),
         )
         if key not in self.by_kind:
-            self.by_kind[key] = compile_step(
-                cell,
-                tensors,
-                rows,
-                pytree.tree_unflatten(leaves, form),
-                wanted=wanted,
-                input_wanted=input_wanted,
-                engine=engine,
-                return_states=return_states,
-            )
+            with TRACING:
+                self.by_kind[key] = compile_step(
+                    cell,
+                    tensors,
+                    rows,
+                    pytree.tree_unflatten(leaves, form),
+                    wanted=wanted,
+                    input_wanted=input_wanted,
+                    engine=engine,
+                    return_states=return_states,
+                )
         program = self.by_kind[key]
         if is_ragged and program.plan.mixes_rows:
             raise ValueError(
@@ -163,7 +224,6 @@ def _example(
     return torch.empty(shape, dtype=dtype, device=device, requires_grad=grad)
 
 
-@torch.compiler.assume_constant_result
 def _registered(
     programs: Programs,
     cell: nn.Module,
@@ -172,10 +232,7 @@ def _registered(
     numbers: Any,
     options: tuple[str, bool, bool, bool],
 ) -> Registered:
-    """What a cell is compiled to, as a constant of the graph that `torch.compile` makes.
-
-    It runs while the graph is made, and sees no tensor, only what a program depends on.
-    """
+    """What a cell is compiled to; it sees no tensor, only what a program depends on."""
     given, (rows, *leaves) = [[_example(*one) for one in some] for some in described]
     named = dict(zip(names, given, strict=True))
     form = pytree.tree_structure(numbers)
@@ -184,14 +241,33 @@ def _registered(
 
 def _fingerprint(module: nn.Module) -> tuple[Any, ...]:
     """Everything about a module, beside its tensors, that its step may depend on."""
-    return tuple(
-        (
-            name,
-            type(part),
-            *((key, _comparable(value)) for key, value in vars(part).items() if key not in TENSORS),
-        )
-        for name, part in module.named_modules()
-    )
+    return tuple(_described(module)[0])
+
+
+def _described(module: nn.Module) -> tuple[list[Any], list[Tensor | None]]:
+    """What a step may depend on: what is no tensor, and all tensors."""
+    found: list[Any] = []
+    tensors: list[Tensor | None] = []
+    waiting = [module]
+    while waiting:
+        part = waiting.pop()
+        found.append(type(part))
+        for key, value in part.__dict__.items():
+            if type(value) in PLAIN:
+                found += (key, value)
+            elif key in TENSORS:
+                if key != "_modules":
+                    tensors += value.values()
+                elif value:
+                    found += value
+                    waiting += [child for child in value.values() if child is not None]
+            elif value or type(value) not in CONTAINERS:
+                found += (key, _comparable(value))
+    return found, tensors
+
+
+PLAIN = {bool, int, float, str, type(None)}
+CONTAINERS = {dict, OrderedDict, list, tuple, set}  # a module has many that are empty
 
 
 def _comparable(value: Any) -> Any:
@@ -207,6 +283,29 @@ def _comparable(value: Any) -> Any:
     except TypeError:
         return id(value)
     return value
+
+
+def _leaves_of(state: Any) -> tuple[Tensor, ...] | None:
+    """The tensors of a state that is one, or a tuple of them; None for any other."""
+    if type(state) is Tensor:
+        return (state,)
+    if type(state) is tuple and all(type(leaf) is Tensor for leaf in state):
+        return state
+    return None
+
+
+def _is_plain(x: Tensor, leaves: tuple[Tensor, ...]) -> bool:
+    """Whether tensors are rows in memory that a kernel may read, and nothing of torch looks on."""
+    if type(x) is not Tensor or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+        return False
+    if x.numel() == 0 or is_observed(x) or is_transformed():
+        return False
+    num_rows = x.shape[0]
+    for tensor in (x, *leaves):
+        is_here = tensor.is_cpu and tensor.is_contiguous() and not tensor.is_neg()
+        if not is_here or tensor.ndim == 0 or tensor.shape[0] != num_rows:
+            return False
+    return True
 
 
 def _autocast(

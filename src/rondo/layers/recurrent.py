@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -15,12 +17,17 @@ from rondo.cells import initial_state
 from rondo.compiler import (
     ENGINES,
     CompiledLoop,
+    Engine,
     Plan,
     Program,
     RecurrentGraph,
+    UnrolledGraph,
+    unroll,
 )
-from rondo.compiler.trace import named_tensors
-from rondo.layers.compiled import Programs
+from rondo.compiler.names import LazyNames, saved_names
+from rondo.drawing import Drawing
+from rondo.layers.compiled import Programs, tensors_of
+from rondo.layers.names import names_of, state_form
 from rondo.layers.sequence import (
     Packing,
     check_jagged,
@@ -141,7 +148,7 @@ class Recurrent(nn.Module):
             self._read_cell(example, state)
         y, state, states = self._programs.run(
             self.cell,
-            named_tensors(self.cell),
+            tensors_of(self.cell),
             given.rows,
             state,
             given.packing,
@@ -155,30 +162,90 @@ class Recurrent(nn.Module):
         return (y, state, pytree.tree_map(given.unpack, states)) if return_states else (y, state)
 
     def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """One step, for streams: x (B, ...) and the state so far; the output and the new state."""
-        return cast(
-            tuple[Tensor, Any],
-            self.cell(x, initial_state(self.cell, x) if state is None else state),
-        )
+        """One step, for streams: x (B, ...) and the state so far; the output and the new state.
+
+        Without gradients a kernel runs it whose weights stay packed from step to step; a change of
+        a parameter or an attribute of the cell is noticed. With gradients, or where there is no
+        kernel, the cell runs itself.
+
+        Example:
+            >>> import torch, rondo
+            >>> layer, state = rondo.Recurrent(rondo.GRUCell(3, 5)), None
+            >>> with torch.no_grad():
+            ...     for x in torch.randn(4, 1, 3):
+            ...         y, state = layer.step(x, state)
+            >>> y.shape
+            torch.Size([1, 5])
+        """
+        state = initial_state(self.cell, x) if state is None else state
+        if self.engine != "reference" and not torch.compiler.is_compiling():
+            found = self._programs.step(self.cell, x, state, self.engine)
+            if found is not None:
+                return found
+        return cast(tuple[Tensor, Any], self.cell(x, state))
 
     @property
     def graph(self) -> RecurrentGraph:
         """The cell as a graph with loops."""
-        return self._program().graph
+        return self.plan.graph
 
     @property
     def plan(self) -> Plan:
-        """What of the forward pass runs step by step, what does not, and why."""
-        return self._program().plan
+        """What of the forward pass runs step by step, what does not, why, and who runs it."""
+        program = self._program()
+        plan = _explained(program.plan, program.run)
+        return _named(plan, LazyNames(lambda: names_of(self.cell, plan.step)))
 
     @property
     def backward_plan(self) -> Plan:
-        """What of the backward pass runs step by step, what does not, and why."""
+        """What of the backward pass runs step by step, what does not, why, and who runs it."""
         program = self._program()
         if program.gradient is None:
             why = program.plan.mixes_rows or "no gradient was wanted"
             raise ValueError(f"this cell has no planned backward pass: {why}")
-        return program.backward
+        plan = _explained(program.backward, program.run_backward)
+        step = program.gradient.forward.step
+        inputs = [value.name for value in plan.step.inputs]
+        names = self.graph.labels
+        return _named(plan, LazyNames(lambda: saved_names(step, names, inputs)))
+
+    def unroll(self, num_steps: int) -> UnrolledGraph:
+        """The layer without its loop, as an executable graph of T steps.
+
+        It holds the cell's own parameters, and takes x (B, T, ...), then each tensor of the state;
+        it returns the output and the state, as the layer does.
+
+        Example:
+            >>> import torch, rondo
+            >>> layer = rondo.Recurrent(rondo.LSTMCell(3, 5))
+            >>> x, h, c = torch.randn(2, 4, 3), torch.zeros(2, 5), torch.zeros(2, 5)
+            >>> y, (h_n, c_n) = layer.unroll(4)(x, h, c)
+            >>> torch.allclose(y, layer(x)[0], atol=1e-6)
+            True
+        """
+        program = self._program()
+        own = [*tensors_of(self.cell).values(), *program.captured]
+        parameters = {
+            value.name: tensor
+            for value, tensor in zip(program.graph.step.parameters, own, strict=True)
+        }
+        graph = self.graph  # of a call with return_states it has further outputs
+        return unroll(
+            replace(graph, step=replace(graph.step, outputs=graph.step.outputs[:1])),
+            num_steps,
+            parameters=parameters,
+            form=state_form(self.cell, program.graph.step),
+            reverse=self.reverse,
+        )
+
+    def draw(self, path: str | Path | None = None, *, steps: int | None = None) -> Drawing:
+        """Draw the layer; see :func:`rondo.draw`."""
+        from rondo.layers.draw import draw
+
+        return draw(self, path, steps=steps)
+
+    def _repr_svg_(self) -> str:
+        return self.draw().svg
 
     @property
     def source(self) -> str:
@@ -274,6 +341,16 @@ class Recurrent(nn.Module):
             with torch.enable_grad():
                 self(like.new_zeros(sizes, requires_grad=True))
         return next(reversed(self._programs.by_kind.values()))
+
+
+def _explained(plan: Plan, engine: Engine) -> Plan:
+    """The plan, saying who runs what where a kernel runs a part."""
+    return engine.explained() if isinstance(engine, CompiledLoop) else plan
+
+
+def _named(plan: Plan, labels: Mapping[str, str]) -> Plan:
+    """The plan with the cell's words for its values, for pictures."""
+    return replace(plan, graph=replace(plan.graph, labels=labels))
 
 
 def _check_checkpoint_every(every: object) -> None:

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from rondo.cells.cell import check_choice
 from rondo.layers.recurrent import Recurrent
+
+MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "concat": lambda a, b: torch.cat([a, b], -1),
+    "sum": torch.add,
+    "mean": lambda a, b: (a + b) / 2,
+    "product": torch.mul,
+}
+"""How the outputs of two directions become one."""
 
 
 class Bidirectional(nn.Module):
-    """Two loops over the same sequences, one from each end, their outputs side by side.
+    """Two loops over the same sequences, one from each end, their outputs merged.
 
-    y(t) = [y→(t), y←(t)]. Each direction has a cell of its own; nothing is shared. A ragged row
-    runs backward from its own last step.
+    y(t) = [y→(t), y←(t)], or the sum, mean or product of the two. Each direction has a cell of its
+    own; nothing is shared. A ragged row runs backward from its own last step.
 
     Schuster & Paliwal, "Bidirectional recurrent neural networks", 1997.
 
     Args:
         forward_cell: The cell that runs from the first step to the last.
         backward_cell: The cell that runs from the last step to the first.
+        merge: "concat", side by side; "sum"; "mean"; or "product", element by element.
         batch_first: Whether sequences are (B, T, ...), rather than (T, B, ...).
         checkpoint_every: Of which steps to keep the state alone; see :class:`Recurrent`.
 
     Shape:
-        x (B, T, ...); y (B, T, forward output + backward output); state a pair of states.
+        x (B, T, ...); y (B, T, forward output + backward output), or (B, T, output) where they are
+        not side by side; state a pair of states.
 
     Example:
         >>> import torch, rondo
@@ -41,12 +53,15 @@ class Bidirectional(nn.Module):
         forward_cell: nn.Module,
         backward_cell: nn.Module,
         *,
+        merge: str = "concat",
         batch_first: bool = True,
         checkpoint_every: int | Literal["auto"] | None = None,
     ) -> None:
         super().__init__()
         if forward_cell is backward_cell:
             raise ValueError("the two directions need a cell each, got the same cell twice")
+        check_choice("merge", merge, MERGES)
+        self.merge = merge
         self.forward_layer = Recurrent(
             forward_cell, batch_first=batch_first, checkpoint_every=checkpoint_every
         )
@@ -71,10 +86,18 @@ class Bidirectional(nn.Module):
         backward, state_backward = self.backward_layer(
             x, after_last, lengths=lengths, resets=resets
         )
-        return _side_by_side(forward, backward), (state_forward, state_backward)
+        return self._merged(forward, backward), (state_forward, state_backward)
 
+    def extra_repr(self) -> str:
+        """What differs from the defaults, as torch prints it."""
+        return "" if self.merge == "concat" else f"merge={self.merge!r}"
 
-def _side_by_side(a: Any, b: Any) -> Any:
-    if isinstance(a, PackedSequence):
-        return a._replace(data=torch.cat([a.data, b.data], -1))
-    return torch.cat([a, b], -1)
+    def _merged(self, a: Any, b: Any) -> Any:
+        if isinstance(a, PackedSequence):
+            return a._replace(data=self._merged(a.data, b.data))
+        if self.merge != "concat" and a.shape[-1] != b.shape[-1]:
+            raise ValueError(
+                f"merge={self.merge!r} needs two outputs of one width, got {a.shape[-1]} forward "
+                f"and {b.shape[-1]} backward"
+            )
+        return MERGES[self.merge](a, b)

@@ -259,12 +259,16 @@ def _tensors(layer: Layer, suffix: str) -> dict[str, Tensor]:
 
 def _cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
     """The cell of a layer and what it was compiled to, made at the first use."""
-    _make_cell(layer)
+    if torch.compiler.is_dynamo_compiling():
+        from rondo.layers.constant import constant
+
+        constant(_make_cell, layer)
+    else:
+        _make_cell(layer)
     found: tuple[nn.Module, Programs] = layer.__dict__["_rondo"]
     return found
 
 
-@torch.compiler.assume_constant_result
 def _make_cell(layer: Layer) -> bool:
     """Give a layer its cell, without memory for weights: each run gets those of the layer."""
     if "_rondo" not in layer.__dict__:  # not an attribute of the module: `accelerate` adds none

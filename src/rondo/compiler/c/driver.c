@@ -1,73 +1,7 @@
-/* Pack one panel of a matrix; columns beyond its width are zero. */
-static void pack_panel(
-    int64_t number, int64_t depth, int64_t width, const stored *matrix, int64_t row_stride,
-    int64_t column_stride, real *packed) {
-    const int64_t first = number * PANEL_VECTORS * LANES;
-    const int64_t columns = at_most(width - first, PANEL_VECTORS * LANES);
-    const int64_t padded = (columns + LANES - 1) / LANES * LANES;
-    const stored *source = matrix + first * column_stride;
-    real *target = packed + first * depth;
-    for (int64_t k = 0; k < depth; ++k) {
-        for (int64_t j = 0; j < columns; ++j)
-            target[k * padded + j] = from_stored(source[k * row_stride + j * column_stride]);
-        for (int64_t j = columns; j < padded; ++j) target[k * padded + j] = 0;
-    }
-}
-
 /* Runs all steps. Rows of the batch are independent: each part takes some of them and runs the
- * whole sequence, so that the threads of a call never wait for each other after the packing. */
-
-typedef struct {
-    void *const *tensors;
-    const int64_t *strides;     /* of each matrix: from row to row, from column to column */
-    const int64_t *batch_sizes; /* the rows of each step, never growing */
-    int64_t num_steps;
-    int64_t reverse;            /* run from the last step to the first */
-    const uint8_t *resets;      /* a truth value for each packed row, or NULL */
-    int64_t divert;             /* 1: after a step, move the state of reset rows to `to` */
-    int64_t num_parts;
-    const int64_t *bounds;      /* the first row of each part, and the number of rows */
-    real *packed;               /* the packed matrices */
-    product_function *product;
-    real *scratch;              /* room for the local values of all parts */
-    int64_t next_panel, done_panels, next_part;
-} call;
-
-static int64_t all_panels(void) {
-    int64_t total = 0;
-    for (int m = 0; m < NUM_MATRICES; ++m) total += num_panels(MATRICES[m].width);
-    return total;
-}
-
-static void pack_numbered(const call *c, int64_t number) {
-    real *packed = c->packed;
-    for (int m = 0; m < NUM_MATRICES; ++m) {
-        const matrix *this = &MATRICES[m];
-        const int64_t panels = num_panels(this->width);
-        if (number < panels) {
-            const stored *source =
-                (const stored *)c->tensors[this->tensor] + this->batch * c->strides[3 * m];
-            pack_panel(
-                number, this->depth, this->width, source, c->strides[3 * m + 1],
-                c->strides[3 * m + 2], packed);
-            return;
-        }
-        number -= panels;
-        packed += packed_size(this->depth, this->width);
-    }
-}
-
-/* Threads take panels as they come; a panel that was taken is finished by who took it, so waiting
- * for all of them ends, however many threads there are. */
-static void pack_all(call *c) {
-    const int64_t total = all_panels();
-    int64_t number;
-    while ((number = __atomic_fetch_add(&c->next_panel, 1, __ATOMIC_RELAXED)) < total) {
-        pack_numbered(c, number);
-        __atomic_add_fetch(&c->done_panels, 1, __ATOMIC_RELEASE);
-    }
-    while (__atomic_load_n(&c->done_panels, __ATOMIC_ACQUIRE) < total) {}
-}
+ * whole sequence, so that the threads of a run never wait for each other in between. A part goes
+ * through its steps in chunks: what can be done for all rows of a chunk together is done before its
+ * steps (`opening`) and after them (`closing`), while what passes between them is in the cache. */
 
 /* Rows that are reset: before a step the state is the initial one again; in the backward pass,
  * after a step, the gradient of the state belongs to the initial state. */
@@ -90,72 +24,179 @@ static void reset(const call *c, int64_t packed, int64_t row, int64_t rows) {
     }
 }
 
-static void run_part(const call *c, int64_t part) {
+/* The number of a step in the batch, in the order in which they run. */
+static int64_t step_number(const call *c, int64_t number) {
+    return c->first_step + (c->reverse ? c->num_steps - 1 - number : number);
+}
+
+static int64_t rows_of_part(const call *c, int64_t step, int64_t row, int64_t end) {
+    const int64_t rows = at_most(c->batch_sizes[step], end) - row;
+    return rows > 0 ? rows : 0;
+}
+
+/* The state that a row begins a step with. */
+static const real *previous_row(const call *c, int number, int64_t step, int64_t row) {
+    const int64_t size = PREVIOUS[number].size;
+    const real *const next = c->tensors[PREVIOUS[number].tensor];
+    if (c->resets && c->resets[c->starts[step] + row])
+        return (const real *)c->previous[2 * number + 1] + row * size;
+    const int64_t from = c->previous_reverse ? step + 1 : step - 1;
+    if (from >= 0 && from < c->num_all_steps && row < c->batch_sizes[from])
+        return next + (c->starts[from] + row) * size;
+    return (const real *)c->previous[2 * number] + row * size;
+}
+
+/* Where the rows of a step lie, which follow `chunk_row` others of the chunk. */
+static void find_rows(
+    const call *c, struct room *room, int64_t step, int64_t row, int64_t chunk_row, int64_t rows) {
+    for (int64_t r = 0; r < rows; ++r)
+        room->packed_rows[chunk_row + r] = c->starts[step] + row + r;
+    for (int number = 0; number < NUM_PREVIOUS; ++number)
+        for (int64_t r = 0; r < rows; ++r)
+            room->previous[number * room->capacity + chunk_row + r] =
+                previous_row(c, number, step, row + r);
+}
+
+/* Wait for the others of a team. */
+static void meet(const call *c, int64_t part) {
+    if (c->team == 1) return;
+    const int64_t number = __atomic_fetch_add(&c->arrived[part], 1, __ATOMIC_ACQ_REL);
+    const int64_t wanted = (number / c->team + 1) * c->team;
+    for (int64_t turn = 0; __atomic_load_n(&c->arrived[part], __ATOMIC_ACQUIRE) < wanted; ++turn)
+        if (turn > 10000) sched_yield(); /* more threads than processors */
+}
+
+/* Find the rows of the steps from `number` on that fit into a chunk; returns the step after them. */
+static int64_t find_chunk(
+    const call *c, struct room *room, int64_t part, int64_t number, int writes, int64_t *chunk) {
     const int64_t row = c->bounds[part], end = c->bounds[part + 1];
-    real *scratch = c->scratch + part * 16 + row * LOCAL_SIZE;
-    int64_t first = 0;
-    if (c->reverse)
-        for (int64_t t = 0; t < c->num_steps; ++t) first += c->batch_sizes[t];
-    for (int64_t number = 0; number < c->num_steps; ++number) {
-        const int64_t size = c->batch_sizes[c->reverse ? c->num_steps - 1 - number : number];
-        const int64_t rows = at_most(size, end) - row;
-        if (c->reverse) first -= size;
-        if (rows > 0) {
-            if (c->resets && !c->divert) reset(c, first + row, row, rows);
-            step(c->product, c->tensors, c->packed, scratch, end - row, first + row, row, rows);
-            if (c->resets && c->divert) reset(c, first + row, row, rows);
+    for (*chunk = 0; number < c->num_steps; ++number) {
+        const int64_t step = step_number(c, number);
+        const int64_t rows = rows_of_part(c, step, row, end);
+        if (!CHUNKED) continue;
+        if (*chunk && *chunk + rows > c->chunk_rows) break;
+        if (writes) find_rows(c, room, step, row, *chunk, rows);
+        *chunk += rows;
+    }
+    return number;
+}
+
+static void run_steps(
+    const call *c, struct room *room, int64_t part, int64_t number, int64_t last) {
+    const int64_t row = c->bounds[part], end = c->bounds[part + 1];
+    for (int64_t chunk_row = 0; number < last; ++number) {
+        const int64_t step = step_number(c, number), first = c->starts[step] + row;
+        const int64_t rows = rows_of_part(c, step, row, end);
+        if (rows == 0) continue;
+        if (c->resets && !c->divert) reset(c, first, row, rows);
+        one_step(c, room, first, row, chunk_row, rows);
+        if (c->resets && c->divert) reset(c, first, row, rows);
+        chunk_row += rows;
+    }
+}
+
+/* A team shares the rows of a chunk; its first member does the steps. */
+static void run_worker(const call *c, int64_t worker) {
+    struct room room;
+    room_of(c, worker, &room);
+    const int64_t part = worker / c->team, member = room.member;
+    for (int64_t number = 0, next; number < c->num_steps; number = next) {
+        int64_t rows;
+        next = find_chunk(c, &room, part, number, member == 0, &rows);
+        const int64_t first = member * rows / c->team;
+        const int64_t own_rows = (member + 1) * rows / c->team - first;
+        meet(c, part);
+        if (own_rows) opening(c, &room, first, own_rows);
+        meet(c, part);
+        if (member == 0) run_steps(c, &room, part, number, next);
+        meet(c, part);
+        if (own_rows) closing(c, &room, first, own_rows);
+        if (TOTAL_ROWS) meet(c, part);
+        room.is_new = c->is_new[part];
+        if (rows) add_up(c, &room, rows);
+        meet(c, part);
+        if (rows && member == 0) c->is_new[part] = 0;
+    }
+}
+
+/* One row of a total: those of all parts, added in order. */
+static void add_row(const call *c, const total *this, const real *from, int64_t row) {
+    int64_t stride;
+    if (total_at(c, this->tensor, this->width, NULL, &stride)) return; /* it is there already */
+    real *const to = (real *)c->tensors[this->tensor] + row * this->width;
+    memset(to, 0, this->width * sizeof(real));
+    for (int64_t part = 0; part < c->num_parts; ++part, from += TOTALS_SIZE)
+        for (int64_t j = 0; !c->is_new[part] && j < this->width; ++j) to[j] += from[j];
+}
+
+/* Threads take rows of the totals as they come, once all parts are done. */
+static void add_totals(call *c) {
+    int64_t number;
+    while (__atomic_load_n(&c->done_workers, __ATOMIC_ACQUIRE) < c->num_parts * c->team) {}
+    while ((number = __atomic_fetch_add(&c->next_total, 1, __ATOMIC_RELAXED)) < TOTAL_ROWS) {
+        const real *from = c->totals;
+        const total *this = TOTALS;
+        for (; number >= this->height; ++this) {
+            from += this->height * in_vectors(this->width);
+            number -= this->height;
         }
-        if (!c->reverse) first += size;
+        add_row(c, this, from + number * in_vectors(this->width), number);
     }
 }
 
 static void work(void *data) {
     call *c = data;
+    int64_t worker;
     pack_all(c);
-    int64_t part;
-    while ((part = __atomic_fetch_add(&c->next_part, 1, __ATOMIC_RELAXED)) < c->num_parts)
-        run_part(c, part);
+    while ((worker = __atomic_fetch_add(&c->next_worker, 1, __ATOMIC_RELAXED)) <
+           c->num_parts * c->team) {
+        run_worker(c, worker);
+        __atomic_add_fetch(&c->done_workers, 1, __ATOMIC_RELEASE);
+    }
+    if (c->ends && TOTAL_ROWS) add_totals(c);
+}
+
+/* Teams need all the threads that were asked for; without them everybody works alone. */
+static void work_in_teams(void *data) {
+    call *c = data;
+    const int64_t num_workers = c->num_parts * c->team;
+    if (c->num_threads() >= num_workers) {
+        work(c);
+    } else if (__atomic_fetch_add(&c->alone, 1, __ATOMIC_RELAXED) == 0) {
+        call one = *c;
+        one.team = 1;
+        work(&one);
+    }
 }
 
 /* Give each part about as many steps of rows to do: rows are sorted, longest first. */
-static void divide(const call *c, int64_t num_rows, int64_t *bounds) {
+static void divide(call *c) {
     int64_t total = 0, so_far = 0, part = 1, length = c->num_steps;
-    for (int64_t t = 0; t < c->num_steps; ++t) total += c->batch_sizes[t];
-    bounds[0] = 0;
-    for (int64_t row = 0; row < num_rows; ++row) {
-        while (length > 0 && c->batch_sizes[length - 1] <= row) --length;
-        while (part < c->num_parts && so_far * c->num_parts >= part * total) bounds[part++] = row;
+    const int64_t *const sizes = c->batch_sizes + c->first_step;
+    for (int64_t t = 0; t < c->num_steps; ++t) total += sizes[t];
+    c->bounds[0] = 0;
+    for (int64_t row = 0; row < c->num_rows; ++row) {
+        while (length > 0 && sizes[length - 1] <= row) --length;
+        while (part < c->num_parts && so_far * c->num_parts >= part * total)
+            c->bounds[part++] = row;
         so_far += length;
     }
-    while (part <= c->num_parts) bounds[part++] = num_rows;
+    while (part <= c->num_parts) c->bounds[part++] = c->num_rows;
 }
 
-/* Numbers that the packed matrices take, and the local values of a number of rows and parts. */
-int64_t rondo_packed_numbers(void) {
-    int64_t total = 0;
-    for (int m = 0; m < NUM_MATRICES; ++m)
-        total += packed_size(MATRICES[m].depth, MATRICES[m].width);
-    return total;
-}
-
-int64_t rondo_scratch_numbers(int64_t num_rows, int64_t num_parts) {
-    return num_rows * LOCAL_SIZE + 16 * (num_parts + 1);
-}
-
-typedef void parallel_function(void (*)(void *), void *, unsigned, unsigned);
-
-/* Run some steps. `parallel` runs a function on several threads (GOMP_parallel); without it, one
- * thread does all parts. `bounds` has room for one number more than there are parts. */
-void rondo_run(
-    void *const *tensors, const int64_t *strides, const int64_t *batch_sizes, int64_t num_steps,
-    int64_t num_rows, int64_t reverse, const uint8_t *resets, int64_t divert, int64_t num_parts,
-    int64_t *bounds, real *packed, int64_t pack, product_function *product, real *scratch,
-    parallel_function *parallel) {
-    call c = {tensors, strides, batch_sizes, num_steps, reverse, resets, divert, num_parts,
-              bounds, packed, product, scratch, pack ? 0 : all_panels(), pack ? 0 : all_panels(), 0};
-    divide(&c, num_rows, bounds);
-    if (num_parts > 1 && parallel)
-        parallel(work, &c, (unsigned)num_parts, 0);
+/* Run some steps. Between the runs of the steps of a batch the workspace stays as it is. */
+void rondo_run(call *c) {
+    lay_out(c);
+    c->starts[0] = 0;
+    for (int64_t t = 0; t < c->num_all_steps; ++t)
+        c->starts[t + 1] = c->starts[t] + c->batch_sizes[t];
+    c->next_panel = c->done_panels = c->next_worker = c->done_workers = c->next_total = 0;
+    c->alone = 0;
+    memset(c->arrived, 0, c->num_parts * sizeof(int64_t));
+    for (int64_t part = 0; c->begins && part < c->num_parts; ++part) c->is_new[part] = 1;
+    divide(c);
+    if (c->num_parts * c->team > 1 && c->parallel)
+        c->parallel(c->team > 1 ? work_in_teams : work, c, (unsigned)(c->num_parts * c->team), 0);
     else
-        work(&c);
+        work(c);
 }

@@ -13,6 +13,17 @@ static inline uint32_t to_bits(float value) {
     return bits;
 }
 
+/* exp(r) - 1 for |r| <= ln 2 / 2. */
+static inline float exp_minus_one_(float r) {
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return (p * r) * r + r;
+}
+
 /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln 2 / 2. 2^n is made in two factors, so that
  * results below the least normal number come out right too. */
 static inline float exp_(float x) {
@@ -22,13 +33,7 @@ static inline float exp_(float x) {
     const float shifted = x * 1.44269504f + magic;
     const float n = shifted - magic;
     const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = (p * r) * r + r + 1.0f;
+    const float p = exp_minus_one_(r) + 1.0f;
     const int32_t whole = (int32_t)(to_bits(shifted) - 0x4b400000u);
     const int32_t half = whole >> 1;
     const float first = from_bits((uint32_t)(half + 127) << 23);
@@ -38,16 +43,18 @@ static inline float exp_(float x) {
 
 static inline float sigmoid_(float x) { return 1.0f / (1.0f + exp_(-x)); }
 
-/* Near zero a polynomial, since 1 - 2 / (exp(2x) + 1) cancels there. */
+/* tanh |x| = e / (e + 2) for e = exp(2 |x|) - 1 = 2^n (exp(r) - 1) + (2^n - 1), which cancels
+ * nowhere; from |x| = 10 on it is 1. */
 static inline float tanh_(float x) {
-    const float size = x < 0.0f ? -x : x;
-    const float large = 1.0f - 2.0f / (exp_(2.0f * size) + 1.0f);
-    const float square = x * x;
-    float p = -5.70498872745e-3f;
-    p = p * square + 2.06390887954e-2f;
-    p = p * square - 5.37397155531e-2f;
-    p = p * square + 1.33314422036e-1f;
-    p = p * square - 3.33332819422e-1f;
-    const float small = p * square * x + x;
-    return size < 0.625f ? small : (x < 0.0f ? -large : large);
+    const uint32_t sign = to_bits(x) & 0x80000000u;
+    float size = from_bits(to_bits(x) ^ sign);
+    size = size > 10.0f ? 10.0f : size;
+    const float magic = 12582912.0f; /* as in exp_ */
+    const float shifted = size * 2.88539008f + magic;
+    const float n = shifted - magic;
+    const float r = (2.0f * size - n * 0.693359375f) + n * 2.12194440e-4f;
+    const float p = exp_minus_one_(r);
+    const float power = from_bits((to_bits(shifted) - 0x4b400000u + 127u) << 23);
+    const float e = p * power + (power - 1.0f);
+    return from_bits(to_bits(e / (e + 2.0f)) | sign);
 }

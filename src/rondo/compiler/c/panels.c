@@ -1,4 +1,4 @@
-/* A matrix is packed once a call into panels of a few vectors of columns, one below the other. */
+/* A matrix is packed once a run into panels of a few vectors of columns, one below the other. */
 
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
@@ -12,21 +12,33 @@
 #endif
 
 #define LANES ((int64_t)(VECTOR_BYTES / sizeof(real)))
+#define PANEL_COLUMNS (PANEL_VECTORS * LANES)
 
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 
-/* result = left * matrix for some rows: rows, depth, width, left, its stride from row to row, packed
- * matrix, result, its stride. Rows of the result have room for whole vectors. */
-typedef void product_function(
-    int64_t, int64_t, int64_t, const real *, int64_t, const real *, real *, int64_t);
+/* What the library of products gives to a kernel. `left`, `right` and `result` are the rows of a
+ * value where they lie one after the other (a pointer and a stride) or anywhere (pointers). */
+typedef struct {
+    /* result = left * matrix: rows, depth, width, left, its stride, packed matrix, result, its
+     * stride. Rows of the result have room for whole vectors. */
+    void (*of_rows)(
+        int64_t, int64_t, int64_t, const real *, int64_t, const real *, real *, int64_t);
+    /* The same for rows anywhere, whose result has room for its width alone. */
+    void (*of_rows_anywhere)(
+        int64_t, int64_t, int64_t, const real *const *, const real *, real *const *);
+    /* total += transposed left * right, or = where it is new: rows, height, width, left, right,
+     * the total and its stride, room for a panel of `rows` rows, whether it is new. Rows of the
+     * total have room for whole vectors. */
+    void (*over_rows)(
+        int64_t, int64_t, int64_t, const real *const *, const real *const *, real *, int64_t,
+        real *, int64_t);
+} products;
 
 static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Numbers that a packed matrix takes. */
-static int64_t packed_size(int64_t depth, int64_t width) {
-    return depth * ((width + LANES - 1) / LANES) * LANES;
-}
+static inline int64_t in_vectors(int64_t width) { return (width + LANES - 1) / LANES * LANES; }
 
-static int64_t num_panels(int64_t width) {
-    return (width + PANEL_VECTORS * LANES - 1) / (PANEL_VECTORS * LANES);
-}
+/* Numbers that a packed matrix takes. */
+static int64_t packed_size(int64_t depth, int64_t width) { return depth * in_vectors(width); }
+
+static int64_t num_panels(int64_t width) { return (width + PANEL_COLUMNS - 1) / PANEL_COLUMNS; }

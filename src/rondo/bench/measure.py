@@ -1,0 +1,167 @@
+"""Timing in turn, the peak of the machine, and what machine it is."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import platform
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch.nn.functional import linear
+
+import rondo
+from rondo.compiler.runtime import NoCompilerError, compiler, compiler_version
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number that was measured once in each round."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The median over the rounds."""
+        return statistics.median(self.values)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Between which half of the values lie."""
+        if len(self.values) == 1:
+            return self.values[0], self.values[0]
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        return low, high
+
+    def over(self, other: Spread) -> Spread:
+        """The ratio to what was measured in the same rounds."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Spread(tuple(a / b for a, b in pairs))
+
+    def minus(self, other: Spread) -> Spread:
+        """The difference to what was measured in the same rounds."""
+        pairs = zip(self.values, other.values, strict=True)
+        return Spread(tuple(a - b for a, b in pairs))
+
+    def scaled(self, factor: float) -> Spread:
+        """Every value times a factor."""
+        return Spread(tuple(factor * value for value in self.values))
+
+
+def take_turns(runs: Mapping[str, Run], num_rounds: int, turn_s: float = 0.0) -> dict[str, Spread]:
+    """Times all in turn, so that a noisy machine hits all alike; every second round backwards.
+
+    Args:
+        runs: What to time, by name. Each is first called twice to warm up.
+        num_rounds: How often each has its turn.
+        turn_s: How long a turn takes at least, in seconds: what is quicker is called repeatedly.
+
+    Returns:
+        The time of one call in each round, in seconds.
+    """
+    num_calls = {name: _num_calls(run, turn_s) for name, run in runs.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(num_rounds):
+        for name in reversed(list(runs)) if number % 2 else runs:
+            times[name].append(_turn(runs[name], num_calls[name]))
+    return {name: Spread(tuple(values)) for name, values in times.items()}
+
+
+def _num_calls(run: Run, turn_s: float) -> int:
+    run()
+    return max(1, math.ceil(turn_s / _turn(run, 1)))
+
+
+def _turn(run: Run, num_calls: int) -> float:
+    """The mean time of some calls in seconds; of several, one more goes before them."""
+    if num_calls > 1:
+        run()
+    began = time.perf_counter()
+    for _ in range(num_calls):
+        run()
+    return (time.perf_counter() - began) / num_calls
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The best rate of float32 products on this machine, now, and what reached it."""
+
+    flops_per_s: float
+    reached_by: str
+
+    def __str__(self) -> str:
+        return f"{self.flops_per_s / 1e9:.0f} GFLOP/s, by {self.reached_by}"
+
+
+def measure_peak(size: int = 2048, num_rounds: int = 20) -> Peak:
+    """Returns the best rate that torch's own large products reach, plain and by oneDNN."""
+    flops, names = 2 * size * (size // 2) ** 2, f"{size} by {size // 2} by {size // 2}"
+    left, right = torch.randn(size, size // 2), torch.randn(size // 2, size // 2)
+    products: dict[str, Run] = {f"torch.mm, {names}": partial(torch.mm, left, right)}
+    if torch.backends.mkldnn.is_available():
+        product = partial(linear, left.to_mkldnn(), right.to_mkldnn())
+        products[f"oneDNN's linear, {names}"] = product
+    with torch.no_grad():
+        times = take_turns(products, num_rounds)
+    best = {name: min(spread.values) for name, spread in times.items()}
+    name = min(best, key=lambda name: best[name])
+    return Peak(flops / best[name], name)
+
+
+def machine() -> dict[str, str]:
+    """Processor, threads, versions, compiler, date and command, as every result states them."""
+    flags = "AVX-512 bf16" if torch.cpu._is_avx512_bf16_supported() else "no AVX-512 bf16"
+    names, num_threads = _processor_names(), torch.get_num_threads()
+    return {
+        "machine": f"{names[0]}, {len(names)} cores, {flags}; torch uses "
+        f"{num_threads} thread{'s' if num_threads > 1 else ''}",
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}, "
+        f"rondo {rondo.__version__}",
+        "kernels": _kernels(),
+        "date": datetime.date.today().isoformat(),
+        "command": f"`{_command()}`",
+    }
+
+
+def machine_lines() -> str:
+    """The same as a list in Markdown."""
+    return "".join(f"- {name}: {text}\n" for name, text in machine().items())
+
+
+def _kernels() -> str:
+    """What compiles them; without a compiler all is Rondo's reference engine."""
+    try:
+        return f"compiled by {compiler_version(compiler()).partition(chr(10))[0]}"
+    except NoCompilerError as error:
+        return f"none, the reference engine runs: {error}"
+
+
+def _command() -> str:
+    """What was typed, but for where the program is installed."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":
+        words = ["python", "-m", program.parent.name]
+    elif program.suffix == ".py":
+        words = ["python", program.name if program.is_absolute() else str(program)]
+    else:
+        words = [program.name]
+    return shlex.join([*words, *sys.argv[1:]])
+
+
+def _processor_names() -> list[str]:
+    """The name of each core."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names or [platform.processor() or platform.machine()]

@@ -1,0 +1,106 @@
+"""What is measured, as data: the words of the command and the sizes. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+SUITES = ("layers", "cells", "ragged", "streaming", "import")
+MODULES = ("GRU", "RNN", "LSTM")
+OURS = "rondo"
+PEERS = {
+    "nn": "torch.nn",
+    "loop": "eager loop",
+    "compile": "torch.compile",
+    "jax": "JAX",
+    "torchrecurrent": "torchrecurrent",
+}
+"""With what Rondo is compared: the word of the command, and the name in the tables."""
+
+PEER_SUITES = {
+    "nn": ("layers", "ragged", "streaming"),
+    "loop": ("layers", "cells"),
+    "compile": ("cells",),
+    "jax": ("layers",),
+    "torchrecurrent": ("cells",),
+}
+"""The suites that a peer takes part in."""
+
+DEFAULT_PEERS = ("nn", "loop", "jax", "torchrecurrent")
+"""All but torch.compile, which takes minutes to compile a loop."""
+
+RAGGED_BARS = {"half of the tokens": 0.6, "resets": 1.1}
+"""The most that Rondo's time over that of the dense batch should be."""
+
+IMPORT_BAR_S = 0.2
+"""The most that importing rondo should take beyond torch, in seconds."""
+
+
+class Sizes(NamedTuple):
+    """The sizes of a batch and of a layer: T, B, I, H."""
+
+    num_steps: int
+    batch_size: int
+    input_size: int
+    hidden_size: int
+
+    def flops(self, num_gates: int, *, training: bool) -> int:
+        """Floating-point operations of the products, counting a multiplication and an addition.
+
+        Forward, x and h go through their matrices; the backward pass has the product of h and the
+        gradients of both matrices, but no gradient of x.
+        """
+        once = 2 * self.num_steps * self.batch_size * num_gates * self.hidden_size
+        forward = self.input_size + self.hidden_size
+        return once * (forward + (self.hidden_size + forward if training else 0))
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self))
+
+
+LAYER_SIZES = (
+    Sizes(100, 32, 128, 128),
+    Sizes(100, 1, 128, 128),
+    Sizes(100, 64, 256, 256),
+    Sizes(50, 64, 512, 512),
+    Sizes(784, 64, 1, 128),
+    Sizes(35, 20, 650, 650),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one run measures, and how long.
+
+    Args:
+        suites: Names in `SUITES`.
+        modules: Names in `MODULES`.
+        peers: Names in `PEERS`.
+        num_rounds: How often each contender is timed.
+        turn_s: How long a contender is timed in each round, in seconds, at least.
+        layer_sizes: The sizes of the suite "layers".
+        sizes: The sizes of all other suites; "streaming" takes one row and one step of them.
+        peak_size: The side of the products that the peak is measured with.
+        is_quick: Whether the sizes are too small to say how fast anything is.
+    """
+
+    suites: tuple[str, ...] = SUITES
+    modules: tuple[str, ...] = MODULES
+    peers: tuple[str, ...] = DEFAULT_PEERS
+    num_rounds: int = 15
+    turn_s: float = 0.02
+    layer_sizes: tuple[Sizes, ...] = LAYER_SIZES
+    sizes: Sizes = LAYER_SIZES[0]
+    peak_size: int = 2048
+    is_quick: bool = False
+
+
+QUICK = Options(
+    num_rounds=3,
+    turn_s=0.001,
+    layer_sizes=(Sizes(7, 3, 5, 8),),
+    sizes=Sizes(7, 4, 8, 8),
+    peak_size=256,
+    is_quick=True,
+)
+"""Small sizes: to see that all works, not how fast it is."""

@@ -1,0 +1,150 @@
+"""A run of the suites, and its results as JSON and as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rondo.bench import peers
+from rondo.bench.measure import Peak, Spread, machine, measure_peak
+from rondo.bench.options import Options
+from rondo.bench.rows import Row
+from rondo.bench.suites import SUITES
+from rondo.bench.tables import progress, suite_table
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Report:
+    """What was measured, where and how.
+
+    Args:
+        options: What was to be measured.
+        machine: The processor, versions, date and command.
+        peak: The best rate of products, which is the bound of every row.
+        rows: The results so far.
+        is_whole: Whether all was measured that was to be.
+    """
+
+    options: Options
+    machine: dict[str, str]
+    peak: Peak
+    rows: list[Row] = field(default_factory=list)
+    is_whole: bool = False
+
+    @property
+    def failures(self) -> list[str]:
+        """A line for each contender that failed its conformance check."""
+        lines = [
+            f"{row.suite}, {row.case}{f' ({row.sizes})' if row.sizes else ''}: {name}: {failure}"
+            for row in self.rows
+            for name, failure in row.failures.items()
+        ]
+        return list(dict.fromkeys(lines))
+
+    def to_json(self) -> str:
+        """The report for programs."""
+        values = {
+            "machine": self.machine,
+            "options": asdict(self.options),
+            "peak": asdict(self.peak),
+            "is_whole": self.is_whole,
+            "failures": self.failures,
+            "rows": [_row_values(row, self.peak) for row in self.rows],
+        }
+        return json.dumps(values, indent=1)
+
+    def to_markdown(self) -> str:
+        """The report for people."""
+        lines = [f"- {name}: {text}" for name, text in self.machine.items()]
+        lines.append(f"- peak of float32 products: {self.peak}")
+        lines.append(
+            f"- rounds: {self.options.num_rounds}, in which all sides take turns; told are medians "
+            "and in brackets quartiles; each side first agreed with the plain loop in float64"
+        )
+        if self.options.is_quick:
+            lines.append("- sizes too small to say how fast anything is (--quick)")
+        if not self.is_whole:
+            lines.append("- interrupted: not all was measured")
+        for suite in SUITES:
+            rows = [row for row in self.rows if row.suite == suite]
+            if rows:
+                lines += ["", f"## {suite}", "", suite_table(suite, rows, self.peak)]
+        if self.failures:
+            lines += ["", "## Failed the conformance check, so not timed", ""]
+            lines += [f"- {line}" for line in self.failures]
+        return "\n".join(lines) + "\n"
+
+    def write(self, folder: Path, say: Say) -> None:
+        """Writes bench.json, bench.md and, where matplotlib is installed, bench.svg."""
+        (folder / "bench.json").write_text(self.to_json())
+        (folder / "bench.md").write_text(self.to_markdown())
+        names = "bench.json, bench.md"
+        try:
+            from rondo.bench.plot import plot
+        except ModuleNotFoundError as error:
+            say(f"the plot is left out: {error.name} is not installed (pip install matplotlib)")
+        else:
+            plot(self.rows).savefig(folder / "bench.svg", metadata={"Date": None})
+            names += ", bench.svg"
+        say(f"wrote {names} in {folder}")
+
+
+def run(options: Options, say: Say) -> Report:
+    """Measures what is asked for; an interruption ends it with what there is.
+
+    Args:
+        options: What to measure.
+        say: Tells the user what goes on.
+    """
+    options = replace(options, peers=peers.available(options, say))
+    torch.manual_seed(0)
+    say("measuring the peak")
+    report = Report(options, machine(), measure_peak(options.peak_size))
+    try:
+        for suite in options.suites:
+            for row in SUITES[suite](options):
+                report.rows.append(row)
+                say(progress(row))
+        report.is_whole = True
+    except KeyboardInterrupt:
+        say("interrupted; this is what was measured:")
+    return report
+
+
+def _row_values(row: Row, peak: Peak) -> dict[str, Any]:
+    """A row as JSON has it."""
+    values: dict[str, Any] = {
+        "suite": row.suite,
+        "case": row.case,
+        "run": row.run,
+        "sizes": row.sizes and row.sizes._asdict(),
+        "base": row.base,
+        "times_s": {name: _spread_values(times) for name, times in row.times.items()},
+        "ratios": {name: _spread_values(ratio) for name, ratio in row.ratios().items()},
+        "bars": row.bars,
+        "failures": row.failures,
+        "compile_s": row.compile_s,
+    }
+    if row.flops is not None:
+        values |= {
+            "flops": row.flops,
+            "bound_s": row.flops / peak.flops_per_s,
+            "share_of_bound": row.share_of_bound(peak.flops_per_s),
+        }
+    if (per_multiplication := row.per_multiplication()) is not None:
+        values["per_multiplication"] = _spread_values(per_multiplication)
+    if (beyond := row.beyond_arithmetic()) is not None:
+        values["beyond_arithmetic_s"] = _spread_values(beyond)
+    return values
+
+
+def _spread_values(spread: Spread) -> dict[str, Any]:
+    low, high = spread.quartiles
+    return {"median": spread.median, "quartiles": [low, high], "rounds": list(spread.values)}

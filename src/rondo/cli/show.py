@@ -1,0 +1,219 @@
+"""`rondo show`: a cell as a graph, unrolled, planned or compiled, as text or as a picture."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rondo.cli.manual import UsageError
+
+if TYPE_CHECKING:
+    import rondo
+
+STAGES = ("graph", "unrolled", "plan", "backward", "source")
+DESCRIPTION = """\
+Show what becomes of a cell: the graph of its step with the loops, the graph unrolled in time, the
+plan (what must run step by step and what need not), the plan of the backward pass, or the source of
+its kernel. Without --output it is printed as text.
+
+examples:
+  rondo show lstm                                           the graph, as text
+  rondo show gru --stage plan --output plan.svg             the plan in four colours
+  rondo show lstm --stage unrolled --steps 4 -o lstm.svg    time runs to the right
+  rondo show cells.py:MyCell --stage source                 the kernel of a cell of your own
+"""
+
+
+def add_show(commands: Any) -> None:
+    """Add the command to the parser of all commands."""
+    parser = commands.add_parser(
+        "show", help="show or draw a cell: its graph, plan or kernel", description=DESCRIPTION
+    )
+    add = parser.add_argument
+    add("CELL", help="elman, gru, lstm, or FILE.py:NAME, a cell or the class of one")
+    add("--stage", choices=STAGES, default="graph", metavar="STAGE",
+        help=f"{', '.join(STAGES)} (default: graph)")  # fmt: skip
+    add("--output", "-o", type=Path, metavar="FILE",
+        help="write a picture (.svg, .dot, .gv, .mmd) or text (any other ending)")  # fmt: skip
+    add("--input-size", type=int, metavar="N", help="width of the input (default: 3)")
+    add("--hidden-size", type=int, metavar="N", help="width of the state (default: 4)")
+    add("--steps", type=int, metavar="N", help="steps of the stage unrolled (default: 3)")
+    parser.set_defaults(run=show, parser=parser)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Show a cell."""
+    if arguments.steps is not None and arguments.stage != "unrolled":
+        raise UsageError(f"--steps goes with --stage unrolled; the stage is {arguments.stage}")
+    if arguments.output is not None and _is_picture(arguments.output):
+        _check_drawn(arguments.stage)
+    layer = _layer(arguments)
+    steps = 3 if arguments.steps is None else arguments.steps
+    try:
+        text = _rendered(layer, arguments.stage, steps, arguments.output)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UsageError(f"cannot show {arguments.CELL}: {_first_line(error)}") from error
+    if arguments.output is None:
+        print(text)
+        return 0
+    try:
+        arguments.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {arguments.output}: {error.strerror}") from error
+    print(f"wrote {arguments.output}", file=sys.stderr)
+    return 0
+
+
+def _check_drawn(stage: str) -> None:
+    if stage == "source":
+        raise UsageError("source is text, not a picture; give a file that ends in .c, or none")
+
+
+def _is_picture(path: Path) -> bool:
+    from rondo.drawing import FORMS
+
+    return path.suffix.lower() in FORMS
+
+
+def _rendered(layer: rondo.Recurrent, stage: str, steps: int, output: Path | None) -> str:
+    """What is to be shown, as the text of a picture or as plain text."""
+    from rondo.drawing import FORMS
+
+    draw: dict[str, Callable[[], Any]] = {
+        "graph": layer.draw,
+        "unrolled": lambda: layer.draw(steps=steps),
+        "plan": lambda: layer.plan.draw(),
+        "backward": lambda: layer.backward_plan.draw(),
+    }
+    write: dict[str, Callable[[], str]] = {
+        "graph": lambda: str(layer.graph),
+        "unrolled": lambda: layer.unroll(steps).code.strip(),
+        "plan": lambda: str(layer.plan),
+        "backward": lambda: str(layer.backward_plan),
+        "source": lambda: layer.source,
+    }
+    if output is not None and _is_picture(output):
+        return FORMS[output.suffix.lower()](draw[stage]())
+    return write[stage]()
+
+
+# ---- the cell ----
+
+
+def _layer(arguments: argparse.Namespace) -> rondo.Recurrent:
+    import rondo
+
+    input_size = 3 if arguments.input_size is None else arguments.input_size
+    hidden_size = 4 if arguments.hidden_size is None else arguments.hidden_size
+    cell, takes_sizes = _cell(arguments.CELL, input_size, hidden_size)
+    if not takes_sizes and (arguments.input_size or arguments.hidden_size) is not None:
+        raise UsageError(
+            f"{arguments.CELL} has sizes of its own; leave out --input-size and --hidden-size"
+        )
+    if isinstance(cell, rondo.Recurrent):
+        return cell
+    try:
+        engine = "auto" if arguments.stage == "source" else "reference"
+        layer = rondo.Recurrent(cell, engine=engine)
+    except TypeError as error:
+        raise UsageError(f"{arguments.CELL} is no cell: {error}") from error
+    if not hasattr(cell, "input_size"):
+        cell.input_size = input_size
+    return layer
+
+
+def _cell(word: str, input_size: int, hidden_size: int) -> tuple[Any, bool]:
+    """The cell that a word names, and whether it was given the sizes."""
+    import rondo
+
+    known = {"elman": rondo.ElmanCell, "gru": rondo.GRUCell, "lstm": rondo.LSTMCell}
+    file, colon, name = word.rpartition(":")
+    if not colon:
+        if word not in known:
+            raise UsageError(
+                f"there is no cell {word!r}; {_suggestion(word, known)}; a cell of your own is "
+                "FILE.py:NAME"
+            )
+        return _made(known[word], word, input_size, hidden_size)
+    names = vars(_module(Path(file)))
+    if name not in names:
+        raise UsageError(f"{file} has no {name!r}; {_suggestion(name, _cells_in(names))}")
+    return _made(names[name], word, input_size, hidden_size)
+
+
+def _made(thing: Any, word: str, input_size: int, hidden_size: int) -> tuple[Any, bool]:
+    """A cell as it is, or one made by its class or by a function."""
+    import torch
+
+    if isinstance(thing, torch.nn.Module):
+        return thing, False
+    if not callable(thing):
+        raise UsageError(f"{word} is of type {type(thing).__name__}, not a cell or its class")
+    parameters = inspect.signature(thing).parameters.values()
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    takes_sizes = len(positional) >= 2
+    sizes = (input_size, hidden_size) if takes_sizes else ()
+    try:
+        return thing(*sizes), takes_sizes
+    except Exception as error:
+        call = f"{word.rpartition(':')[2]}({', '.join(map(str, sizes))})"
+        raise UsageError(f"{call} fails: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _module(path: Path) -> Any:
+    """The Python file that a word names, as a module."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}; write FILE.py:NAME")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is no Python file; write FILE.py:NAME")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent.resolve()))
+    sys.modules.setdefault(path.stem, module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        line = error.lineno if isinstance(error, SyntaxError) else _line_in(error, path)
+        where = f"line {line}: " if line else ""
+        raise UsageError(
+            f"{path} cannot be run: {where}{type(error).__name__}: {_first_line(error)}"
+        ) from error
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _line_in(error: Exception, path: Path) -> int | None:
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).name == path.name]
+    return lines[-1] if lines else None
+
+
+def _cells_in(names: dict[str, Any]) -> list[str]:
+    import torch
+
+    return [
+        name
+        for name, thing in names.items()
+        if isinstance(thing, torch.nn.Module)
+        or (isinstance(thing, type) and issubclass(thing, torch.nn.Module))
+    ]
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    near = get_close_matches(word, names, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there are: {', '.join(names)}" if names else "it holds no cell"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,51 @@
+/* Pack one panel of a matrix; columns beyond its width are zero. */
+static void pack_panel(
+    int64_t number, int64_t depth, int64_t width, const stored *matrix, int64_t row_stride,
+    int64_t column_stride, real *packed) {
+    const int64_t first = number * PANEL_VECTORS * LANES;
+    const int64_t columns = at_most(width - first, PANEL_VECTORS * LANES);
+    const int64_t padded = (columns + LANES - 1) / LANES * LANES;
+    const stored *source = matrix + first * column_stride;
+    real *target = packed + first * depth;
+    for (int64_t k = 0; k < depth; ++k) {
+        for (int64_t j = 0; j < columns; ++j)
+            target[k * padded + j] = from_stored(source[k * row_stride + j * column_stride]);
+        for (int64_t j = columns; j < padded; ++j) target[k * padded + j] = 0;
+    }
+}
+
+static int64_t all_panels(void) {
+    int64_t total = 0;
+    for (int m = 0; m < NUM_MATRICES; ++m) total += num_panels(MATRICES[m].width);
+    return total;
+}
+
+static void pack_numbered(const call *c, int64_t number) {
+    real *packed = c->packed;
+    for (int m = 0; m < NUM_MATRICES; ++m) {
+        const matrix *this = &MATRICES[m];
+        const int64_t panels = num_panels(this->width);
+        if (number < panels) {
+            const stored *source =
+                (const stored *)c->tensors[this->tensor] + this->batch * c->strides[3 * m];
+            pack_panel(
+                number, this->depth, this->width, source, c->strides[3 * m + 1],
+                c->strides[3 * m + 2], packed);
+            return;
+        }
+        number -= panels;
+        packed += packed_size(this->depth, this->width);
+    }
+}
+
+/* Threads take panels as they come; a panel that was taken is finished by who took it, so waiting
+ * for all of them ends, however many threads there are. */
+static void pack_all(call *c) {
+    const int64_t total = c->begins ? all_panels() : 0;
+    int64_t number;
+    while ((number = __atomic_fetch_add(&c->next_panel, 1, __ATOMIC_RELAXED)) < total) {
+        pack_numbered(c, number);
+        __atomic_add_fetch(&c->done_panels, 1, __ATOMIC_RELEASE);
+    }
+    while (__atomic_load_n(&c->done_panels, __ATOMIC_ACQUIRE) < total) {}
+}

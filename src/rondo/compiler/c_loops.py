@@ -1,0 +1,139 @@
+"""Loops over the elements of a row, as C.
+
+In goes a :class:`Loop` of a kernel, out come lines of C, which compilers turn into vector code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from rondo.compiler.c_operators import C_SPELLING
+from rondo.compiler.graph import Ref
+from rondo.compiler.kernel import Compute, Kernel, Load, Loop, NotCoveredError, Reduce, Store
+from rondo.compiler.region import CONSTANTS
+from rondo.compiler.views import Index
+
+aten = torch.ops.aten
+
+C_TYPES = {
+    torch.float32: "float",
+    torch.float64: "double",
+    torch.bfloat16: "bfloat16",
+    torch.bool: "uint8_t",
+}
+
+EMPTY_REDUCTION = {"sum": "0", "max": "-INFINITY", "min": "INFINITY"}
+
+
+def loop_lines(kernel: Kernel, loop: Loop) -> list[str]:
+    """The loops over the elements of a row, nested, line by line."""
+    sizes = loop.sizes or (1,)
+    reductions = [item for item in loop.body if isinstance(item, Reduce)]
+    num_kept = len(loop.sizes) - loop.num_reduced
+    sums = [_accumulator(item) for item in reductions if item.kind == "sum"]
+    opening: list[str] = []
+    closing: list[str] = []
+    for number, size in enumerate(sizes):
+        indent = "    " * number
+        if number == num_kept and reductions:
+            opening += [
+                f"{indent}real {_accumulator(item)} = {EMPTY_REDUCTION[item.kind]};"
+                for item in reductions
+            ]
+            closing = [f"{indent}{_finish(kernel, item)}" for item in reductions] + closing
+        last = number == len(sizes) - 1
+        if last and all(item.kind == "sum" for item in reductions):
+            clause = f" reduction(+ : {', '.join(sums)})" if sums else ""
+            opening.append(f"#pragma omp simd{clause}")
+        opening.append(f"{indent}for (int64_t j{number} = 0; j{number} < {size}; ++j{number}) {{")
+        closing = [f"{indent}}}", *closing]
+    indent = "    " * len(sizes)
+    body = [f"{indent}{_statement(kernel, item)}" for item in _stores_last(loop)]
+    return [*opening, *body, *closing]
+
+
+def _stores_last(loop: Loop) -> list[Load | Compute | Store | Reduce]:
+    """The body with what it stores at its end, so that nothing is read after it was replaced."""
+    first = [item for item in loop.body if not isinstance(item, Store)]
+    return [*first, *(item for item in loop.body if isinstance(item, Store))]
+
+
+def _accumulator(item: Reduce) -> str:
+    return f"{item.buffer}_{item.kind}"
+
+
+def _finish(kernel: Kernel, item: Reduce) -> str:
+    cast = "to_stored" if kernel.buffers[item.buffer].dtype == torch.bfloat16 else ""
+    return f"{item.buffer}_at[{_index(item.index)}] = {cast}({_accumulator(item)});"
+
+
+def _statement(kernel: Kernel, item: Load | Compute | Store | Reduce) -> str:
+    if isinstance(item, Load):
+        kind = "real" if item.dtype != torch.bool else "int"
+        element = f"{item.buffer}_at[{_index(item.index)}]"
+        if item.dtype == torch.bfloat16:
+            element = f"from_stored({element})"
+        return f"const {kind} {item.name} = {element};"
+    if isinstance(item, Store):
+        dtype = kernel.buffers[item.buffer].dtype
+        value = f"({C_TYPES[dtype]})({item.value})"
+        if dtype == torch.bfloat16:
+            value = f"to_stored({item.value})"
+        elif dtype == torch.bool:
+            value = f"{item.value} != 0"
+        return f"{item.buffer}_at[{_index(item.index)}] = {value};"
+    if isinstance(item, Compute):
+        kind = "real" if item.dtype != torch.bool else "int"
+        return f"const {kind} {item.name} = {_expression(item)};"
+    total, value = _accumulator(item), item.value
+    if item.kind == "sum":
+        return f"{total} += {value};"
+    sign = ">" if item.kind == "max" else "<"
+    return f"{total} = {value} {sign} {total} || {value} != {value} ? {value} : {total};"
+
+
+def _index(index: Index) -> str:
+    terms = [
+        f"j{number}" if coefficient == 1 else f"{coefficient} * j{number}"
+        for number, coefficient in enumerate(index.coefficients)
+        if coefficient
+    ]
+    return " + ".join([*terms, str(index.offset)] if index.offset or not terms else terms)
+
+
+def _expression(item: Compute) -> str:
+    node = item.node
+    if node.packet in CONSTANTS:
+        return _number(item.args[0])
+    if node.packet is aten._to_copy and item.dtype == torch.bool:
+        return f"{_number(item.args[0])} != 0"
+    spelling = C_SPELLING.get(node.packet)
+    if spelling is None:
+        raise NotCoveredError(f"{node.op_name} is not known to the renderer")
+    keywords = {key: _number(value) for key, value in node.kwargs if key not in IGNORED}
+    try:
+        return spelling(*(None if a is None else _number(a) for a in item.args), **keywords)
+    except TypeError as error:
+        raise NotCoveredError(f"{node} has options that the renderer does not know") from error
+
+
+IGNORED = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"}
+"""Options that say nothing about numbers."""
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, Ref):
+        return value.name
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, int | float):
+        if value != value:
+            return "(real)NAN"
+        if value in (float("inf"), -float("inf")):
+            return f"(real){'-' if value < 0 else ''}INFINITY"
+        return f"(real){value!r}" if value >= 0 else f"((real){value!r})"
+    raise NotCoveredError(f"{value!r} is no number")

@@ -1,0 +1,65 @@
+"""What a kernel is told, and what it is given: the counterpart of `c/call.c`."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from rondo.compiler.kernel import Buffer
+
+
+class Call(ctypes.Structure):
+    """What a run of a kernel is given; see `c/call.c`."""
+
+    _fields_ = (
+        ("tensors", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("previous", ctypes.c_void_p),
+        ("batch_sizes", ctypes.c_void_p),
+        ("num_all_steps", ctypes.c_int64),
+        ("first_step", ctypes.c_int64),
+        ("num_steps", ctypes.c_int64),
+        ("num_rows", ctypes.c_int64),
+        ("reverse", ctypes.c_int64),
+        ("previous_reverse", ctypes.c_int64),
+        ("resets", ctypes.c_void_p),
+        ("divert", ctypes.c_int64),
+        ("num_parts", ctypes.c_int64),
+        ("team", ctypes.c_int64),
+        ("chunk_rows", ctypes.c_int64),
+        ("begins", ctypes.c_int64),
+        ("ends", ctypes.c_int64),
+        ("products", ctypes.c_void_p),
+        ("parallel", ctypes.c_void_p),
+        ("num_threads", ctypes.c_void_p),
+        ("workspace", ctypes.c_void_p),
+        ("set_by_the_kernel", ctypes.c_int64 * 14),
+    )
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A buffer that a kernel is given, in the order in which it expects them.
+
+    Args:
+        buffer: The buffer.
+        dim: The dimension of the rows in the value that lies there.
+        output: The output of the plan that is written there, or None.
+    """
+
+    buffer: Buffer
+    dim: int
+    output: str | None
+
+
+@functools.cache
+def openmp() -> tuple[int | None, int | None]:
+    """Torch's own thread pool: what runs a function on it, and what tells how many run it."""
+
+    def address(name: str) -> int | None:
+        function: Any = getattr(ctypes.CDLL(None), name, None)
+        return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
+
+    return address("GOMP_parallel"), address("omp_get_num_threads")

@@ -1,0 +1,39 @@
+"""Examples of a cell's input and state, made from its graph, for pictures and unrolled graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from rondo.cells import initial_state
+from rondo.compiler import StepGraph
+from rondo.compiler.graph import Value, sizes_at
+from rondo.compiler.names import variable_names
+
+
+def names_of(cell: nn.Module, step: StepGraph) -> Mapping[str, str]:
+    """The names of the cell's variables by the nodes of its step."""
+    form = state_form(cell, step)
+    if form is None:
+        return {}
+    leaves = [_example(cell, value) for value in step.state]
+    return variable_names(cell, _example(cell, step.inputs[0]), pytree.tree_unflatten(leaves, form))
+
+
+def state_form(cell: nn.Module, step: StepGraph) -> Any:
+    """The pytree form of a cell's state; None where it has no initial state to tell it."""
+    try:
+        state = initial_state(cell, _example(cell, step.inputs[0]))
+    except TypeError:
+        return None
+    form = pytree.tree_structure(state)
+    return form if form.num_leaves == len(step.state) else None
+
+
+def _example(cell: nn.Module, value: Value) -> torch.Tensor:
+    like = next(cell.parameters(), torch.zeros(()))
+    return torch.zeros(sizes_at(value.shape, 1), dtype=value.dtype, device=like.device)
