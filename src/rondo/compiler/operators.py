@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from rondo.compiler.engines import Engine, Reference
-from rondo.compiler.graph import StepGraph, sizes_at
 from rondo.compiler.passes import (
-    Segments,
-    backward_inputs,
+    Given,
     carried,
     empty_like_values,
-    owned,
+    num_segments,
     resets_of,
+    run_backward,
+    run_forward,
 )
 from rondo.compiler.program import Program
 from rondo.compiler.reference import Steps
@@ -113,7 +113,9 @@ def recurrence(
     if without_operator or is_transformed():
         tensors = [*parameters, *program.captured]
         engine = _reference(program) if is_transformed() else program.run
-        result = engine(tensors, [x], state, _steps(batch_sizes, reverse), resets_of(resets, state))
+        result = engine(
+            tensors, [x], state, Steps.of(batch_sizes, reverse), resets_of(resets, state)
+        )
         return [result.outputs[place] for place in program.places], result.state
     if is_observed(x):
         registered = register(program)
@@ -167,10 +169,6 @@ def _reference(program: Program) -> Engine:
     return Reference(program.plan)
 
 
-def _steps(batch_sizes: Tensor, reverse: bool) -> Steps:
-    return Steps(tuple(size for size in batch_sizes.tolist() if size), reverse)
-
-
 @torch.library.custom_op("rondo::recurrence", mutates_args=())
 def _recurrence(
     parameters: Sequence[Tensor],
@@ -188,34 +186,8 @@ def _recurrence(
     before every segment (segments, B, ...), in the order of running. x may have more rows than the
     steps: they are not read, and give zeros.
     """
-    return _run_forward(
-        find(program), parameters, x, state, batch_sizes, resets, reverse, checkpoint_every
-    )
-
-
-def _run_forward(
-    program: Program,
-    parameters: Sequence[Tensor],
-    x: Tensor,
-    state: Sequence[Tensor],
-    batch_sizes: Tensor,
-    resets: Tensor | None,
-    reverse: bool,
-    checkpoint_every: int | None,
-) -> list[Tensor]:
-    """What the operator gives."""
-    steps, step = _steps(batch_sizes, reverse), program.forward.step
-    rows = _first(x, steps.num_rows)
-    if checkpoint_every is not None:
-        segments = steps.segments(checkpoint_every)
-        num_segments = _num_segments(batch_sizes, checkpoint_every)
-        run = Segments(program, parameters, rows, state, resets, segments)
-        last, outputs, checkpoints = run.forward(num_segments)
-        names = program.outputs
-        return [*last, *_with_rows_of(x, steps.num_rows, step, names, outputs), *checkpoints]
-    result = program.run_forward(parameters, [rows], state, steps, resets_of(resets, state))
-    outputs = _with_rows_of(x, steps.num_rows, step, step.outputs, result.outputs)
-    return owned([*result.state, *outputs], (*parameters, x, *state))
+    given = Given(parameters, x, state, batch_sizes, resets, reverse, checkpoint_every)
+    return run_forward(find(program), given)
 
 
 @_recurrence.register_fake
@@ -233,35 +205,12 @@ def _(
     step = found.forward.step
     if checkpoint_every is None:
         return [*map(torch.empty_like, state), *empty_like_values(step, step.outputs, x)]
-    num_segments = _num_segments(batch_sizes, checkpoint_every)
+    num_kept = num_segments(batch_sizes, checkpoint_every)
     checkpoints = [
-        value.new_empty(num_segments, *value.shape) for value in carried(found.run_forward, state)
+        value.new_empty(num_kept, *value.shape) for value in carried(found.run_forward, state)
     ]
     outputs = empty_like_values(step, found.outputs, x)
     return [*map(torch.empty_like, state), *outputs, *checkpoints]
-
-
-def _num_segments(batch_sizes: Tensor, checkpoint_every: int) -> int:
-    return -(-batch_sizes.shape[0] // checkpoint_every)
-
-
-def _with_rows_of(
-    x: Tensor, num_rows: int, step: StepGraph, names: Sequence[str], outputs: list[Tensor]
-) -> list[Tensor]:
-    """The named values of a step, with zeros for the rows of x that no step has."""
-    if num_rows == x.shape[0]:
-        return outputs
-    wanted = empty_like_values(step, names, x)
-    return [
-        output if output.shape == whole.shape else _copied_into(whole.zero_(), output)
-        for output, whole in zip(outputs, wanted, strict=True)
-    ]
-
-
-def _copied_into(whole: Tensor, part: Tensor) -> Tensor:
-    """A tensor whose first entries in every dimension are those of a smaller one."""
-    whole[tuple(slice(size) for size in part.shape)] = part
-    return whole
 
 
 @torch.library.custom_op("rondo::recurrence_backward", mutates_args=())
@@ -279,71 +228,8 @@ def _recurrence_backward(
     checkpoint_every: int | None,
 ) -> list[Tensor]:
     """Gradients of the initial state, of the wanted inputs, of the wanted parameters."""
-    return _run_backward(
-        find(program),
-        parameters,
-        x,
-        state,
-        kept,
-        grad_state,
-        grad_outputs,
-        batch_sizes,
-        resets,
-        reverse,
-        checkpoint_every,
-    )
-
-
-def _first(rows: Tensor, num_rows: int) -> Tensor:
-    """The first rows of packed ones."""
-    return rows if rows.shape[0] == num_rows else rows[:num_rows]
-
-
-def _run_backward(
-    program: Program,
-    parameters: Sequence[Tensor],
-    x: Tensor,
-    state: Sequence[Tensor],
-    kept: Sequence[Tensor],
-    grad_state: Sequence[Tensor],
-    grad_outputs: Sequence[Tensor],
-    batch_sizes: Tensor,
-    resets: Tensor | None,
-    reverse: bool,
-    checkpoint_every: int | None,
-) -> list[Tensor]:
-    """What the operator's backward pass gives."""
-    steps, step = _steps(batch_sizes, reverse), program.backward.step
-    rows, *grad_rows = [_first(value, steps.num_rows) for value in (x, *grad_outputs)]
-    if checkpoint_every is not None:
-        segments = steps.segments(checkpoint_every)
-        run = Segments(program, parameters, rows, state, resets, segments)
-        initial, outputs, sums = run.backward(kept, grad_state, grad_rows)
-        return [*initial, *_with_rows_of(x, steps.num_rows, step, step.outputs, outputs), *sums]
-    read = kept
-    if steps.num_rows != x.shape[0]:
-        read = _rows_of_steps(program.forward.step, kept, steps.num_rows)
-    inputs = backward_inputs(program, rows, state, read, grad_rows, resets, reverse)
-    if resets is None:
-        result = program.run_backward(parameters, inputs, grad_state, steps.backward())
-        initial = result.state
-    else:
-        to_initial = [torch.zeros_like(gradient) for gradient in grad_state]
-        divert = resets_of(resets, to_initial, divert=True)
-        result = program.run_backward(parameters, inputs, grad_state, steps.backward(), divert)
-        initial = [a + b for a, b in zip(result.state, to_initial, strict=True)]
-    outputs = _with_rows_of(x, steps.num_rows, step, step.outputs, result.outputs)
-    given = (*parameters, x, *state, *kept, *grad_outputs, *grad_state)
-    return owned([*initial, *outputs, *result.sums], given)
-
-
-def _rows_of_steps(step: StepGraph, kept: Sequence[Tensor], num_rows: int) -> list[Tensor]:
-    """The outputs of a step without rows that no step has."""
-    shapes = [sizes_at(step.by_name[name].shape, num_rows) for name in step.outputs]
-    return [
-        value[tuple(slice(size) for size in shape)]
-        for value, shape in zip(kept, shapes, strict=True)
-    ]
+    given = Given(parameters, x, state, batch_sizes, resets, reverse, checkpoint_every)
+    return run_backward(find(program), given, kept, grad_state, grad_outputs)
 
 
 @_recurrence_backward.register_fake
@@ -369,17 +255,18 @@ def _(
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     *given, key, checkpoint_every = inputs
-    _keep(ctx, (*given, find(key), checkpoint_every), output)
+    _keep(ctx, find(key), Given(*given, checkpoint_every), output)
 
 
-def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+def _keep(ctx, program: Program, given: Given, results: Sequence[Tensor]) -> None:  # type: ignore[no-untyped-def]
     """Keep what the backward pass reads."""
-    parameters, x, state, batch_sizes, resets, reverse, program, checkpoint_every = inputs
-    ctx.program, ctx.reverse, ctx.checkpoint_every = program, reverse, checkpoint_every
-    ctx.sizes = len(parameters), len(state)
-    num_outputs = len(ctx.program.outputs)
-    kept = output[len(state) + (0 if checkpoint_every is None else num_outputs) :]
-    ctx.save_for_backward(*parameters, x, *state, batch_sizes, resets, *kept)
+    ctx.program, ctx.sizes = program, (len(given.parameters), len(given.state))
+    ctx.how = given.reverse, given.checkpoint_every
+    num_outputs = 0 if given.checkpoint_every is None else len(program.outputs)
+    kept = results[len(given.state) + num_outputs :]
+    ctx.save_for_backward(
+        *given.parameters, given.x, *given.state, given.batch_sizes, given.resets, *kept
+    )
     ctx.set_materialize_grads(False)  # no zeros as large as everything that was kept
 
 
@@ -396,18 +283,19 @@ def _backward(ctx, gradients):  # type: ignore[no-untyped-def]
     x, state, saved = saved[0], saved[1 : 1 + num_states], saved[1 + num_states :]
     batch_sizes, resets, kept = saved[0], saved[1], saved[2:]
     cotangents = _cotangents(ctx.program, gradients, x, state)
-    given = (parameters, x, state, batch_sizes, resets)
+    given = Given(parameters, x, state, batch_sizes, resets, *ctx.how)
     if torch.is_grad_enabled():
-        return _differentiable_gradients(ctx, given, cotangents)
-    return _planned_gradients(ctx, given, kept, cotangents)
+        return _differentiable_gradients(ctx.program, given, cotangents)
+    return _planned_gradients(ctx.program, given, kept, cotangents)
 
 
 def _cotangents(
     program: Program, gradients: Sequence[Tensor | None], x: Tensor, state: Sequence[Tensor]
 ) -> list[Tensor]:
     """The gradients of the state at the end and the outputs; zeros where nothing reads them."""
-    if all(gradient is not None for gradient in gradients[: len(state) + len(program.outputs)]):
-        return [*gradients[: len(state) + len(program.outputs)]]  # type: ignore[list-item]
+    found = [g for g in gradients[: len(state) + len(program.outputs)] if g is not None]
+    if len(found) == len(state) + len(program.outputs):
+        return found
     like = [*state, *empty_like_values(program.forward.step, program.outputs, x)]
     return [
         torch.zeros_like(value) if gradient is None else gradient
@@ -427,48 +315,31 @@ def _check_wanted(program: Program, of_parameters: Sequence[bool], of_x: bool) -
         )
 
 
-def _planned_gradients(ctx, given, kept, cotangents):  # type: ignore[no-untyped-def]
-    parameters, x, state, batch_sizes, resets = given
-    program: Program = ctx.program
-    of_last, of_outputs = list(cotangents[: len(state)]), list(cotangents[len(state) :])
-    how = batch_sizes, resets, ctx.reverse
-    if is_observed(x):
-        results = torch.ops.rondo.recurrence_backward(
-            parameters,
-            x,
-            state,
-            kept,
-            of_last,
-            of_outputs,
-            *how,
-            program.key,
-            ctx.checkpoint_every,
-        )
+def _planned_gradients(  # type: ignore[no-untyped-def]
+    program: Program, given: Given, kept: Sequence[Tensor], cotangents: Sequence[Tensor]
+):
+    num_states = len(given.state)
+    gradients = kept, list(cotangents[:num_states]), list(cotangents[num_states:])
+    if is_observed(given.x):
+        parameters, x, state, batch_sizes, resets, reverse, checkpoint_every = given
+        how = batch_sizes, resets, reverse, program.key, checkpoint_every
+        results = torch.ops.rondo.recurrence_backward(parameters, x, state, *gradients, *how)
     else:
-        results = _run_backward(
-            program,
-            parameters,
-            x,
-            state,
-            kept,
-            of_last,
-            of_outputs,
-            *how,
-            ctx.checkpoint_every,
-        )
-    of_state, rest = results[: len(state)], results[len(state) :]
+        results = run_backward(program, given, *gradients)
+    of_state, rest = results[:num_states], results[num_states:]
     of_x = rest.pop(0) if program.input_wanted else None
     wanted = iter(rest)
     of_own = [next(wanted) if keep else None for keep in program.wanted]
     return of_own + [None] * len(program.captured), of_x, of_state
 
 
-def _differentiable_gradients(ctx, given, cotangents):  # type: ignore[no-untyped-def]
+def _differentiable_gradients(  # type: ignore[no-untyped-def]
+    program: Program, given: Given, cotangents: Sequence[Tensor]
+):
     """Gradients that can be differentiated again: autograd through the reference engine."""
-    parameters, x, state, batch_sizes, resets = given
-    program: Program = ctx.program
-    steps = _steps(batch_sizes, ctx.reverse)
-    result = _reference(program)(parameters, [x], state, steps, resets_of(resets, state))
+    parameters, x, state = given[:3]
+    resets = resets_of(given.resets, state)
+    result = _reference(program)(parameters, [x], state, given.steps, resets)
     leaves = [*parameters, x, *state]
     active = [leaf for leaf in leaves if leaf.requires_grad]
     found = iter(
@@ -498,10 +369,9 @@ class _Recurrence(torch.autograd.Function):
     ):
         first = len(tensors) - num_states
         parameters, x, state = tensors[: first - 1], tensors[first - 1], tensors[first:]
-        given = (parameters, x, state, batch_sizes, resets, reverse)
-        results = _run_forward(program, *given, checkpoint_every)
-        inputs = (*given, program, checkpoint_every)
-        _keep(ctx, inputs, results)
+        given = Given(parameters, x, state, batch_sizes, resets, reverse, checkpoint_every)
+        results = run_forward(program, given)
+        _keep(ctx, program, given, results)
         return tuple(results[: num_states + len(program.outputs)])
 
     @staticmethod

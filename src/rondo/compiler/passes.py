@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.engines import Engine
 from rondo.compiler.graph import StepGraph, sizes_at
 from rondo.compiler.program import Program
-from rondo.compiler.reference import Chunk, Previous, Resets, Result
+from rondo.compiler.reference import Chunk, Previous, Resets, Result, Steps
 
 
 def resets_of(flags: Tensor | None, to: Sequence[Tensor], *, divert: bool = False) -> Resets | None:
@@ -195,3 +195,112 @@ def carried(engine: Engine, state: Sequence[Tensor]) -> list[Tensor]:
     if isinstance(engine, CompiledLoop):
         return [value.to(engine.kernel.dtype) for value in state]
     return list(state)
+
+
+class Given(NamedTuple):
+    """What a recurrence is given.
+
+    Args:
+        parameters: The parameters, buffers and constants of the cell.
+        x: The input of all steps (N, ...); of more rows than the steps have, the first are read.
+        state: The initial state.
+        batch_sizes: The number of rows of each step (T,), on the CPU.
+        resets: (N,) bool, or None.
+        reverse: Whether to run from the last step to the first.
+        checkpoint_every: Of how many steps to keep the first state alone, or None.
+    """
+
+    parameters: Sequence[Tensor]
+    x: Tensor
+    state: Sequence[Tensor]
+    batch_sizes: Tensor
+    resets: Tensor | None
+    reverse: bool
+    checkpoint_every: int | None
+
+    @property
+    def steps(self) -> Steps:
+        """The steps that have rows."""
+        return Steps.of(self.batch_sizes, self.reverse)
+
+
+def run_forward(program: Program, given: Given) -> list[Tensor]:
+    """The state at the end, the outputs, then what is kept for the backward pass."""
+    parameters, x, state, batch_sizes, resets, _, every = given
+    steps, step = given.steps, program.forward.step
+    rows = _first(x, steps.num_rows)
+    if every is not None:
+        run = Segments(program, parameters, rows, state, resets, steps.segments(every))
+        last, outputs, checkpoints = run.forward(num_segments(batch_sizes, every))
+        padded = _with_rows_of(x, steps.num_rows, step, program.outputs, outputs)
+        return [*last, *padded, *checkpoints]
+    result = program.run_forward(parameters, [rows], state, steps, resets_of(resets, state))
+    outputs = _with_rows_of(x, steps.num_rows, step, step.outputs, result.outputs)
+    return owned([*result.state, *outputs], (*parameters, x, *state))
+
+
+def run_backward(
+    program: Program,
+    given: Given,
+    kept: Sequence[Tensor],
+    grad_state: Sequence[Tensor],
+    grad_outputs: Sequence[Tensor],
+) -> list[Tensor]:
+    """Gradients of the initial state, of the wanted inputs, of the wanted parameters."""
+    parameters, x, state, _, resets, reverse, every = given
+    steps, step = given.steps, program.backward.step
+    rows, *grad_rows = [_first(value, steps.num_rows) for value in (x, *grad_outputs)]
+    if every is not None:
+        run = Segments(program, parameters, rows, state, resets, steps.segments(every))
+        initial, outputs, sums = run.backward(kept, grad_state, grad_rows)
+        return [*initial, *_with_rows_of(x, steps.num_rows, step, step.outputs, outputs), *sums]
+    if steps.num_rows != x.shape[0]:
+        kept = _rows_of_steps(program.forward.step, kept, steps.num_rows)
+    inputs = backward_inputs(program, rows, state, kept, grad_rows, resets, reverse)
+    to_initial = [] if resets is None else [torch.zeros_like(g) for g in grad_state]
+    divert = resets_of(resets, to_initial, divert=True)
+    result = program.run_backward(parameters, inputs, grad_state, steps.backward(), divert)
+    initial = result.state
+    if resets is not None:
+        initial = [a + b for a, b in zip(initial, to_initial, strict=True)]
+    outputs = _with_rows_of(x, steps.num_rows, step, step.outputs, result.outputs)
+    read = (*parameters, x, *state, *kept, *grad_outputs, *grad_state)
+    return owned([*initial, *outputs, *result.sums], read)
+
+
+def num_segments(batch_sizes: Tensor, checkpoint_every: int) -> int:
+    """How many segments of so many steps there are, steps without rows included."""
+    return -(-batch_sizes.shape[0] // checkpoint_every)
+
+
+def _with_rows_of(
+    x: Tensor, num_rows: int, step: StepGraph, names: Sequence[str], outputs: list[Tensor]
+) -> list[Tensor]:
+    """The named values of a step, with zeros for the rows of x that no step has."""
+    if num_rows == x.shape[0]:
+        return outputs
+    wanted = empty_like_values(step, names, x)
+    return [
+        output if output.shape == whole.shape else _copied_into(whole.zero_(), output)
+        for output, whole in zip(outputs, wanted, strict=True)
+    ]
+
+
+def _copied_into(whole: Tensor, part: Tensor) -> Tensor:
+    """A tensor whose first entries in every dimension are those of a smaller one."""
+    whole[tuple(slice(size) for size in part.shape)] = part
+    return whole
+
+
+def _first(rows: Tensor, num_rows: int) -> Tensor:
+    """The first rows of packed ones."""
+    return rows if rows.shape[0] == num_rows else rows[:num_rows]
+
+
+def _rows_of_steps(step: StepGraph, kept: Sequence[Tensor], num_rows: int) -> list[Tensor]:
+    """The outputs of a step without rows that no step has."""
+    shapes = [sizes_at(step.by_name[name].shape, num_rows) for name in step.outputs]
+    return [
+        value[tuple(slice(size) for size in shape)]
+        for value, shape in zip(kept, shapes, strict=True)
+    ]

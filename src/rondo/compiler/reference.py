@@ -36,6 +36,11 @@ class Steps:
     batch_sizes: tuple[int, ...]
     reverse: bool = False
 
+    @classmethod
+    def of(cls, batch_sizes: torch.Tensor, reverse: bool) -> Steps:
+        """The steps that have rows."""
+        return cls(tuple(size for size in batch_sizes.tolist() if size), reverse)
+
     @cached_property
     def num_rows(self) -> int:
         """The rows of all steps together."""
