@@ -433,6 +433,27 @@ def test_the_plan_says_who_runs_what() -> None:
     assert "runs it" not in str(reference.plan)
 
 
+class DoubleInput(rondo.Cell):
+    """A type before the loop that its kernel does not know."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 3)
+        self.step = rondo.ElmanCell(2, 3)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        y, h = self.step((x.double() + 0.1).float(), h)
+        return y, h
+
+
+def test_the_plan_says_why_a_stage_is_left_to_torch() -> None:
+    layer = rondo.Recurrent(DoubleInput(), engine="cpu")
+    assert "torch (no kernel does: " in str(layer.plan)
+    assert "is torch.float64 in a loop of torch.float32) runs it" in str(layer.plan)
+    x = torch.randn(2, 4, 2)
+    expected, _ = rondo.Recurrent(layer.cell, engine="reference")(x)
+    torch.testing.assert_close(layer(x)[0], expected)
+
+
 @pytest.mark.parametrize("which", ["forward", "backward"])
 @pytest.mark.parametrize("name", ["gru", "peephole-norm-lstm"])
 def test_generated_source_is_as_it_was(name: str, which: str) -> None:

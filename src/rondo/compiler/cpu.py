@@ -71,12 +71,12 @@ class CompiledLoop:
         self.constants = self._constants(read)
         self.input_names = [value.name for value in plan.step.inputs]
         read |= {*plan.step.outputs, *plan.step.sums}
-        self.inputs_of_torch = [name for name in self.input_names if name in read]
-        self.gathered = [  # which may be states that steps begin with
+        read |= {  # states that steps begin with, of a type that the kernel does not find itself
             slot.buffer.name
             for slot in self.slots
             if slot.buffer.place == "input" and slot.buffer.name in previous
-        ]
+        }
+        self.inputs_of_torch = [name for name in self.input_names if name in read]
         self.chunk_rows = self._chunk_rows()
         self.workspaces: list[Tensor] = []  # of runs that ended, for the next
 
@@ -84,7 +84,10 @@ class CompiledLoop:
         """The plan, saying of every node who runs it."""
         kernel = self.kernel
         runners = {node.name: "the kernel" for node in self.plan.step.nodes}
-        for node in (*kernel.before, *kernel.after, *kernel.totals):
+        because = "" if kernel.reason is None else f" (no kernel does: {kernel.reason})"
+        for node in (*kernel.before, *kernel.after):
+            runners[node.name] = f"torch{because}"
+        for node in kernel.totals:
             runners[node.name] = "torch"
         for node in self.plan.constants:
             del runners[node.name]

@@ -172,6 +172,7 @@ class Kernel:
         before, after: What is left to torch around the kernel.
         totals: What is left to torch once all sums are there.
         outputs: The values that are kept of all steps, with the name of their buffer.
+        reason: Why a whole stage around the loop is left to torch, or None.
     """
 
     dtype: torch.dtype
@@ -187,6 +188,7 @@ class Kernel:
     after: tuple[Node, ...]
     totals: tuple[Node, ...]
     outputs: dict[str, str]
+    reason: str | None = None
 
     def at(self, place: str) -> tuple[Buffer, ...]:
         """The buffers of one kind, in order."""

@@ -83,14 +83,18 @@ def lower(plan: Plan, elementwise: Collection[Any], previous: Collection[str] = 
     Raises:
         NotCoveredError: Where the loop does what a kernel cannot, with the operation named.
     """
+    reason = None
     for opening, closing in WHO:
         region = region_of(plan, elementwise, opening=opening, closing=closing)
         check_covered(plan, region)
         try:
-            return _Lowering(plan, region, elementwise, previous).kernel()
-        except NotCoveredError:
+            kernel = _Lowering(plan, region, elementwise, previous).kernel()
+        except NotCoveredError as error:
             if not opening and not closing:
                 raise
+            reason = reason or str(error)
+        else:
+            return replace(kernel, reason=reason)
     raise AssertionError("every way was tried")
 
 
@@ -227,7 +231,7 @@ class _Lowering:
         return [*read, *self.plan.step.outputs]
 
     def _factors_of_sum(self, node: Node) -> tuple[str, ...]:
-        return sum_factors(node, self.plan.step.nodes) or ()
+        return sum_factors(node, self.plan.step.by_name) or ()
 
     def _collected(self, number: int) -> dict[str, str]:
         """The values of a stage that others read, and the place where they are to lie."""

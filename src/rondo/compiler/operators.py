@@ -254,8 +254,9 @@ def _(
 
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    *given, key, checkpoint_every = inputs
-    _keep(ctx, find(key), Given(*given, checkpoint_every), output)
+    parameters, x, state, batch_sizes, resets, reverse, key, checkpoint_every = inputs
+    given = Given(parameters, x, state, batch_sizes, resets, reverse, checkpoint_every)
+    _keep(ctx, find(key), given, output)
 
 
 def _keep(ctx, program: Program, given: Given, results: Sequence[Tensor]) -> None:  # type: ignore[no-untyped-def]

@@ -9,13 +9,13 @@ steps (`sums`). What no kernel does is left to torch, before, after, or once on 
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Node, Rows, counts_truths, is_getitem
+from rondo.compiler.graph import Node, Rows, Value, counts_truths, is_getitem
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.plan import Plan
 from rondo.compiler.primitive import RULES
@@ -126,7 +126,7 @@ class _Division:
         ends += [*plan.step.outputs, *plan.step.sums, *plan.step.next_state]
         after = _needed([node for node in rest if node not in totals], ends)
         ends += [name for node in (*loop, *closing, *after) for name in node.reads]
-        ends += [name for node in sums for name in sum_factors(node, plan.step.nodes) or ()]
+        ends += [name for node in sums for name in sum_factors(node, plan.step.by_name) or ()]
         early = [node for node in self.before if node.name not in inside]
         early = _needed(early, ends)
         return Region(
@@ -145,17 +145,15 @@ class _Division:
         """What torch runs before the loop."""
         before = self.before
         names = {node.name for node in before}
-        uncovered = [node for node in before if not (with_opening and self._is_covered(node))]
-        left = {node.name for node in uncovered}
+        if not with_opening:
+            return names - self._leading_in(set())
+        left = {node.name for node in before if not self._is_covered(node)}
         for node in reversed(before):
             if node.name in left:
                 left.update(name for name in node.reads if name in names)
         for node in before:  # all parts of what torch takes apart
             if is_getitem(node) and node.args[0].name in left:
                 left.add(node.name)
-        if not with_opening:
-            inside = self._leading_in(set())
-            left -= inside
         return left
 
     def _leading_in(self, left: set[str]) -> set[str]:
@@ -217,7 +215,7 @@ class _Division:
         """Whether a node is a sum over rows of products of values with rows, or of one value."""
         if self.plan.layouts[node.name] != SUMMED or node.dtype != self.plan.step.state[0].dtype:
             return False
-        factors = sum_factors(node, self.plan.step.nodes)
+        factors = sum_factors(node, self.plan.step.by_name)
         return factors is not None and all(
             name in along
             and self.plan.layouts[name] == Along(0)
@@ -265,16 +263,15 @@ def _needed(nodes: list[Node], ends: Iterable[str]) -> list[Node]:
     return found[::-1]
 
 
-def sum_factors(node: Node, nodes: Iterable[Node]) -> tuple[str, ...] | None:
+def sum_factors(node: Node, values: Mapping[str, Value | Node]) -> tuple[str, ...] | None:
     """The values of which a node sums products, or the value that it sums, over the rows."""
     if node.packet is aten.sum:
         return (node.args[0].name,) if tuple(node.argument(1) or ()) == (0,) else None
     if node.packet is not aten.mm:
         return None
-    left, right = (ref.name for ref in node.args)
-    for other in nodes:
-        if other.name == left and other.packet in (aten.t, aten.transpose):
-            return other.args[0].name, right
+    left, right = (values[ref.name] for ref in node.args)
+    if isinstance(left, Node) and left.packet in (aten.t, aten.transpose):
+        return left.args[0].name, right.name
     return None
 
 

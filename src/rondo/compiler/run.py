@@ -155,17 +155,13 @@ class Run:
         ]
 
     def _add_inputs(self, values: Environment, chunk: Chunk) -> None:
-        """Add the rows of a chunk of what torch reads, and of what the kernel cannot find."""
+        """Add the rows of a chunk of what torch reads or has to gather."""
         for name in self.loop.inputs_of_torch:
             item = self.inputs[name]
             if isinstance(item, Previous):
                 values[name] = item.rows(chunk)
             else:
                 values[name] = chunk.rows(item, self.loop.dim(name))
-        for name in self.loop.gathered:
-            item = self.inputs[name]
-            if isinstance(item, Previous):
-                values[name] = item.rows(chunk)
 
     def _keep(self, values: Environment, chunk: Chunk, sums: dict[str, Tensor]) -> None:
         """Keep a chunk's outputs, and add up its sums."""

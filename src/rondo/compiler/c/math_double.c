@@ -1,5 +1,5 @@
 /* Elementary functions of double without branches or tables, so that a loop of them becomes vector
- * code. Each is within 2 units in the last place; the coefficients are Taylor's. */
+ * code. Each is within 3 units in the last place; the coefficients are Taylor's. */
 
 static inline double from_bits(uint64_t bits) {
     double value;

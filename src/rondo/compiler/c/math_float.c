@@ -1,5 +1,5 @@
 /* Elementary functions of float without branches or tables, so that a loop of them becomes vector
- * code. Each is within 2 units in the last place; coefficients after Cephes (Moshier, 1992). */
+ * code. Each is within 3 units in the last place; coefficients after Cephes (Moshier, 1992). */
 
 static inline float from_bits(uint32_t bits) {
     float value;
