@@ -11,6 +11,7 @@ from PIL import Image
 from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
 from rondo import cli
 from rondo.tasks import photo
+from rondo.tasks.photo import PhotoNetwork
 from rondo.training.run_folder import RunFolder
 
 Run = Callable[..., tuple[int, str, str]]
@@ -21,7 +22,7 @@ def rondo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
     """Runs a command in an empty folder; returns its exit code and its two outputs."""
-    monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
+    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str) -> tuple[int, str, str]:

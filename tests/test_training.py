@@ -28,7 +28,7 @@ from photo_runs import (
     without_times,
 )
 from rondo.tasks import photo
-from rondo.tasks.photo import RECIPES, Recipe
+from rondo.tasks.photo import RECIPES, PhotoNetwork, Recipe
 from rondo.training import callbacks, session
 from rondo.training.averaging import WeightAverage
 from rondo.training.batches import EpochBatches, generator_for, num_batches
@@ -40,7 +40,7 @@ from rondo.training.run_folder import RunFolder, last_run, new_run_path, write_a
 
 @pytest.fixture(autouse=True)
 def _tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
+    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
 
 
 # --- recipes
@@ -303,8 +303,10 @@ def test_a_full_disk_is_noticed_at_the_start(
 ) -> None:
     usage = session.shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
     monkeypatch.setattr(session.shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 256"):
+    with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 64"):
         session.check_new_folder(tmp_path / "run")
+    with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 826"):
+        session.check_new_folder(tmp_path / "run", num_parameters=25 * 10**6 - 30_000)
 
 
 # --- training
@@ -427,7 +429,7 @@ def test_an_interrupted_evaluation_is_done_again(
     assert outcome.records == []
     assert outcome.signal_number == signal.SIGINT
     monkeypatch.undo()
-    monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
+    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
     run(folder)
     assert_same_run(whole, folder)
 

@@ -54,10 +54,17 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
     add("--layout", metavar="NAME",
         help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
     add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
-    add("--model", metavar="NAME", help="the network (default: lecture_rnn1)")
-    add("--form", metavar="FORM", help="sane, or lecture: exactly as printed (default: sane)")
+    add("--model", metavar="NAME",
+        help="the network: fcnn_1 to fcnn_3, cnn_1, cnn_2, resnet_18, resnet_50, tl_1 to tl_3, "
+        "lecture_rnn1 (default: lecture_rnn1)")  # fmt: skip
+    add("--form", metavar="FORM",
+        help="of lecture_rnn1: sane, or lecture: exactly as printed (default: sane)")  # fmt: skip
+    add("--weights", metavar="FILE",
+        help="for tl_1, tl_2 and tl_3: weights of a trained ResNet-18 or -50, a file or owner/name "
+        "on the Hugging Face hub")  # fmt: skip
     add("--recipe", metavar="NAME",
-        help="how to train: default, drawn or lecture (default: drawn for drawings)")  # fmt: skip
+        help="how to train: default, drawn, table or lecture "
+        "(default: default; drawn for drawings)")  # fmt: skip
     add("--epochs", type=int, metavar="N", help="passes over the photos (default: the recipe's)")
     add("--batch-size", type=int, metavar="N", help="photos in a step (default: the recipe's)")
     add("--image-size", type=int, metavar="N",

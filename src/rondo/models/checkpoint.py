@@ -1,10 +1,10 @@
 """Trained weights of a ResNet, from a local file or the Hugging Face hub.
 
 In goes a path or a hub name, out comes a `Checkpoint`: the weights by the names of
-:class:`rondo.models.ResNet`, the depth that they are for, and their fingerprint. Nothing is
-unpickled but tensors and plain containers (`torch.load(weights_only=True)`), so a file cannot run
-code. Weights of torchvision, of timm and of Rondo's own runs have these names; the last layer is not
-read, since its classes are others.
+:class:`rondo.models.ResNet`, the depth that they are for, and their fingerprint. Nothing but
+tensors and plain containers is unpickled (`torch.load(weights_only=True)`), so a file cannot run
+code. Weights of torchvision, of timm and of Rondo's own runs have these names; the last layer is
+not read, since its classes are others.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
             (its `model.safetensors`; needs the extra `hub`).
 
     Raises:
-        ValueError: If there is no such file or model, it holds anything but weights, or they are not
-            those of a ResNet-18 or ResNet-50. The message is one line.
+        ValueError: If there is no such file or model, it holds anything but weights, or they are
+            those of another network than ResNet-18 and ResNet-50. The message is one line.
 
     Example:
         ```
@@ -107,8 +107,8 @@ def _download(name: str) -> Path:
         return Path(hf_hub_download(name, HUB_FILE))
     except Exception as error:  # of many kinds: no such model, no such file, no network
         raise ValueError(
-            f"there is no file {name}, and {HUB_FILE} of {name} cannot be had from the Hugging Face "
-            f"hub ({_first_line(error)})"
+            f"there is no file {name}, and {HUB_FILE} of {name} cannot be had from the Hugging "
+            f"Face hub ({_first_line(error)})"
         ) from error
 
 

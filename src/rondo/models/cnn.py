@@ -1,10 +1,10 @@
 """Small convolutional networks: CNN-1 and CNN-2 of the lecture's table.
 
-The lecture "Recurrent neural networks" (V. Kustikova, Nizhny Novgorod State University) gives their
-accuracies and times and no more. **The definitions here are ours**: convolutions that double their
-channels where pooling halves the map, as the convolutions of the lecture's recurrent network do;
-CNN-2 is twice as wide and one convolution deeper than CNN-1. The first four convolutions of CNN-2 are
-as wide as those of the recurrent network, so the two differ in what follows.
+The lecture "Recurrent neural networks" (V. Kustikova, Nizhny Novgorod State University) gives
+their accuracies and times and no more. **The definitions here are ours**: convolutions that double
+their channels where pooling halves the map, as those of the lecture's recurrent network do; CNN-2
+is twice as wide and one convolution deeper than CNN-1. The first four convolutions of CNN-2 are as
+wide as those of the recurrent network, so the two differ in what follows.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ HIDDEN_SIZES = {"fcnn_1": (128,), "fcnn_2": (256, 128), "fcnn_3": (512, 256, 128
 class FullyConnected(nn.Module):
     """All pixels of a photo, then hidden layers that see all of the layer before.
 
-    h = ReLU(norm(W x)) for each hidden layer, where norm is batch normalisation; logits = V h + c.
-    Such a network knows nothing of neighbouring pixels. It takes photos of one size only, and has no
-    evidence map, since its answer is not a mean over places.
+    h = ReLU(norm(W x)) for each hidden layer, where norm is batch normalisation; logits V h + c.
+    Such a network knows nothing of neighbouring pixels. It takes photos of one size only, and has
+    no evidence map, since its answer is not a mean over places.
 
     Args:
         hidden_sizes: The widths of the hidden layers.

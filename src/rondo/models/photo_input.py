@@ -15,8 +15,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 class PhotoInput(nn.Module):
     """Photos with values 0 to 255, as most weights trained on ImageNet expect their input.
 
-    y = (x / 255 - mean) / std for each colour, with the mean and the deviation of ImageNet. Both are
-    constants, so they are not in the state dict.
+    y = (x / 255 - mean) / std for each colour, with the mean and the deviation of ImageNet. Both
+    are constants, so they are not in the state dict.
 
     Args:
         least_size: The least height and width in pixels that the network can take.

@@ -1,9 +1,9 @@
 """Transfer learning: TL-1, TL-2 and TL-3 of the lecture's table.
 
-The lecture "Recurrent neural networks" (V. Kustikova, Nizhny Novgorod State University) gives their
-accuracies and times and no more. **The definitions here are ours**: a ResNet-18 or ResNet-50 that was
-trained elsewhere, with a new last layer, of which more and more is trained: the last layer alone,
-the last stage too, everything.
+The lecture "Recurrent neural networks" (V. Kustikova, Nizhny Novgorod State University) gives
+their accuracies and times and no more. **The definitions here are ours**: a ResNet-18 or ResNet-50
+that was trained elsewhere, with a new last layer, of which more and more is trained: the last
+layer alone, the last stage too, everything.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def tl_1(
         Photos (B, 3, H, W) with values 0 to 255; logits (B, num_classes).
 
     Raises:
-        ValueError: If neither or both of weights and depth are given, or the weights cannot be used.
+        ValueError: If neither or both of weights and depth are given, or the weights cannot be
+            used.
 
     Example:
         >>> import torch
@@ -169,7 +170,8 @@ def _transfer(
 ) -> TransferNetwork:
     if (weights is None) == (depth is None):
         raise ValueError(
-            f"{name} needs weights of a trained ResNet, a file or a name on the hub, or else a depth"
+            f"{name} needs either weights of a trained ResNet, a file or a name on the hub, or a "
+            "depth"
         )
     checkpoint = None if weights is None else load_checkpoint(weights)
     found = depth if checkpoint is None else checkpoint.depth

@@ -18,15 +18,21 @@ from rondo.tasks.photo import (
     MODELS,
     RECIPES,
     PhotoSet,
+    Recipe,
+    build_model,
     fingerprint,
     load_data,
 )
 from rondo.training.config import RunConfig, RunError, look_up, resolve_precision
 from rondo.training.evaluation import Evaluation, evaluate, predict
 from rondo.training.run_folder import RunFolder, new_run_path, write_atomically
+from rondo.training.weights import find_weights
 
-NEEDED_BYTES = 256 * 2**20
-"""Free space that a run folder may need, old and new files together, in bytes."""
+NEEDED_BYTES = 64 * 2**20
+"""Free space that a run folder may need beside weights, in bytes."""
+
+BYTES_PER_PARAMETER = 32
+"""Weights, their average and momentum, and the weights that predict, old and new files together."""
 
 IMAGE_SIZE = 128
 """The default side of photos, in pixels."""
@@ -42,7 +48,8 @@ class Options:
     data: str = DRAWN
     layout: str | None = None
     model: str = "lecture_rnn1"
-    form: str = "sane"
+    form: str | None = None
+    weights: str | None = None
     recipe: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
@@ -68,20 +75,24 @@ def make_config(options: Options) -> RunConfig:
     Raises:
         RunError: If an option cannot be used.
     """
-    look_up("model", options.model, MODELS)
-    look_up("form", options.form, dict.fromkeys(FORMS))
+    network = look_up("model", options.model, MODELS)
     is_drawn, size = options.data == DRAWN, options.image_size
-    recipe_name = options.recipe or ("drawn" if is_drawn else "default")
-    recipe = look_up("recipe", recipe_name, RECIPES)
-    changes: dict[str, Any] = {
-        "num_epochs": options.epochs,
-        "batch_size": options.batch_size,
-        "precision": options.precision,
-    }
     if size is None:
         size = DRAWN_IMAGE_SIZE if is_drawn else IMAGE_SIZE
-    recipe = replace(recipe, **{name: new for name, new in changes.items() if new is not None})
-    threads = torch.get_num_threads() if options.threads is None else options.threads
+    recipe_name = options.recipe or ("drawn" if is_drawn else "default")
+    recipe = _recipe(recipe_name, options)
+    arguments: dict[str, Any] = {
+        "image_size": size,
+        "num_classes": 2,
+        "dropout": recipe.dropout,
+    }
+    if network.takes_form:
+        arguments["form"] = look_up("form", options.form or "sane", {form: form for form in FORMS})
+    elif options.form is not None:
+        raise RunError(f"{options.model} has one form only; leave out --form")
+    checkpoint = find_weights(options.model, options.weights)
+    if checkpoint is not None:
+        arguments["depth"] = checkpoint.depth
     config = RunConfig(
         data=DRAWN if is_drawn else os.path.abspath(options.data),
         layout=options.layout,
@@ -89,19 +100,30 @@ def make_config(options: Options) -> RunConfig:
         num_drawn=options.num_drawn,
         image_size=size,
         model=options.model,
-        model_arguments={
-            "image_size": size,
-            "num_classes": 2,
-            "form": options.form,
-            "dropout": recipe.dropout,
-        },
+        model_arguments=arguments,
         recipe_name=recipe_name,
-        recipe=resolve_precision(recipe),
+        recipe=recipe,
         seed=options.seed,
-        num_threads=threads,
+        num_threads=torch.get_num_threads() if options.threads is None else options.threads,
+        weights=None if checkpoint is None else checkpoint.source,
+        weights_fingerprint=None if checkpoint is None else checkpoint.fingerprint,
     )
     config.check()
     return config
+
+
+def _recipe(name: str, options: Options) -> Recipe:
+    """Returns the recipe with the changes that the options and the network ask for."""
+    recipe, network = look_up("recipe", name, RECIPES), MODELS[options.model]
+    changes: dict[str, Any] = {
+        "num_epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "precision": options.precision,
+        "learning_rate": round(recipe.learning_rate * network.rate_factor, 6),
+        "image_sizes": ((1.0, 1.0),) if network.one_size else None,
+    }
+    given = {field: value for field, value in changes.items() if value is not None}
+    return resolve_precision(replace(recipe, **given))
 
 
 def begin(options: Options, path: Path | None, say: Callable[[str], None]) -> Session:
@@ -111,14 +133,22 @@ def begin(options: Options, path: Path | None, say: Callable[[str], None]) -> Se
         RunError: If an option, the data or the folder cannot be used.
     """
     config = make_config(options)
-    folder = RunFolder(new_run_path("photo") if path is None else path)
-    check_new_folder(folder.path)
-    data = read_data(config, say)
-    config = replace(config, data_fingerprint=fingerprint(data))
+    path = new_run_path("photo") if path is None else path
+    check_new_folder(path, num_parameters(config))
+    return create(config, read_data(config, say), path)
+
+
+def create(config: RunConfig, data: dict[str, PhotoSet], path: Path) -> Session:
+    """Returns a new run on data that were read already; it notes their fingerprint.
+
+    Raises:
+        RunError: If the folder cannot be written.
+    """
+    config, folder = replace(config, data_fingerprint=fingerprint(data)), RunFolder(path)
     try:
         folder.create(config)
     except OSError as error:
-        raise RunError(f"cannot write the run folder {folder.path}: {error.strerror}") from error
+        raise RunError(f"cannot write the run folder {path}: {error.strerror}") from error
     return Session(config, data, folder)
 
 
@@ -161,7 +191,7 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
             config.data,
             config.image_size,
             layout=config.layout,
-            seed=config.seed,
+            seed=config.seed if config.data_seed is None else config.data_seed,
             num_drawn=config.num_drawn,
         )
     except (ValueError, OSError) as error:
@@ -174,8 +204,15 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
     return data
 
 
-def check_new_folder(path: Path) -> None:
-    """Raises `RunError` where a run folder cannot be made."""
+def num_parameters(config: RunConfig) -> int:
+    """Returns the number of parameters of the network that the settings name."""
+    with torch.device("meta"):  # sizes alone, no memory
+        model = build_model(config.model, config.model_arguments)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def check_new_folder(path: Path, num_parameters: int = 0) -> None:
+    """Raises `RunError` where a run folder for so many parameters cannot be made."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunError(
             f"{path} exists already; give another --run, or go on with it by --resume {path}"
@@ -184,10 +221,11 @@ def check_new_folder(path: Path) -> None:
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise RunError(f"cannot make {path}: {parent} cannot be written to; give another --run")
     free = shutil.disk_usage(parent).free
-    if free < NEEDED_BYTES:
+    needed = NEEDED_BYTES + BYTES_PER_PARAMETER * num_parameters
+    if free < needed:
         raise RunError(
             f"{free / 2**20:.0f} MiB are free on the disk of {parent}, and a run needs "
-            f"{NEEDED_BYTES / 2**20:.0f}; free some, or give another --run"
+            f"{needed / 2**20:.0f}; free some, or give another --run"
         )
 
 
