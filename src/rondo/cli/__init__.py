@@ -1,4 +1,4 @@
-"""The command line: `rondo train`, `evaluate`, `predict`, `bench` and `show`.
+"""The command line: `rondo train`, `table`, `evaluate`, `predict`, `bench` and `show`.
 
 Here are the options and the exit codes; `manual` holds the words, `commands` what is done.
 """
@@ -25,6 +25,7 @@ from rondo.cli.commands import (
 )
 from rondo.cli.manual import DETAILS, MANUAL, Parser, UsageError, number_from_1, words_of
 from rondo.cli.show import add_show
+from rondo.cli.table import add_table_photo, table_photo
 
 PHOTO_PACKAGES = {"PIL", "lightning", "matplotlib", "numpy", "safetensors", "tensorboard"}
 """What the extra `photo` installs, as Python imports it."""
@@ -35,17 +36,23 @@ def build_parser() -> Parser:
     parser = Parser(prog="rondo", description=MANUAL, epilog=DETAILS)
     parser.add_argument("--version", action="store_true", help="print the version and end")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    train = commands.add_parser("train", help="train a network", description="Train a network.")
-    tasks = train.add_subparsers(title="tasks", metavar="TASK", parser_class=Parser, required=True)
-    for name, (help_text, add_options, run) in TASKS.items():
-        task = tasks.add_parser(name, help=help_text, description=help_text)
-        add_options(task)
-        task.set_defaults(run=_on_runs(run), parser=task)
+    _add_tasks(commands, "train", "train a network", TASKS)
+    _add_tasks(commands, "table", "train many networks under one budget; compare them", TABLES)
     _add_evaluate(commands)
     _add_predict(commands)
     _add_bench(commands)
     add_show(commands)
     return parser
+
+
+def _add_tasks(commands: Any, command: str, help_text: str, tasks: dict[str, Task]) -> None:
+    """Adds a command that is followed by the name of a task."""
+    parser = commands.add_parser(command, help=help_text, description=help_text)
+    names = parser.add_subparsers(title="tasks", metavar="TASK", parser_class=Parser, required=True)
+    for name, (task_help, add_options, run) in tasks.items():
+        task = names.add_parser(name, help=task_help, description=task_help)
+        add_options(task)
+        task.set_defaults(run=_on_runs(run), parser=task)
 
 
 def _add_train_photo(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +130,10 @@ def _add_bench(commands: Any) -> None:
     parser.set_defaults(run=bench, parser=parser)
 
 
-TASKS = {
+Command = Callable[[argparse.Namespace], int]
+Task = tuple[str, Callable[[argparse.ArgumentParser], None], Command]
+
+TASKS: dict[str, Task] = {
     "photo": (
         "learn to predict a person's sex from a photo of the face",
         _add_train_photo,
@@ -131,6 +141,15 @@ TASKS = {
     ),
 }
 """The tasks of `rondo train`: what each is, its options, and what runs it."""
+
+TABLES: dict[str, Task] = {
+    "photo": (
+        "the eleven networks of the lecture's table on the same photos",
+        add_table_photo,
+        table_photo,
+    ),
+}
+"""The tasks of `rondo table`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -167,9 +186,6 @@ def _run(parsed: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
-
-
-Command = Callable[[argparse.Namespace], int]
 
 
 def _on_runs(command: Command) -> Command:

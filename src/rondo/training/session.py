@@ -217,15 +217,20 @@ def check_new_folder(path: Path, num_parameters: int = 0) -> None:
         raise RunError(
             f"{path} exists already; give another --run, or go on with it by --resume {path}"
         )
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    check_place(path, "--run", num_parameters)
+
+
+def check_place(path: Path, option: str, num_parameters: int = 0) -> None:
+    """Raises `RunError` where a path cannot be written to or lacks space; names the option."""
+    parent = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise RunError(f"cannot make {path}: {parent} cannot be written to; give another --run")
+        raise RunError(f"cannot make {path}: {parent} cannot be written to; give another {option}")
     free = shutil.disk_usage(parent).free
     needed = NEEDED_BYTES + BYTES_PER_PARAMETER * num_parameters
     if free < needed:
         raise RunError(
             f"{free / 2**20:.0f} MiB are free on the disk of {parent}, and a run needs "
-            f"{needed / 2**20:.0f}; free some, or give another --run"
+            f"{needed / 2**20:.0f}; free some, or give another {option}"
         )
 
 

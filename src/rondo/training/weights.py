@@ -23,7 +23,7 @@ def find_weights(model: str, source: str | None) -> Checkpoint | None:
         raise RunError(f"{model} starts from nothing; --weights goes with {takers}")
     if source is None:
         raise RunError(
-            f"{model} needs weights of a trained ResNet-18 or ResNet-50, and no weights were given: "
+            f"{model} needs weights of a trained ResNet-18 or -50, and no weights were given: "
             "give --weights a file, or owner/name on the Hugging Face hub"
         )
     return _load(os.path.abspath(source) if Path(source).exists() else source)
