@@ -63,7 +63,7 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
     add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
     add("--model", metavar="NAME",
         help="the network: fcnn_1 to fcnn_3, cnn_1, cnn_2, resnet_18, resnet_50, tl_1 to tl_3, "
-        "lecture_rnn1 (default: lecture_rnn1)")  # fmt: skip
+        "lecture_rnn1, sweep_net (default: lecture_rnn1)")  # fmt: skip
     add("--form", metavar="FORM",
         help="of lecture_rnn1: sane, or lecture: exactly as printed (default: sane)")  # fmt: skip
     add("--weights", metavar="FILE",
@@ -144,7 +144,7 @@ TASKS: dict[str, Task] = {
 
 TABLES: dict[str, Task] = {
     "photo": (
-        "the eleven networks of the lecture's table on the same photos",
+        "the networks of the lecture's table, and Rondo's own, on the same photos",
         add_table_photo,
         table_photo,
     ),

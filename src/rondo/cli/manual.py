@@ -19,8 +19,8 @@ examples:
   rondo train photo                            train on drawings made by the program (minutes)
   rondo train photo --data photos/             train on photos, see below
   rondo train photo --resume last              go on with a run that was interrupted
-  rondo train photo --model resnet_18          one of eleven networks; docs/photo_models.md
-  rondo table photo --data photos/             all eleven under one budget, compared (hours)
+  rondo train photo --model resnet_18          one of twelve networks; docs/photo_models.md
+  rondo table photo --data photos/             all under one budget, in a table (hours)
   rondo evaluate last --split test             accuracy by source, age and group
   rondo predict last a.jpg b.png               a table of answers with probabilities
   rondo predict last photos/ --json            every image of a folder, for programs

@@ -25,7 +25,7 @@ def add_table_photo(parser: argparse.ArgumentParser) -> None:
     add("--epochs", type=int, metavar="N", help="passes over the photos (default: 10)")
     add("--batch-size", type=int, metavar="N", help="photos in a step (default: 64)")
     add("--models", type=words, metavar="NAMES",
-        help="networks, with commas between (default: the lecture's eleven)")  # fmt: skip
+        help="networks, with commas between (default: all)")  # fmt: skip
     add("--weights", metavar="FILE",
         help="for tl_1, tl_2 and tl_3: weights of a trained ResNet-18 or -50, a file or owner/name "
         "on the Hugging Face hub (default: these three are left out)")  # fmt: skip

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rondo.tasks.photo import LECTURE_RESULTS, MODELS, PhotoSet, fingerprint
+from rondo.tasks.photo import MODELS, PhotoSet, fingerprint
 from rondo.training import session
 from rondo.training.comparison_page import Row, Table, write_table
 from rondo.training.config import RunConfig, RunError, look_up
@@ -44,13 +44,13 @@ class Comparison:
 
     Args:
         options: What all runs share; model, seed and weights are set for each.
-        models: Names in `rondo.tasks.photo.MODELS`; default the lecture's table.
+        models: Names in `rondo.tasks.photo.MODELS`; default all of them.
         seeds: A run of every network is made for each.
         weights: What transfer learning starts from; None leaves its networks out.
     """
 
     options: Options
-    models: tuple[str, ...] = tuple(LECTURE_RESULTS)
+    models: tuple[str, ...] = tuple(MODELS)
     seeds: tuple[int, ...] = (0,)
     weights: str | None = None
 

@@ -74,11 +74,17 @@ class Table:
         config, recipe = self.config, self.config.recipe
         noun = "drawings" if config.data == DRAWN else "photos"
         counts = ", ".join(f"{name} {count:,}" for name, count in self.num_photos.items())
+        epochs = number(recipe.num_epochs, "epoch")
         return (
-            f"{recipe.num_epochs} epochs on {noun} of {config.image_size} pixels ({counts}), "
+            f"{epochs} on {noun} of {config.image_size} pixels ({counts}), "
             f"recipe {config.recipe_name} in batches of {recipe.batch_size}, {recipe.precision}, "
-            f"{config.num_threads} threads."
+            f"{number(config.num_threads, 'thread')}."
         )
+
+
+def number(count: int, noun: str) -> str:
+    """Returns for example `1 epoch` or `2 epochs`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def mean_share(shares: list[Share]) -> Share | None:
