@@ -89,6 +89,7 @@ def test_photos_are_normalised_as_for_imagenet(name: str) -> None:
         ("resnet_18", 11_689_512 - 513 * 998),
         ("resnet_50", 25_557_032 - 2049 * 998),
         ("lecture_rnn1", 5_640_456),
+        ("sweep_net", 1_261_858),
     ],
 )
 def test_number_of_parameters(name: str, expected: int) -> None:
@@ -109,6 +110,12 @@ def test_dropout_is_that_of_the_recipe() -> None:
         (lambda: models.cnn_2(31), "image_size must be at least 32, got 31"),
         (lambda: models.resnet_18(31), "image_size must be at least 32, got 31"),
         (lambda: models.resnet_50(num_classes=1), "num_classes must be at least 2, got 1"),
+        (lambda: models.sweep_net(40), "image_size must be a multiple of 16, got 40"),
+        (lambda: models.sweep_net(cell="grú"), "cell must be elman, lstm, gru, got 'grú'"),
+        (
+            lambda: models.sweep_net(hidden_sizes=(8,)),
+            r"hidden_sizes and block_sizes must be as many, got \(8,\) and \(1, 2\)",
+        ),
         (lambda: ResNet(34), "depth must be 18 or 50, got 34"),
         (lambda: models.tl_1(), "tl_1 needs either weights of a trained ResNet, .* or a depth"),
         (lambda: models.tl_2(weights="a.pt", depth=18), "tl_2 needs either weights"),
@@ -206,6 +213,34 @@ def test_the_bottleneck_strides_in_its_3x3_convolution() -> None:
     block = ResNet(50).layer3[0]
     assert (block.conv1.stride, block.conv2.stride) == ((1, 1), (2, 2))
     assert block.downsample[0].stride == (2, 2)
+
+
+# --- sweeps
+
+
+@pytest.mark.parametrize("cell", ["elman", "lstm", "gru"])
+def test_every_place_of_a_sweep_sees_the_whole_map(cell: str) -> None:
+    model = models.Sweep(4, 3, block_size=2, cell=cell).eval()
+    x = torch.randn(1, 4, 6, 8, requires_grad=True)
+    for place in ((0, 0), (2, 3), (1, 2)):
+        (gradient,) = torch.autograd.grad(model.sweep(x)[0, :, *place].sum(), x)
+        assert (gradient != 0).all()
+
+
+def test_a_sweep_stands_beside_its_shortcut() -> None:
+    x = torch.randn(2, 6, 4, 4)
+    same = models.Sweep(6, 3).eval()
+    torch.testing.assert_close(same(x), (same.norm(same.sweep(x)) + x).relu())
+    other = models.Sweep(6, 5, block_size=2).eval()
+    assert isinstance(other.shortcut, nn.Sequential)
+    torch.testing.assert_close(other(x), (other.norm(other.sweep(x)) + other.shortcut(x)).relu())
+
+
+def test_a_sweep_net_of_other_sizes() -> None:
+    model = models.sweep_net(
+        64, 3, channels=(4, 6), hidden_sizes=(5,), block_sizes=(4,), cell="lstm", dropout=0.1
+    )
+    assert model.evidence_map(torch.zeros(2, 3, 64, 32)).shape == (2, 3, 4, 2)
 
 
 # --- multiplications
