@@ -24,7 +24,8 @@ NOTES = (
     "stands before it, and the runs after it.",
     "Multiplications are those of convolutions and matrix products in one pass over one photo; "
     "flops are about twice as many.",
-    "Training is the time of all steps without evaluations. One photo is the median time of a "
+    "Photos/s is the median over the epochs, augmentation included; training is the time of all "
+    "steps without evaluations. One photo is the median time of a "
     "prediction, photo in memory and network loaded.",
     "The lecture's figures are from other photos, other hardware (a Tesla K40s) and other numbers "
     "of epochs; it defines only its recurrent network and names the ResNets. FCNN, CNN and TL are "
@@ -126,19 +127,23 @@ def page(table: Table, svg: str) -> str:
     """Returns the table and the plot as an HTML page that needs no other file."""
     title = "Networks that predict a person's sex from a photo"
     head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
-    rows = "".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells(row))}</tr>"
-        for row in table.rows
-    )
+    rows = "".join(_html_row(row) for row in table.rows)
     notes = "".join(f"<li>{escape(note)}</li>" for note in NOTES)
     body = (
         f"<h1>{title}</h1><p class='note'>{escape(table.budget)}</p>"
-        f"<div class='card'><table><tr>{head}</tr>{rows}</table></div>"
+        f"<div class='card'><table class='figures'><tr>{head}</tr>{rows}</table></div>"
         f"<ul class='note'>{notes}</ul>"
         f"<section><h2>Accuracy against training time</h2><div class='card'>{svg}</div></section>"
         f"{WARNING}"
     )
     return PAGE.replace("{title}", title).replace("{body}", body)
+
+
+def _html_row(row: Row) -> str:
+    """Returns a row; the interval and the runs are lines of their own."""
+    name, *others = (escape(cell) for cell in cells(row))
+    broken = [cell.replace(" (", "<br>(").replace("; ", "<br>") for cell in others]
+    return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in broken)}</tr>"
 
 
 def cells(row: Row) -> list[str]:

@@ -158,6 +158,7 @@ def accuracy_over_time(panels: dict[str, list[Point]]) -> str:
             axes.set_xscale("log")
             times = [point.seconds for point in points] or [1.0]
             axes.set_xlim(min(times) / 2, 4 * max(times))  # room for names on the right
+            axes.xaxis.set_major_formatter("{x:,g}")
             axes.set_xlabel("training time in s")
             axes.set_ylabel("accuracy in %")
             for point in points:

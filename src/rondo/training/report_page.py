@@ -49,6 +49,7 @@ section { margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(--line); }
 th { font-weight: 500; color: var(--soft); } th:first-child { text-align: left; }
+.figures { font-size: .88rem; } .figures td { white-space: nowrap; }
 .settings td { text-align: left; overflow-wrap: anywhere; }
 .confusion td + td, .confusion th + td { text-align: center; font-size: 1.25rem;
   background: color-mix(in srgb, var(--accent) calc(.55 * var(--share, 0%)), transparent); }

@@ -33,7 +33,7 @@ class Result:
         num_parameters: Parameters of the network, frozen ones too.
         num_multiplications: Multiplications of one pass over one photo.
         learning_rate: The highest learning rate.
-        photos_per_second: Speed of training, augmentation included.
+        photos_per_second: Speed of training, augmentation included: the median over the epochs.
         seconds: Time of all training steps, without evaluations, in seconds.
         prediction_ms: Median time of a prediction for one photo in memory, as the recipe predicts
             (with the mirror image, if so), in milliseconds.
@@ -59,7 +59,6 @@ def measure(session: Session, evaluations: dict[str, Evaluation]) -> Result:
     """Returns the figures of a trained run whose evaluations are known."""
     config, model = session.config, session.folder.read_model()
     train = [record for record in session.folder.read_metrics() if record["split"] == "train"]
-    seconds = sum(record["seconds"] for record in train)
     photo = session.data["test"].pixels[:1]
     cross = evaluations.get("cross")
     return Result(
@@ -70,8 +69,8 @@ def measure(session: Session, evaluations: dict[str, Evaluation]) -> Result:
         num_parameters=sum(parameter.numel() for parameter in model.parameters()),
         num_multiplications=count_multiplications(model, photo.float()),
         learning_rate=config.recipe.learning_rate,
-        photos_per_second=sum(record["num_photos"] for record in train) / max(seconds, 1e-9),
-        seconds=seconds,
+        photos_per_second=statistics.median(record["photos_per_second"] for record in train),
+        seconds=sum(record["seconds"] for record in train),
         prediction_ms=_prediction_ms(model, config, photo),
     )
 
