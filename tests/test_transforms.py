@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from torch.utils import _pytree as pytree
+from torch.utils.checkpoint import checkpoint
 
 import rondo
 from cases import CELLS, make_cell
@@ -297,6 +298,27 @@ def test_a_saved_program_runs_in_a_process_that_called_its_cell(
 
 def rows_of(nested: Tensor) -> list[Tensor]:
     return list(nested.unbind())
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("name", DROP_INS)
+def test_torch_checkpoint_from_the_first_call_on(name: str, reentrant: bool) -> None:
+    layer, x = DROP_INS[name](3, 5), torch.randn(7, 2, 3, requires_grad=True)
+    y, _ = checkpoint(layer, x, use_reentrant=reentrant)
+    y.sum().backward()
+    kept, again = x.grad, x.detach().requires_grad_(True)
+    layer(again)[0].sum().backward()
+    torch.testing.assert_close(kept, again.grad)
+
+
+def test_hooks_on_saved_tensors_from_the_first_call_on() -> None:
+    layer, x = rondo.Recurrent(rondo.LSTMCell(3, 5)), torch.randn(2, 7, 3)
+    with torch.autograd.graph.save_on_cpu():
+        y, _ = layer(x)
+    assert layer.source  # a kernel ran
+    gradients = torch.autograd.grad(y.sum(), list(layer.parameters()))
+    expected = torch.autograd.grad(layer(x)[0].sum(), list(layer.parameters()))
+    torch.testing.assert_close(gradients, expected)
 
 
 @pytest.mark.parametrize("lengths", [[3, 0, 5], [1], [0, 0]], ids=str)
