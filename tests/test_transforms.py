@@ -454,6 +454,16 @@ def test_all_states_of_packed_sequences_and_steps_first() -> None:
     torch.testing.assert_close(pad_packed_sequence(packed_c)[0], c)
 
 
+def test_all_states_of_both_directions() -> None:
+    layer = rondo.Bidirectional(rondo.LSTMCell(3, 4), rondo.GRUCell(3, 4))
+    x, lengths = torch.randn(3, 5, 3), torch.tensor([2, 5, 3])
+    y, state, ((h, c), backward_h) = layer(x, lengths=lengths, return_states=True)
+    torch.testing.assert_close((y, state), layer(x, lengths=lengths))
+    torch.testing.assert_close(torch.cat([h, backward_h], -1), y)
+    _, _, (_, forward_c) = layer.forward_layer(x, lengths=lengths, return_states=True)
+    torch.testing.assert_close(c, forward_c)
+
+
 def test_all_states_of_other_dtypes() -> None:
     class Counter(rondo.Cell):
         def initial_state(self, batch_size: int) -> dict[str, Tensor]:
