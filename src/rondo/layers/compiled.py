@@ -39,14 +39,19 @@ def tensors_of(cell: nn.Module) -> dict[str, Tensor]:
 
 
 class Programs:
-    """Runs cells over packed rows; keeps what they were compiled to, but for copies and pickles."""
+    """Runs cells over packed rows; keeps what they were compiled to, but for copies and pickles.
 
-    def __init__(self) -> None:
+    Args:
+        cell_stays: Whether nothing of the cell but its tensors changes between runs.
+    """
+
+    def __init__(self, *, cell_stays: bool = False) -> None:
+        self.cell_stays = cell_stays
         self.by_kind: dict[Any, Program] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"by_kind": {}, "stepping": ([], None)}
+        return {"cell_stays": self.cell_stays, "by_kind": {}, "stepping": ([], None)}
 
     def run(
         self,
@@ -178,7 +183,7 @@ class Programs:
         grad = torch.is_grad_enabled()
         wanted = tuple(grad and tensor.requires_grad for tensor in tensors.values())
         key = (
-            _fingerprint(cell),
+            None if self.cell_stays else _fingerprint(cell),
             form,
             wanted,
             input_wanted := grad and rows.requires_grad,
