@@ -72,7 +72,7 @@ def _types(dtype: torch.dtype) -> str:
     return (
         "#include <math.h>\n#include <sched.h>\n#include <stdint.h>\n#include <string.h>\n\n"
         f"typedef {real} real;\n#define LIBM(name) name{suffix}\n"
-        "#define INLINED static inline __attribute__((always_inline)) /* no calls in vector code */\n"
+        "#define INLINED static inline __attribute__((always_inline)) /* for vector code */\n"
     )
 
 
