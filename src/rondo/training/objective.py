@@ -79,7 +79,7 @@ class Objective:
 
     Example:
         >>> import torch
-        >>> from rondo.training.objective import Objective
+        >>> from rondo.training import Objective
         >>> outputs, targets = torch.zeros(2, 3, 1), torch.ones(2, 3, 1)
         >>> lengths = torch.tensor([3, 1])
         >>> Objective("euclidean")(outputs, targets, lengths)  # (3 * 1/2 + 1 * 1/2) / 2
@@ -128,7 +128,7 @@ class Objective:
 
         Example:
             >>> import torch
-            >>> from rondo.training.objective import Objective
+            >>> from rondo.training import Objective
             >>> lengths = torch.tensor([3, 1])
             >>> logits, targets = torch.zeros(2, 3, 88), torch.zeros(2, 3, 88)
             >>> found = Objective("binary_cross_entropy").distances(logits, targets, lengths)
