@@ -4,7 +4,8 @@ Reads a `RunConfig`, leaves a `RunFolder`. Nothing here is imported by `import r
 below need torch alone.
 """
 
+from rondo.training.buckets import LengthBuckets, pad_batch
 from rondo.training.objective import Objective
 from rondo.training.truncated import Window, detached, tbptt
 
-__all__ = ["Objective", "Window", "detached", "tbptt"]
+__all__ = ["LengthBuckets", "Objective", "Window", "detached", "pad_batch", "tbptt"]
