@@ -24,7 +24,8 @@ class GradientFlow:
     Args:
         norms: For each state ‖∂J/∂s(t)‖, t = 0 ... T (T + 1,), over all rows and units; t = 0 is
             before the first step. A layer that runs in reverse counts its steps as it runs them.
-        gates: For each gate its values at t = 1 ... T (T, H), the mean over the rows.
+        gates: For each gate its values at t = 1 ... T (T, H), of one row: the longest, and of rows
+            as long the first.
     """
 
     norms: dict[str, Tensor]
@@ -108,7 +109,8 @@ def gradient_flow(
             f"loss must give one number that depends on the outputs by torch operations, got {got}"
         )
     states, gates = _named(runs, "states"), _named(runs, "gates")
-    return GradientFlow(_norms(J, states), {name: _means(values) for name, values in gates.items()})
+    of_one_row = {name: _first_row(values) for name, values in gates.items()}
+    return GradientFlow(_norms(J, states), of_one_row)
 
 
 def _last_output(outputs: Any, *, batch_first: bool, lengths: Tensor | None) -> Tensor:
@@ -156,8 +158,8 @@ def _norms(J: Tensor, states: dict[str, list[Tensor]]) -> dict[str, Tensor]:
     }
 
 
-def _means(values: list[Tensor]) -> Tensor:
-    """The mean over the rows, for each step."""
+def _first_row(values: list[Tensor]) -> Tensor:
+    """One row of each step; the rows of a step lie the longest first."""
     if not values:
         return torch.zeros(0, 0)
-    return torch.stack([value.detach().mean(0) for value in values]).cpu()
+    return torch.stack([value[0].detach() for value in values]).cpu()

@@ -19,7 +19,7 @@ from rondo.training.flow import GradientFlow
 COLOURS = ("#2a7de1", "#d1495b", "#2c9c69", "#c98500", "#7b5cc4")
 """A colour for each state."""
 
-GATE_COLOURS = "YlGnBu"
+GATE_COLOURS = "Blues"
 """From a gate that is closed, 0, to one that is open, 1."""
 
 INK = "#1a1a1a"
@@ -46,8 +46,8 @@ LEAST = 1e-30
 def draw_flows(flows: Mapping[str, GradientFlow], path: str | Path | None = None) -> Figure:
     """Draw gradient flows side by side, time running to the right.
 
-    Above the norms of ∂J/∂s(t) on one logarithmic scale; below, for each gate, a line of the heat
-    map for each unit, those with the lowest mean at the bottom.
+    Above the norms of ∂J/∂s(t) on one logarithmic scale; below, over the same steps, a heat map for
+    each gate: one line for each unit, those with the lowest mean at the bottom.
 
     Args:
         flows: What to draw, by the title that it gets.
@@ -79,14 +79,10 @@ def draw_flows(flows: Mapping[str, GradientFlow], path: str | Path | None = None
             axes = figure.add_subplot(grid[0, column], sharey=norms)
             norms = norms or axes
             _draw_norms(axes, flow, title, is_first=column == 0)
-            below = [
-                figure.add_subplot(grid[1 + row, column], sharex=axes)
-                for row in range(len(flow.gates))
-            ]
-            for gate, (name, values) in zip(below, flow.gates.items(), strict=True):
+            for row, (name, values) in enumerate(flow.gates.items()):
+                gate = figure.add_subplot(grid[1 + row, column], sharex=axes)
                 _draw_gate(gate, name, values.numpy())
-            heat_maps += below
-            _label_time(axes, below)
+                heat_maps.append(gate)
         if heat_maps:
             scale = ScalarMappable(matplotlib.colors.Normalize(0, 1), GATE_COLOURS)
             bar = figure.colorbar(scale, ax=heat_maps, label="gate", ticks=[0, 0.5, 1], pad=0.01)
@@ -108,7 +104,10 @@ def _draw_norms(axes: Axes, flow: GradientFlow, title: str, *, is_first: bool) -
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y")
     axes.set_title(title, fontsize=11)
-    axes.legend(loc="lower right", handlelength=1.2)
+    axes.set_xlim(0, max(1, *(len(norms) - 1 for norms in flow.norms.values())))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel("step t")
+    axes.legend(loc="best", handlelength=1.2)
     if is_first:
         axes.set_ylabel("‖∂J / ∂s(t)‖")
     else:
@@ -129,13 +128,7 @@ def _draw_gate(axes: Axes, name: str, values: np.ndarray) -> None:
         extent=(0.5, num_steps + 0.5, 0, num_units),
     )
     axes.set_yticks([])
+    axes.tick_params(labelbottom=False)
+    for spine in axes.spines.values():
+        spine.set_visible(True)
     axes.set_ylabel(name, rotation=0, ha="right", va="center")
-
-
-def _label_time(norms: Axes, gates: list[Axes]) -> None:
-    """Number the steps below the lowest panel."""
-    *upper, lowest = [norms, *gates]
-    for axes in upper:
-        axes.tick_params(labelbottom=False)
-    lowest.xaxis.set_major_locator(MaxNLocator(integer=True))
-    lowest.set_xlabel("step t")
