@@ -44,7 +44,7 @@ def marked_numbers(num_rows: int, marked_step: int | None = None) -> tuple[Tenso
 
 
 def while_learning(num_updates: int = 300) -> dict[str, GradientFlow]:
-    """Two LSTMs that are to tell the marked number; of the sequence shown, the mark is at t = 21."""
+    """Two LSTMs that are to tell the marked number; in the sequence shown it stands at t = 21."""
     shown, _ = marked_numbers(1, marked_step=20)
     flows = {}
     for forget_bias in (0.0, 4.0):

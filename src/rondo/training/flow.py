@@ -123,6 +123,8 @@ def _last_output(outputs: Any, *, batch_first: bool, lengths: Tensor | None) -> 
     y = outputs
     if y.ndim > 2:
         rows = y if batch_first else y.transpose(0, 1)
+        if rows.shape[1] == 0:
+            raise ValueError("sequences of no steps have no last step to take J of; give a loss")
         last = -1 if lengths is None else lengths.to(y.device).long().sub(1).clamp_min(0)
         y = rows[torch.arange(len(rows), device=y.device), last]
     return y.sum() / max(1, y.numel()) ** 0.5
@@ -145,7 +147,7 @@ def _norms(J: Tensor, states: dict[str, list[Tensor]]) -> dict[str, Tensor]:
     """‖∂J/∂s(t)‖ of each state; 0 where J does not depend on it."""
     everything = [tensor for tensors in states.values() for tensor in tensors]
     known = {id(tensor): tensor for tensor in everything if tensor.requires_grad}
-    grads = torch.autograd.grad(J, [*known.values()], allow_unused=True)
+    grads = torch.autograd.grad(J, [*known.values()], allow_unused=True) if known else ()
     norms = {
         key: torch.linalg.vector_norm(grad, dtype=torch.float64)
         for key, grad in zip(known, grads, strict=True)

@@ -80,6 +80,8 @@ def draw_flows(flows: Mapping[str, GradientFlow], path: str | Path | None = None
             norms = norms or axes
             _draw_norms(axes, flow, title, is_first=column == 0)
             for row, (name, values) in enumerate(flow.gates.items()):
+                if values.numel() == 0:
+                    continue
                 gate = figure.add_subplot(grid[1 + row, column], sharex=axes)
                 _draw_gate(gate, name, values.numpy())
                 heat_maps.append(gate)
