@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+import rondo.training.flow_picture  # noqa: F401, before `sys.modules` is replaced
 from rondo import cli
 
 Run = Callable[..., tuple[int, str, str]]
