@@ -39,7 +39,8 @@ class Steps:
     @classmethod
     def of(cls, batch_sizes: torch.Tensor, reverse: bool) -> Steps:
         """The steps that have rows."""
-        return cls(tuple(size for size in batch_sizes.tolist() if size), reverse)
+        sizes = batch_sizes.tolist()
+        return cls(tuple(sizes if 0 not in sizes else filter(None, sizes)), reverse)
 
     @cached_property
     def num_rows(self) -> int:

@@ -246,7 +246,10 @@ def _run_layers(
             outputs.append(output)
             last.append(list(_as_tuple(new)))
         rows = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
-    return rows, tuple(torch.stack(states) for states in zip(*last, strict=True))
+    return rows, tuple(
+        torch.stack(states) if len(states) > 1 else states[0].unsqueeze(0)
+        for states in zip(*last, strict=True)
+    )
 
 
 def _tensors(layer: Layer, suffix: str) -> dict[str, Tensor]:
@@ -272,7 +275,7 @@ def cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
 def _make_cell(layer: Layer) -> bool:
     """Give a layer its cell, without memory for weights: each run gets those of the layer."""
     if "_rondo" not in layer.__dict__:  # not an attribute of the module: `accelerate` adds none
-        layer.__dict__["_rondo"] = apart(lambda: _new_cell(layer)), Programs()
+        layer.__dict__["_rondo"] = apart(lambda: _new_cell(layer)), Programs(cell_stays=True)
     return True
 
 
