@@ -16,7 +16,7 @@ import rondo
 from rondo.training import GradientFlow, Objective, gradient_flow
 from rondo.training.flow_picture import draw_flows
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+IMAGES = Path(__file__).parents[1] / "docs" / "images" / "training"
 NUM_STEPS, HIDDEN_SIZE = 60, 64
 
 
@@ -75,7 +75,7 @@ def learn(model: nn.Module, num_updates: int) -> float:
 def main(folder: Path = IMAGES) -> None:
     """Write both pictures into a folder."""
     for name, flows in (("at_start", at_start()), ("while_learning", while_learning())):
-        draw_flows(flows, folder / f"gradient_{name}.svg")
+        draw_flows(flows, folder / f"{name}.svg")
         for title, flow in flows.items():
             print(f"{title}\n{flow}")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from rondo.layers.watch import watching
 from rondo.training import GradientFlow, gradient_flow
 from rondo.training.flow_picture import draw_flows
 
+ROOT = Path(__file__).parents[1]
 NUM_STEPS = 6
 DETERMINED = [name for name in VARIANTS if "variational" not in name]
 
@@ -208,6 +211,16 @@ def test_parameters_and_layers_stay_as_they_are() -> None:
     assert layer._programs is own
 
 
+def test_single_steps_go_on_as_ever() -> None:
+    layer, x = rondo.Recurrent(rondo.GRUCell(3, 4)), torch.randn(2, 5, 3)
+    with torch.no_grad(), watching(layer) as runs:
+        y, _ = layer.step(x[:, 0])
+        streamed = layer.stream()(x[:, 0])
+    assert not runs
+    torch.testing.assert_close(y, layer(x[:, :1])[0][:, 0])
+    torch.testing.assert_close(streamed, y)
+
+
 def test_elman_forgets_and_an_lstm_with_a_forget_bias_does_not() -> None:
     x = torch.randn(8, 60, 10)
     elman = gradient_flow(rondo.Recurrent(rondo.ElmanCell(10, 32)), x).norms["h"]
@@ -281,6 +294,20 @@ def test_the_picture_shows_every_curve_and_every_gate(tmp_path: Path) -> None:
     ElementTree.fromstring(text)
     draw_flows(flows, tmp_path / "again.svg")
     assert (tmp_path / "again.svg").read_text() == text
+
+
+@pytest.mark.slow
+def test_the_pictures_of_the_docs_are_what_their_script_draws(tmp_path: Path) -> None:
+    script = ROOT / "examples" / "gradient_flow.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
+    for name, titles in {
+        "at_start": ["Elman, tanh", "GRU", "LSTM, forget bias 0", "LSTM, forget bias 2"],
+        "while_learning": ["forget bias 0, 300 updates", "forget bias 4, 300 updates"],
+    }.items():
+        for path in (tmp_path, ROOT / "docs" / "images" / "training"):
+            root = ElementTree.parse(path / f"{name}.svg")
+            words = {text.text for text in root.iter("{http://www.w3.org/2000/svg}text")}
+            assert words >= {*titles, "step t", "σ(f)", "σ(i)", "σ(o)", "h", "c"}
 
 
 def test_a_flow_draws_itself(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ In goes a model, out come the states and gates of every run of its loops. Within
 each loop runs the graph of its step with torch operations, as the reference engine does, but leaves
 all nodes in the loop: so what it keeps of a step are the very tensors that all later ones read, and
 `torch.autograd.grad` with respect to them gives total derivatives. It is slow, and made to look at.
+Single steps, `layer.step(x)`, are not watched.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.names import variable_names
 from rondo.compiler.passes import resets_of
 from rondo.compiler.reference import Steps, named, nothing, replace_rows
-from rondo.layers.compiled import TRACING, cast_all
+from rondo.layers.compiled import TRACING, Programs, cast_all
 from rondo.layers.recurrent import Recurrent
 from rondo.layers.sequence import Packing
 from rondo.layers.torch_compat import GRU, LSTM, RNN, cell_and_programs
@@ -65,9 +66,11 @@ def watching(model: nn.Module) -> Iterator[list[WatchedRun]]:
     before = []
     for name, module in model.named_modules():
         if isinstance(module, Recurrent):
-            replaced: dict[str, Any] = {"_programs": _Watcher(name, runs)}
+            watcher = _Watcher(name, runs, module._programs)
+            replaced: dict[str, Any] = {"_programs": watcher}
         elif isinstance(module, RNN | LSTM | GRU):
-            replaced = {"_rondo": (cell_and_programs(module)[0], _Watcher(name, runs))}
+            cell, programs = cell_and_programs(module)
+            replaced = {"_rondo": (cell, _Watcher(name, runs, programs))}
         else:
             continue
         before.append((module, {key: module.__dict__[key] for key in replaced}))
@@ -82,8 +85,11 @@ def watching(model: nn.Module) -> Iterator[list[WatchedRun]]:
 class _Watcher:
     """Runs a cell as `Programs` does, one step after the other, and keeps what it did."""
 
-    def __init__(self, name: str, runs: list[WatchedRun]) -> None:
-        self.name, self.runs = name, runs
+    def __init__(self, name: str, runs: list[WatchedRun], programs: Programs) -> None:
+        self.name, self.runs, self.programs = name, runs, programs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.programs, name)
 
     def run(
         self,

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from rondo.training.flow import GradientFlow
@@ -70,7 +71,8 @@ def draw_flows(flows: Mapping[str, GradientFlow], path: str | Path | None = None
     num_gates = max(len(flow.gates) for flow in flows.values())
     size = (0.9 + PANEL_WIDTH * len(flows), 0.9 + NORM_HEIGHT + GATE_HEIGHT * num_gates)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        layout = ConstrainedLayoutEngine(h_pad=0.07, w_pad=0.07)  # inches
+        figure = Figure(figsize=size, layout=layout, facecolor="white")
         heights = [NORM_HEIGHT, *[GATE_HEIGHT] * num_gates]
         grid = figure.add_gridspec(1 + num_gates, len(flows), height_ratios=heights)
         norms: Axes | None = None
