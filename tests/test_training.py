@@ -31,9 +31,10 @@ from rondo.tasks import photo
 from rondo.tasks.photo import RECIPES, Recipe
 from rondo.training import callbacks, session
 from rondo.training.averaging import WeightAverage
-from rondo.training.batches import EpochBatches, generator_for, num_batches
+from rondo.training.batches import EpochBatches, num_batches
 from rondo.training.config import RunError, config_from_json, resolve_precision
 from rondo.training.fit import Outcome, fit
+from rondo.training.generators import generator_for
 from rondo.training.module import PhotoClassifier, decay_groups, learning_rate
 from rondo.training.run_folder import RunFolder, last_run, new_run_path, write_atomically
 

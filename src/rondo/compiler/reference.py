@@ -285,7 +285,7 @@ def _loop(
         new = [values[name] for name in plan.step.next_state]
         if resets is not None:
             new = resets.after_step(first, new)
-        state = [_replace_rows(old, rows, size) for old, rows in zip(state, new, strict=True)]
+        state = [replace_rows(old, rows, size) for old, rows in zip(state, new, strict=True)]
         for name, pieces in collect.items():
             pieces.append(values[name])
         for name in _summed_in_loop(plan):
@@ -297,7 +297,8 @@ def _loop(
     return packed, summed, state
 
 
-def _replace_rows(old: torch.Tensor, rows: torch.Tensor, size: int) -> torch.Tensor:
+def replace_rows(old: torch.Tensor, rows: torch.Tensor, size: int) -> torch.Tensor:
+    """A state of B rows of which the first ones are new."""
     return rows if size == old.shape[0] else torch.cat([rows, old[size:]])
 
 

@@ -86,7 +86,7 @@ class Programs:
             or None.
         """
         leaves, form = pytree.tree_flatten(state)
-        rows, leaves, given = _autocast(rows, leaves, list(tensors.values()))
+        rows, leaves, given = cast_all(rows, leaves, list(tensors.values()))
         is_ragged = packing.index is not None or packing.order is not None
         options = engine, return_states, is_ragged, checkpoint_every is not None
         started = [packing.sort(leaf) for leaf in leaves]
@@ -317,7 +317,7 @@ def is_plain(x: Tensor, leaves: Sequence[Tensor] = ()) -> bool:
     )
 
 
-def _autocast(
+def cast_all(
     rows: Tensor, leaves: list[Tensor], tensors: list[Tensor]
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Under autocast, everything of floating point in its dtype."""

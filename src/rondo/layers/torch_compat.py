@@ -224,7 +224,7 @@ def _run_layers(
     layer: Layer, rows: Tensor, hidden: Hidden, packing: Packing
 ) -> tuple[Tensor, Hidden]:
     """All layers and directions over packed rows."""
-    cell, programs = _cell_and_programs(layer)
+    cell, programs = cell_and_programs(layer)
     last: list[list[Tensor]] = []
     directions = ("", "_reverse") if layer.bidirectional else ("",)
     for number in range(layer.num_layers):
@@ -260,7 +260,7 @@ def _tensors(layer: Layer, suffix: str) -> dict[str, Tensor]:
     return {name: getattr(layer, name + suffix) for name in names}
 
 
-def _cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
+def cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
     """The cell of a layer and what it was compiled to, made at the first use."""
     if torch.compiler.is_dynamo_compiling():
         from rondo.layers.constant import constant
