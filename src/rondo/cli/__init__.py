@@ -169,7 +169,7 @@ def _on_runs(command: Command) -> Command:
     """A command on run folders, whose errors are answered with one line; it needs the extra."""
 
     def answered(parsed: argparse.Namespace) -> int:
-        from rondo.training.config import RunError
+        from rondo.training.run_error import RunError
 
         try:
             return command(parsed)

@@ -67,7 +67,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from rondo.training import session
-    from rondo.training.config import look_up
+    from rondo.training.run_error import look_up
     from rondo.training.run_folder import RunFolder
     from rondo.training.tables import accuracy_table, detail_table
 
@@ -204,7 +204,7 @@ def _check_threads(num_threads: int) -> None:
 
 def _run_path(word: str) -> Path:
     """Returns the run folder that a word of the command means."""
-    from rondo.training.run_folder import last_run
+    from rondo.training.run_files import last_run
 
     return last_run() if word == "last" else Path(word)
 
