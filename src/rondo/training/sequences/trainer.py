@@ -14,13 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.seeds import generator_for
 from rondo.tasks.task import Batch, Recipe, Task
 from rondo.training.objective import Objective
 from rondo.training.sequences.config import SequenceConfig, model_arguments
+from rondo.training.truncated import detached
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class SequenceTrainer:
     def _loss(self, batch: Batch) -> Tensor:
         before = self.carried if batch.continues else None
         outputs, state = self.model(batch.inputs, before, lengths=batch.lengths)
-        self.carried = pytree.tree_map(torch.Tensor.detach, state)
+        self.carried = detached(state)
         return self.objective(outputs, batch.targets, self._lengths(batch))
 
     def _lengths(self, batch: Batch) -> Tensor | None:
