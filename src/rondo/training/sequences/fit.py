@@ -147,7 +147,7 @@ def record_of(split: str, score: Score, trainer: SequenceTrainer) -> dict[str, A
 
 
 def record_line(record: dict[str, Any], task: Task) -> str:
-    """Returns a record as a line, for example `  4000 sequences  val  loss 0.0113  right 32.1 %`."""
+    """Returns a record as a line, such as `  4000 sequences  val   0.0113 loss  right 32.1 %`."""
     parts = [
         f"{record['sequences']:7} sequences",
         f"{record['split']:4}",
@@ -156,6 +156,19 @@ def record_line(record: dict[str, Any], task: Task) -> str:
     if record["right"] is not None:
         parts.append(f"right {100 * record['right']:.1f} %")
     return "  ".join(parts)
+
+
+def result_line(records: list[dict[str, Any]], task: Task) -> str:
+    """Returns what a finished run gave, such as `solved after 34048 sequences; test: ...`."""
+    test = records[-1]
+    found = [f"{test['loss']:.4f} {task.unit}"]
+    if test["right"] is not None:
+        found.insert(0, f"{100 * test['right']:.1f} % right")
+    end = "solved" if test["solved"] else "ended" if task.goal is None else "not solved"
+    return (
+        f"{end} after {test['sequences']} sequences; test: {', '.join(found)} "
+        f"({test['num_sequences']} sequences)"
+    )
 
 
 def progress_line(trainer: SequenceTrainer) -> str:

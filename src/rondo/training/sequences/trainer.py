@@ -202,7 +202,7 @@ class SequenceTrainer:
         kept = [parameter.detach().clone() for parameter in self.parameters]
         with torch.no_grad():
             for parameter in self.parameters:
-                parameter += self.recipe.weight_noise * torch.randn_like(parameter)
+                parameter.add_(torch.randn_like(parameter), alpha=self.recipe.weight_noise)
         return kept
 
     @torch.no_grad()
