@@ -47,6 +47,7 @@ NAMED_CELLS: dict[str, CellFactory] = {
     "mgu": MGUCell,
     "lstm": LSTMCell,
     "lstm-forget-bias-1": partial(LSTMCell, forget_bias=1.0),
+    "lstm-forget-bias-3": partial(LSTMCell, forget_bias=3.0),
     "lstm-1997": LSTM1997Cell,
     "lstm-1997-truncated": partial(LSTM1997Cell, truncate=True),
     **GREFF_VARIANTS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -86,6 +87,11 @@ def config_from_json(text: str) -> SequenceConfig:
         if isinstance(error, RunError):
             raise
         raise RunError(f"config.json cannot be understood ({error})") from error
+
+
+def needs_data(name: str) -> bool:
+    """Whether a task of `SEQUENCE_TASKS` reads files."""
+    return "data" in inspect.signature(look_up("task", name, SEQUENCE_TASKS)).parameters
 
 
 def build_task(name: str, arguments: dict[str, Any]) -> Task:

@@ -16,7 +16,7 @@ from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.task import Recipe, Task
 from rondo.training.run_error import RunError, suggestion
 from rondo.training.run_files import check_new_folder, new_run_path
-from rondo.training.sequences.config import SequenceConfig, build_task, model_arguments
+from rondo.training.sequences.config import SequenceConfig, build_task, model_arguments, needs_data
 from rondo.training.sequences.folder import SequenceFolder
 
 
@@ -111,6 +111,8 @@ def make_config(name: str, options: Options) -> tuple[SequenceConfig, Task]:
     }
     if "data" in arguments:
         arguments["data"] = os.path.abspath(arguments["data"])
+    if "data" not in arguments and needs_data(name):
+        raise RunError(f"{name} needs data: give --data PATH")
     task = build_task(name, arguments)
     config = SequenceConfig(
         task=name,
