@@ -1,9 +1,9 @@
 """Which cells learn to remember: sequences needed until a task is solved, for five cells.
 
-The lecture says that a plain recurrent network forgets, and that the LSTM and the GRU keep what they
-are given. Here each cell of 32 units is trained on tasks that ask for just that. With the first seed
-each cell tries every learning rate; with the others it takes the one that did best: that solved the
-task with the fewest sequences, or else had the smallest loss in a check.
+The lecture says that a plain recurrent network forgets, and that the LSTM and the GRU keep what
+they are given. Here each cell of 32 units is trained on tasks that ask for just that. With the
+first seed each cell tries every learning rate; with the others it takes the one that did best:
+that solved the task with the fewest sequences, or else had the smallest loss in a check.
 
 Every run is kept under --runs; started again, the program goes on where it was stopped.
 """
@@ -176,13 +176,13 @@ def main() -> None:
 
 
 NOTES = """\
-Tasks and criteria are those of docs/tasks.md, after Hochreiter & Schmidhuber, 1997: every training
-sequence is new (Reber: 256 strings), and a task is solved where 99 % of 1,000 fresh sequences are
-answered rightly (Reber: all of 256 strings). Cells have 32 units, batches 32 sequences (Reber: 8),
-the optimiser is Adam, gradients are clipped to norm 1. The first seed tried the rates 0.001, 0.003
-and 0.01; the others took the one that needed the fewest sequences, or where none solved the task the
-one with the smallest loss in a check. The choice favours the first seed a little, for all cells
-alike.
+Tasks and criteria are those of docs/tasks.md, after Hochreiter & Schmidhuber, 1997: every
+training sequence is new (Reber: 256 strings), and a task is solved where 99 % of 1,000 fresh
+sequences are answered rightly (Reber: all of 256 strings). Cells have 32 units, batches 32
+sequences (Reber: 8), the optimiser is Adam, gradients are clipped to norm 1. The first seed tried
+the rates 0.001, 0.003 and 0.01; the others took the one that needed the fewest sequences, or
+where none solved the task the one with the smallest loss in a check. The choice favours the first
+seed a little, for all cells alike.
 """
 
 

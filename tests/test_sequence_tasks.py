@@ -103,16 +103,14 @@ def test_the_target_of_adding() -> None:
     values, markers = batch.inputs.unbind(-1)
     sums = (values * (markers == 1)).sum(1)
     torch.testing.assert_close(batch.targets[:, 0], 0.5 + sums / 4)
-    assert 0 <= float(batch.targets.min())
+    assert float(batch.targets.min()) >= 0
     assert float(batch.targets.max()) <= 1
 
 
 def test_the_target_of_multiplication() -> None:
     batch = many(multiplication(40))
     values, markers = batch.inputs.unbind(-1)
-    torch.testing.assert_close(
-        batch.targets[:, 0], torch.where(markers == 1, values, 1.0).prod(1)
-    )
+    torch.testing.assert_close(batch.targets[:, 0], torch.where(markers == 1, values, 1.0).prod(1))
 
 
 def test_an_answer_is_right_within_four_hundredths() -> None:
@@ -264,7 +262,7 @@ def test_music_predicts_the_next_step(tmp_path: Path) -> None:
 
 
 def test_what_is_no_music_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is no file .*absent.mat"):
+    with pytest.raises(ValueError, match=r"there is no file .*absent\.mat"):
         music(str(tmp_path / "absent.mat"))
     (tmp_path / "text.mat").write_text("no matlab, " * 50)
     with pytest.raises(ValueError, match="is no MATLAB file that can be read"):
@@ -308,7 +306,10 @@ def test_an_epoch_sees_every_sequence_once() -> None:
 
 def test_sequences_of_several_lengths_are_padded_together() -> None:
     batch = together(
-        [Example(torch.ones(2, 3), torch.tensor([1, 2])), Example(torch.ones(1, 3), torch.tensor([3]))]
+        [
+            Example(torch.ones(2, 3), torch.tensor([1, 2])),
+            Example(torch.ones(1, 3), torch.tensor([3])),
+        ]
     )
     assert batch.lengths is not None
     assert batch.lengths.tolist() == [2, 1]

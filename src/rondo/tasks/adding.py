@@ -1,8 +1,9 @@
 """Adding and multiplication: keep two marked real numbers over a long time, and combine them.
 
 Each step is a pair (value, marker). Two pairs are marked with 1: first one of the first ten, then
-one of the first T/2 - 1 that are still unmarked. The first and the last pair have the marker -1, all
-others 0. A sequence has T to T + T/10 steps, each number as likely. At its end the network answers
+one of the first T/2 - 1 that are still unmarked. The first and the last pair have the marker -1,
+all others 0. A sequence has T to T + T/10 steps, each number as likely. At its end the network
+answers
 
     adding           0.5 + (X1 + X2) / 4, where values are drawn from [-1, 1]
     multiplication   X1 X2, where values are drawn from [0, 1]

@@ -6,14 +6,14 @@ negative log likelihood of the keys that did sound,
 
     -Σ_k (x_k(t+1) log p_k + (1 - x_k(t+1)) log (1 - p_k)), in nats a step,
 
-its mean taken over all predicted steps of all pieces, so that long pieces count more. The first step
-of a piece is not predicted.
+its mean taken over all predicted steps of all pieces, so that long pieces count more. The first
+step of a piece is not predicted.
 
-Boulanger-Lewandowski et al., "Modeling temporal dependencies in high-dimensional sequences", 2012,
-published the pieces with their splits; Chung et al., "Empirical evaluation of gated recurrent neural
-networks on sequence modeling", 2014, measured cells on them with rolls of 93 to 108 notes. The files
-read here are the rolls of 88 keys (JSB_Chorales.mat, Nottingham.mat, MuseData.mat, Piano_midi.mat)
-that Bai et al., 2018, use; figures are comparable, not the same.
+Boulanger-Lewandowski et al., "Modeling temporal dependencies in high-dimensional sequences",
+2012, published the pieces with their splits; Chung et al., "Empirical evaluation of gated
+recurrent neural networks on sequence modeling", 2014, measured cells on them with rolls of 93 to
+108 notes. The files read here are the rolls of 88 keys (JSB_Chorales.mat, Nottingham.mat,
+MuseData.mat, Piano_midi.mat) that Bai et al., 2018, use; figures are comparable, not the same.
 """
 
 from __future__ import annotations

@@ -98,7 +98,8 @@ def _choice(num: int, generator: torch.Generator) -> int:
 
 def _is_allowed(outputs: Tensor, batch: Batch) -> Tensor:
     """Whether each symbol that may come has a larger output than each that may not."""
-    assert batch.allowed is not None and batch.lengths is not None
+    assert batch.allowed is not None
+    assert batch.lengths is not None
     least_allowed = outputs.masked_fill(~batch.allowed, torch.inf).amin(-1)
     most_forbidden = outputs.masked_fill(batch.allowed, -torch.inf).amax(-1)
     padding = torch.arange(outputs.shape[1]) >= batch.lengths[:, None]

@@ -1,7 +1,8 @@
 """Temporal order: say in which order two or three widely separated symbols came.
 
 A sequence begins with E, ends with B, and has T to T + T/10 symbols, each number as likely. All
-others are drawn from a, b, c, d, but for two (task 6a) or three (6b) that are X or Y, at steps drawn
+others are drawn from a, b, c, d, but for two (task 6a) or three (6b) that are X or Y, at steps
+drawn
 from
 
     6a   T/10 ... 2T/10 and 5T/10 ... 6T/10
@@ -10,10 +11,10 @@ from
 where E is step 0; with T = 100 these are the paper's. At the end the network names the class: in 6a
 XX is Q, XY R, YX S, YY U; in 6b the eight orders from XXX to YYY are Q, R, S, U, V, A, B, C.
 
-Hochreiter & Schmidhuber, "Long short-term memory", 1997, experiments 6a and 6b. An answer is right
-where every output is within 0.3 of its target, 1 for the class and 0 for the others; the outputs are
-the probabilities of a softmax here, of independent units in the paper. Solved: 99 % of 1,000 fresh
-sequences are right.
+Hochreiter & Schmidhuber, "Long short-term memory", 1997, experiments 6a and 6b. An answer is
+right where every output is within 0.3 of its target, 1 for the class and 0 for the others; the
+outputs are the probabilities of a softmax here, of independent units in the paper. Solved: 99 %
+of 1,000 fresh sequences are right.
 """
 
 from __future__ import annotations

@@ -54,6 +54,7 @@ class SequenceConfig:
             number_of_layers=recipe.num_layers,
             batch_size=recipe.batch_size,
             number_of_sequences=recipe.num_sequences,
+            patience=1 if recipe.patience is None else recipe.patience,
             number_of_threads=self.num_threads,
         )
         for words, value in (

@@ -170,7 +170,6 @@ def fingerprint(arguments: dict[str, Any]) -> str | None:
     files = [path] if path.is_file() else sorted(item for item in path.iterdir() if item.is_file())
     digest = hashlib.blake2b(digest_size=8)
     for file in files:
-        digest.update(file.name.encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
