@@ -1,4 +1,4 @@
-"""The command line: `rondo train`, `evaluate`, `predict`, `bench` and `show`.
+"""The command line: `rondo train`, `evaluate`, `predict`, `sample`, `bench` and `show`.
 
 Here are the options and the exit codes; `manual` holds the words, `commands` what is done.
 """
@@ -24,7 +24,7 @@ from rondo.cli.commands import (
     train_photo,
 )
 from rondo.cli.manual import DETAILS, MANUAL, Parser, UsageError, number_from_1, words_of
-from rondo.cli.sequences import SEQUENCE_TASKS, add_options, trainer_of
+from rondo.cli.sequences import SEQUENCE_TASKS, add_options, add_sample, sample, trainer_of
 from rondo.cli.show import add_show
 
 PHOTO_PACKAGES = {
@@ -51,6 +51,8 @@ def build_parser() -> Parser:
         task.set_defaults(run=_on_runs(trainer_of(name)), parser=task, extra="tasks")
     _add_evaluate(commands)
     _add_predict(commands)
+    parser_of_sample = add_sample(commands)
+    parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
     _add_bench(commands)
     add_show(commands)
     return parser

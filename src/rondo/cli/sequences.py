@@ -36,8 +36,17 @@ SEQUENCE_TASKS = {
     "temporal-order-6a": Words("tell the order of two marks far from each other", length=STEPS),
     "temporal-order-6b": Words("tell the order of three marks far from each other", length=STEPS),
     "reber": Words("predict the symbols of embedded Reber strings"),
+    "copy": Words("say ten symbols again after a pause", length="steps of the pause (default: 20)"),
+    "parity": Words(
+        "say after every bit whether the ones so far are odd",
+        length="least number of bits of a sequence (default: 20)",
+    ),
     "music": Words(
         "predict the next step of piano rolls", data="a .mat file of piano rolls", transpose=True
+    ),
+    "characters": Words("predict the next character of a text", data="a file of text in UTF-8"),
+    "digits-by-row": Words(
+        "name a digit whose image is read row by row", data="a folder of MNIST's files"
     ),
 }
 """The tasks on sequences, as `rondo.tasks.sequence_tasks` makes them."""
@@ -109,4 +118,33 @@ def train_sequences(name: str, arguments: argparse.Namespace) -> int:
         say(f"interrupted; go on with: rondo train {name} --resume {run.folder.path}")
         return 128 + outcome.signal_number
     print(result_line(outcome.records, run.task))
+    return SUCCESS
+
+
+def add_sample(commands: Any) -> argparse.ArgumentParser:
+    """Adds `rondo sample`; returns its parser."""
+    help_text = "write text as a run of `rondo train characters` has learnt to"
+    parser = commands.add_parser("sample", help=help_text, description=help_text)
+    parser.add_argument("RUN", help='a run folder, or "last"')
+    add = parser.add_argument
+    add("--temperature", type=float, default=0.8, metavar="X",
+        help="below 1: likely characters are likelier (default: 0.8)")  # fmt: skip
+    add("--length", type=int, default=500, metavar="N", help="characters (default: 500)")
+    add("--start", default="", metavar="TEXT", help="what the text goes on from")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
+    return parser
+
+
+def sample(arguments: argparse.Namespace) -> int:
+    """Writes text drawn from a run."""
+    from rondo.training.sequences.sample import sample_run
+
+    text = sample_run(
+        run_path(arguments.RUN, "characters"),
+        length=arguments.length,
+        temperature=arguments.temperature,
+        start=arguments.start,
+        seed=arguments.seed,
+    )
+    print(text)
     return SUCCESS

@@ -105,6 +105,7 @@ class Task:
             share, and the weights with the smallest loss in a check are kept.
         unit: What the loss is given in.
         nats_per_unit: The loss in nats that makes one of this unit.
+        symbols: The characters that inputs and outputs stand for, where they are characters.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Task:
     goal: float | None = None
     unit: str = "loss"
     nats_per_unit: float = 1.0
+    symbols: str | None = None
 
 
 BITS = math.log(2)

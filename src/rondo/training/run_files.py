@@ -110,6 +110,10 @@ class RunFiles(ABC, Generic[Config]):
 
     def read_model(self) -> nn.Module:
         """Returns the network that predicts, in evaluation mode."""
+        return self.read_model_and_origin()[0]
+
+    def read_model_and_origin(self) -> tuple[nn.Module, dict[str, Any]]:
+        """Returns the same, and what was written beside the weights."""
         if not self.model_file.exists():
             raise RunError(
                 f"the run {self.path} has not finished an epoch yet, so it cannot predict; "
@@ -123,7 +127,7 @@ class RunFiles(ABC, Generic[Config]):
             model.load_state_dict(weights)
         except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
             raise RunError(f"{self.model_file} cannot be read ({_one_line(error)})") from error
-        return model.eval()
+        return model.eval(), origin
 
     def write_state(self, state: dict[str, Any]) -> None:
         """Keeps what the run needs to go on."""

@@ -115,6 +115,7 @@ class _Run:
             "model": MODEL,
             "arguments": model_arguments(trainer.task, config.recipe),
             "version": config.versions["rondo"],
+            "symbols": trainer.task.symbols,
         }
         self.folder.write_weights(trainer.kept_weights(), origin)
         self.folder.write_metrics(self.records)
