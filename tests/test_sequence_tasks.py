@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ import torch
 from scipy.io import savemat
 
 from rondo.tasks.adding import adding, multiplication
+from rondo.tasks.characters import characters
+from rondo.tasks.copying import copying
+from rondo.tasks.digits_by_row import digits_by_row
 from rondo.tasks.music import music, transposed
+from rondo.tasks.parity import parity
 from rondo.tasks.reber import SYMBOLS as REBER
 from rondo.tasks.reber import draw_string, reber
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
@@ -325,3 +330,152 @@ def test_every_task_is_known_to_the_command_line() -> None:
     from rondo.cli.sequences import SEQUENCE_TASKS as WORDS
 
     assert list(WORDS) == list(SEQUENCE_TASKS)
+
+
+# --- copy and parity
+
+
+def test_copies_are_as_defined() -> None:
+    batch = many(copying(7), 200)
+    symbols = batch.inputs.argmax(-1)
+    assert symbols.shape == batch.targets.shape == (200, 27)
+    assert bool((batch.inputs.sum(-1) == 1).all())
+    assert set(symbols[:, :10].flatten().tolist()) == set(range(1, 9))
+    assert bool((symbols[:, 10:16] == 0).all())  # T - 1 blanks
+    assert bool((symbols[:, 16] == 9).all())
+    assert bool((symbols[:, 17:] == 0).all())
+    assert bool((batch.targets[:, :17] == 0).all())
+    assert torch.equal(batch.targets[:, 17:], symbols[:, :10])
+
+
+def test_a_copy_is_right_where_all_ten_symbols_are() -> None:
+    task = copying(3)
+    batch = many(task, 2)
+    outputs = one_hot(batch.targets, 9)
+    outputs[0, 0] = 7.0 * one_hot(torch.tensor(5), 9)  # before the sign nothing counts
+    outputs[1, -1] = 0
+    outputs[1, -1, (int(batch.targets[1, -1]) + 1) % 9] = 1
+    assert task.right is not None
+    assert task.right(outputs, batch).tolist() == [True, False]
+
+
+def test_parities_are_as_defined() -> None:
+    batch = many(parity(20), 50)
+    assert batch.lengths is not None
+    assert set(batch.lengths.tolist()) == {20, 21, 22}
+    for bits, targets in zip(batch.inputs[..., 0].tolist(), batch.targets.tolist(), strict=True):
+        odd = False
+        for bit, target in zip(bits, targets, strict=True):
+            odd ^= bool(bit)
+            assert target == odd
+
+
+def test_a_parity_is_right_where_it_is_at_every_step() -> None:
+    task = parity(20)
+    batch = many(task, 3)
+    outputs = one_hot(batch.targets, 2)
+    assert batch.lengths is not None
+    outputs[1, 4] = outputs[1, 4].flip(0)
+    outputs[2, int(batch.lengths[2]) :] = 0.5
+    assert task.right is not None
+    assert task.right(outputs, batch).tolist() == [True, False, True]
+
+
+# --- digits
+
+
+def idx(path: Path, values: np.ndarray, *, packed: bool = False) -> None:
+    """A file in the form of MNIST."""
+    header = bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape)
+    content = header + values.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if packed else content)
+
+
+def digit_files(folder: Path, part: str, num: int, *, packed: bool) -> np.ndarray:
+    random = np.random.default_rng(num)
+    images = random.integers(0, 256, (num, 28, 28))
+    end = ".gz" if packed else ""
+    idx(folder / f"{part}-images-idx3-ubyte{end}", images, packed=packed)
+    idx(folder / f"{part}-labels-idx1-ubyte{end}", np.arange(num) % 10, packed=packed)
+    return images
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_digits_are_read_row_by_row(tmp_path: Path, packed: bool) -> None:
+    digit_files(tmp_path, "train", 24, packed=packed)
+    images = digit_files(tmp_path, "t10k", 7, packed=packed)
+    task = digits_by_row(str(tmp_path))
+    (batch,) = task.source.test_batches()
+    torch.testing.assert_close(batch.inputs, torch.tensor(images / 255, dtype=torch.float32))
+    assert batch.targets.tolist() == list(range(7))
+    assert task.source.num_train() == 20
+    assert sum(len(b.inputs) for b in task.source.check_batches(0, 0)) == 4
+    assert task.right is not None
+    assert task.right(one_hot(batch.targets, 10), batch).all()
+
+
+def test_ten_thousand_digits_alone_are_split(tmp_path: Path) -> None:
+    digit_files(tmp_path, "t10k", 40, packed=True)
+    source = digits_by_row(str(tmp_path)).source
+    assert source.num_train() == 32
+    (test,) = source.test_batches()
+    assert test.targets.tolist() == [n % 10 for n in range(36, 40)]
+
+
+def test_what_holds_no_digits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no t10k-images-idx3-ubyte or .*gz in"):
+        digits_by_row(str(tmp_path))
+    digit_files(tmp_path, "t10k", 5, packed=False)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03 short")
+    with pytest.raises(ValueError, match="t10k-images-idx3-ubyte is no IDX file"):
+        digits_by_row(str(tmp_path))
+    idx(tmp_path / "t10k-images-idx3-ubyte", np.zeros((4, 28, 28)))
+    with pytest.raises(ValueError, match=r"got \(4, 28, 28\) and \(5,\)"):
+        digits_by_row(str(tmp_path))
+
+
+# --- characters
+
+
+def text_file(path: Path, text: str = "the cat sat on the mat; " * 200) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_windows_follow_each_other(tmp_path: Path) -> None:
+    text = "".join(chr(97 + n % 23) for n in range(5000))
+    task = characters(str(text_file(tmp_path / "a.txt", text)))
+    assert task.symbols is not None
+    batches = [task.source.training_batch(0, step, 4) for step in range(12)]
+    assert [b.continues for b in batches] == [False, *[True] * 11]
+    assert not task.source.training_batch(0, 12, 4).continues  # the streams begin anew
+    assert batches[0].inputs.shape == (4, 100)
+    streams = torch.cat([batch.inputs for batch in batches], 1)
+    decoded = ["".join(task.symbols[n] for n in row) for row in streams]
+    size = 4499 // 4
+    assert decoded == [text[row * size : (row + 1) * size] for row in range(4)]
+    targets = torch.cat([batch.targets for batch in batches], 1)
+    assert torch.equal(targets[:, :-1], streams[:, 1:])
+
+
+def test_all_of_the_test_is_read_once(tmp_path: Path) -> None:
+    task = characters(str(text_file(tmp_path / "a.txt")))
+    batches = list(task.source.test_batches())
+    assert sum(batch.inputs.numel() for batch in batches) == 4800 - 4560 - 2
+
+
+def test_rare_characters_are_one_symbol(tmp_path: Path) -> None:
+    task = characters(str(text_file(tmp_path / "a.txt", "abcab" * 250 + "ø" + "z" * 140)))
+    assert task.symbols == "\ufffdabc"
+    (batch,) = task.source.test_batches()
+    assert set(batch.inputs.flatten().tolist()) == {0}
+
+
+def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no file"):
+        characters(str(tmp_path / "absent"))
+    with pytest.raises(ValueError, match="must have 1000 characters or more, but has 3"):
+        characters(str(text_file(tmp_path / "short", "abc")))
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00" * 1000)
+    with pytest.raises(ValueError, match="is no text in UTF-8"):
+        characters(str(tmp_path / "bytes"))

@@ -31,7 +31,7 @@ from rondo.training.sequences.fit import Outcome, fit
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.session import Options, begin, cell_name, resume
 from rondo.training.sequences.trainer import SequenceTrainer
-from test_sequence_tasks import rolls
+from test_sequence_tasks import rolls, text_file
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -372,6 +372,53 @@ def test_music_ends_with_nats_a_step(rondo: Run, tmp_path: Path) -> None:
     code, _, err = rondo("train", "music", "--resume", "mine", "--data", "b.mat")
     assert code == 2
     assert "b.mat are not those that the run mine began with" in err
+
+
+def test_characters_are_learnt_and_sampled(rondo: Run, tmp_path: Path) -> None:
+    text_file(tmp_path / "a.txt")
+    code, out, _ = rondo(
+        *("train", "characters", "--data", "a.txt", "--epochs", "60", "--hidden-size", "32"),
+        *("--learning-rate", "0.02", "--threads", "1", "--run", "mine", "--batch-size", "4"),
+    )
+    assert code == 0
+    assert float(out.split("test: ")[1].split()[0]) < 0.5  # bits a character
+    words = ("sample", "mine", "--start", "on the", "--length", "12", "--temperature")
+    assert rondo(*words, "0")[:2] == (0, " mat; the ca\n")
+    first, second = rondo(*words, "2.0"), rondo(*words, "2.0", "--seed", "1")
+    assert first == rondo(*words, "2.0")
+    assert first != second
+    for words, message in (
+        (("mine", "--length", "0"), "the length must be 1 or more, but is 0"),
+        (("mine", "--temperature", "-1"), "the temperature must be 0 or more, but is -1"),
+        (("absent",), "there is no run folder absent"),
+    ):
+        code, _, err = rondo("sample", *words)
+        assert code == 2
+        assert message in err
+    train(rondo, "--run", "other")
+    _, _, err = rondo("sample", "other")
+    assert "other does not predict characters" in err
+
+
+def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = str(text_file(tmp_path / "a.txt"))
+    options = {"data": data, "batch_size": 4, "hidden_size": 8, "num_sequences": 60}
+    run("characters", tmp_path / "whole", **options)
+    step, count = SequenceTrainer.train_step, [0]
+
+    def train_step(self: SequenceTrainer) -> None:
+        step(self)
+        count[0] += 1
+        if count[0] == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(SequenceTrainer, "train_step", train_step)
+    assert run("characters", tmp_path / "part", **options).signal_number == signal.SIGTERM
+    session = resume("characters", tmp_path / "part", None, lambda text: None)
+    fit(session.config, session.task, session.folder, say=lambda text: None)
+    assert_same_run(tmp_path / "whole", tmp_path / "part")
 
 
 @pytest.mark.parametrize(
