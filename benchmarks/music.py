@@ -33,7 +33,8 @@ CELLS = {
     "JSB_Chorales": (*MAIN_CELLS, "lstm-1997", *GREFF_VARIANTS),
     "Nottingham": MAIN_CELLS,
 }
-EPOCHS = {"JSB_Chorales": 200, "Nottingham": 60}
+EPOCHS = {"JSB_Chorales": 200, "Nottingham": 30}
+BATCH_SIZE = {"JSB_Chorales": 8, "Nottingham": 2}
 PATIENCE = {"JSB_Chorales": 15, "Nottingham": 6}
 
 
@@ -63,6 +64,7 @@ def measure(runs: Path, file: Path, cell: str, threads: int) -> Result:
                 cell=cell,
                 hidden_size=hidden_size_for(cell, NUM_KEYS, NUM_PARAMETERS),
                 learning_rate=rate,
+                batch_size=BATCH_SIZE[file.stem],
                 epochs=EPOCHS[file.stem],
                 patience=PATIENCE[file.stem],
                 seed=seed,
@@ -148,8 +150,9 @@ BEST: dict[str, float | int | str] = {
 NOTES = f"""\
 Negative log likelihood of the next step in nats, the mean over all predicted steps of all test
 pieces. The parameters are those of the recurrent layer, biases included, as near to 20,000 as whole
-units allow; the linear output comes on top, as in Chung et al. Adam, batches of 8 pieces, gradients
-clipped to norm 1. Training ends after {EPOCHS["JSB_Chorales"]} epochs (Nottingham
+units allow; the linear output comes on top, as in Chung et al. Adam, batches of
+{BATCH_SIZE["JSB_Chorales"]} pieces (Nottingham {BATCH_SIZE["Nottingham"]}), gradients clipped to norm
+1. Training ends after {EPOCHS["JSB_Chorales"]} epochs (Nottingham
 {EPOCHS["Nottingham"]}), or when the validation loss has not fallen for {PATIENCE["JSB_Chorales"]}
 (Nottingham {PATIENCE["Nottingham"]}); the weights with the smallest validation loss are tested. The
 first seed tried the rates {", ".join(f"{rate:g}" for rate in RATES)}; the others took the one with
