@@ -29,14 +29,16 @@ from photo_runs import (
 )
 from rondo.tasks import photo
 from rondo.tasks.photo import RECIPES, Recipe
-from rondo.training import callbacks, session
+from rondo.tasks.seeds import generator_for
+from rondo.training import callbacks, run_files, session
 from rondo.training.averaging import WeightAverage
 from rondo.training.batches import EpochBatches, num_batches
-from rondo.training.config import RunError, config_from_json, resolve_precision
+from rondo.training.config import config_from_json, resolve_precision
 from rondo.training.fit import Outcome, fit
-from rondo.training.generators import generator_for
 from rondo.training.module import PhotoClassifier, decay_groups, learning_rate
-from rondo.training.run_folder import RunFolder, last_run, new_run_path, write_atomically
+from rondo.training.run_error import RunError
+from rondo.training.run_files import last_run, new_run_path, write_atomically
+from rondo.training.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True)
@@ -292,20 +294,20 @@ def test_run_folders_are_numbered_and_the_last_is_found(tmp_path: Path) -> None:
 def test_a_run_folder_that_exists_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunError, match=r"exists already; give another --run"):
-        session.check_new_folder(tmp_path)
+        run_files.check_new_folder(tmp_path)
     with pytest.raises(RunError, match=r"exists already; give another --run"):
-        session.check_new_folder(tmp_path / "file")
+        run_files.check_new_folder(tmp_path / "file")
     with pytest.raises(RunError, match=r"file cannot be written to"):
-        session.check_new_folder(tmp_path / "file" / "run")
+        run_files.check_new_folder(tmp_path / "file" / "run")
 
 
 def test_a_full_disk_is_noticed_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = session.shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
-    monkeypatch.setattr(session.shutil, "disk_usage", lambda path: usage)
+    usage = run_files.shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
+    monkeypatch.setattr(run_files.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 256"):
-        session.check_new_folder(tmp_path / "run")
+        run_files.check_new_folder(tmp_path / "run")
 
 
 # --- training
@@ -625,7 +627,7 @@ def test_the_whole_command_can_be_ended_and_resumed(
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     program = (
         "import os, signal, time\n"
-        "from rondo.training.callbacks import StopRequest\n"
+        "from rondo.training.stopping import StopRequest\n"
         "with StopRequest(print).listening():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rondo.tasks.photo import PhotoSet
-from rondo.training.generators import generator_for
+from rondo.tasks.seeds import generator_for
 
 
 class EpochBatches:

@@ -18,10 +18,10 @@ from torch.nn.functional import cross_entropy
 
 from rondo.tasks.augmentation import augment, resize
 from rondo.tasks.photo import PhotoSet, Recipe, build_model
+from rondo.tasks.seeds import generator_for
 from rondo.training.averaging import WeightAverage
 from rondo.training.batches import EpochBatches, num_batches
 from rondo.training.config import RunConfig
-from rondo.training.generators import generator_for
 
 START_DIVISOR, END_DIVISOR = 25.0, 1e4
 """A one-cycle rate starts at its maximum / 25 and ends at that start / 10000, as in torch."""

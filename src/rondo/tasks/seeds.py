@@ -1,4 +1,4 @@
-"""Random generators for all that a run draws."""
+"""Random numbers that depend on what they are for, so that a resumed run draws the same ones."""
 
 from __future__ import annotations
 
