@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+import rondo.training.flow_picture  # noqa: F401, before `sys.modules` is replaced
 from rondo import cli
 
 Run = Callable[..., tuple[int, str, str]]
@@ -101,6 +102,16 @@ def test_a_cell_is_drawn(show: Run, tmp_path: Path, stage: str) -> None:
     ElementTree.parse(tmp_path / "a.svg")
 
 
+def test_the_flow_of_a_gradient_is_shown_and_drawn(show: Run, tmp_path: Path) -> None:
+    code, out, err = show("cells_of_mine.py:MyCell --stage gradient --steps 9")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"h: ‖∂J/∂h\(t\)‖ \S+ at t = 0, 1 at t = 9\n", out)
+    assert show("cells_of_mine.py:MyCell --stage gradient --steps 9 -o a.txt")[0] == 0
+    assert (tmp_path / "a.txt").read_text() == out
+    assert show("lstm --stage gradient -o a.svg") == (0, "", "wrote a.svg\n")
+    ElementTree.parse(tmp_path / "a.svg")
+
+
 def test_text_goes_to_a_file_of_any_other_ending(show: Run, tmp_path: Path) -> None:
     assert show("gru --stage source --output gru.c")[0] == 0
     assert "void" in (tmp_path / "gru.c").read_text()
@@ -114,8 +125,10 @@ def test_text_goes_to_a_file_of_any_other_ending(show: Run, tmp_path: Path) -> N
         ("transformer", "there are: elman, gru, lstm"),
         ("lstm --stage plann", "there is no 'plann' here; did you mean 'plan'"),
         ("lstm --stag plan", "does not take '--stag'; did you mean '--stage'"),
-        ("lstm --steps 3", "--steps goes with --stage unrolled; the stage is graph"),
+        ("lstm --steps 3", "--steps goes with --stage unrolled or gradient; the stage is graph"),
         ("lstm --stage unrolled --steps 0", "must be a whole number of at least 1, got 0"),
+        ("lstm --stage gradient --steps 0", "must be a whole number of at least 1, got 0"),
+        ("lstm --stage gradient -o absent/a.svg", "cannot write absent/a.svg: No such file"),
         ("lstm --hidden-size 0", "hidden_size must be a whole number of at least 1, got 0"),
         ("lstm --hidden-size big", "argument --hidden-size: invalid int value: 'big'"),
         ("lstm --stage source -o a.svg", "source is text, not a picture"),

@@ -5,7 +5,17 @@ below need torch alone.
 """
 
 from rondo.training.buckets import LengthBuckets, pad_batch
+from rondo.training.flow import GradientFlow, gradient_flow
 from rondo.training.objective import Objective
 from rondo.training.truncated import Window, detached, tbptt
 
-__all__ = ["LengthBuckets", "Objective", "Window", "detached", "pad_batch", "tbptt"]
+__all__ = [
+    "GradientFlow",
+    "LengthBuckets",
+    "Objective",
+    "Window",
+    "detached",
+    "gradient_flow",
+    "pad_batch",
+    "tbptt",
+]
