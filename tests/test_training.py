@@ -40,6 +40,9 @@ from rondo.training.run_error import RunError
 from rondo.training.run_files import last_run, new_run_path, write_atomically
 from rondo.training.run_folder import RunFolder
 
+HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+"""What answered signals before any run; what a shell runs in its background has no SIGINT."""
+
 
 @pytest.fixture(autouse=True)
 def _tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,8 +496,7 @@ def test_a_finished_run_stays_as_it_is(whole: RunFolder) -> None:
 
 
 def test_signals_are_given_back(whole: RunFolder) -> None:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert {number: signal.getsignal(number) for number in HANDLERS} == HANDLERS
 
 
 @pytest.mark.parametrize(
