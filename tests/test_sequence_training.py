@@ -8,8 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from rondo import cli
+from commands import (
+    Run,
+    check_answered_in_one_line,
+    command_that_is_ended,
+    command_to_its_end,
+)
 from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
 from rondo.tasks.sources import Collection, Example, Generated
@@ -32,8 +35,6 @@ from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.session import Options, begin, cell_name, resume
 from rondo.training.sequences.trainer import SequenceTrainer
 from test_sequence_tasks import rolls, text_file
-
-Run = Callable[..., tuple[int, str, str]]
 
 RECIPE = Recipe(
     cell="gru", hidden_size=8, batch_size=4, num_sequences=64, check_every=16, learning_rate=0.02
@@ -233,25 +234,19 @@ def test_a_finished_run_is_tested_again(tmp_path: Path) -> None:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
 def test_a_killed_process_can_be_resumed(tmp_path: Path, number: int, code: int) -> None:
-    command = [
-        *(sys.executable, "-m", "rondo", "train", "adding", "--length", "20", "--cell", "tanh"),
-        *("--hidden-size", "8", "--sequences", "40000", "--threads", "1", "--run"),
+    words = [
+        *("train", "adding", "--length", "20", "--cell", "tanh", "--hidden-size", "8"),
+        *("--sequences", "40000", "--threads", "1", "--run"),
     ]
     whole, part = tmp_path / "whole", tmp_path / "part"
-    subprocess.run([*command, str(whole)], check=True, capture_output=True)
-    process = subprocess.Popen([*command, str(part)], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if " 6048 sequences" in line:
-            time.sleep(0.05)
-            process.send_signal(number)
-            break
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == code
+    command_to_its_end(*words, str(whole))
+    answer, rest = command_that_is_ended(
+        [*words, str(part)], number, 0.05, lambda line: " 6048 sequences" in line
+    )
+    assert answer == code
     if number != signal.SIGKILL:
         assert f"go on with: rondo train adding --resume {part}" in rest
-    again = [sys.executable, "-m", "rondo", "train", "adding", "--resume", str(part)]
-    subprocess.run(again, check=True, capture_output=True)
+    command_to_its_end("train", "adding", "--resume", str(part))
     assert_same_run(whole, part)
 
 
@@ -318,21 +313,6 @@ def test_layers_and_embeddings() -> None:
 
 
 # --- the command line
-
-
-@pytest.fixture
-def rondo(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    """Runs a command in an empty folder; returns its exit code and its two outputs."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*words: str) -> tuple[int, str, str]:
-        code = cli.main(words)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return command
 
 
 def train(rondo: Run, *words: str) -> tuple[int, str, str]:
@@ -455,14 +435,7 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
 def test_wrong_use_is_answered_in_one_line(
     rondo: Run, tmp_path: Path, words: str, message: str
 ) -> None:
-    (tmp_path / "file").touch()
-    code, out, err = rondo(*words.split())
-    assert (code, out) == (2, "")
-    line = err.splitlines()[-1]
-    assert line.startswith("rondo: ")
-    with pytest.raises(ValueError, match=message):
-        raise ValueError(line)
-    assert not (tmp_path / "runs").exists()
+    check_answered_in_one_line(rondo, tmp_path, words, message)
 
 
 def test_runs_of_other_tasks_are_refused(rondo: Run) -> None:

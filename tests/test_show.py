@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 import rondo.training.flow_picture  # noqa: F401, before `sys.modules` is replaced
-from rondo import cli
-
-Run = Callable[..., tuple[int, str, str]]
+from commands import Run
 
 CELLS = """\
 import torch
@@ -52,23 +49,14 @@ rubbish = 3
 
 
 @pytest.fixture
-def show(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
+def show(rondo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command in a folder with a file of cells."""
     (tmp_path / "cells_of_mine.py").write_text(CELLS)
     (tmp_path / "helper.py").touch()
     (tmp_path / "broken.py").write_text("import torch\n\nx = 1 +\n")
     (tmp_path / "raises.py").write_text("import torch\nvalue = 1 / 0\n")
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
-
-    def run(words: str) -> tuple[int, str, str]:
-        code = cli.main(["show", *words.split()])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return lambda words: rondo("show", *words.split())
 
 
 @pytest.mark.parametrize(
@@ -122,7 +110,7 @@ def test_text_goes_to_a_file_of_any_other_ending(show: Run, tmp_path: Path) -> N
     [
         ("", "the following arguments are required: CELL"),
         ("lst", "there is no cell 'lst'; did you mean 'lstm'?; a cell of your own is FILE.py:NAME"),
-        ("transformer", "there are: elman, gru, lstm"),
+        ("transformer", "there are: tanh, relu, jordan"),
         ("lstm --stage plann", "there is no 'plann' here; did you mean 'plan'"),
         ("lstm --stag plan", "does not take '--stag'; did you mean '--stage'"),
         ("lstm --steps 3", "--steps goes with --stage unrolled or gradient; the stage is graph"),

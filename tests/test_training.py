@@ -5,7 +5,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from commands import command_that_is_ended, command_to_its_end
 from photo_runs import (
     SHORT,
     SIZE,
@@ -602,26 +602,19 @@ def test_the_whole_command_can_be_ended_and_resumed(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     """With the lecture's network, in a process of its own, by a real signal within an epoch."""
-    command = [
-        *(sys.executable, "-m", "rondo", "train", "photo", "--num-drawn", "64"),
-        *("--image-size", "32", "--epochs", "2", "--batch-size", "8", "--precision", "float32"),
-        *("--threads", "1", "--run"),
+    words = [
+        *("train", "photo", "--num-drawn", "64", "--image-size", "32", "--epochs", "2"),
+        *("--batch-size", "8", "--precision", "float32", "--threads", "1", "--run"),
     ]
     whole, part = tmp_path / "whole", tmp_path / "part"
-    subprocess.run([*command, str(whole)], check=True, capture_output=True)
-    process = subprocess.Popen([*command, str(part)], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("epoch  1/2"):
-            time.sleep(0.3)
-            process.send_signal(number)
-            break
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == code
+    command_to_its_end(*words, str(whole))
+    answer, rest = command_that_is_ended(
+        [*words, str(part)], number, 0.3, lambda line: line.startswith("epoch  1/2")
+    )
+    assert answer == code
     if number != signal.SIGKILL:
         assert f"go on with: rondo train photo --resume {part}" in rest
-    resume = [sys.executable, "-m", "rondo", "train", "photo", "--resume", str(part)]
-    subprocess.run(resume, check=True, capture_output=True)
+    command_to_its_end("train", "photo", "--resume", str(part))
     assert_same_run(RunFolder(whole), RunFolder(part))
 
 

@@ -42,7 +42,8 @@ def add_show(commands: Any) -> None:
         "show", help="show or draw a cell: its graph, plan or kernel", description=DESCRIPTION
     )
     add = parser.add_argument
-    add("CELL", help="elman, gru, lstm, or FILE.py:NAME, a cell or the class of one")
+    add("CELL", help="elman, gru, lstm or another name of rondo.cells.named, or FILE.py:NAME, a "
+        "cell or the class of one")  # fmt: skip
     add("--stage", choices=STAGES, default="graph", metavar="STAGE",
         help=f"{', '.join(STAGES)} (default: graph)")  # fmt: skip
     add("--output", "-o", type=Path, metavar="FILE",
@@ -187,17 +188,18 @@ def _layer(arguments: argparse.Namespace) -> rondo.Recurrent:
 
 def _cell(word: str, input_size: int, hidden_size: int) -> tuple[Any, bool]:
     """The cell that a word names, and whether it was given the sizes."""
-    import rondo
+    from rondo.cells.named import NAMED_CELLS, named_cell
 
-    known = {"elman": rondo.ElmanCell, "gru": rondo.GRUCell, "lstm": rondo.LSTMCell}
     file, colon, name = word.rpartition(":")
     if not colon:
-        if word not in known:
+        try:
+            make = NAMED_CELLS[named_cell(word)]
+        except KeyError:
             raise UsageError(
-                f"there is no cell {word!r}; {_suggestion(word, known)}; a cell of your own is "
-                "FILE.py:NAME"
-            )
-        return _made(known[word], word, input_size, hidden_size)
+                f"there is no cell {word!r}; {_suggestion(word, NAMED_CELLS)}; a cell of your own "
+                "is FILE.py:NAME"
+            ) from None
+        return _made(make, word, input_size, hidden_size)
     names = vars(_module(Path(file)))
     if name not in names:
         raise UsageError(f"{file} has no {name!r}; {_suggestion(name, _cells_in(names))}")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 
 from rondo.tasks.augmentation import Augmentation
 from rondo.tasks.photo import MODELS, SIZE_STEP, Recipe
-from rondo.training.run_error import RunError, check_from_1, look_up
-from rondo.training.versions import current_versions, values_of
+from rondo.training.run_error import RunError, check_from_0, check_from_1, look_up
+from rondo.training.versions import current_versions, from_json, to_json
 
 FORMAT = 1
 """Changes whenever a run folder of an older version could no longer be read."""
@@ -69,12 +68,11 @@ class RunConfig:
             raise RunError(
                 f"the precision must be float32 or bfloat16, but is {self.recipe.precision!r}"
             )
-        if self.seed < 0:
-            raise RunError(f"the seed must be 0 or more, but is {self.seed}")
+        check_from_0(seed=self.seed)
 
     def to_json(self) -> str:
         """Returns the text of `config.json`."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return to_json(self)
 
 
 def config_from_json(text: str) -> RunConfig:
@@ -83,13 +81,12 @@ def config_from_json(text: str) -> RunConfig:
     Raises:
         RunError: If the text is none, or is of another version of the run folder.
     """
-    try:
-        values = values_of(text, "photo", FORMAT)
-        return RunConfig(**{**values, "recipe": _recipe_from(values["recipe"])})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, RunError):
-            raise
-        raise RunError(f"config.json cannot be understood ({error})") from error
+    return from_json(
+        text,
+        "photo",
+        FORMAT,
+        lambda values: RunConfig(**{**values, "recipe": _recipe_from(values["recipe"])}),
+    )
 
 
 def _recipe_from(values: dict[str, Any]) -> Recipe:

@@ -32,8 +32,17 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
 
 
-def check_from_1(**numbers: int) -> None:
+def check_from_0(**numbers: float) -> None:
+    """Raises `RunError` where a number is below 0; keys are its words, joined by underscores."""
+    _check_from(0, numbers)
+
+
+def check_from_1(**numbers: float) -> None:
     """Raises `RunError` where a number is below 1; keys are its words, joined by underscores."""
+    _check_from(1, numbers)
+
+
+def _check_from(least: int, numbers: Mapping[str, float]) -> None:
     for words, value in numbers.items():
-        if value < 1:
-            raise RunError(f"the {words.replace('_', ' ')} must be 1 or more, but is {value}")
+        if not value >= least:
+            raise RunError(f"the {words.replace('_', ' ')} must be {least} or more, but is {value}")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from rondo.cells.named import NAMED_CELLS
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
 from rondo.tasks.task import Recipe, Task
-from rondo.training.run_error import RunError, check_from_1, look_up
-from rondo.training.versions import current_versions, values_of
+from rondo.training.run_error import RunError, check_from_0, check_from_1, look_up
+from rondo.training.versions import current_versions, from_json, to_json
 
 FORMAT = 1
 """Changes whenever a run folder of an older version could no longer be read."""
@@ -65,14 +64,11 @@ class SequenceConfig:
                 raise RunError(f"the {words} must be above 0, but is {value}")
         if not 0 <= recipe.dropout < 1:
             raise RunError(f"the dropout must be at least 0 and below 1, but is {recipe.dropout}")
-        if recipe.weight_noise < 0:
-            raise RunError(f"the weight noise must be 0 or more, but is {recipe.weight_noise}")
-        if self.seed < 0:
-            raise RunError(f"the seed must be 0 or more, but is {self.seed}")
+        check_from_0(weight_noise=recipe.weight_noise, seed=self.seed)
 
     def to_json(self) -> str:
         """Returns the text of `config.json`."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return to_json(self)
 
 
 def config_from_json(text: str) -> SequenceConfig:
@@ -81,13 +77,12 @@ def config_from_json(text: str) -> SequenceConfig:
     Raises:
         RunError: If the text is none, or is of another version of the run folder.
     """
-    try:
-        values = values_of(text, None, FORMAT)
-        return SequenceConfig(**{**values, "recipe": Recipe(**values["recipe"])})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, RunError):
-            raise
-        raise RunError(f"config.json cannot be understood ({error})") from error
+    return from_json(
+        text,
+        None,
+        FORMAT,
+        lambda values: SequenceConfig(**{**values, "recipe": Recipe(**values["recipe"])}),
+    )
 
 
 def needs_data(name: str) -> bool:
