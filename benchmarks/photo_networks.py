@@ -16,6 +16,7 @@ keep_freed_memory()  # before torch takes its first memory
 import torch  # noqa: E402
 
 from rondo.bench.measure import machine_lines, take_turns  # noqa: E402
+from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import count_multiplications  # noqa: E402
 from rondo.tasks.drawn import draw_photos  # noqa: E402
 from rondo.tasks.photo import MODELS, RECIPES, PhotoSet  # noqa: E402
@@ -77,11 +78,10 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for name, spread in times.items():
         model = made[name].model
-        parameters = sum(parameter.numel() for parameter in model.parameters())
         products = count_multiplications(model, photos["val"].pixels.float()) / 1e6
         low, high = (arguments.batch_size / time for time in reversed(spread.quartiles))
         speed = f"{arguments.batch_size / spread.median:.0f} | {low:.0f} to {high:.0f}"
-        print(f"| {name} | {parameters:,} | {products:.1f} | {speed} |")
+        print(f"| {name} | {num_parameters(model):,} | {products:.1f} | {speed} |")
 
 
 if __name__ == "__main__":

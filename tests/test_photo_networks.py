@@ -18,13 +18,14 @@ from torch import Tensor, nn
 import rondo
 from photo_runs import SHORT, new_run, photo_data, run_config
 from rondo import models
+from rondo.cells.named import num_parameters
 from rondo.models import ResNet, count_multiplications, load_checkpoint
 from rondo.models.photo_input import PhotoInput
 from rondo.models.resnet import BasicBlock
 from rondo.tasks.photo import LECTURE_RESULTS, MODELS, build_model
 from rondo.training import session
-from rondo.training.config import RunError
 from rondo.training.fit import fit
+from rondo.training.run_error import RunError
 from rondo.training.saliency import evidence, saliency
 
 
@@ -32,10 +33,6 @@ def build(name: str, image_size: int = 32, **arguments: Any) -> nn.Module:
     if MODELS[name].takes_weights:
         arguments.setdefault("depth", 18)
     return build_model(name, {"image_size": image_size, "num_classes": 2, **arguments}).eval()
-
-
-def num_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 # --- all of them
@@ -481,7 +478,8 @@ def test_the_settings_hold_the_fingerprint_and_the_depth(weights: Path) -> None:
     assert config.weights_fingerprint == load_checkpoint(weights).fingerprint
     assert config.model_arguments["depth"] == 18
     assert config.recipe.learning_rate == 0.01
-    assert session.num_parameters(config) == num_parameters(models.tl_2(32, depth=18))
+    size = num_parameters(models.tl_2(32, depth=18))
+    assert session.needed_bytes(config) == 64 * 2**20 + 32 * size
 
 
 @pytest.mark.parametrize(
@@ -498,7 +496,7 @@ def test_the_settings_hold_the_fingerprint_and_the_depth(weights: Path) -> None:
         ),
         (
             {"model": "resnet_18", "batch_size": 1, "image_size": 32},
-            "the batch size must be 2 or more, but is 1: resnet_18 .* photos of 32 pixels",
+            "the batch size must be 2 or more, but is 1: resnet_18 .* one photo of 32 pixels",
         ),
         (
             {"model": "fcnn_3", "num_drawn": 1},

@@ -10,8 +10,8 @@ from rondo import predictor as predictor_module
 from rondo.predictor import Prediction, Predictor
 from rondo.tasks import photo
 from rondo.tasks.photo import PhotoNetwork
-from rondo.training.config import RunError
 from rondo.training.evaluation import predict
+from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
 
 

@@ -222,3 +222,32 @@ def test_a_stream_takes_another_batch_only_after_a_new_start() -> None:
     stream(torch.randn(2, 3))
     with pytest.raises((RuntimeError, ValueError)):
         stream(torch.randn(3, 3))
+
+
+class Branching(rondo.Cell):
+    """A step that cannot be traced."""
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = x + h if x.sum() > 0 else x - h
+        return h, h
+
+
+def test_a_stream_of_the_reference_engine_runs_the_cell_itself() -> None:
+    layer, x = rondo.Recurrent(Branching(3, 3), engine="reference"), torch.randn(2, 5, 3)
+    stream, h = layer.stream(), torch.zeros(2, 3)
+    for x_t in x.unbind(1):
+        y, h = layer.cell(x_t, h)
+        torch.testing.assert_close(stream(x_t), y)
+    assert stream._stepper is None
+
+
+def test_rows_that_lie_anywhere_need_no_new_kernel() -> None:
+    stream = rondo.Recurrent(rondo.GRUCell(3, 5)).stream()
+    for x in torch.randn(4, 3, 2):
+        stream(x.t())
+    kept = stream._stepper
+    assert kept is not None
+    stream(torch.randn(3, 2).t())
+    stream.reset(torch.tensor([True, False]))
+    stream(torch.randn(3, 2).t())
+    assert stream._stepper is kept

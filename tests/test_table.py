@@ -8,9 +8,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
-import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,16 +18,16 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
+from commands import Run, check_answered_in_one_line, command_that_is_ended, command_to_its_end
 from photo_runs import without_times
-from rondo import cli
 from rondo.models import ResNet
 from rondo.training import comparison, session
 from rondo.training.comparison import Comparison, Outcome, compare
 from rondo.training.comparison_page import Row, Table, mean_share, table_points, write_table
-from rondo.training.config import RunError
 from rondo.training.evaluation import wilson
 from rondo.training.plots import accuracy_over_time, standalone
 from rondo.training.result import Result, read_result
+from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options
 
@@ -301,7 +298,8 @@ def test_runs_of_other_settings_are_refused(whole: Path) -> None:
     for changes, message in (
         ({"epochs": 3}, "was begun with num_epochs 2, and asked for is 3; give the same"),
         ({"image_size": 64}, "was begun with .*another --output"),
-        ({"num_drawn": 17}, "was begun with data_fingerprint '"),
+        ({"num_drawn": 17}, "was begun with photos of fingerprint '"),
+        ({"threads": 2}, "was begun with num_threads 1, and asked for is 2"),
     ):
         with pytest.raises(RunError, match=message):
             compare(replace(SMALL, options=replace(OPTIONS, **changes)), whole, silent)
@@ -333,29 +331,13 @@ def test_transfer_learning_is_part_of_the_table_where_weights_are_given(tmp_path
 # --- the command
 
 
-@pytest.fixture
-def rondo(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        code = cli.main(words)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 WORDS = [
     *("table", "photo", "--num-drawn", "16", "--size", "32", "--epochs", "2", "--batch-size", "8"),
     *("--threads", "1", "--precision", "float32", "--models", "fcnn_1,cnn_1,tl_1"),
 ]
 
 
-def test_the_command_prints_the_table(
-    rondo: Callable[..., tuple[int, str, str]], tmp_path: Path, whole: Path
-) -> None:
+def test_the_command_prints_the_table(rondo: Run, tmp_path: Path, whole: Path) -> None:
     code, out, err = rondo(*WORDS)
     assert code == 0
     assert "| tl_1 | not run: no weights given |" in out
@@ -390,15 +372,9 @@ def test_the_command_prints_the_table(
     ],
 )
 def test_wrong_use_is_answered_in_one_line(
-    rondo: Callable[..., tuple[int, str, str]], tmp_path: Path, words: str, message: str
+    rondo: Run, tmp_path: Path, words: str, message: str
 ) -> None:
-    (tmp_path / "file").touch()
-    code, out, err = rondo(*words.split())
-    assert (code, out) == (2, "")
-    line = err.splitlines()[-1]
-    assert line.startswith("rondo: ")
-    assert re.search(message, line)
-    assert not (tmp_path / "runs").exists()
+    check_answered_in_one_line(rondo, tmp_path, words, message)
 
 
 @pytest.mark.slow
@@ -409,15 +385,8 @@ def test_the_whole_command_can_be_ended_and_given_again(
     whole: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     """In a process of its own, by a real signal within the second network."""
-    command = [sys.executable, "-m", "rondo", *WORDS, "--output", str(tmp_path)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("[2/2]"):
-            time.sleep(0.05)
-            process.send_signal(number)
-            break
-    process.communicate(timeout=60)
-    assert process.returncode in (code, 0)  # it may have ended before
-    subprocess.run(command, check=True, capture_output=True)
+    words = [*WORDS, "--output", str(tmp_path)]
+    ended, _ = command_that_is_ended(words, number, 0.05, lambda line: line.startswith("[2/2]"))
+    assert ended in (code, 0)  # it may have ended before
+    command_to_its_end(*words)
     assert_same(whole, tmp_path)

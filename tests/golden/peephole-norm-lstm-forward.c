@@ -205,7 +205,7 @@ static void closing(
             const real v2 = v0 + v1;
             const real v3 = gelu_(v2);
             const real v4 = v2 * (real)0.7071067811865476;
-            const real v5 = LIBM(erf)(v4);
+            const real v5 = erf_(v4);
             const real v6 = v5 + (real)1;
             const real v7 = v6 * (real)0.5;
             const real v8 = v2 * v2;

@@ -1,4 +1,4 @@
-"""The command line: `rondo train`, `table`, `evaluate`, `predict`, `bench` and `show`.
+"""The command line: `rondo train`, `table`, `evaluate`, `predict`, `sample`, `bench` and `show`.
 
 Here are the options and the exit codes; `manual` holds the words, `commands` what is done.
 """
@@ -23,12 +23,30 @@ from rondo.cli.commands import (
     say,
     train_photo,
 )
-from rondo.cli.manual import DETAILS, MANUAL, Parser, UsageError, number_from_1, words_of
+from rondo.cli.manual import (
+    DETAILS,
+    MANUAL,
+    WEIGHTS,
+    Parser,
+    UsageError,
+    add_photos,
+    number_from_1,
+    words_of,
+)
+from rondo.cli.sequences import SEQUENCE_TASKS, add_options, add_sample, sample, trainer_of
 from rondo.cli.show import add_show
 from rondo.cli.table import add_table_photo, table_photo
 
-PHOTO_PACKAGES = {"PIL", "lightning", "matplotlib", "numpy", "safetensors", "tensorboard"}
-"""What the extra `photo` installs, as Python imports it."""
+PHOTO_PACKAGES = {
+    *("PIL", "lightning", "matplotlib", "numpy", "safetensors", "scipy", "tensorboard")
+}
+"""What the extra `photo` installs, as Python imports it; the extra `tasks` installs some of it."""
+
+PHOTO_SUMMARY = "learn to predict a person's sex from a photo of the face"
+TABLE_SUMMARY = "compare the networks of the lecture's table, and Rondo's own, on the same photos"
+
+Command = Callable[[argparse.Namespace], int]
+"""What a command does; it returns the exit code."""
 
 
 def build_parser() -> Parser:
@@ -36,39 +54,43 @@ def build_parser() -> Parser:
     parser = Parser(prog="rondo", description=MANUAL, epilog=DETAILS)
     parser.add_argument("--version", action="store_true", help="print the version and end")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    _add_tasks(commands, "train", "train a network", TASKS)
-    _add_tasks(commands, "table", "train many networks under one budget; compare them", TABLES)
+    train = _add_command_of_tasks(commands, "train", "train a network")
+    _add_train_photo(_add_task(train, "photo", PHOTO_SUMMARY, train_photo))
+    for name, words in SEQUENCE_TASKS.items():
+        add_options(_add_task(train, name, words.summary, trainer_of(name), extra="tasks"), words)
+    table = _add_command_of_tasks(commands, "table", "train many networks under one budget")
+    add_table_photo(_add_task(table, "photo", TABLE_SUMMARY, table_photo))
     _add_evaluate(commands)
     _add_predict(commands)
+    parser_of_sample = add_sample(commands)
+    parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
     _add_bench(commands)
     add_show(commands)
     return parser
 
 
-def _add_tasks(commands: Any, command: str, help_text: str, tasks: dict[str, Task]) -> None:
-    """Adds a command that is followed by the name of a task."""
-    parser = commands.add_parser(command, help=help_text, description=help_text)
-    names = parser.add_subparsers(title="tasks", metavar="TASK", parser_class=Parser, required=True)
-    for name, (task_help, add_options, run) in tasks.items():
-        task = names.add_parser(name, help=task_help, description=task_help)
-        add_options(task)
-        task.set_defaults(run=_on_runs(run), parser=task)
+def _add_command_of_tasks(commands: Any, name: str, summary: str) -> Any:
+    """Adds a command that is followed by the name of a task; returns what tasks are added to."""
+    parser = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+    return parser.add_subparsers(title="tasks", metavar="TASK", parser_class=Parser, required=True)
+
+
+def _add_task(tasks: Any, name: str, summary: str, run: Command, *, extra: str = "photo") -> Parser:
+    """Adds a task; returns its parser, to which its options are still to be added."""
+    parser: Parser = tasks.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=_on_runs(run), parser=parser, extra=extra)
+    return parser
 
 
 def _add_train_photo(parser: argparse.ArgumentParser) -> None:
+    add_photos(parser)
     add = parser.add_argument
-    add("--data", metavar="PATH", help="photos, or the word drawn (default: drawn)")
-    add("--layout", metavar="NAME",
-        help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
-    add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
     add("--model", metavar="NAME",
         help="the network: fcnn_1 to fcnn_3, cnn_1, cnn_2, resnet_18, resnet_50, tl_1 to tl_3, "
         "lecture_rnn1, sweep_net (default: lecture_rnn1)")  # fmt: skip
     add("--form", metavar="FORM",
         help="of lecture_rnn1: sane, or lecture: exactly as printed (default: sane)")  # fmt: skip
-    add("--weights", metavar="FILE",
-        help="for tl_1, tl_2 and tl_3: weights of a trained ResNet-18 or -50, a file or owner/name "
-        "on the Hugging Face hub")  # fmt: skip
+    add("--weights", metavar="FILE", help=WEIGHTS)
     add("--recipe", metavar="NAME",
         help="how to train: default, drawn, table or lecture "
         "(default: default; drawn for drawings)")  # fmt: skip
@@ -130,28 +152,6 @@ def _add_bench(commands: Any) -> None:
     parser.set_defaults(run=bench, parser=parser)
 
 
-Command = Callable[[argparse.Namespace], int]
-Task = tuple[str, Callable[[argparse.ArgumentParser], None], Command]
-
-TASKS: dict[str, Task] = {
-    "photo": (
-        "learn to predict a person's sex from a photo of the face",
-        _add_train_photo,
-        train_photo,
-    ),
-}
-"""The tasks of `rondo train`: what each is, its options, and what runs it."""
-
-TABLES: dict[str, Task] = {
-    "photo": (
-        "the networks of the lecture's table, and Rondo's own, on the same photos",
-        add_table_photo,
-        table_photo,
-    ),
-}
-"""The tasks of `rondo table`."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     parser = build_parser()
@@ -175,7 +175,7 @@ def _run(parsed: argparse.Namespace) -> int:
     try:
         return parsed.run(parsed)
     except ModuleNotFoundError as error:
-        return _fail(_missing(error))
+        return _fail(_missing(error, getattr(parsed, "extra", "photo")))
     except BrokenPipeError:  # the reader of our output has had enough, as in `rondo ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCESS
@@ -192,7 +192,7 @@ def _on_runs(command: Command) -> Command:
     """A command on run folders, whose errors are answered with one line; it needs the extra."""
 
     def answered(parsed: argparse.Namespace) -> int:
-        from rondo.training.config import RunError
+        from rondo.training.run_error import RunError
 
         try:
             return command(parsed)
@@ -202,10 +202,10 @@ def _on_runs(command: Command) -> Command:
     return answered
 
 
-def _missing(error: ModuleNotFoundError) -> str:
+def _missing(error: ModuleNotFoundError, extra: str) -> str:
     if (error.name or "").split(".")[0] not in PHOTO_PACKAGES:
         raise error
-    return f'{error.name} is not installed; do: pip install "rondo-rnn[photo]"'
+    return f'{error.name} is not installed; do: pip install "rondo-rnn[{extra}]"'
 
 
 def _fail(message: str) -> int:

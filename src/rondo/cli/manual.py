@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 
 MANUAL = """\
 Rondo trains recurrent networks, as graphs with loops. Its first task: predict a person's sex from
-a photo of the face, with the network of the lecture "Recurrent neural networks". It also measures
-how fast its layers are on this machine, beside others.
+a photo of the face, with the networks of the lecture "Recurrent neural networks". Other tasks are
+on sequences: `rondo train --help`. It also measures how fast its layers are on this machine, beside
+others.
 """
 
 DETAILS = """\
@@ -26,6 +27,9 @@ examples:
   rondo predict last photos/ --json            every image of a folder, for programs
   rondo predict last - < a.jpg                 one image from standard input
   find . -name '*.jpg' | rondo predict last - --from-list
+  rondo train adding --cell lstm-1997          add two marked numbers of a long sequence
+  rondo train characters --data book.txt       predict the next character; then:
+  rondo sample last --temperature 0.8          write text like it
   rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
   rondo bench --quick                          does the measuring work here? (seconds)
   rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
@@ -35,10 +39,11 @@ data:
   with one folder for each sex, UTKFace files, IMDB-WIKI or CelebA; or the word "drawn": drawings
   of nobody that need no file. Each photo must show one face that fills the picture.
 
-a run folder, runs/photo-DATE-N, holds:
+a run folder, runs/TASK-DATE-N, holds:
   report.html          curves, errors by group, what the network looked at: open it in a browser
+                       (photos only, as the TensorBoard events)
   model.safetensors    the weights that predict
-  metrics.jsonl        one JSON object for each epoch and split
+  metrics.jsonl        one JSON object for each check and split
   tensorboard/         the same for TensorBoard
   config.json          every setting: enough to do the run again
   resume/              what an interrupted run needs to go on to the same numbers
@@ -55,6 +60,12 @@ what it must not be used for:
   advertising; no surveillance. It guesses how annotators labelled a picture; it does not know
   anybody's identity or gender. Its errors differ by age and group: see the report.
 """
+
+WEIGHTS = (
+    "for tl_1, tl_2 and tl_3: weights of a trained ResNet-18 or -50, a file or owner/name on the "
+    "Hugging Face hub"
+)
+"""What `--weights` takes."""
 
 
 class UsageError(Exception):
@@ -109,6 +120,15 @@ def words_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
         return tuple(known) if "all" in chosen else tuple(chosen)
 
     return words
+
+
+def add_photos(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which photos to learn from."""
+    add = parser.add_argument
+    add("--data", metavar="PATH", help="photos, or the word drawn (default: drawn)")
+    add("--layout", metavar="NAME",
+        help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
+    add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
 
 
 def number_from_1(text: str) -> int:

@@ -8,18 +8,16 @@ from dataclasses import fields
 from pathlib import Path
 
 from rondo.cli.commands import SUCCESS, say
+from rondo.cli.manual import WEIGHTS, add_photos
 
 OUTPUT = Path("runs/photo-table")
 """Where the table of photo networks is put if no other folder is named."""
 
 
 def add_table_photo(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `rondo table photo`."""
+    """Adds the options of `rondo table photo`."""
+    add_photos(parser)
     add = parser.add_argument
-    add("--data", metavar="PATH", help="photos, or the word drawn (default: drawn)")
-    add("--layout", metavar="NAME",
-        help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
-    add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
     add("--size", type=int, metavar="N", dest="image_size",
         help="side of the photos, a multiple of 32 (default: 64)")  # fmt: skip
     add("--epochs", type=int, metavar="N", help="passes over the photos (default: 10)")
@@ -27,8 +25,7 @@ def add_table_photo(parser: argparse.ArgumentParser) -> None:
     add("--models", type=words, metavar="NAMES",
         help="networks, with commas between (default: all)")  # fmt: skip
     add("--weights", metavar="FILE",
-        help="for tl_1, tl_2 and tl_3: weights of a trained ResNet-18 or -50, a file or owner/name "
-        "on the Hugging Face hub (default: these three are left out)")  # fmt: skip
+        help=f"{WEIGHTS} (default: these three are left out)")  # fmt: skip
     add("--seeds", type=numbers, metavar="NUMBERS",
         help="a run for each, with commas between (default: 0)")  # fmt: skip
     add("--precision", metavar="TYPE",

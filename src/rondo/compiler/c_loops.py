@@ -5,11 +5,12 @@ In goes a :class:`Loop` of a kernel, out come lines of C, which compilers turn i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from rondo.compiler.c_operators import C_SPELLING
+from rondo.compiler.c_operators import C_SPELLING, FAR_SPELLING, Spelling
 from rondo.compiler.graph import Ref
 from rondo.compiler.kernel import Compute, Kernel, Load, Loop, NotCoveredError, Reduce, Store
 from rondo.compiler.region import CONSTANTS
@@ -28,14 +29,66 @@ EMPTY_REDUCTION = {"sum": "0", "max": "-INFINITY", "min": "INFINITY"}
 
 
 def loop_lines(kernel: Kernel, loop: Loop) -> list[str]:
-    """The loops over the elements of a row, nested, line by line."""
+    """The loops over the elements of a row, nested, line by line.
+
+    Where functions hold only up to `FAR`, the row is looked through first. If it holds a number
+    beyond, functions that hold everywhere take their place, one number at a time.
+    """
+    lines = _nested_lines(kernel, loop, C_SPELLING)
+    limited = [i for i in loop.body if isinstance(i, Compute) and i.node.packet in FAR_SPELLING]
+    if not limited:
+        return lines
+    far_lines = _nested_lines(kernel, loop, {**C_SPELLING, **FAR_SPELLING})
+    return [
+        "{",
+        *(f"    {line}" for line in _look_lines(kernel, loop, [item.args[0] for item in limited])),
+        "    if (num_far) {",
+        *(f"        {line}" for line in far_lines),
+        "    } else {",
+        *(f"        {line}" for line in lines),
+        "    }",
+        "}",
+    ]
+
+
+def _look_lines(kernel: Kernel, loop: Loop, numbers: list[Any]) -> list[str]:
+    """Count the numbers beyond `FAR`."""
+    names = {number.name for number in numbers if isinstance(number, Ref)}
+    needed: list[Load | Compute] = []
+    for item in reversed(loop.body):
+        if isinstance(item, Load | Compute) and item.name in names:
+            needed.insert(0, item)
+            if isinstance(item, Compute):
+                names.update(a.name for a in item.args if isinstance(a, Ref))
+    sizes = loop.sizes or (1,)
+    *opening, last = _for_lines(sizes)
+    indent = "    " * len(sizes)
+    return [
+        "whole num_far = 0;",
+        *opening,
+        "#pragma omp simd reduction(+ : num_far)",
+        last,
+        *(f"{indent}{_statement(kernel, item, C_SPELLING)}" for item in needed),
+        *(f"{indent}num_far += LIBM(fabs)({_number(number)}) > FAR;" for number in numbers),
+        *("    " * number + "}" for number in reversed(range(len(sizes)))),
+    ]
+
+
+def _for_lines(sizes: tuple[int, ...]) -> list[str]:
+    return [
+        f"{'    ' * n}for (int64_t j{n} = 0; j{n} < {size}; ++j{n}) {{"
+        for n, size in enumerate(sizes)
+    ]
+
+
+def _nested_lines(kernel: Kernel, loop: Loop, spellings: Mapping[Any, Spelling]) -> list[str]:
     sizes = loop.sizes or (1,)
     reductions = [item for item in loop.body if isinstance(item, Reduce)]
     num_kept = len(loop.sizes) - loop.num_reduced
     sums = [_accumulator(item) for item in reductions if item.kind == "sum"]
     opening: list[str] = []
     closing: list[str] = []
-    for number, size in enumerate(sizes):
+    for number, for_line in enumerate(_for_lines(sizes)):
         indent = "    " * number
         if number == num_kept and reductions:
             opening += [
@@ -47,10 +100,10 @@ def loop_lines(kernel: Kernel, loop: Loop) -> list[str]:
         if last and all(item.kind == "sum" for item in reductions):
             clause = f" reduction(+ : {', '.join(sums)})" if sums else ""
             opening.append(f"#pragma omp simd{clause}")
-        opening.append(f"{indent}for (int64_t j{number} = 0; j{number} < {size}; ++j{number}) {{")
+        opening.append(for_line)
         closing = [f"{indent}}}", *closing]
     indent = "    " * len(sizes)
-    body = [f"{indent}{_statement(kernel, item)}" for item in _stores_last(loop)]
+    body = [f"{indent}{_statement(kernel, item, spellings)}" for item in _stores_last(loop)]
     return [*opening, *body, *closing]
 
 
@@ -69,7 +122,9 @@ def _finish(kernel: Kernel, item: Reduce) -> str:
     return f"{item.buffer}_at[{_index(item.index)}] = {cast}({_accumulator(item)});"
 
 
-def _statement(kernel: Kernel, item: Load | Compute | Store | Reduce) -> str:
+def _statement(
+    kernel: Kernel, item: Load | Compute | Store | Reduce, spellings: Mapping[Any, Spelling]
+) -> str:
     if isinstance(item, Load):
         kind = "real" if item.dtype != torch.bool else "int"
         element = f"{item.buffer}_at[{_index(item.index)}]"
@@ -86,7 +141,7 @@ def _statement(kernel: Kernel, item: Load | Compute | Store | Reduce) -> str:
         return f"{item.buffer}_at[{_index(item.index)}] = {value};"
     if isinstance(item, Compute):
         kind = "real" if item.dtype != torch.bool else "int"
-        return f"const {kind} {item.name} = {_expression(item)};"
+        return f"const {kind} {item.name} = {_expression(item, spellings)};"
     total, value = _accumulator(item), item.value
     if item.kind == "sum":
         return f"{total} += {value};"
@@ -103,13 +158,13 @@ def _index(index: Index) -> str:
     return " + ".join([*terms, str(index.offset)] if index.offset or not terms else terms)
 
 
-def _expression(item: Compute) -> str:
+def _expression(item: Compute, spellings: Mapping[Any, Spelling]) -> str:
     node = item.node
     if node.packet in CONSTANTS:
         return _number(item.args[0])
     if node.packet is aten._to_copy and item.dtype == torch.bool:
         return f"{_number(item.args[0])} != 0"
-    spelling = C_SPELLING.get(node.packet)
+    spelling = spellings.get(node.packet)
     if spelling is None:
         raise NotCoveredError(f"{node.op_name} is not known to the renderer")
     keywords = {key: _number(value) for key, value in node.kwargs if key not in IGNORED}

@@ -31,8 +31,22 @@ def _clamp(x: str, low: str | None = None, high: str | None = None) -> str:
 
 
 def _power(x: str, exponent: str) -> str:
-    simple = {"(real)2": f"{x} * {x}", "(real)3": f"{x} * {x} * {x}", "(real)1": x}
-    return simple.get(exponent, f"LIBM(pow)({x}, {exponent})")
+    for number, simple in SIMPLE_POWERS.items():
+        if exponent.replace("(real)", "").strip("()").removesuffix(".0") == number:
+            return simple.format(x=x)
+    return f"pow_({x}, {exponent})"
+
+
+SIMPLE_POWERS = {
+    "1": "{x}",
+    "2": "{x} * {x}",
+    "3": "{x} * {x} * {x}",
+    "0.5": "LIBM(sqrt)({x})",
+    "-1": "1 / {x}",
+    "-2": "1 / ({x} * {x})",
+    "-0.5": "1 / LIBM(sqrt)({x})",
+}
+"""Exponents for which torch does not call `pow` either."""
 
 
 def _gelu(x: str, *, approximate: str = '"none"') -> str:
@@ -44,7 +58,7 @@ def _leaky(x: str, slope: str = "(real)0.01") -> str:
 
 
 def _elu(x: str, alpha: str = "1", scale: str = "1", input_scale: str = "1") -> str:
-    return f"{scale} * ({x} > 0 ? {x} : {alpha} * LIBM(expm1)({x} * {input_scale}))"
+    return f"{scale} * ({x} > 0 ? {x} : {alpha} * expm1_({x} * {input_scale}))"
 
 
 def _function(name: str) -> Spelling:
@@ -76,34 +90,14 @@ C_SPELLING: dict[Any, Spelling] = {
     aten.leaky_relu: _leaky,
     aten.elu: _elu,
     **{
-        getattr(aten, name): _function(f"LIBM({name})")
+        getattr(aten, name): _function(f"{name}_")
         for name in (
-            "log",
-            "log1p",
-            "log2",
-            "log10",
-            "expm1",
-            "exp2",
-            "erf",
-            "erfc",
-            "sin",
-            "cos",
-            "tan",
-            "asin",
-            "acos",
-            "atan",
-            "sinh",
-            "cosh",
-            "asinh",
-            "acosh",
-            "atanh",
-            "floor",
-            "ceil",
-            "trunc",
-            "atan2",
-            "hypot",
+            *("log", "log1p", "log2", "log10", "expm1", "exp2", "erf", "erfc"),
+            *("sin", "cos", "tan", "asin", "acos", "atan", "atan2", "hypot"),
+            *("sinh", "cosh", "asinh", "acosh", "atanh"),
         )
     },
+    **{getattr(aten, name): _function(f"LIBM({name})") for name in ("floor", "ceil", "trunc")},
     aten.round: _function("LIBM(rint)"),
     aten.pow: _power,
     aten.square: lambda x: f"{x} * {x}",
@@ -143,3 +137,10 @@ C_SPELLING: dict[Any, Spelling] = {
     aten._to_copy: lambda x: x,
 }
 """How C writes an elementwise operation."""
+
+FAR_SPELLING: dict[Any, Spelling] = {
+    aten.sin: _function("LIBM(sin)"),
+    aten.cos: _function("LIBM(cos)"),
+    aten.tan: _function("LIBM(tan)"),
+}
+"""How C writes the operations that hold only up to `FAR` otherwise, for one number at a time."""

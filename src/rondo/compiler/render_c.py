@@ -34,9 +34,8 @@ def render_c(kernel: Kernel) -> str:
             _types(kernel.dtype),
             f"typedef {'uint16_t' if is_half else real} stored;",
             f"typedef {'stored' if is_half else 'uint16_t'} bfloat16;\n",
-            _common(f"math_{real}.c"),
+            *map(_common, functions_of(real)),
             _common("bfloat16.c") if is_half else "#define from_stored(x) (x)\n",
-            _common("functions.c"),
             _common("panels.c"),
             _tables(kernel),
             _common("call.c"),
@@ -51,6 +50,18 @@ def render_c(kernel: Kernel) -> str:
     )
 
 
+def functions_of(real: str) -> tuple[str, ...]:
+    """The files of the functions of numbers of a type, each after those that it reads."""
+    common = ("exponential", "logarithm", "trigonometric", "error_function")
+    return (
+        f"math_{real}.c",
+        *(f"{name}.c" for name in common),
+        f"power_{real}.c",
+        "power.c",
+        "functions.c",
+    )
+
+
 def render_product(dtype: torch.dtype) -> str:
     """Write down the library of products that all kernels of a type share."""
     return "\n".join((_types(dtype), _common("panels.c"), _common("product.c")))
@@ -61,6 +72,7 @@ def _types(dtype: torch.dtype) -> str:
     return (
         "#include <math.h>\n#include <sched.h>\n#include <stdint.h>\n#include <string.h>\n\n"
         f"typedef {real} real;\n#define LIBM(name) name{suffix}\n"
+        "#define INLINED static inline __attribute__((always_inline)) /* for vector code */\n"
     )
 
 

@@ -39,14 +39,19 @@ def tensors_of(cell: nn.Module) -> dict[str, Tensor]:
 
 
 class Programs:
-    """Runs cells over packed rows; keeps what they were compiled to, but for copies and pickles."""
+    """Runs cells over packed rows; keeps what they were compiled to, but for copies and pickles.
 
-    def __init__(self) -> None:
+    Args:
+        cell_stays: Whether nothing of the cell but its tensors changes between runs.
+    """
+
+    def __init__(self, *, cell_stays: bool = False) -> None:
+        self.cell_stays = cell_stays
         self.by_kind: dict[Any, Program] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"by_kind": {}, "stepping": ([], None)}
+        return {"cell_stays": self.cell_stays, "by_kind": {}, "stepping": ([], None)}
 
     def run(
         self,
@@ -81,7 +86,7 @@ class Programs:
             or None.
         """
         leaves, form = pytree.tree_flatten(state)
-        rows, leaves, given = _autocast(rows, leaves, list(tensors.values()))
+        rows, leaves, given = cast_all(rows, leaves, list(tensors.values()))
         is_ragged = packing.index is not None or packing.order is not None
         options = engine, return_states, is_ragged, checkpoint_every is not None
         started = [packing.sort(leaf) for leaf in leaves]
@@ -178,7 +183,7 @@ class Programs:
         grad = torch.is_grad_enabled()
         wanted = tuple(grad and tensor.requires_grad for tensor in tensors.values())
         key = (
-            _fingerprint(cell),
+            None if self.cell_stays else _fingerprint(cell),
             form,
             wanted,
             input_wanted := grad and rows.requires_grad,
@@ -312,7 +317,7 @@ def is_plain(x: Tensor, leaves: Sequence[Tensor] = ()) -> bool:
     )
 
 
-def _autocast(
+def cast_all(
     rows: Tensor, leaves: list[Tensor], tensors: list[Tensor]
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Under autocast, everything of floating point in its dtype."""

@@ -122,7 +122,9 @@ class Recurrent(nn.Module):
             state: The state before the first step, (B, ...); default the cell's initial state.
             lengths: (B,) the steps of each row, 0 to T; a row past its length keeps its last state
                 and gives zeros. Default T for all.
-            resets: (B, T) bool: where true, the state is the initial state again before the step.
+            resets: (B, T) bool: where true, the state is again the one before the first step: the
+                given `state`, where one is given. For sequences cut into pieces see
+                :func:`rondo.training.tbptt`.
             return_states: Whether to return the states of all steps too.
 
         Returns:

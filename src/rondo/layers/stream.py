@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -45,6 +46,7 @@ class Stream:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output of the next step."""
+        x = x.contiguous()
         stepper = self._stepper
         if stepper is not None and self._fits(x):
             return stepper.advance(x)
@@ -59,9 +61,8 @@ class Stream:
         """A copy of the state after the last step, in the form of the cell's; None before any."""
         if self._state is None:
             return None
-        leaves, form = pytree.tree_flatten(self._state)
-        current = leaves if self._stepper is None else self._stepper.state
-        return pytree.tree_unflatten([leaf.clone() for leaf in current], form)
+        form = pytree.tree_structure(self._state)
+        return pytree.tree_unflatten([leaf.clone() for leaf in self._current()], form)
 
     def reset(self, rows: Tensor | None = None) -> None:
         """Go back to the state that the stream began with.
@@ -85,14 +86,21 @@ class Stream:
             raise ValueError(f"rows must be (B,) = ({batch_size},), got {tuple(rows.shape)}")
         first = self._initial
         first = initial_state(self._layer.cell, self._x) if first is None else first
-        self._state = state = self.state
-        self._stepper = None
-        for leaf, begin in zip(pytree.tree_leaves(state), pytree.tree_leaves(first), strict=True):
+        if self._stepper is None:
+            self._state = self.state  # a copy, to write into
+        for leaf, begin in zip(self._current(), pytree.tree_leaves(first), strict=True):
             leaf[rows] = begin.detach()[rows]
+
+    def _current(self) -> Sequence[Tensor]:
+        """The tensors of the state after the last step."""
+        return pytree.tree_leaves(self._state) if self._stepper is None else self._stepper.state
 
     def _new_stepper(self, x: Tensor, state: Any) -> Stepper | None:
         """What runs the steps after the first; None where the layer's own `step` is to."""
         layer = self._layer
+        has_kernel = layer.engine != "reference" and layer._programs.stepping[1] is not None
+        if not has_kernel or not is_plain(x, pytree.tree_leaves(state)):
+            return None
         stepper = layer._programs.new_stepper(layer.cell, x, state, layer.engine)
         if stepper is not None:
             self._watched = [

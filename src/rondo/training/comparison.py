@@ -21,17 +21,25 @@ from typing import Any
 from rondo.tasks.photo import MODELS, PhotoSet, fingerprint
 from rondo.training import session
 from rondo.training.comparison_page import Row, Table, write_table
-from rondo.training.config import RunConfig, RunError, look_up
+from rondo.training.config import RunConfig
 from rondo.training.fit import fit
 from rondo.training.result import Result, measure, read_result
-from rondo.training.run_folder import RunFolder, write_atomically
+from rondo.training.run_error import RunError, look_up
+from rondo.training.run_files import check_place, write_atomically
+from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options, Session
 
-SETTLED = (
-    *("data_fingerprint", "image_size", "model_arguments", "recipe", "seed"),
-    "weights_fingerprint",
-)
-"""The settings that a run of the table must have been begun with to go on with it."""
+SETTLED = {
+    "data_fingerprint": "photos of fingerprint",
+    "image_size": "image_size",
+    "model_arguments": "",
+    "num_threads": "num_threads",
+    "recipe": "",
+    "seed": "seed",
+    "weights_fingerprint": "weights of fingerprint",
+}
+"""The settings that a run of the table must have been begun with to go on with it, and what an
+error calls them; of those without a word, their parts by name."""
 
 NO_WEIGHTS = "not run: no weights given"
 
@@ -76,7 +84,7 @@ def compare(comparison: Comparison, folder: Path, say: Say) -> Outcome:
             folder was begun with other settings.
     """
     configs = list(make_configs(comparison))
-    session.check_place(folder, "--output", max(map(session.num_parameters, configs)))
+    check_place(folder, "--output", max(map(session.needed_bytes, configs)))
     data = session.read_data(configs[0], say)
     digest = fingerprint(data)
     configs = [replace(config, data_fingerprint=digest) for config in configs]
@@ -140,7 +148,7 @@ def _open(config: RunConfig, data: dict[str, PhotoSet], path: Path) -> Session:
     folder = RunFolder(path)
     if folder.config_file.exists():
         return Session(folder.read_config(), data, folder)
-    session.check_place(path, "--output", session.num_parameters(config))
+    check_place(path, "--output", session.needed_bytes(config))
     return session.create(config, data, path)
 
 
@@ -158,11 +166,11 @@ def _check_settled(folder: RunFolder, config: RunConfig) -> None:
 
 
 def _settled(config: RunConfig) -> dict[str, Any]:
-    """Returns the settled settings by name, those of the recipe and the model one by one."""
+    """Returns the settled settings by what an error calls them."""
     settings: dict[str, Any] = {}
     for name, value in asdict(config).items():
         if name in SETTLED:
-            settings.update(value if isinstance(value, dict) else {name: value})
+            settings.update({SETTLED[name]: value} if SETTLED[name] else value)
     return settings
 
 

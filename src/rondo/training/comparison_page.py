@@ -17,7 +17,7 @@ from rondo.training.config import RunConfig
 from rondo.training.evaluation import Share, wilson
 from rondo.training.report_page import PAGE, WARNING
 from rondo.training.result import Result
-from rondo.training.run_folder import write_atomically
+from rondo.training.run_files import write_atomically
 
 NOTES = (
     "In brackets 95 % Wilson intervals over the photos of the split; of several seeds the mean "

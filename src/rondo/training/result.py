@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rondo.cells.named import num_parameters
 from rondo.models import count_multiplications
-from rondo.training.config import RunConfig, RunError
+from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, Share, predict
+from rondo.training.run_error import RunError
 from rondo.training.session import Session
+from rondo.training.versions import to_json
 
 NUM_PREDICTIONS = 21
 """Predictions of one photo whose median time is told, after one that is not."""
@@ -52,7 +55,7 @@ class Result:
 
     def to_json(self) -> str:
         """Returns the text that :func:`read_result` reads."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return to_json(self)
 
 
 def measure(session: Session, evaluations: dict[str, Evaluation]) -> Result:
@@ -66,7 +69,7 @@ def measure(session: Session, evaluations: dict[str, Evaluation]) -> Result:
         seed=config.seed,
         accuracy=evaluations["test"].accuracy,
         cross_accuracy=None if cross is None else cross.accuracy,
-        num_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        num_parameters=num_parameters(model),
         num_multiplications=count_multiplications(model, photo.float()),
         learning_rate=config.recipe.learning_rate,
         photos_per_second=statistics.median(record["photos_per_second"] for record in train),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rondo.cells.named import num_parameters
 from rondo.models.lecture_rnn1 import FORMS
 from rondo.tasks.photo import (
     DRAWN,
@@ -23,22 +23,24 @@ from rondo.tasks.photo import (
     fingerprint,
     load_data,
 )
-from rondo.training.config import RunConfig, RunError, look_up, resolve_precision
+from rondo.training.config import RunConfig, resolve_precision
 from rondo.training.evaluation import Evaluation, evaluate, predict
-from rondo.training.run_folder import RunFolder, new_run_path, write_atomically
+from rondo.training.run_error import RunError, look_up
+from rondo.training.run_files import check_new_folder, new_run_path, write_atomically
+from rondo.training.run_folder import RunFolder
 from rondo.training.weights import find_weights
-
-NEEDED_BYTES = 64 * 2**20
-"""Free space that a run folder may need beside weights, in bytes."""
-
-BYTES_PER_PARAMETER = 32
-"""Weights, their average and momentum, and the weights that predict, old and new files together."""
 
 IMAGE_SIZE = 128
 """The default side of photos, in pixels."""
 
 DRAWN_IMAGE_SIZE = 64
 """The default side of drawings, in pixels."""
+
+BYTES_BESIDE_WEIGHTS = 64 * 2**20
+"""Free space that a run folder may need for its report and records."""
+
+BYTES_PER_PARAMETER = 32
+"""Weights, their average and momentum, and the weights that predict, old and new files together."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def make_config(options: Options) -> RunConfig:
         "dropout": recipe.dropout,
     }
     if network.takes_form:
-        arguments["form"] = look_up("form", options.form or "sane", {form: form for form in FORMS})
+        arguments["form"] = options.form or "sane"
+        look_up("form", arguments["form"], dict.fromkeys(FORMS))
     elif options.form is not None:
         raise RunError(f"{options.model} has one form only; leave out --form")
     checkpoint = find_weights(options.model, options.weights)
@@ -134,7 +137,7 @@ def begin(options: Options, path: Path | None, say: Callable[[str], None]) -> Se
     """
     config = make_config(options)
     path = new_run_path("photo") if path is None else path
-    check_new_folder(path, num_parameters(config))
+    check_new_folder(path, needed_bytes(config))
     return create(config, read_data(config, say), path)
 
 
@@ -145,10 +148,7 @@ def create(config: RunConfig, data: dict[str, PhotoSet], path: Path) -> Session:
         RunError: If the folder cannot be written.
     """
     config, folder = replace(config, data_fingerprint=fingerprint(data)), RunFolder(path)
-    try:
-        folder.create(config)
-    except OSError as error:
-        raise RunError(f"cannot write the run folder {path}: {error.strerror}") from error
+    folder.create(config)
     return Session(config, data, folder)
 
 
@@ -204,34 +204,11 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
     return data
 
 
-def num_parameters(config: RunConfig) -> int:
-    """Returns the number of parameters of the network that the settings name."""
+def needed_bytes(config: RunConfig) -> int:
+    """Returns the free space that a run of these settings may need, in bytes."""
     with torch.device("meta"):  # sizes alone, no memory
         model = build_model(config.model, config.model_arguments)
-    return sum(parameter.numel() for parameter in model.parameters())
-
-
-def check_new_folder(path: Path, num_parameters: int = 0) -> None:
-    """Raises `RunError` where a run folder for so many parameters cannot be made."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(
-            f"{path} exists already; give another --run, or go on with it by --resume {path}"
-        )
-    check_place(path, "--run", num_parameters)
-
-
-def check_place(path: Path, option: str, num_parameters: int = 0) -> None:
-    """Raises `RunError` where a path cannot be written to or lacks space; names the option."""
-    parent = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise RunError(f"cannot make {path}: {parent} cannot be written to; give another {option}")
-    free = shutil.disk_usage(parent).free
-    needed = NEEDED_BYTES + BYTES_PER_PARAMETER * num_parameters
-    if free < needed:
-        raise RunError(
-            f"{free / 2**20:.0f} MiB are free on the disk of {parent}, and a run needs "
-            f"{needed / 2**20:.0f}; free some, or give another {option}"
-        )
+    return BYTES_BESIDE_WEIGHTS + BYTES_PER_PARAMETER * num_parameters(model)
 
 
 def evaluate_splits(

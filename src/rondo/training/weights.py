@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rondo.models import Checkpoint, load_checkpoint
 from rondo.tasks.photo import MODELS
-from rondo.training.config import RunConfig, RunError
+from rondo.training.config import RunConfig
+from rondo.training.run_error import RunError
 
 
 def find_weights(model: str, source: str | None) -> Checkpoint | None:

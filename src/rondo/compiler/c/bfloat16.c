@@ -1,9 +1,9 @@
 /* Numbers that lie in memory as bfloat16, the upper half of a float, and are computed as float. */
 
-static inline float from_stored(uint16_t half) { return from_bits((uint32_t)half << 16); }
+INLINED float from_stored(uint16_t half) { return from_bits((uint32_t)half << 16); }
 
 /* Rounds to the nearest, ties to even; NaN stays NaN. */
-static inline uint16_t to_stored(float value) {
+INLINED uint16_t to_stored(float value) {
     const uint32_t bits = to_bits(value);
     const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     return (uint16_t)(value != value ? (bits >> 16) | 0x40u : rounded);
