@@ -32,8 +32,8 @@ def draw(thing: Any, path: str | Path | None = None, *, steps: int | None = None
         thing: What to draw.
         path: Where to save it: a file that ends in .svg, .dot, .gv or .mmd (Mermaid); default
             nowhere.
-        steps: For how many steps to unroll it, time running to the right; for a layer that sweeps
-            over a map, of how many rows and columns of blocks; default not at all.
+        steps: For how many steps to unroll it, time running to the right; for layers that sweep
+            over a map, how many rows and columns of blocks each shows; default not at all.
 
     Returns:
         A drawing, which a notebook shows; its `svg`, `dot` and `mermaid` are texts.
