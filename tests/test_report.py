@@ -13,11 +13,9 @@ from photo_runs import SIZE, TinyNetwork, photo_data, photo_set, run_config
 from rondo.tasks.faces import PhotoSet, Skipped
 from rondo.training.evaluation import (
     accuracy_by,
-    calibration_error,
     evaluate,
     majority_rate,
     predict,
-    reliability,
     wilson,
 )
 from rondo.training.report import ReportInput, render_report
@@ -71,24 +69,37 @@ def test_evaluation_against_hand_computed_values() -> None:
     assert evaluation.majority_rate == 0.75
     assert evaluation.confusion == ((2, 1), (1, 0))
     expected = -sum(math.log(p) for p in (0.9, 0.8, 0.4, 0.3)) / 4
-    assert evaluation.loss == pytest.approx(expected)
-    # each photo is alone in its tenth: mean of |0.1 - 0|, |0.2 - 0|, |0.6 - 0|, |0.3 - 1|
-    assert evaluation.calibration_error == pytest.approx(0.4)
+    assert evaluation.calibration == evaluation.before
+    assert evaluation.calibration.loss == pytest.approx(expected)
+    # each photo is alone in its bin: mean of |0.9 - 1|, |0.8 - 1|, |0.6 - 0|, |0.7 - 0|
+    assert evaluation.calibration.error == pytest.approx(0.4)
     counts = {name: (s.num_correct, s.num_photos) for name, s in evaluation.by_age.items()}
     assert counts == {"0-9": (1, 1), "30-39": (1, 2), "100-109": (0, 1)}
     assert list(counts) == ["0-9", "30-39", "100-109"]
     assert {n: s.num_correct for n, s in evaluation.by_source.items()} == {"film": 0, "web": 2}
     assert {n: s.num_photos for n, s in evaluation.by_group.items()} == {"one": 2}
+    by_label = evaluation.parts()["label"]
+    counts = {name: (s.num_correct, s.num_photos) for name, s in by_label.items()}
+    assert counts == {"female": (2, 3), "male": (0, 1)}
 
 
-def test_bins_hold_what_their_tenth_predicts() -> None:
-    probability = torch.tensor([0.02, 0.06, 0.55, 1.0], dtype=torch.double)
-    first, middle, last = reliability(probability, torch.tensor([0, 1, 1, 1]))
-    assert (first.num_photos, first.observed) == (2, 0.5)
-    assert first.predicted == pytest.approx(0.04)
-    assert (middle.num_photos, last.num_photos, last.predicted) == (1, 1, 1.0)
-    error = (2 * 0.46 + 0.45 + 0) / 4
-    assert calibration_error((first, middle, last)) == pytest.approx(error)
+def test_a_temperature_changes_the_calibration_and_no_answer() -> None:
+    probabilities, photos = four_photos()
+    plain, warm = evaluate(probabilities, photos), evaluate(probabilities, photos, 2.0)
+    assert (warm.accuracy, warm.confusion, warm.by_age) == (
+        plain.accuracy, plain.confusion, plain.by_age
+    )  # fmt: skip
+    assert warm.before == plain.calibration
+    # sqrt(0.9) / (sqrt(0.9) + sqrt(0.1)) is 0.75, and so on
+    expected = -sum(math.log(1 / (1 + math.sqrt(q / (1 - q)))) for q in (0.1, 0.2, 0.6, 0.7)) / 4
+    assert warm.calibration.loss == pytest.approx(expected)
+
+
+def test_one_class_and_no_photos_of_the_other_are_evaluated() -> None:
+    photos = photo_set("test", 1)
+    evaluation = evaluate(torch.tensor([[1.0, 0.0]]), photos, 0.5)
+    assert evaluation.calibration.loss == pytest.approx(0, abs=1e-9)
+    assert evaluation.parts()["label"]["male"].num_photos == 0
 
 
 def test_majority_rate_of_one_class_is_all() -> None:
@@ -258,7 +269,7 @@ def test_tables_name_accuracy_and_majority() -> None:
         "test           4    50.0 %  15.0 to 85.0       75.0 %",
         "majority: what always saying the more frequent label would get",
     ]
-    lines = detail_table("test", evaluation).splitlines()
-    assert lines[0] == "test: loss 0.612 nats, calibration error 40.0 points"
-    assert "female                     2                 1" in lines
+    lines = detail_table(evaluation).splitlines()
+    assert lines[1] == "female                     2                 1"
+    assert "male           1     0.0 %  0.0 to 79.3    " in lines
     assert "30-39          2    50.0 %  9.5 to 90.5    " in lines

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from rondo.tasks.faces import SEXES
 from rondo.tasks.photo_files import PhotoError, read_pixels
+from rondo.training.abstention import check_min_confidence
+from rondo.training.calibration import temper
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder
@@ -29,8 +31,8 @@ class Prediction:
 
     Args:
         source: The file's path, or "standard input".
-        sex: The more probable class.
-        probability: Its probability.
+        sex: The more probable class; None where that is less sure than was asked for.
+        probability: The probability of the more probable class.
         probabilities: The probability of each class.
         error: Why there is no prediction; the three above are then None.
     """
@@ -48,6 +50,11 @@ class Predictor:
     Args:
         model: The network.
         config: The settings of the run that trained it.
+        temperature: What divides the logits of its answers (`rondo.training.calibration`).
+        min_confidence: Below this probability of the answer there is none, 0 to 1.
+
+    Raises:
+        RunError: If `min_confidence` is none.
 
     Example:
         ```
@@ -57,12 +64,21 @@ class Predictor:
         ```
     """
 
-    def __init__(self, model: nn.Module, config: RunConfig) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        config: RunConfig,
+        temperature: float = 1.0,
+        min_confidence: float = 0.0,
+    ) -> None:
+        check_min_confidence(min_confidence)
         self.model = model
         self.config = config
+        self.temperature = temperature
+        self.min_confidence = min_confidence
 
     @classmethod
-    def load(cls, run: Path) -> Predictor:
+    def load(cls, run: Path, min_confidence: float = 0.0) -> Predictor:
         """Returns the predictor of a run folder.
 
         Raises:
@@ -70,7 +86,8 @@ class Predictor:
         """
         folder = RunFolder(run)
         config = folder.read_config()
-        return cls(folder.read_model(), config)
+        temperature = folder.read_temperature().value
+        return cls(folder.read_model(), config, temperature, min_confidence)
 
     def predict(self, sources: Sequence[Path | BinaryIO]) -> list[Prediction]:
         """Returns a prediction for each source, in order; what cannot be read gets an error."""
@@ -86,7 +103,7 @@ class Predictor:
         recipe = self.config.recipe
         result = predict(self.model, pixels, mirror=recipe.mirror, precision=recipe.precision)
         assert result is not None
-        return result
+        return temper(result, self.temperature)
 
     def _predict_together(self, sources: Sequence[Path | BinaryIO]) -> list[Prediction]:
         read = [self._read(source) for source in sources]
@@ -95,7 +112,7 @@ class Predictor:
         return [
             Prediction(name_of(source), error=item)
             if isinstance(item, str)
-            else prediction_of(name_of(source), next(rows))
+            else prediction_of(name_of(source), next(rows), self.min_confidence)
             for source, item in zip(sources, read, strict=True)
         ]
 
@@ -107,11 +124,14 @@ class Predictor:
             return str(error)
 
 
-def prediction_of(source: str, probabilities: list[float]) -> Prediction:
+def prediction_of(
+    source: str, probabilities: list[float], min_confidence: float = 0.0
+) -> Prediction:
     """Returns the prediction that the probabilities of the classes mean."""
     named = dict(zip(SEXES, probabilities, strict=True))
     sex = max(named, key=named.__getitem__)
-    return Prediction(source, sex, named[sex], named)
+    answer = sex if named[sex] >= min_confidence else None
+    return Prediction(source, answer, named[sex], named)
 
 
 def name_of(source: Path | BinaryIO) -> str:

@@ -18,11 +18,11 @@ from rondo.cli.commands import (
     SUCCESS,
     USAGE,
     bench,
-    evaluate,
     predict,
     say,
     train_photo,
 )
+from rondo.cli.evaluate import add_evaluate, evaluate
 from rondo.cli.manual import (
     DETAILS,
     MANUAL,
@@ -60,7 +60,8 @@ def build_parser() -> Parser:
         add_options(_add_task(train, name, words.summary, trainer_of(name), extra="tasks"), words)
     table = _add_command_of_tasks(commands, "table", "train many networks under one budget")
     add_table_photo(_add_task(table, "photo", TABLE_SUMMARY, table_photo))
-    _add_evaluate(commands)
+    parser_of_evaluate = add_evaluate(commands)
+    parser_of_evaluate.set_defaults(run=_on_runs(evaluate), parser=parser_of_evaluate)
     _add_predict(commands)
     parser_of_sample = add_sample(commands)
     parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
@@ -109,16 +110,6 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
         "that were moved)")  # fmt: skip
 
 
-def _add_evaluate(commands: Any) -> None:
-    help_text = "measure a run on photos: accuracy beside the majority-class rate"
-    parser = commands.add_parser("evaluate", help=help_text, description=help_text)
-    parser.add_argument("RUN", help='a run folder, or "last"')
-    parser.add_argument("--data", metavar="PATH", help="photos, or drawn (default: the run's own)")
-    parser.add_argument("--split", metavar="NAME", help="one split in detail, such as test")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.set_defaults(run=_on_runs(evaluate), parser=parser)
-
-
 def _add_predict(commands: Any) -> None:
     help_text = "predict the sex of the person in each image, with probabilities"
     parser = commands.add_parser("predict", help=help_text, description=help_text)
@@ -127,6 +118,9 @@ def _add_predict(commands: Any) -> None:
                         help="images, folders of images, or - for standard input")  # fmt: skip
     parser.add_argument("--from-list", action="store_true",
                         help="standard input holds paths of images, one a line")  # fmt: skip
+    parser.add_argument("--min-confidence", type=float, default=0.0, metavar="P",
+                        help='answer "not sure" where the probability of the answer is below P, '
+                        "0 to 1 (default: always answer)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_on_runs(predict), parser=parser)
 

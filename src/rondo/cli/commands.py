@@ -29,7 +29,7 @@ def train_photo(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     from rondo.training import session
     from rondo.training.fit import fit
-    from rondo.training.tables import accuracy_table
+    from rondo.training.tables import accuracy_table, calibration_table
 
     names = session.Options.__dataclass_fields__
     given = {
@@ -46,8 +46,10 @@ def train_photo(arguments: argparse.Namespace) -> int:
     if outcome.signal_number is not None:
         say(f"interrupted; go on with: rondo train photo --resume {run.folder.path}")
         return 128 + outcome.signal_number
-    evaluations = session.finish(run)
+    evaluations = session.finish(run, say)
     print(accuracy_table(evaluations))
+    print("\n" + calibration_table(evaluations, run.folder.read_temperature()))
+    print(f"\nmodel card: {run.folder.card_file}")
     print(f"report: {run.folder.report_file.resolve().as_uri()}")
     return SUCCESS
 
@@ -62,39 +64,13 @@ def check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:
         )
 
 
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Measures a run on the splits of its data or of other data."""
-    from dataclasses import replace
-
-    from rondo.training import session
-    from rondo.training.run_error import look_up
-    from rondo.training.run_folder import RunFolder
-    from rondo.training.tables import accuracy_table, detail_table
-
-    folder = RunFolder(run_path(arguments.RUN))
-    config, model = folder.read_config(), folder.read_model()
-    if arguments.data is not None:
-        config = replace(config, data=arguments.data)
-    data = session.read_data(config, say)
-    if arguments.split is None:
-        data.pop("train")
-    else:
-        data = {arguments.split: look_up("split", arguments.split, data)}
-    _, evaluations = session.evaluate_splits(model, config, data)
-    if arguments.json:
-        print(json.dumps({name: asdict(item) for name, item in evaluations.items()}, indent=2))
-        return SUCCESS
-    print(accuracy_table(evaluations))
-    if arguments.split is not None:
-        print("\n" + detail_table(arguments.split, evaluations[arguments.split]))
-    return SUCCESS
-
-
 def predict(arguments: argparse.Namespace) -> int:
     """Predicts the sex of the person in each image."""
     from rondo.predictor import EXPECTS, Predictor
+    from rondo.training.abstention import check_min_confidence
 
-    predictor = Predictor.load(run_path(arguments.RUN))
+    check_min_confidence(arguments.min_confidence)
+    predictor = Predictor.load(run_path(arguments.RUN), arguments.min_confidence)
     sources = list(_sources(arguments.IMAGE, arguments.from_list))
     predictions = []
     if not arguments.json:
@@ -119,7 +95,7 @@ def _prediction_line(prediction: Prediction) -> str:
     if prediction.probabilities is None:
         return f"{'unread':8} {'-':>8} {'-':>8}  {prediction.source}: {prediction.error}"
     female, male = (f"{100 * prediction.probabilities[sex]:.1f} %" for sex in ("female", "male"))
-    return f"{prediction.sex:8} {female:>8} {male:>8}  {prediction.source}"
+    return f"{prediction.sex or 'not sure':8} {female:>8} {male:>8}  {prediction.source}"
 
 
 def _sources(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryIO]:

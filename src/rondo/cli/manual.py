@@ -23,7 +23,9 @@ examples:
   rondo train photo --model resnet_18          one of twelve networks; docs/photo_models.md
   rondo table photo --data photos/             all under one budget, in a table (hours)
   rondo evaluate last --split test             accuracy by source, age and group
+  rondo evaluate last --robustness             accuracy under blur, noise, darkness, crops, JPEG
   rondo predict last a.jpg b.png               a table of answers with probabilities
+  rondo predict last a.jpg --min-confidence 0.9    "not sure" where the probability is below
   rondo predict last photos/ --json            every image of a folder, for programs
   rondo predict last - < a.jpg                 one image from standard input
   find . -name '*.jpg' | rondo predict last - --from-list
@@ -41,10 +43,12 @@ data:
 
 a run folder, runs/TASK-DATE-N, holds:
   report.html          curves, errors by group, what the network looked at: open it in a browser
-                       (photos only, as the TensorBoard events)
+                       (photos only, as the next three)
+  model_card.md        data, use, figures and limits, to go with the network wherever it goes
+  calibration.json     the temperature that divides the logits, fitted on val; docs/trust.md
+  tensorboard/         the figures of every epoch for TensorBoard
   model.safetensors    the weights that predict
   metrics.jsonl        one JSON object for each check and split
-  tensorboard/         the same for TensorBoard
   config.json          every setting: enough to do the run again
   resume/              what an interrupted run needs to go on to the same numbers
 RUN is such a folder, or the word "last" for the newest one in ./runs.

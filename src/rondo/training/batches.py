@@ -49,3 +49,8 @@ class EpochBatches:
 def num_batches(num_photos: int, batch_size: int) -> int:
     """Returns the number of complete batches, or 1 where the photos do not fill one."""
     return max(1, num_photos // batch_size)
+
+
+def spaced(num_photos: int, most: int) -> Tensor:
+    """Returns the rows of so many photos at most, evenly spaced from the first on."""
+    return (torch.arange(min(num_photos, most)) * num_photos) // max(1, min(num_photos, most))

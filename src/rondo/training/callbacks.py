@@ -215,7 +215,7 @@ def evaluation_record(epoch: int, split: str, evaluation: Evaluation) -> dict[st
     return {
         "epoch": epoch,
         "split": split,
-        "loss": evaluation.loss,
+        "loss": evaluation.calibration.loss,
         "accuracy": evaluation.accuracy.value,
         "majority_rate": evaluation.majority_rate,
         "num_photos": evaluation.accuracy.num_photos,

@@ -137,7 +137,7 @@ def _train(config: RunConfig, data: dict[str, PhotoSet], folder: Path, say: Say)
     outcome = fit(run.config, run.data, run.folder, say=say)
     if outcome.signal_number is not None:
         return outcome.signal_number
-    result = measure(run, session.finish(run))
+    result = measure(run, session.finish(run, say))
     path = _result_path(folder, config)
     path.parent.mkdir(exist_ok=True)
     write_atomically(path, lambda part: part.write_text(result.to_json()))

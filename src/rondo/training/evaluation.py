@@ -7,21 +7,18 @@ of the majority class: what one would get by always saying the more frequent lab
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from rondo.tasks.augmentation import resize
-from rondo.tasks.photo import PhotoSet
+from rondo.tasks.photo import SEXES, PhotoSet
+from rondo.training.calibration import NORMAL_QUANTILE, Calibration, calibration, temper
 
-NORMAL_QUANTILE = 1.959963984540054
-"""Half width of a two-sided 95 % interval of the normal distribution."""
-
-NUM_BINS = 10
-"""Bins of predicted probability in the reliability plot and the calibration error."""
+Value = TypeVar("Value")
 
 BATCH_SIZE = 100
 """Photos that are predicted at a time."""
@@ -39,25 +36,16 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Bin:
-    """Photos with a similar predicted probability of the second class."""
-
-    num_photos: int
-    predicted: float
-    observed: float
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """What predictions on one split are worth.
 
     Args:
         accuracy: Share of photos whose more probable class is the label.
         majority_rate: Share of the more frequent label.
-        loss: Mean negative log likelihood of the labels, in nats.
-        calibration_error: Mean distance of predicted from observed shares over the bins.
+        temperature: What divided the logits; it moves no answer.
+        calibration: How far the probabilities can be believed.
+        before: The same without the temperature.
         confusion: Numbers of photos, one row for each label and one column for each prediction.
-        bins: The reliability of the probabilities.
         by_source: Accuracy for each source of photos.
         by_age: Accuracy for each decade of age.
         by_group: Accuracy for each group that the labels name.
@@ -65,13 +53,22 @@ class Evaluation:
 
     accuracy: Share
     majority_rate: float
-    loss: float
-    calibration_error: float
+    temperature: float
+    calibration: Calibration
+    before: Calibration
     confusion: tuple[tuple[int, int], tuple[int, int]]
-    bins: tuple[Bin, ...]
     by_source: dict[str, Share]
     by_age: dict[str, Share]
     by_group: dict[str, Share]
+
+    def parts(self) -> dict[str, dict[str, Share]]:
+        """Returns the accuracy by label, source, age and group, by what they are called."""
+        by_label = {
+            sex: wilson(counts[label], sum(counts))
+            for label, (sex, counts) in enumerate(zip(SEXES, self.confusion, strict=True))
+        }
+        by_others = {"source": self.by_source, "age": self.by_age, "group": self.by_group}
+        return {"label": by_label, **by_others}
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the numbers as dictionaries and lists, for JSON."""
@@ -90,26 +87,35 @@ def wilson(num_correct: float, num_photos: int) -> Share:
     return Share(num_correct, num_photos, value, min(low, value), max(high, value))
 
 
-def evaluate(probabilities: Tensor, photo_set: PhotoSet) -> Evaluation:
-    """Returns what the probabilities (N, 2) are worth on the photos of one split."""
+def evaluate(probabilities: Tensor, photo_set: PhotoSet, temperature: float = 1.0) -> Evaluation:
+    """Returns what predictions are worth on the photos of one split.
+
+    Args:
+        probabilities: What the network predicts (N, 2), before the temperature.
+        photo_set: The photos.
+        temperature: What divides the logits.
+    """
     probabilities, labels = probabilities.double().cpu(), photo_set.labels
     predicted = probabilities.argmax(dim=1)
     correct = predicted == labels
-    bins = reliability(probabilities[:, 1], labels)
-    of_label = probabilities.gather(1, labels.unsqueeze(1)).clamp_min(1e-12)
     counts = torch.bincount(labels * 2 + predicted, minlength=4).tolist()
     photos = photo_set.photos
     return Evaluation(
         accuracy=wilson(int(correct.sum()), len(labels)),
         majority_rate=majority_rate(labels),
-        loss=float(-of_label.log().mean()),
-        calibration_error=calibration_error(bins),
+        temperature=temperature,
+        calibration=calibration(temper(probabilities, temperature), labels),
+        before=calibration(probabilities, labels),
         confusion=((counts[0], counts[1]), (counts[2], counts[3])),
-        bins=bins,
         by_source=accuracy_by([photo.source or None for photo in photos], correct),
         by_age=accuracy_by([_decade(photo.age) for photo in photos], correct),
         by_group=accuracy_by([photo.group or None for photo in photos], correct),
     )
+
+
+def unseen(splits: Mapping[str, Value]) -> dict[str, Value]:
+    """Returns what belongs to the splits that neither weights nor temperature were fitted to."""
+    return {name: value for name, value in splits.items() if name not in ("train", "val")}
 
 
 def majority_rate(labels: Tensor) -> float:
@@ -126,26 +132,6 @@ def accuracy_by(keys: list[str | None], correct: Tensor) -> dict[str, Share]:
             counts[key] = num_correct + right, num_photos + 1
     ordered = sorted(counts, key=lambda key: (_leading_number(key), key))
     return {key: wilson(*counts[key]) for key in ordered}
-
-
-def reliability(probability: Tensor, labels: Tensor) -> tuple[Bin, ...]:
-    """Returns, for tenths of the predicted probability, the observed share; empty ones left out."""
-    tenth = (probability * NUM_BINS).long().clamp(max=NUM_BINS - 1)
-    return tuple(
-        Bin(
-            int((tenth == index).sum()),
-            float(probability[tenth == index].mean()),
-            float(labels[tenth == index].double().mean()),
-        )
-        for index in range(NUM_BINS)
-        if (tenth == index).any()
-    )
-
-
-def calibration_error(bins: tuple[Bin, ...]) -> float:
-    """Returns the expected calibration error for two classes (Naeini et al., 2015)."""
-    total = sum(item.num_photos for item in bins)
-    return sum(item.num_photos * abs(item.predicted - item.observed) for item in bins) / total
 
 
 def predict(

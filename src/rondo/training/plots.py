@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
-from rondo.training.evaluation import Bin, Share
+from rondo.training.evaluation import Share
 
 PAGE_COLOUR = "#010203"
 """Stands for the colour of the page's text until the SVG is written."""
@@ -75,7 +74,7 @@ def curves(records: list[dict[str, Any]], name: str, label: str) -> str:
     """Returns the curves of one number over the epochs, one for each split."""
     percent = 100 if name == "accuracy" else 1
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
-        figure, axes = _figure(5.2, 3.4)
+        figure, axes = new_figure(5.2, 3.4)
         for split in dict.fromkeys(record["split"] for record in records):
             of_split = [record for record in records if record["split"] == split]
             epochs = [record["epoch"] for record in of_split]
@@ -89,7 +88,7 @@ def curves(records: list[dict[str, Any]], name: str, label: str) -> str:
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-        return _svg(figure, f"{label} over the epochs")
+        return to_svg(figure, f"{label} over the epochs")
 
 
 def accuracy_bars(shares: dict[str, Share], majority_rate: float, title: str) -> str:
@@ -99,7 +98,7 @@ def accuracy_bars(shares: dict[str, Share], majority_rate: float, title: str) ->
     low = [100 * (shares[name].value - shares[name].low) for name in names]
     high = [100 * (shares[name].high - shares[name].value) for name in names]
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": title}):
-        figure, axes = _figure(5.2, 1.0 + 0.34 * len(names))
+        figure, axes = new_figure(5.2, 1.0 + 0.34 * len(names))
         rows = np.arange(len(names))
         axes.errorbar(
             values, rows, xerr=[low, high], fmt="o", color=COLOURS["test"], elinewidth=2, capsize=3
@@ -110,30 +109,7 @@ def accuracy_bars(shares: dict[str, Share], majority_rate: float, title: str) ->
         least = min(share.low for share in shares.values())
         axes.set_xlim(100 * min(least, majority_rate) - 4, 101.5)
         axes.set_xlabel("accuracy in %; dotted: majority class of all")
-        return _svg(figure, f"accuracy by {title}")
-
-
-def reliability_plot(bins: Sequence[Bin], class_name: str) -> str:
-    """Returns the observed share of a class over its predicted probability."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "reliability"}):
-        figure, axes = _figure(5.2, 3.6)
-        axes.plot([0, 100], [0, 100], color=PAGE_COLOUR, linestyle=":", linewidth=1)
-        largest = max(item.num_photos for item in bins)
-        axes.plot(
-            [100 * item.predicted for item in bins],
-            [100 * item.observed for item in bins],
-            color=COLOURS["test"],
-            alpha=0.4,
-        )
-        axes.scatter(
-            [100 * item.predicted for item in bins],
-            [100 * item.observed for item in bins],
-            s=[20 + 180 * item.num_photos / largest for item in bins],
-            color=COLOURS["test"],
-        )
-        axes.set_xlabel(f"predicted probability of “{class_name}” in %")
-        axes.set_ylabel(f"observed share of “{class_name}” in %")
-        return _svg(figure, "reliability of the probabilities")
+        return to_svg(figure, f"accuracy by {title}")
 
 
 @dataclass(frozen=True)
@@ -163,7 +139,7 @@ def accuracy_over_time(panels: dict[str, list[Point]]) -> str:
             axes.set_ylabel("accuracy in %")
             for point in points:
                 _draw_point(axes, point)
-        return _svg(figure, "accuracy over training time")
+        return to_svg(figure, "accuracy over training time")
 
 
 def _draw_point(axes: Axes, point: Point) -> None:
@@ -182,10 +158,17 @@ def standalone(svg: str) -> str:
     return svg[:start] + STANDALONE_STYLE + svg[start:]
 
 
-def heat_png(values: Tensor, *, size: int = 320) -> str:
-    """Returns a map (S, S) as a picture from dark (least) to bright (most)."""
-    low, high = values.min(), values.max()
-    return _png(_colour(((values - low) / (high - low).clamp_min(1e-30)).numpy(), "inferno"), size)
+def heat_png(values: Tensor, *, size: int = 320, limits: tuple[float, float] | None = None) -> str:
+    """Returns a map (H, W) as a picture from dark to bright: from its least value to its most.
+
+    Args:
+        values: The map.
+        size: A wider map is scaled to this width and height, in pixels.
+        limits: What dark and bright stand for, if not for the least and most of this map.
+    """
+    low, high = limits or (float(values.min()), float(values.max()))
+    scaled = (values - low) / max(high - low, 1e-30)
+    return _png(_colour(scaled.clamp(0, 1).numpy(), "inferno"), size)
 
 
 def photo_png(pixels: Tensor, *, size: int = 128) -> str:
@@ -211,12 +194,13 @@ def evidence_over_photo_png(
     return _png((_grey(pixels) * (1 - strength) + colour * strength).astype(np.uint8), size)
 
 
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """Returns a figure of some inches with one plot."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
-def _svg(figure: Figure, label: str) -> str:
+def to_svg(figure: Figure, label: str) -> str:
     """Returns a figure as an SVG element in the colour of the page that grows with its column."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

@@ -1,20 +1,36 @@
-"""The frame of a report: its style, and what such a classifier must not be used for."""
+"""The frame of a report: its style, its parts, and what the classifier must not be used for."""
 
-WARNING = """<section class="warning"><h2>What this must not be used for</h2>
-<p>This is an exercise in recurrent networks. Its answers are guesses about how annotators labelled
-pictures.</p>
-<ul>
-<li><b>Never to decide anything about a person</b>: not hiring, pay, credit, insurance, policing,
-borders, access to places or services, prices or advertising.</li>
-<li>Not for surveillance, tracking, counting or sorting people, with or without their
-knowledge.</li>
-<li>It says nothing about <b>identity, gender identity</b> or who somebody is. The labels are
-binary and were given by others from looks; people who do not fit them are left out or labelled
-wrongly.</li>
-<li>Its errors <b>differ by age, group and kind of photo</b>; the report of a run shows how, where
-the labels allow to measure it. An accuracy over all hides that.</li>
-<li>The probabilities hold for pictures like those it was tested on, and for no others.</li>
-</ul></section>"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from rondo.training.uses import FORBIDDEN, NATURE, to_html
+
+
+def cards(title: str, *contents: str, note: str = "") -> str:
+    """Returns a section with a card for each of the contents."""
+    boxes = "".join(f"<div class='card'>{content}</div>" for content in contents)
+    text = f"<p class='note'>{note}</p>" if note else ""
+    return f"<section><h2>{title}</h2>{text}<div class='row'>{boxes}</div></section>"
+
+
+def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table of texts; the first cell of a row is its head."""
+    first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    lines = "".join(
+        f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in others)}</tr>"
+        for name, *others in rows
+    )
+    return f"<table class='figures wrap'><tr>{first}</tr>{lines}</table>"
+
+
+WARNING = (
+    '<section class="warning"><h2>What this must not be used for</h2>'
+    f"<p>{to_html(NATURE)}</p><ul>"
+    + "".join(f"<li>{to_html(use)}</li>" for use in FORBIDDEN)
+    + "</ul></section>"
+)
 """The section on wrong uses."""
 
 PAGE = """<!doctype html>
@@ -61,6 +77,13 @@ figure { margin: 0; background: var(--card); border: 1px solid var(--line); bord
 figcaption { padding: .4rem .6rem; font-size: .9rem; line-height: 1.3; }
 .wrong { box-shadow: inset 0 3px var(--mark); } .right { box-shadow: inset 0 3px var(--accent); }
 .heat { width: 100%; max-width: 320px; border-radius: 8px; display: block; margin: 0 auto; }
+svg + .wrap { margin-top: .8rem; }
+@media (max-width: 30rem) { .wrap th, .wrap td { white-space: normal; padding: .4rem .3rem; } }
+.sweeps { display: grid; gap: .6rem; grid-template-columns: repeat(4, 1fr); }
+.sweeps.with-picture { grid-template-columns: repeat(5, 1fr); }
+.sweeps img { width: 100%; display: block; border-radius: 4px; image-rendering: pixelated; }
+.sweeps figure { background: none; border: 0; border-radius: 0; }
+.sweeps figcaption { padding: .2rem 0; text-align: center; font-size: .85rem; }
 .warning { background: var(--warm); border: 1px solid var(--warm-line); border-radius: 12px;
   padding: 1rem 1.2rem; } .warning ul { margin: .4rem 0 0; padding-left: 1.2rem; }
 </style></head><body>

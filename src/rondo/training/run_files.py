@@ -3,7 +3,9 @@
     config.json         everything needed to build the model and the data again
     model.safetensors   the weights that predict, with the model's name and arguments
     metrics.jsonl       one JSON object for each check and split
+    calibration.json    the temperature of the answers, for photos, when the training has ended
     report.html         what to look at, for photos
+    model_card.md       what must be known before the network is used, for photos
     tensorboard/        the same numbers for TensorBoard, for photos
     resume/state.pt     what an interrupted run needs to go on
 
@@ -58,7 +60,9 @@ class RunFiles(ABC, Generic[Config]):
         self.config_file = path / "config.json"
         self.model_file = path / "model.safetensors"
         self.metrics_file = path / "metrics.jsonl"
+        self.calibration_file = path / "calibration.json"
         self.report_file = path / "report.html"
+        self.card_file = path / "model_card.md"
         self.state_file = path / "resume" / "state.pt"
         self.tensorboard = path / "tensorboard"
 

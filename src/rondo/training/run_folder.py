@@ -7,8 +7,10 @@ from typing import Any
 from torch import nn
 
 from rondo.tasks.photo import build_model
+from rondo.training.calibration import Temperature, temperature_from_json
 from rondo.training.config import RunConfig, config_from_json
-from rondo.training.run_files import RunFiles
+from rondo.training.run_error import RunError
+from rondo.training.run_files import RunFiles, write_atomically
 
 
 class RunFolder(RunFiles[RunConfig]):
@@ -34,3 +36,20 @@ class RunFolder(RunFiles[RunConfig]):
                 "version": config.versions["rondo"],
             },
         )
+
+    def write_temperature(self, temperature: Temperature) -> None:
+        """Keeps the temperature of the weights that predict."""
+        text = temperature.to_json()
+        write_atomically(self.calibration_file, lambda path: path.write_text(text))
+
+    def read_temperature(self) -> Temperature:
+        """Returns the temperature; of a run that has none yet, one that changes nothing."""
+        if not self.calibration_file.exists():
+            return Temperature()
+        try:
+            return temperature_from_json(self.calibration_file.read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.calibration_file} cannot be used: {error}; `{self.command} --resume "
+                f"{self.path}` makes it again"
+            ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from rondo.tasks.photo import (
     fingerprint,
     load_data,
 )
+from rondo.training.calibration import fit_temperature, temper
 from rondo.training.config import RunConfig, resolve_precision
-from rondo.training.evaluation import Evaluation, evaluate, predict
+from rondo.training.evaluation import Evaluation, evaluate, predict, unseen
+from rondo.training.robustness import try_splits
 from rondo.training.run_error import RunError, look_up
 from rondo.training.run_files import check_new_folder, new_run_path, write_atomically
 from rondo.training.run_folder import RunFolder
@@ -211,36 +214,59 @@ def needed_bytes(config: RunConfig) -> int:
     return BYTES_BESIDE_WEIGHTS + BYTES_PER_PARAMETER * num_parameters(model)
 
 
-def evaluate_splits(
+def predict_splits(
     model: nn.Module, config: RunConfig, data: dict[str, PhotoSet]
-) -> tuple[dict[str, Tensor], dict[str, Evaluation]]:
-    """Returns the probabilities on every split given, and what they are worth."""
-    probabilities, evaluations = {}, {}
+) -> dict[str, Tensor]:
+    """Returns the probabilities on every split given, before any temperature."""
+    probabilities = {}
     for name, photos in data.items():
         predicted = predict(
             model, photos.pixels, mirror=config.recipe.mirror, precision=config.recipe.precision
         )
         assert predicted is not None
-        probabilities[name], evaluations[name] = predicted, evaluate(predicted, photos)
-    return probabilities, evaluations
+        probabilities[name] = predicted
+    return probabilities
 
 
-def finish(session: Session) -> dict[str, Evaluation]:
-    """Writes the report of a trained run; returns what its weights are worth on unseen photos."""
+def evaluate_splits(
+    probabilities: dict[str, Tensor], data: dict[str, PhotoSet], temperature: float
+) -> dict[str, Evaluation]:
+    """Returns what probabilities are worth on every split, once divided by the temperature."""
+    return {
+        name: evaluate(predicted, data[name], temperature)
+        for name, predicted in probabilities.items()
+    }
+
+
+def finish(session: Session, say: Callable[[str], None]) -> dict[str, Evaluation]:
+    """Fits the temperature of a trained run on val, and writes its report and model card.
+
+    Args:
+        session: The run.
+        say: Is given each line for the user.
+
+    Returns:
+        What its weights are worth on photos that they were not fitted to.
+    """
+    from rondo.training.model_card import render_card
     from rondo.training.report import ReportInput, render_report
 
-    model = session.folder.read_model()
-    unseen = {name: photos for name, photos in session.data.items() if name != "train"}
-    probabilities, evaluations = evaluate_splits(model, session.config, unseen)
-    text = render_report(
-        ReportInput(
-            session.config,
-            session.folder.read_metrics(),
-            session.data,
-            probabilities,
-            evaluations,
-            model,
-        )
+    config, folder, model = session.config, session.folder, session.folder.read_model()
+    others = {name: photos for name, photos in session.data.items() if name != "train"}
+    predicted = predict_splits(model, config, others)
+    temperature = fit_temperature(predicted["val"], session.data["val"].labels)
+    folder.write_temperature(temperature)
+    report = ReportInput(
+        config,
+        folder.read_metrics(),
+        session.data,
+        {name: temper(found, temperature.value) for name, found in predicted.items()},
+        evaluate_splits(predicted, others, temperature.value),
+        model,
+        temperature,
+        try_splits(model, config, unseen(session.data), temperature.value, say),
     )
-    write_atomically(session.folder.report_file, lambda path: path.write_text(text))
-    return evaluations
+    page, card = render_report(report), render_card(report, date.today())
+    write_atomically(folder.report_file, lambda path: path.write_text(page))
+    write_atomically(folder.card_file, lambda path: path.write_text(card))
+    return report.evaluations

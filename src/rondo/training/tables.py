@@ -1,9 +1,26 @@
-"""Results as text for a terminal."""
+"""Results as text: for a terminal, and as tables of Markdown."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+
+from rondo.tasks.corruptions import MEANINGS
 from rondo.tasks.faces import SEXES
+from rondo.training.abstention import Answered
+from rondo.training.calibration import Calibration, Temperature
 from rondo.training.evaluation import Evaluation, Share
+from rondo.training.robustness import Trial
+
+CALIBRATION: dict[str, Callable[[Calibration], str]] = {
+    "calibration error, points": lambda item: f"{100 * item.error:.1f}",
+    "with bins of equal mass": lambda item: f"{100 * item.error_equal_mass:.1f}",
+    "neg. log likelihood, nats": lambda item: f"{item.loss:.3f}",
+    "Brier score, 0 to 1": lambda item: f"{item.brier:.4f}",
+}
+"""The figures of calibration, and how they are written."""
+
+ROBUSTNESS = ("corruption", "accuracy (95 % interval)", "mean confidence")
+"""The columns of `robustness_rows`."""
 
 
 def accuracy_table(evaluations: dict[str, Evaluation]) -> str:
@@ -15,27 +32,89 @@ def accuracy_table(evaluations: dict[str, Evaluation]) -> str:
     return "\n".join(lines)
 
 
-def detail_table(name: str, evaluation: Evaluation) -> str:
-    """Returns the confusion matrix of a split and its accuracy by source, age and group."""
-    error = 100 * evaluation.calibration_error
-    lines = [
-        f"{name}: loss {evaluation.loss:.3f} nats, calibration error {error:.1f} points",
-        "",
-        f"{'labelled':10}" + "".join(f"{'taken for ' + sex:>18}" for sex in SEXES),
+def calibration_rows(evaluations: dict[str, Evaluation]) -> list[list[str]]:
+    """Returns figures of calibration, without and with the temperature, a row for each split."""
+    return [
+        [name, *(_change(item, text) for text in CALIBRATION.values())]
+        for name, item in evaluations.items()
     ]
+
+
+def calibration_table(evaluations: dict[str, Evaluation], temperature: Temperature) -> str:
+    """Returns how far the probabilities of every split can be believed."""
+    lines = [f"{temperature}; without -> with it:"]
+    lines += columns(["split", *CALIBRATION], calibration_rows(evaluations))
+    return "\n".join(lines)
+
+
+def answered_table(found: dict[str, Answered]) -> str:
+    """Returns how many photos of every split get an answer, and how many answers are right."""
+    threshold = next(iter(found.values())).min_confidence
+    lines = [f"answers of a confidence of {threshold:g} or more, the others are not sure:"]
+    rows = [
+        [name, str(item.coverage.num_photos), percent(item.coverage), percent(item.accuracy)]
+        for name, item in found.items()
+    ]
+    lines += columns(["split", "photos", "answered (95 % interval)", "of these right"], rows)
+    return "\n".join(lines)
+
+
+def robustness_rows(trials: Iterable[Trial]) -> list[list[str]]:
+    """Returns accuracy and mean confidence under each corruption."""
+    return [[one.name, percent(one.accuracy), f"{100 * one.confidence:.1f} %"] for one in trials]
+
+
+def robustness_table(name: str, trials: Sequence[Trial]) -> str:
+    """Returns the accuracy on bad photos of a split."""
+    head = [f"{name}, {trials[0].accuracy.num_photos} photos", *ROBUSTNESS[1:]]
+    return "\n".join([*columns(head, robustness_rows(trials)), MEANINGS])
+
+
+def detail_table(evaluation: Evaluation) -> str:
+    """Returns the confusion matrix of a split and its accuracy by label, source, age and group."""
+    lines = [f"{'labelled':10}" + "".join(f"{'taken for ' + sex:>18}" for sex in SEXES)]
     for sex, counts in zip(SEXES, evaluation.confusion, strict=True):
         lines.append(f"{sex:10}" + "".join(f"{count:18}" for count in counts))
-    parts = (
-        ("source", evaluation.by_source),
-        ("age", evaluation.by_age),
-        ("group", evaluation.by_group),
-    )
-    for title, shares in parts:
+    for title, shares in evaluation.parts().items():
         if shares:
             width = max(8, *(len(key) for key in shares))
             lines += ["", f"{title:{width}} {'photos':>7} {'accuracy':>9}  95 % interval"]
             lines += [f"{key:{width}} {_share(share)}" for key, share in shares.items()]
     return "\n".join(lines)
+
+
+def percent(share: Share) -> str:
+    """Returns for example `93.0 % (91.2 to 94.5)`, or `-` where there are no photos."""
+    if not share.num_photos:
+        return "-"
+    return f"{100 * share.value:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})"
+
+
+def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Returns the lines of a table, its first column to the left and the others to the right."""
+    lines = [head, *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
+    return [
+        "  ".join(
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table of Markdown; a bar in a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _change(item: Evaluation, text: Callable[[Calibration], str]) -> str:
+    """Returns a figure without and with the temperature, once where there is none."""
+    if item.temperature == 1:
+        return text(item.calibration)
+    return f"{text(item.before)} -> {text(item.calibration)}"
 
 
 def _share(share: Share) -> str:

@@ -1,0 +1,182 @@
+"""The card that goes with a trained network: what must be known before it is used, in Markdown.
+
+Every figure on it is measured by the run. The sections follow Mitchell et al., "Model cards for
+model reporting", 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+from rondo.cells.named import num_parameters
+from rondo.tasks.corruptions import MEANINGS
+from rondo.tasks.photo import SEXES
+from rondo.training import tables
+from rondo.training.abstention import THRESHOLDS, answered
+from rondo.training.evaluation import Share
+from rondo.training.report_input import ReportInput
+from rondo.training.uses import FORBIDDEN, INTENDED, NATURE
+from rondo.training.versions import current_versions
+
+
+def render_card(report: ReportInput, today: date) -> str:
+    """Returns the card of a run.
+
+    Args:
+        report: What the report is made of.
+        today: The date that the card bears.
+    """
+    parts = {
+        f"Model card: {report.title.lower()}": _summary(report, today),
+        "Intended use": _list(INTENDED),
+        "What it must not be used for": _list(FORBIDDEN),
+        "Data": _data(report),
+        "Training": _training(report),
+        "Accuracy": _accuracy(report),
+        "Calibration": _calibration(report),
+        "Leaving doubtful pictures unanswered": _abstention(report),
+        "Pictures that are bad": _robustness(report),
+        "Limits": _limits(report),
+    }
+    first, *others = (f"# {title}\n\n{text}" for title, text in parts.items() if text)
+    return "\n\n".join((first, *(f"#{part}" for part in others))) + "\n"
+
+
+def _summary(report: ReportInput, today: date) -> str:
+    config = report.config
+    now = current_versions()
+    versions = ", ".join(f"{name} {version}" for name, version in config.versions.items())
+    lines = [
+        f"Answers: {' or '.join(SEXES)}, with a probability, for a picture that one face fills, "
+        f"scaled to {config.image_size} x {config.image_size} pixels.",
+        f"Network: `{report.model_text}`, {num_parameters(report.model):,} parameters.",
+        f"Trained with: {versions}.",
+    ]
+    if now != config.versions:
+        measured = ", ".join(f"{name} {version}" for name, version in now.items())
+        lines.append(f"Measured with: {measured}.")
+    return f"{NATURE}\n\n{_list((*lines, f'Date of this card: {today.isoformat()}.'))}"
+
+
+def _data(report: ReportInput) -> str:
+    config = report.config
+    if report.is_drawn:
+        source = (
+            "Drawings of nobody, made by the program. The two classes are a convention of the "
+            "drawing, so the figures below say that the training works, and nothing about people. "
+            "They are under the licence of the program, Apache-2.0."
+        )
+    else:
+        source = (
+            f"Photos in a folder named `{Path(config.data).name}`, which are not part of the run. "
+            "Rondo does not know their licence: find it out before you share the network. The "
+            "published collections that it reads have licences of their own, most for research "
+            "only. Whether the people in them agreed is not known to Rondo either."
+        )
+    left_out = "; ".join(f"{reason}: {count}" for reason, count in report.skipped) or "nothing"
+    sources = sorted({photo.source for one in report.data.values() for photo in one.photos} - {""})
+    lines = [
+        f"Sources that the labels name: {', '.join(sources) or 'none'}.",
+        f"Left out: {left_out}.",
+        f"Fingerprint of the pictures and labels: `{config.data_fingerprint}`.",
+    ]
+    table = tables.markdown_table(["split", report.noun, *SEXES], report.counts)
+    return f"{source}\n\n{table}\n\n{_list(lines)}"
+
+
+def _training(report: ReportInput) -> str:
+    config = report.config
+    start = "from nothing"
+    if config.weights is not None:
+        start = f"from the weights `{Path(config.weights).name}` ({config.weights_fingerprint})"
+    return _list(
+        (
+            f"Recipe {report.recipe_text}, {start}.",
+            f"Seed {config.seed}; {report.speed}, {config.num_threads} threads.",
+            "Every setting is in `config.json`, every epoch in `metrics.jsonl`.",
+        )
+    )
+
+
+def _accuracy(report: ReportInput) -> str:
+    rows = [
+        [name, *_share(item.accuracy), f"{100 * item.majority_rate:.1f} %"]
+        for name, item in report.evaluations.items()
+    ]
+    head = ["split", report.noun, "accuracy (95 % interval)", "always the more frequent label"]
+    blocks = [tables.markdown_table(head, rows)]
+    for name, item in report.unseen.items():
+        parts = [
+            [title, key, *_share(share)]
+            for title, shares in item.parts().items()
+            for key, share in shares.items()
+        ]
+        head = [name, "", report.noun, "accuracy (95 % interval)"]
+        blocks.append(tables.markdown_table(head, parts))
+    blocks.append(
+        "Intervals are those of Wilson, 1927, for this network alone: another seed differs."
+    )
+    return "\n\n".join(blocks)
+
+
+def _calibration(report: ReportInput) -> str:
+    table = tables.markdown_table(
+        ["split", *tables.CALIBRATION], tables.calibration_rows(report.evaluations)
+    )
+    text = str(report.temperature)
+    return (
+        f"{text[0].upper()}{text[1:]}. Without -> with it, and smaller is better; it was fitted "
+        f"on val, so val looks best:\n\n{table}"
+    )
+
+
+def _abstention(report: ReportInput) -> str:
+    rows = [
+        [name, f"{least:g}", tables.percent(found.coverage), tables.percent(found.accuracy)]
+        for name in report.unseen
+        for least in THRESHOLDS
+        for found in [answered(report.probabilities[name], report.data[name].labels, least)]
+    ]
+    return tables.markdown_table(["split", "least confidence", "answered", "of these right"], rows)
+
+
+def _robustness(report: ReportInput) -> str:
+    rows = [
+        [name, *row]
+        for name, trials in report.trials.items()
+        for row in tables.robustness_rows(trials)
+    ]
+    if not rows:
+        return ""
+    counts = ", ".join(
+        f"{name} {trials[0].accuracy.num_photos}" for name, trials in report.trials.items()
+    )
+    return (
+        f"On some {report.noun} of each split ({counts}), made bad in one way at a time. "
+        f"{MEANINGS}.\n\n"
+        f"{tables.markdown_table(['split', *tables.ROBUSTNESS], rows)}"
+    )
+
+
+def _limits(report: ReportInput) -> str:
+    lines = [
+        "It knows two words only, and gives one of them to any picture, with or without a face.",
+        "Pictures must be aligned crops in which one face fills the picture.",
+        "Some labels are wrong; no figure above can be better than they are.",
+        "The temperature was fitted on one source, and holds for pictures like those.",
+    ]
+    if not any(item.by_age or item.by_group for item in report.unseen.values()):
+        lines.append("The labels name no age and no group, so whom it fails more often is unknown.")
+    if report.is_drawn:
+        lines.append("It was trained on drawings of nobody; of photos it knows nothing.")
+    return _list(lines)
+
+
+def _share(share: Share) -> list[str]:
+    return [f"{share.num_photos:g}", tables.percent(share)]
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)

@@ -1,0 +1,168 @@
+"""The parts of a report that show what the network looked at.
+
+Of photos of people they show means over many alone.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from torch import Tensor
+
+from rondo.tasks.photo import SEXES
+from rondo.training import plots
+from rondo.training.batches import spaced
+from rondo.training.report_input import ReportInput
+from rondo.training.report_page import cards
+from rondo.training.saliency import evidence, has_evidence, mean_saliency, saliency
+from rondo.training.sweeps import Sweep, mean_sweeps, sweeps
+
+NUM_EXAMPLES = 8
+"""Drawings shown with what the network looked at, and as many doubtful ones."""
+
+NUM_SWEPT = 4
+"""Drawings shown with what each sweep saw."""
+
+ARROWS = {"down": "\N{DOWNWARDS ARROW}", "up": "\N{UPWARDS ARROW}",
+          "right": "\N{RIGHTWARDS ARROW}", "left": "\N{LEFTWARDS ARROW}"}  # fmt: skip
+"""Which way a sweep goes."""
+
+
+def examples(report: ReportInput) -> str:
+    """Returns drawings with what the network looked at; the most doubtful ones come second."""
+    test, probabilities = report.data["test"], report.probabilities["test"]
+    doubt = (probabilities[:, 1] - 0.5).abs().argsort()[:NUM_EXAMPLES]
+    stride = max(1, len(test.labels) // NUM_EXAMPLES)
+    some = range(0, len(test.labels), stride)[:NUM_EXAMPLES]
+    legend = (
+        "Under each drawing: where small changes of the picture would move the answer most "
+        "(bright), and which class each place speaks for"
+        f" (purple: {SEXES[0]}, orange: {SEXES[1]})."
+        if has_evidence(report.model)
+        else "Under each drawing: where small changes of the picture would move the answer most "
+        "(bright). Which class each place speaks for cannot be shown: the answer of this network "
+        "is not a mean over places."
+    )
+    return (
+        _gallery(report, "Where it looked", list(some), legend)
+        + _gallery(
+            report,
+            "The most doubtful drawings",
+            doubt.tolist(),
+            "Test drawings whose probability is closest to one half.",
+        )
+    )  # fmt: skip
+
+
+def _gallery(report: ReportInput, title: str, rows: list[int], note: str) -> str:
+    test = report.data["test"]
+    pixels = test.pixels[rows]
+    looked = saliency(report.model, pixels)
+    spoken = evidence(report.model, pixels)
+    limit = 1.0 if spoken is None else float(spoken.abs().quantile(0.98))
+    figures = []
+    for index, row in enumerate(rows):
+        pictures = [
+            plots.photo_png(pixels[index]),
+            plots.heat_over_photo_png(pixels[index], looked[index]),
+        ]
+        if spoken is not None:
+            pictures.append(plots.evidence_over_photo_png(pixels[index], spoken[index], limit))
+        images = "".join(f"<img src='{picture}' alt=''>" for picture in pictures)
+        figures.append(f"<figure>{images}{_caption(report, row)}</figure>")
+    return (
+        f"<section><h2>{title}</h2><p class='note'>{note}</p>"
+        f"<div class='gallery'>{''.join(figures)}</div></section>"
+    )
+
+
+def _caption(report: ReportInput, row: int) -> str:
+    label = int(report.data["test"].labels[row])
+    row_probabilities = report.probabilities["test"][row]
+    answer = int(row_probabilities.argmax())
+    mark = "right" if answer == label else "wrong"
+    return (
+        f"<figcaption class='{mark}'>{SEXES[answer]} {100 * float(row_probabilities[answer]):.0f} %"
+        f"<br><small>{mark}; labelled {SEXES[label]}</small></figcaption>"
+    )
+
+
+def where_it_looked(report: ReportInput) -> str:
+    """Returns the mean saliency."""
+    pixels = report.data["test"].pixels
+    picture = plots.heat_png(mean_saliency(report.model, pixels))
+    return cards(
+        f"Where it looked, over many test {report.noun}",
+        f"<img class='heat' src='{picture}' alt='mean saliency'>",
+        note="The mean over up to 256 test pictures of how strongly each place moves the answer: "
+        "bright places count most. No single picture can be told from it.",
+    )
+
+
+def what_sweeps_saw(report: ReportInput) -> str:
+    """Returns how strongly each sweep of the spatial layers answers at each block."""
+    test, title = report.data["test"].pixels, "What each sweep saw"
+    layers = by_layer(mean_sweeps(report.model, test))
+    if not layers:
+        note = "This network has no layers that sweep over the picture, so nothing can be shown."
+        return cards(title, note=note)
+    means = [_layer(name, four) for name, four in layers.items()]
+    rows = spaced(len(test), NUM_SWEPT if report.is_drawn else 0)
+    legend = "Below, some drawings, with a row of maps for each layer. " if report.is_drawn else ""
+    return cards(
+        title,
+        *means,
+        *(_swept(report, test[row]) for row in rows),
+        note="A spatial layer goes over the picture four times: down and up its columns of blocks, "
+        "then right and left along the rows of what these found. Bright blocks are those at which "
+        "the loop of a sweep answers strongly: the mean of |output| over its units, and over up to "
+        f"256 test {report.noun}. {legend}The four maps of a layer share one scale.",
+    )
+
+
+def by_layer(found: list[Sweep]) -> dict[str, list[Sweep]]:
+    """Returns the four sweeps of each layer."""
+    return {name: list(four) for name, four in groupby(found, key=lambda sweep: sweep.layer)}
+
+
+def _layer(name: str, four: list[Sweep]) -> str:
+    rows, columns = four[0].strength.shape[1:]
+    low, high = _limits(four)
+    figures = "".join(f"<figure>{picture}{_way(sweep)}</figure>" for sweep, picture in _maps(four))
+    return (
+        f"<h3>layer {name or 1}, {rows} x {columns} blocks</h3><div class='sweeps'>{figures}</div>"
+        f"<p class='note'>From {low:.2f} (dark) to {high:.2f} (bright).</p>"
+    )
+
+
+def _swept(report: ReportInput, pixels: Tensor) -> str:
+    """Returns a drawing with the maps of each layer."""
+    first = f"<img src='{plots.photo_png(pixels)}' alt='drawing'>"
+    rows: list[str] = []
+    layers = by_layer(sweeps(report.model, pixels.unsqueeze(0)))
+    for four in layers.values():
+        rows.append(first + "".join(picture for _, picture in _maps(four)))
+        first = "<span></span>"
+    ways = "".join(f"<figure>{_way(sweep)}</figure>" for sweep in next(iter(layers.values())))
+    return f"<div class='sweeps with-picture'>{''.join(rows)}{first}{ways}</div>"
+
+
+def _maps(four: list[Sweep]) -> list[tuple[Sweep, str]]:
+    """Returns each sweep of a layer with its picture, on one scale."""
+    return [
+        (
+            sweep,
+            f"<img src='{plots.heat_png(sweep.strength[0], limits=_limits(four))}' "
+            f"alt='sweep {sweep.direction}'>",
+        )
+        for sweep in four
+    ]
+
+
+def _limits(four: list[Sweep]) -> tuple[float, float]:
+    values = [sweep.strength for sweep in four]
+    return min(float(one.min()) for one in values), max(float(one.max()) for one in values)
+
+
+def _way(sweep: Sweep) -> str:
+    return f"<figcaption>{ARROWS[sweep.direction]} {sweep.direction}</figcaption>"
