@@ -24,8 +24,11 @@ from rondo.training.evaluation import predict
 from rondo.training.model_card import render_card
 from rondo.training.report import render_report
 from rondo.training.report_input import ReportInput
+from rondo.training.report_looks import mean_sweeps
+from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Session, evaluate_splits, finish, predict_splits
+from rondo.training.sweeps import sweeps
 from rondo.training.tables import percent
 from test_report import pictures, report_input
 
@@ -253,6 +256,20 @@ def test_sweeps_of_photos_are_shown_as_means_alone() -> None:
     assert [one.size for one in pictures(page)[1:]] == [(4, 4)] * 4 + [(2, 2)] * 4
 
 
+def test_the_mean_sweeps_are_those_of_all_pictures() -> None:
+    model, pixels = Swept(), photo_set("test", 70).pixels
+    every = [sweeps(model, one.unsqueeze(0)) for one in pixels]
+    for index, mean in enumerate(mean_sweeps(model, pixels)):
+        expected = torch.cat([of_one[index].strength for of_one in every]).mean(0, keepdim=True)
+        torch.testing.assert_close(mean.strength, expected)
+    assert len(mean_sweeps(TinyNetwork(), pixels)) == 0
+
+
+def test_a_predictor_refuses_what_is_no_confidence() -> None:
+    with pytest.raises(RunError, match=r"must be from 0 to 1, as 0\.9, but is 2"):
+        Predictor(TinyNetwork(), run_config(photo_data()), min_confidence=2)
+
+
 def test_sweeps_of_drawings_are_shown_for_some_of_them() -> None:
     page = render_report(swept_report("drawn"))
     swept = pictures(page)[-(8 + 4 * 9) :]
@@ -288,10 +305,10 @@ def last_run(rondo: Run, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("predict last a.png --min-confidence 1.5", "must be from 0 to 1, as 0.9, but is 1.5"),
-        ("predict last a.png --min-confidence sure", "invalid float value: 'sure'"),
-        ("evaluate last --min-confidence -1", "must be from 0 to 1, as 0.9, but is -1"),
-        ("evaluate last --min-confidence nan", "must be from 0 to 1, as 0.9, but is nan"),
+        ("predict last a.png --min-confidence 1.5", "must be from 0 to 1, as 0.9, but is '1.5'"),
+        ("predict last a.png --min-confidence sure", "must be from 0 to 1, as 0.9, but is 'sure'"),
+        ("evaluate last --min-confidence -1", "must be from 0 to 1, as 0.9, but is '-1'"),
+        ("evaluate last --min-confidence nan", "must be from 0 to 1, as 0.9, but is 'nan'"),
         ("evaluate last --robust", "did you mean '--robustness'"),
     ],
 )

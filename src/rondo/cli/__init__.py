@@ -31,6 +31,7 @@ from rondo.cli.manual import (
     UsageError,
     add_photos,
     number_from_1,
+    share,
     words_of,
 )
 from rondo.cli.sequences import SEQUENCE_TASKS, add_options, add_sample, sample, trainer_of
@@ -118,7 +119,7 @@ def _add_predict(commands: Any) -> None:
                         help="images, folders of images, or - for standard input")  # fmt: skip
     parser.add_argument("--from-list", action="store_true",
                         help="standard input holds paths of images, one a line")  # fmt: skip
-    parser.add_argument("--min-confidence", type=float, default=0.0, metavar="P",
+    parser.add_argument("--min-confidence", type=share, default=0.0, metavar="P",
                         help='answer "not sure" where the probability of the answer is below P, '
                         "0 to 1 (default: always answer)")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON")

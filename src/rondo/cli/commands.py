@@ -67,9 +67,7 @@ def check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:
 def predict(arguments: argparse.Namespace) -> int:
     """Predicts the sex of the person in each image."""
     from rondo.predictor import EXPECTS, Predictor
-    from rondo.training.abstention import check_min_confidence
 
-    check_min_confidence(arguments.min_confidence)
     predictor = Predictor.load(run_path(arguments.RUN), arguments.min_confidence)
     sources = list(_sources(arguments.IMAGE, arguments.from_list))
     predictions = []

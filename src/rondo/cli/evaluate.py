@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rondo.cli.commands import SUCCESS, run_path, say
+from rondo.cli.manual import share
 
 if TYPE_CHECKING:
     from rondo.tasks.photo import PhotoSet
@@ -29,7 +30,7 @@ def add_evaluate(commands: Any) -> argparse.ArgumentParser:
     add("RUN", help='a run folder, or "last"')
     add("--data", metavar="PATH", help="photos, or drawn (default: the run's own)")
     add("--split", metavar="NAME", help="one split in detail, such as test")
-    add("--min-confidence", type=float, metavar="P",
+    add("--min-confidence", type=share, metavar="P",
         help="also tell how many photos are answered with a probability of P or more, and how "
         "many of those rightly")  # fmt: skip
     add("--robustness", action="store_true",
@@ -51,11 +52,8 @@ class Measured:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measures a run on the splits of its data or of other data."""
-    from rondo.training.abstention import check_min_confidence
     from rondo.training.run_folder import RunFolder
 
-    if arguments.min_confidence is not None:
-        check_min_confidence(arguments.min_confidence)
     folder = RunFolder(run_path(arguments.RUN))
     config = folder.read_config()
     measured = _measure(arguments, folder, config)

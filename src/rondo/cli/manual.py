@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
@@ -140,6 +141,17 @@ def number_from_1(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number of 1 or more, but is {text!r}")
     return int(text)
+
+
+def share(text: str) -> float:
+    """The type of an option that takes a number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, as 0.9, but is {text!r}")
+    return value
 
 
 def _suggest(word: str, known: Sequence[str]) -> str:

@@ -189,6 +189,7 @@ def temper(probabilities: Tensor, temperature: float) -> Tensor:
     """Returns softmax(z / T) of z = ln p; T = 1 returns the probabilities themselves.
 
     Example:
+        >>> import torch
         >>> temper(torch.tensor([[0.9, 0.1]]), 2.0)
         tensor([[0.7500, 0.2500]])
     """

@@ -5,9 +5,11 @@ Of photos of people they show means over many alone.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from rondo.tasks.photo import SEXES
 from rondo.training import plots
@@ -15,10 +17,16 @@ from rondo.training.batches import spaced
 from rondo.training.report_input import ReportInput
 from rondo.training.report_page import cards
 from rondo.training.saliency import evidence, has_evidence, mean_saliency, saliency
-from rondo.training.sweeps import Sweep, mean_sweeps, sweeps
+from rondo.training.sweeps import Sweep, sweeps
 
 NUM_EXAMPLES = 8
 """Drawings shown with what the network looked at, and as many doubtful ones."""
+
+NUM_AVERAGED = 256
+"""Test pictures over which means are taken, at most."""
+
+NUM_AT_A_TIME = 32
+"""Pictures that are swept together."""
 
 NUM_SWEPT = 4
 """Drawings shown with what each sweep saw."""
@@ -90,12 +98,12 @@ def _caption(report: ReportInput, row: int) -> str:
 def where_it_looked(report: ReportInput) -> str:
     """Returns the mean saliency."""
     pixels = report.data["test"].pixels
-    picture = plots.heat_png(mean_saliency(report.model, pixels))
+    picture = plots.heat_png(mean_saliency(report.model, pixels, NUM_AVERAGED))
     return cards(
         f"Where it looked, over many test {report.noun}",
         f"<img class='heat' src='{picture}' alt='mean saliency'>",
-        note="The mean over up to 256 test pictures of how strongly each place moves the answer: "
-        "bright places count most. No single picture can be told from it.",
+        note=f"The mean over up to {NUM_AVERAGED} test pictures of how strongly each place moves the "
+        "answer: bright places count most. No single picture can be told from it.",
     )
 
 
@@ -116,8 +124,18 @@ def what_sweeps_saw(report: ReportInput) -> str:
         note="A spatial layer goes over the picture four times: down and up its columns of blocks, "
         "then right and left along the rows of what these found. Bright blocks are those at which "
         "the loop of a sweep answers strongly: the mean of |output| over its units, and over up to "
-        f"256 test {report.noun}. {legend}The four maps of a layer share one scale.",
+        f"{NUM_AVERAGED} test {report.noun}. {legend}The four maps of a layer share one scale.",
     )
+
+
+def mean_sweeps(model: nn.Module, pixels: Tensor) -> list[Sweep]:
+    """Returns the sweeps, their strength the mean (1, I, J) over evenly spaced pictures."""
+    chosen = pixels[spaced(len(pixels), NUM_AVERAGED)]
+    parts = [sweeps(model, batch) for batch in chosen.split(NUM_AT_A_TIME)]
+    return [
+        replace(same[0], strength=torch.cat([one.strength for one in same]).mean(0, keepdim=True))
+        for same in zip(*parts, strict=True)
+    ]
 
 
 def by_layer(found: list[Sweep]) -> dict[str, list[Sweep]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -19,10 +20,17 @@ def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a table of texts; the first cell of a row is its head."""
     first = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     lines = "".join(
-        f"<tr><th>{escape(name)}</th>{''.join(f'<td>{escape(cell)}</td>' for cell in others)}</tr>"
+        f"<tr><th>{escape(name)}</th>"
+        f"{''.join(f'<td>{_unbroken(cell)}</td>' for cell in others)}</tr>"
         for name, *others in rows
     )
     return f"<table class='figures wrap'><tr>{first}</tr>{lines}</table>"
+
+
+def _unbroken(text: str) -> str:
+    """Returns the HTML of a text that breaks neither before % nor inside brackets."""
+    kept = re.sub(r"\(.*?\)| %", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    return escape(kept)
 
 
 WARNING = (

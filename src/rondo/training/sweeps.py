@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rondo.layers import Recurrent, SpatialRNN
-from rondo.training.batches import spaced
-
-BATCH_SIZE = 32
-"""Pictures at a time."""
 
 DIRECTIONS = ("down", "up", "right", "left")
 """The four sweeps of a layer: the first two visit row after row, the others column after column."""
@@ -62,22 +58,6 @@ def sweeps(model: nn.Module, pixels: Tensor) -> list[Sweep]:
     with torch.no_grad(), _hooked(model, len(pixels), found):
         model(pixels.to(next(model.parameters()).device).float())
     return found
-
-
-def mean_sweeps(model: nn.Module, pixels: Tensor, num_photos: int = 256) -> list[Sweep]:
-    """Returns the sweeps, their strength the mean (1, I, J) over evenly spaced pictures.
-
-    Args:
-        model: Any model; it is put into evaluation mode.
-        pixels: Its input, such as photos (N, 3, S, S).
-        num_photos: How many, at most.
-    """
-    chosen = pixels[spaced(len(pixels), num_photos)]
-    parts = [sweeps(model, batch) for batch in chosen.split(BATCH_SIZE)]
-    return [
-        replace(same[0], strength=torch.cat([one.strength for one in same]).mean(0, keepdim=True))
-        for same in zip(*parts, strict=True)
-    ]
 
 
 @contextmanager
