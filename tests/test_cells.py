@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import rondo
+from rondo.bench.library import LIBRARY, cell_of
 from rondo.cells import initial_state
 from rondo.cells.lstm_variants import GATES
 
@@ -419,13 +421,26 @@ def test_products_that_need_not_be_in_the_loop_are_not(cell: rondo.Cell, stage: 
     assert len(inside) == (1 if isinstance(cell, rondo.DeepCell) else 0)
 
 
-PAGE = Path(__file__).parents[1] / "docs" / "cells.md"
-TABLE = re.findall(r"^\| `(\w+Cell\(.*?\))` \|.*\| (\d+) \|", PAGE.read_text(), flags=re.MULTILINE)
+ROOT = Path(__file__).parents[1]
 
 
-@pytest.mark.parametrize(("expression", "count"), TABLE)
-def test_the_page_counts_the_parameters(expression: str, count: str) -> None:
-    assert num_parameters(eval(expression, vars(rondo.cells).copy())) == int(count)
+def table_rows(path: Path, first_title: str) -> list[dict[str, str]]:
+    """The rows of a table in Markdown by the titles of its columns."""
+    lines = path.read_text().splitlines()
+    begin = next(n for n, line in enumerate(lines) if line.startswith(f"| {first_title} |"))
+    rows = [
+        [cell.strip().strip("`") for cell in line[1:-1].split(" | ")]
+        for line in itertools.takewhile(lambda line: line.startswith("|"), lines[begin:])
+    ]
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[2:]]
+
+
+TABLE = table_rows(ROOT / "docs" / "cells.md", "cell")
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row["cell"])
+def test_the_page_counts_the_parameters(row: dict[str, str]) -> None:
+    assert num_parameters(cell_of(row["cell"], 128, 128)) == int(row["parameters"])
 
 
 NO_CELL = {"Cell", "GraphCell"}
@@ -433,8 +448,27 @@ NO_CELL = {"Cell", "GraphCell"}
 
 
 def test_the_page_has_every_cell() -> None:
-    shown = {expression.partition("(")[0] for expression, _ in TABLE}
-    assert shown == {name for name in rondo.cells.__all__ if name.endswith("Cell")} - NO_CELL
+    shown = [row["cell"] for row in TABLE]
+    assert shown == [*LIBRARY]
+    names = {expression.partition("(")[0] for expression in shown}
+    assert names == {name for name in rondo.cells.__all__ if name.endswith("Cell")} - NO_CELL
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row["cell"])
+def test_the_page_tells_all_of_a_cell(row: dict[str, str]) -> None:
+    assert row["equation"]
+    assert row["source"]
+    assert re.fullmatch(r"\[picture\]\(images/cells/\w+\.svg\)", row["picture"])
+    assert row["engine"] in ("cpu", "reference")
+
+
+def test_the_page_has_the_speeds_that_were_measured() -> None:
+    results = ROOT / "benchmarks" / "results" / "cell_speed.md"
+    measured = {
+        row[""]: (row["engine"], row["torch.nn.LSTM"].split("**")[1])
+        for row in table_rows(results, "")
+    }
+    assert {row["cell"]: (row["engine"], row["speed"]) for row in TABLE} == measured
 
 
 WRONG_CELLS: dict[str, tuple[Callable[[], Any], str]] = {

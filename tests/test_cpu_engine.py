@@ -176,7 +176,7 @@ OPERATORS: dict[str, list[Callable[[Tensor], Tensor]]] = {
     ],
     "trigonometric": [
         torch.sin, torch.cos, torch.tan, torch.atan, lambda a: torch.asin(0.9 * a.tanh()),
-        lambda a: torch.acos(0.9 * a.tanh()), lambda a: torch.atan2(a, a.roll(1, -1)),
+        lambda a: torch.acos(0.9 * a.tanh()), lambda a: torch.atan2(a, a.exp() - 1.5),
     ],
     "hyperbolic": [
         torch.sinh, torch.cosh, torch.asinh, lambda a: torch.atanh(0.9 * a.tanh()),

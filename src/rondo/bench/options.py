@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SUITES = ("layers", "cells", "ragged", "streaming", "import")
+SUITES = ("layers", "cells", "library", "ragged", "streaming", "import")
 MODULES = ("GRU", "RNN", "LSTM")
 OURS = "rondo"
 PEERS = {
@@ -18,7 +18,7 @@ PEERS = {
 """With what Rondo is compared: the word of the command, and the name in the tables."""
 
 PEER_SUITES = {
-    "nn": ("layers", "ragged", "streaming"),
+    "nn": ("layers", "library", "ragged", "streaming"),
     "loop": ("layers", "cells"),
     "compile": ("cells",),
     "jax": ("layers",),

@@ -72,7 +72,8 @@ def _types(dtype: torch.dtype) -> str:
     return (
         "#include <math.h>\n#include <sched.h>\n#include <stdint.h>\n#include <string.h>\n\n"
         f"typedef {real} real;\n#define LIBM(name) name{suffix}\n"
-        "#define INLINED static inline __attribute__((always_inline)) /* a call is no vector code */\n"
+        "/* A call that is left would keep a loop from becoming vector code. */\n"
+        "#define INLINED static inline __attribute__((always_inline))\n"
     )
 
 
