@@ -1,7 +1,8 @@
-"""Draws the pictures of docs/gallery.md; run `python examples/gallery.py` to make them anew."""
+"""Draws the pictures of the docs; run `python examples/gallery.py` to make them anew."""
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import rondo
+from rondo.bench.library import LIBRARY, cell_of
 from rondo.drawing import Drawing
 from rondo.layers import output_to_state, state_to_final_output, state_to_state
 
@@ -85,10 +87,21 @@ def gallery() -> dict[str, Drawing]:
     }
 
 
+def cells() -> dict[str, Drawing]:
+    """The cells of docs/cells.md by the names of their files: all words of what makes them."""
+    return {
+        re.sub(r"\W+", "_", expression).strip("_").lower(): rondo.draw(cell_of(expression, 3, 4))
+        for expression in LIBRARY
+    }
+
+
 def main(folder: Path = IMAGES) -> None:
     """Write every picture into a folder."""
+    (folder / "cells").mkdir(exist_ok=True)
     for name, drawing in gallery().items():
         drawing.save(folder / f"{name}.svg")
+    for name, drawing in cells().items():
+        drawing.save(folder / "cells" / f"{name}.svg")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ QUICK = Options(
     num_rounds=3,
     turn_s=0.001,
     layer_sizes=(Sizes(7, 3, 5, 8),),
-    sizes=Sizes(7, 4, 8, 8),
+    sizes=Sizes(10, 8, 24, 24),
     peak_size=256,
     is_quick=True,
 )

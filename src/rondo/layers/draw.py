@@ -69,7 +69,9 @@ def _picture(thing: Any) -> Picture:
         return _with_final_output(_picture(thing.layer), thing.output)
     if isinstance(thing, Bidirectional | nn.RNNBase | nn.Sequential):
         return _layers_picture(thing)
-    if isinstance(thing, nn.Module) and hasattr(thing, "state_size"):
+    if isinstance(thing, nn.Module) and (
+        hasattr(thing, "state_size") or hasattr(thing, "initial_state")
+    ):
         return _picture(Recurrent(thing, engine="reference"))  # no kernel is needed
     raise TypeError(f"draw takes {DRAWN}, got {_description(thing)}")
 
