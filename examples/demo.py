@@ -13,7 +13,7 @@ from PIL import Image
 from rondo.cli import main
 from rondo.tasks.drawn import draw_portrait
 from rondo.tasks.faces import SEXES
-from rondo.training.run_folder import last_run
+from rondo.training.run_files import last_run
 
 NUM_PORTRAITS = 4
 SEED = 20_000  # other portraits than those that training and test draw

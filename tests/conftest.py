@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from commands import Run
+from rondo import cli
 
 
 @pytest.fixture(autouse=True)
@@ -12,3 +16,18 @@ def _seeded() -> Iterator[None]:
     torch.use_deterministic_algorithms(True)  # also fills uninitialised memory with NaN
     yield
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def rondo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Runs a command in an empty folder; returns its exit code and its two outputs."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        code = cli.main(words)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

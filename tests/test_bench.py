@@ -212,8 +212,12 @@ def test_all_suites_of_one_module(capsys: pytest.CaptureFixture[str], tmp_path: 
     step = next(row for row in values["rows"] if row["suite"] == "streaming")
     whole, sequence = step["times_s"][OURS]["rounds"], step["times_s"][rows.IN_SEQUENCE]["rounds"]
     assert step["beyond_arithmetic_s"]["rounds"][0] == pytest.approx(whole[0] - sequence[0])
-    assert set(step["ratios"]) == {"torch.nn's cell", "torch.nn's layer, T = 1"}
-    assert "| rondo, µs | arithmetic, µs | beyond it, µs | torch.nn's cell |" in out
+    assert set(step["ratios"]) == {
+        "Recurrent.step",
+        "torch.nn's cell",
+        "torch.nn's layer, T = 1",
+    }
+    assert "| rondo, µs | arithmetic, µs | beyond it, µs | Recurrent.step |" in out
     assert "| rondo, s (bar 0.2) |" in out
     assert row["share_of_bound"] == pytest.approx(row["bound_s"] / times[OURS]["median"])
     ways = {row["case"]: set(row["times_s"]) for row in values["rows"] if row["suite"] == "ragged"}

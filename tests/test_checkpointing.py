@@ -122,7 +122,8 @@ def test_what_is_kept_grows_as_the_square_root_of_the_steps() -> None:
         x = torch.randn(num_steps, 3, 2)
         layer = rondo.Recurrent(cell, batch_first=False, checkpoint_every="auto")
         beside = state_bytes + 8 * num_steps  # the initial state; the size of every step
-        assert saved_bytes(layer, x) == num_steps**0.5 * state_bytes + beside
+        num_kept = num_steps**0.5 / 2  # the state of every 2 sqrt(T)-th step
+        assert saved_bytes(layer, x) == num_kept * state_bytes + beside
         everything = saved_bytes(rondo.Recurrent(cell, batch_first=False), x)
         assert everything > 5 * num_steps * 3 * 8 * 4
 
@@ -139,7 +140,7 @@ def test_a_bidirectional_layer_passes_it_on() -> None:
 @pytest.mark.parametrize("every", [0, -1, 2.5, "often", True])
 def test_what_is_no_number_of_steps_is_refused(every: object) -> None:
     with pytest.raises(
-        ValueError, match=re.escape('1 or more, "auto" (the square root of T) or None')
+        ValueError, match=re.escape('1 or more, "auto" (twice the square root of T) or None')
     ) as raised:
         rondo.Recurrent(rondo.GRUCell(2, 3), checkpoint_every=every)  # type: ignore[arg-type]
     assert str(raised.value).endswith(f"got {every!r}")

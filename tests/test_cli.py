@@ -2,34 +2,20 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from commands import Run, check_answered_in_one_line
 from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
-from rondo import cli
 from rondo.tasks import photo
 from rondo.training.run_folder import RunFolder
 
-Run = Callable[..., tuple[int, str, str]]
 
-
-@pytest.fixture
-def rondo(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
-    """Runs a command in an empty folder; returns its exit code and its two outputs."""
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> tuple[int, str, str]:
-        code = cli.main(words)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def train(rondo: Run, *words: str) -> tuple[int, str, str]:
@@ -144,14 +130,7 @@ def test_keeping_freed_memory_does_no_harm() -> None:
 def test_wrong_use_is_answered_in_one_line(
     rondo: Run, tmp_path: Path, words: str, message: str
 ) -> None:
-    (tmp_path / "file").touch()
-    code, out, err = rondo(*words.split())
-    assert (code, out) == (2, "")
-    line = err.splitlines()[-1]
-    assert line.startswith("rondo: ")
-    with pytest.raises(ValueError, match=message):
-        raise ValueError(line)
-    assert not (tmp_path / "runs").exists()
+    check_answered_in_one_line(rondo, tmp_path, words, message)
 
 
 def test_without_a_command_the_manual_is_shown(rondo: Run) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import rondo
 from cases import CELLS, make_cell, relative_error
-from rondo.compiler import cpu, run
+from rondo.compiler import cpu
 from rondo.compiler.engines import engine_for
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -64,7 +64,7 @@ def test_many_chunks_give_what_one_gives(
     name: str, reverse: bool, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cpu, "CHUNK_BYTES", 1000)
-    monkeypatch.setattr(run, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(cpu, "CHUNK_ROWS", 7)
     torch.manual_seed(3)
     is_around = name == "around"
     cell = BesselAround(19, 7).double() if is_around else make_cell(name, 19, 7, torch.float64)
@@ -108,8 +108,8 @@ def test_the_number_of_threads_changes_no_bit() -> None:
 def test_threads_beyond_the_rows_share_the_work(
     name: str, batch_size: int, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "MIN_WORK_PER_THREAD", 1)
-    monkeypatch.setattr(run, "CHUNK_ROWS", 9)
+    monkeypatch.setattr(cpu, "MIN_WORK_PER_THREAD", 1)
+    monkeypatch.setattr(cpu, "CHUNK_ROWS", 9)
     is_around = name == "around"
     cell = BesselAround(5, 7).double() if is_around else make_cell(name, 5, 7, torch.float64)
     x = torch.randn(batch_size, 23, 5, dtype=torch.float64)

@@ -63,3 +63,15 @@ def test_importing_rondo_brings_no_heavy_library_and_changes_no_default() -> Non
         "assert 'rondo.tasks' not in sys.modules and 'rondo.training' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_the_tools_of_the_training_problem_need_torch_alone() -> None:
+    code = (
+        "import sys\n"
+        "heavy = ('lightning', 'PIL', 'matplotlib', 'scipy', 'safetensors', 'numpy')\n"
+        "sys.modules.update(dict.fromkeys(heavy))\n"
+        "import rondo, torch\n"
+        "from rondo.training import Objective, gradient_flow, pad_batch, tbptt\n"
+        "print(gradient_flow(rondo.Recurrent(rondo.GRUCell(3, 4)), torch.zeros(1, 5, 3)))\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)

@@ -9,8 +9,8 @@ from photo_runs import SHORT, TinyNetwork, new_run, photo_data, run_config
 from rondo import predictor as predictor_module
 from rondo.predictor import Prediction, Predictor
 from rondo.tasks import photo
-from rondo.training.config import RunError
 from rondo.training.evaluation import predict
+from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from rondo import cli
-
-Run = Callable[..., tuple[int, str, str]]
+import rondo.training.flow_picture  # noqa: F401, before `sys.modules` is replaced
+from commands import Run
 
 CELLS = """\
 import torch
@@ -51,23 +49,14 @@ rubbish = 3
 
 
 @pytest.fixture
-def show(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
+def show(rondo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command in a folder with a file of cells."""
     (tmp_path / "cells_of_mine.py").write_text(CELLS)
     (tmp_path / "helper.py").touch()
     (tmp_path / "broken.py").write_text("import torch\n\nx = 1 +\n")
     (tmp_path / "raises.py").write_text("import torch\nvalue = 1 / 0\n")
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
-
-    def run(words: str) -> tuple[int, str, str]:
-        code = cli.main(["show", *words.split()])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+    return lambda words: rondo("show", *words.split())
 
 
 @pytest.mark.parametrize(
@@ -101,6 +90,16 @@ def test_a_cell_is_drawn(show: Run, tmp_path: Path, stage: str) -> None:
     ElementTree.parse(tmp_path / "a.svg")
 
 
+def test_the_flow_of_a_gradient_is_shown_and_drawn(show: Run, tmp_path: Path) -> None:
+    code, out, err = show("cells_of_mine.py:MyCell --stage gradient --steps 9")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"h: ‖∂J/∂h\(t\)‖ \S+ at t = 0, 1 at t = 9\n", out)
+    assert show("cells_of_mine.py:MyCell --stage gradient --steps 9 -o a.txt")[0] == 0
+    assert (tmp_path / "a.txt").read_text() == out
+    assert show("lstm --stage gradient -o a.svg") == (0, "", "wrote a.svg\n")
+    ElementTree.parse(tmp_path / "a.svg")
+
+
 def test_text_goes_to_a_file_of_any_other_ending(show: Run, tmp_path: Path) -> None:
     assert show("gru --stage source --output gru.c")[0] == 0
     assert "void" in (tmp_path / "gru.c").read_text()
@@ -111,11 +110,13 @@ def test_text_goes_to_a_file_of_any_other_ending(show: Run, tmp_path: Path) -> N
     [
         ("", "the following arguments are required: CELL"),
         ("lst", "there is no cell 'lst'; did you mean 'lstm'?; a cell of your own is FILE.py:NAME"),
-        ("transformer", "there are: elman, gru, lstm"),
+        ("transformer", "there are: tanh, relu, jordan"),
         ("lstm --stage plann", "there is no 'plann' here; did you mean 'plan'"),
         ("lstm --stag plan", "does not take '--stag'; did you mean '--stage'"),
-        ("lstm --steps 3", "--steps goes with --stage unrolled; the stage is graph"),
+        ("lstm --steps 3", "--steps goes with --stage unrolled or gradient; the stage is graph"),
         ("lstm --stage unrolled --steps 0", "must be a whole number of at least 1, got 0"),
+        ("lstm --stage gradient --steps 0", "must be a whole number of at least 1, got 0"),
+        ("lstm --stage gradient -o absent/a.svg", "cannot write absent/a.svg: No such file"),
         ("lstm --hidden-size 0", "hidden_size must be a whole number of at least 1, got 0"),
         ("lstm --hidden-size big", "argument --hidden-size: invalid int value: 'big'"),
         ("lstm --stage source -o a.svg", "source is text, not a picture"),

@@ -1,7 +1,8 @@
-"""`Recurrent.step`: one step at a time, by a kernel whose weights stay packed."""
+"""`Recurrent.step` and `Recurrent.stream`: one step at a time, by a kernel with packed weights."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -136,3 +137,117 @@ def test_threads_may_share_a_layer() -> None:
         found = list(threads.map(lambda one: stream(layer, one), x))
     for y, one in zip(found, x, strict=True):
         torch.testing.assert_close(y, layer(one)[0])
+
+
+def outputs_of(stream: rondo.Stream, x: Tensor) -> Tensor:
+    """The outputs of a stream for x (B, T, I)."""
+    return torch.stack([stream(x_t) for x_t in x.unbind(1)], 1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_stream_object_gives_what_the_sequence_gives(name: str, batch_size: int) -> None:
+    cell = make_cell(name, 3, 5, torch.float64)
+    x = torch.randn(batch_size, 7, 3, dtype=torch.float64)
+    layer = rondo.Recurrent(cell)
+    expected, last = rondo.Recurrent(cell, engine="reference")(x)
+    stream = layer.stream()
+    torch.testing.assert_close(outputs_of(stream, x), expected)
+    torch.testing.assert_close(stream.state, last)
+
+
+@pytest.mark.parametrize("change", [scale_in_place, replace_parameter, load, point_elsewhere])
+def test_a_stream_notices_a_change_of_the_weights(change: Callable[[rondo.GRUCell], None]) -> None:
+    cell = rondo.GRUCell(3, 5)
+    layer, x = rondo.Recurrent(cell), torch.randn(1, 6, 3)
+    stream = layer.stream()
+    outputs_of(stream, x[:, :3])
+    state = stream.state
+    change(cell)
+    after = outputs_of(stream, x[:, 3:])
+    assert stream._stepper is not None
+    expected = rondo.Recurrent(cell, engine="reference")(x[:, 3:], state)[0]
+    torch.testing.assert_close(after, expected)
+
+
+def test_a_stream_goes_on_from_a_given_state_which_stays_as_it_is() -> None:
+    layer, x = rondo.Recurrent(rondo.LSTMCell(3, 5)), torch.randn(2, 4, 3)
+    state = torch.randn(2, 5), torch.randn(2, 5)
+    kept = [leaf.clone() for leaf in state]
+    stream = layer.stream(state)
+    torch.testing.assert_close(outputs_of(stream, x), layer(x, state)[0])
+    assert all(map(torch.equal, state, kept))
+    taken = stream.state
+    copies = [leaf.clone() for leaf in taken]
+    stream(x[:, 0])
+    assert all(map(torch.equal, taken, copies))
+
+
+def test_rows_of_a_stream_begin_again() -> None:
+    layer, x = rondo.Recurrent(rondo.LSTMCell(3, 5)), torch.randn(2, 6, 3)
+    stream = layer.stream()
+    assert stream.state is None
+    stream.reset()  # nothing was begun
+    first = outputs_of(stream, x[:, :3])
+    stream.reset(torch.tensor([True, False]))
+    second = outputs_of(stream, x[:, 3:])
+    resets = torch.zeros(2, 6, dtype=torch.bool)
+    resets[0, 3] = True
+    expected, _ = layer(x, resets=resets)
+    torch.testing.assert_close(torch.cat([first, second], 1), expected)
+    stream.reset()
+    torch.testing.assert_close(outputs_of(stream, x[:, 3:]), layer(x[:, 3:])[0])
+
+
+def test_rows_to_reset_are_checked() -> None:
+    stream = rondo.Recurrent(rondo.GRUCell(3, 5)).stream()
+    stream(torch.randn(2, 3))
+    with pytest.raises(TypeError, match=r"rows must be a tensor of bool, got torch\.int64"):
+        stream.reset(torch.tensor([1, 0]))
+    with pytest.raises(ValueError, match=re.escape("rows must be (B,) = (2,), got (3,)")):
+        stream.reset(torch.ones(3, dtype=torch.bool))
+
+
+def test_a_stream_takes_rows_that_lie_anywhere_and_keeps_no_gradient() -> None:
+    layer, x = rondo.Recurrent(rondo.GRUCell(3, 5)), torch.randn(4, 3, 2, requires_grad=True)
+    stream = layer.stream()
+    y = torch.stack([stream(x_t.t()) for x_t in x], 1)
+    assert not y.requires_grad
+    torch.testing.assert_close(y, layer(x.permute(2, 0, 1))[0])
+
+
+def test_a_stream_takes_another_batch_only_after_a_new_start() -> None:
+    layer = rondo.Recurrent(rondo.GRUCell(3, 5))
+    stream = layer.stream()
+    stream(torch.randn(2, 3))
+    with pytest.raises((RuntimeError, ValueError)):
+        stream(torch.randn(3, 3))
+
+
+class Branching(rondo.Cell):
+    """A step that cannot be traced."""
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = x + h if x.sum() > 0 else x - h
+        return h, h
+
+
+def test_a_stream_of_the_reference_engine_runs_the_cell_itself() -> None:
+    layer, x = rondo.Recurrent(Branching(3, 3), engine="reference"), torch.randn(2, 5, 3)
+    stream, h = layer.stream(), torch.zeros(2, 3)
+    for x_t in x.unbind(1):
+        y, h = layer.cell(x_t, h)
+        torch.testing.assert_close(stream(x_t), y)
+    assert stream._stepper is None
+
+
+def test_rows_that_lie_anywhere_need_no_new_kernel() -> None:
+    stream = rondo.Recurrent(rondo.GRUCell(3, 5)).stream()
+    for x in torch.randn(4, 3, 2):
+        stream(x.t())
+    kept = stream._stepper
+    assert kept is not None
+    stream(torch.randn(3, 2).t())
+    stream.reset(torch.tensor([True, False]))
+    stream(torch.randn(3, 2).t())
+    assert stream._stepper is kept

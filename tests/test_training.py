@@ -5,7 +5,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from commands import command_that_is_ended, command_to_its_end
 from photo_runs import (
     SHORT,
     SIZE,
@@ -29,13 +29,19 @@ from photo_runs import (
 )
 from rondo.tasks import photo
 from rondo.tasks.photo import RECIPES, Recipe
-from rondo.training import callbacks, session
+from rondo.tasks.seeds import generator_for
+from rondo.training import callbacks, run_files, session
 from rondo.training.averaging import WeightAverage
-from rondo.training.batches import EpochBatches, generator_for, num_batches
-from rondo.training.config import RunError, config_from_json, resolve_precision
+from rondo.training.batches import EpochBatches, num_batches
+from rondo.training.config import config_from_json, resolve_precision
 from rondo.training.fit import Outcome, fit
 from rondo.training.module import PhotoClassifier, decay_groups, learning_rate
-from rondo.training.run_folder import RunFolder, last_run, new_run_path, write_atomically
+from rondo.training.run_error import RunError
+from rondo.training.run_files import last_run, new_run_path, write_atomically
+from rondo.training.run_folder import RunFolder
+
+HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+"""What answered signals before any run; what a shell runs in its background has no SIGINT."""
 
 
 @pytest.fixture(autouse=True)
@@ -291,20 +297,20 @@ def test_run_folders_are_numbered_and_the_last_is_found(tmp_path: Path) -> None:
 def test_a_run_folder_that_exists_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunError, match=r"exists already; give another --run"):
-        session.check_new_folder(tmp_path)
+        run_files.check_new_folder(tmp_path)
     with pytest.raises(RunError, match=r"exists already; give another --run"):
-        session.check_new_folder(tmp_path / "file")
+        run_files.check_new_folder(tmp_path / "file")
     with pytest.raises(RunError, match=r"file cannot be written to"):
-        session.check_new_folder(tmp_path / "file" / "run")
+        run_files.check_new_folder(tmp_path / "file" / "run")
 
 
 def test_a_full_disk_is_noticed_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = session.shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
-    monkeypatch.setattr(session.shutil, "disk_usage", lambda path: usage)
+    usage = run_files.shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
+    monkeypatch.setattr(run_files.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 256"):
-        session.check_new_folder(tmp_path / "run")
+        run_files.check_new_folder(tmp_path / "run")
 
 
 # --- training
@@ -490,8 +496,7 @@ def test_a_finished_run_stays_as_it_is(whole: RunFolder) -> None:
 
 
 def test_signals_are_given_back(whole: RunFolder) -> None:
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert {number: signal.getsignal(number) for number in HANDLERS} == HANDLERS
 
 
 @pytest.mark.parametrize(
@@ -597,26 +602,19 @@ def test_the_whole_command_can_be_ended_and_resumed(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     """With the lecture's network, in a process of its own, by a real signal within an epoch."""
-    command = [
-        *(sys.executable, "-m", "rondo", "train", "photo", "--num-drawn", "64"),
-        *("--image-size", "32", "--epochs", "2", "--batch-size", "8", "--precision", "float32"),
-        *("--threads", "1", "--run"),
+    words = [
+        *("train", "photo", "--num-drawn", "64", "--image-size", "32", "--epochs", "2"),
+        *("--batch-size", "8", "--precision", "float32", "--threads", "1", "--run"),
     ]
     whole, part = tmp_path / "whole", tmp_path / "part"
-    subprocess.run([*command, str(whole)], check=True, capture_output=True)
-    process = subprocess.Popen([*command, str(part)], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("epoch  1/2"):
-            time.sleep(0.3)
-            process.send_signal(number)
-            break
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == code
+    command_to_its_end(*words, str(whole))
+    answer, rest = command_that_is_ended(
+        [*words, str(part)], number, 0.3, lambda line: line.startswith("epoch  1/2")
+    )
+    assert answer == code
     if number != signal.SIGKILL:
         assert f"go on with: rondo train photo --resume {part}" in rest
-    resume = [sys.executable, "-m", "rondo", "train", "photo", "--resume", str(part)]
-    subprocess.run(resume, check=True, capture_output=True)
+    command_to_its_end("train", "photo", "--resume", str(part))
     assert_same_run(RunFolder(whole), RunFolder(part))
 
 
@@ -624,7 +622,7 @@ def test_the_whole_command_can_be_ended_and_resumed(
 def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     program = (
         "import os, signal, time\n"
-        "from rondo.training.callbacks import StopRequest\n"
+        "from rondo.training.stopping import StopRequest\n"
         "with StopRequest(print).listening():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

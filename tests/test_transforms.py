@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from torch.utils import _pytree as pytree
+from torch.utils.checkpoint import checkpoint
 
 import rondo
 from cases import CELLS, make_cell
@@ -299,6 +300,27 @@ def rows_of(nested: Tensor) -> list[Tensor]:
     return list(nested.unbind())
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("name", DROP_INS)
+def test_torch_checkpoint_from_the_first_call_on(name: str, reentrant: bool) -> None:
+    layer, x = DROP_INS[name](3, 5), torch.randn(7, 2, 3, requires_grad=True)
+    y, _ = checkpoint(layer, x, use_reentrant=reentrant)
+    y.sum().backward()
+    kept, again = x.grad, x.detach().requires_grad_(True)
+    layer(again)[0].sum().backward()
+    torch.testing.assert_close(kept, again.grad)
+
+
+def test_hooks_on_saved_tensors_from_the_first_call_on() -> None:
+    layer, x = rondo.Recurrent(rondo.LSTMCell(3, 5)), torch.randn(2, 7, 3)
+    with torch.autograd.graph.save_on_cpu():
+        y, _ = layer(x)
+    assert layer.source  # a kernel ran
+    gradients = torch.autograd.grad(y.sum(), list(layer.parameters()))
+    expected = torch.autograd.grad(layer(x)[0].sum(), list(layer.parameters()))
+    torch.testing.assert_close(gradients, expected)
+
+
 @pytest.mark.parametrize("lengths", [[3, 0, 5], [1], [0, 0]], ids=str)
 @pytest.mark.parametrize("reverse", [False, True])
 def test_jagged_nested_tensors(lengths: list[int], reverse: bool) -> None:
@@ -430,6 +452,16 @@ def test_all_states_of_packed_sequences_and_steps_first() -> None:
     _, _, (_, packed_c) = layer(packed, return_states=True)
     assert isinstance(packed_c, PackedSequence)
     torch.testing.assert_close(pad_packed_sequence(packed_c)[0], c)
+
+
+def test_all_states_of_both_directions() -> None:
+    layer = rondo.Bidirectional(rondo.LSTMCell(3, 4), rondo.GRUCell(3, 4))
+    x, lengths = torch.randn(3, 5, 3), torch.tensor([2, 5, 3])
+    y, state, ((h, c), backward_h) = layer(x, lengths=lengths, return_states=True)
+    torch.testing.assert_close((y, state), layer(x, lengths=lengths))
+    torch.testing.assert_close(torch.cat([h, backward_h], -1), y)
+    _, _, (_, forward_c) = layer.forward_layer(x, lengths=lengths, return_states=True)
+    torch.testing.assert_close(c, forward_c)
 
 
 def test_all_states_of_other_dtypes() -> None:

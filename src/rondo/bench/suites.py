@@ -150,7 +150,7 @@ def _ragged_contenders(
 
 
 def streaming(options: Options) -> Iterator[Row]:
-    """One step at a time for one row: `Recurrent.step` beside torch's cell, and its layer.
+    """One step at a time for one row: a stream of ours beside `step`, torch's cell and its layer.
 
     A whole sequence at once tells what of that is arithmetic.
     """
@@ -184,11 +184,22 @@ def _streams(
         return y[0], state
 
     sequence = of_module(IN_SEQUENCE, layer, lambda: layer(x)[0], grad_y)
-    contenders = [_stream(OURS, layer.step, x), sequence]
+    contenders = [_own_stream(layer, x), _stream("Recurrent.step", layer.step, x), sequence]
     if with_torch:
         contenders.append(_stream("torch.nn's cell", cell_step, x))
         contenders.append(_stream("torch.nn's layer, T = 1", layer_step, x))
     return contenders
+
+
+def _own_stream(layer: Recurrent, x: Tensor) -> Contender:
+    """A stream of ours; timed is one step."""
+    stream = layer.stream()
+
+    def results() -> dict[str, Tensor]:
+        begun = layer.stream()
+        return {"output": torch.stack([begun(x_t) for x_t in x.unbind(0)])}
+
+    return Contender(OURS, lambda: stream(x[0]), None, results)
 
 
 def _stream(name: str, step: Callable[[Tensor, Any], tuple[Tensor, Any]], x: Tensor) -> Contender:

@@ -19,8 +19,8 @@ CAPTIONS = {
     "cell: above 1, the cell is faster than torch.nn's LSTM.",
     "ragged": "The time over that of the dense batch: below 1, less is done. Resets come before a "
     f"step with probability {RESET_PROBABILITY}. A bar is the most that Rondo should take.",
-    "streaming": "One step of one row. Each peer's time over Rondo's: above 1, Rondo is faster. "
-    "The arithmetic is what a step takes within a sequence that is run by one call.",
+    "streaming": "One step of one row, by `Recurrent.stream`. Each other's time over its: above "
+    "1, it is faster. The arithmetic is what a step takes in a sequence that is run by one call.",
     "import": "In a new process each time, after `import torch`. The bar is the most that it "
     "should take.",
 }

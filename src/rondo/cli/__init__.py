@@ -1,4 +1,4 @@
-"""The command line: `rondo train`, `evaluate`, `predict`, `bench` and `show`.
+"""The command line: `rondo train`, `evaluate`, `predict`, `sample`, `bench` and `show`.
 
 Here are the options and the exit codes; `manual` holds the words, `commands` what is done.
 """
@@ -24,10 +24,15 @@ from rondo.cli.commands import (
     train_photo,
 )
 from rondo.cli.manual import DETAILS, MANUAL, Parser, UsageError, number_from_1, words_of
+from rondo.cli.sequences import SEQUENCE_TASKS, add_options, add_sample, sample, trainer_of
 from rondo.cli.show import add_show
 
-PHOTO_PACKAGES = {"PIL", "lightning", "matplotlib", "numpy", "safetensors", "tensorboard"}
-"""What the extra `photo` installs, as Python imports it."""
+PHOTO_PACKAGES = {
+    *("PIL", "lightning", "matplotlib", "numpy", "safetensors", "scipy", "tensorboard")
+}
+"""What the extra `photo` installs, as Python imports it; the extra `tasks` installs some of it."""
+
+PHOTO_SUMMARY = "learn to predict a person's sex from a photo of the face"
 
 
 def build_parser() -> Parser:
@@ -37,12 +42,17 @@ def build_parser() -> Parser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     train = commands.add_parser("train", help="train a network", description="Train a network.")
     tasks = train.add_subparsers(title="tasks", metavar="TASK", parser_class=Parser, required=True)
-    for name, (help_text, add_options, run) in TASKS.items():
-        task = tasks.add_parser(name, help=help_text, description=help_text)
-        add_options(task)
-        task.set_defaults(run=_on_runs(run), parser=task)
+    task = tasks.add_parser("photo", help=PHOTO_SUMMARY, description=PHOTO_SUMMARY)
+    _add_train_photo(task)
+    task.set_defaults(run=_on_runs(train_photo), parser=task)
+    for name, words in SEQUENCE_TASKS.items():
+        task = tasks.add_parser(name, help=words.summary, description=words.summary)
+        add_options(task, words)
+        task.set_defaults(run=_on_runs(trainer_of(name)), parser=task, extra="tasks")
     _add_evaluate(commands)
     _add_predict(commands)
+    parser_of_sample = add_sample(commands)
+    parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
     _add_bench(commands)
     add_show(commands)
     return parser
@@ -116,16 +126,6 @@ def _add_bench(commands: Any) -> None:
     parser.set_defaults(run=bench, parser=parser)
 
 
-TASKS = {
-    "photo": (
-        "learn to predict a person's sex from a photo of the face",
-        _add_train_photo,
-        train_photo,
-    ),
-}
-"""The tasks of `rondo train`: what each is, its options, and what runs it."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     parser = build_parser()
@@ -149,7 +149,7 @@ def _run(parsed: argparse.Namespace) -> int:
     try:
         return parsed.run(parsed)
     except ModuleNotFoundError as error:
-        return _fail(_missing(error))
+        return _fail(_missing(error, getattr(parsed, "extra", "photo")))
     except BrokenPipeError:  # the reader of our output has had enough, as in `rondo ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCESS
@@ -169,7 +169,7 @@ def _on_runs(command: Command) -> Command:
     """A command on run folders, whose errors are answered with one line; it needs the extra."""
 
     def answered(parsed: argparse.Namespace) -> int:
-        from rondo.training.config import RunError
+        from rondo.training.run_error import RunError
 
         try:
             return command(parsed)
@@ -179,10 +179,10 @@ def _on_runs(command: Command) -> Command:
     return answered
 
 
-def _missing(error: ModuleNotFoundError) -> str:
+def _missing(error: ModuleNotFoundError, extra: str) -> str:
     if (error.name or "").split(".")[0] not in PHOTO_PACKAGES:
         raise error
-    return f'{error.name} is not installed; do: pip install "rondo-rnn[photo]"'
+    return f'{error.name} is not installed; do: pip install "rondo-rnn[{extra}]"'
 
 
 def _fail(message: str) -> int:

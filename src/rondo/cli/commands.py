@@ -36,8 +36,8 @@ def train_photo(arguments: argparse.Namespace) -> int:
         name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
     }
     if arguments.resume is not None:
-        _check_alone(arguments, given)
-        run = session.resume(_run_path(arguments.resume), given.get("data"), say)
+        check_alone(arguments, given)
+        run = session.resume(run_path(arguments.resume), given.get("data"), say)
     else:
         run = session.begin(session.Options(**given), arguments.run_path, say)
     say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
@@ -52,7 +52,7 @@ def train_photo(arguments: argparse.Namespace) -> int:
     return SUCCESS
 
 
-def _check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:
+def check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:
     """Raises `UsageError` where --resume stands beside what the run has settled."""
     others = [f"--{name.replace('_', '-')}" for name in given if name != "data"]
     others += ["--run"] if arguments.run_path is not None else []
@@ -67,11 +67,11 @@ def evaluate(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from rondo.training import session
-    from rondo.training.config import look_up
+    from rondo.training.run_error import look_up
     from rondo.training.run_folder import RunFolder
     from rondo.training.tables import accuracy_table, detail_table
 
-    folder = RunFolder(_run_path(arguments.RUN))
+    folder = RunFolder(run_path(arguments.RUN))
     config, model = folder.read_config(), folder.read_model()
     if arguments.data is not None:
         config = replace(config, data=arguments.data)
@@ -94,7 +94,7 @@ def predict(arguments: argparse.Namespace) -> int:
     """Predicts the sex of the person in each image."""
     from rondo.predictor import EXPECTS, Predictor
 
-    predictor = Predictor.load(_run_path(arguments.RUN))
+    predictor = Predictor.load(run_path(arguments.RUN))
     sources = list(_sources(arguments.IMAGE, arguments.from_list))
     predictions = []
     if not arguments.json:
@@ -202,11 +202,11 @@ def _check_threads(num_threads: int) -> None:
         )
 
 
-def _run_path(word: str) -> Path:
+def run_path(word: str, task: str = "photo") -> Path:
     """Returns the run folder that a word of the command means."""
-    from rondo.training.run_folder import last_run
+    from rondo.training.run_files import last_run
 
-    return last_run() if word == "last" else Path(word)
+    return last_run(task=task) if word == "last" else Path(word)
 
 
 def say(text: str) -> None:

@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 
 MANUAL = """\
 Rondo trains recurrent networks, as graphs with loops. Its first task: predict a person's sex from
-a photo of the face, with the network of the lecture "Recurrent neural networks". It also measures
-how fast its layers are on this machine, beside others.
+a photo of the face, with the network of the lecture "Recurrent neural networks". Other tasks are on
+sequences: `rondo train --help`. It also measures how fast its layers are on this machine, beside
+others.
 """
 
 DETAILS = """\
@@ -24,6 +25,9 @@ examples:
   rondo predict last photos/ --json            every image of a folder, for programs
   rondo predict last - < a.jpg                 one image from standard input
   find . -name '*.jpg' | rondo predict last - --from-list
+  rondo train adding --cell lstm-1997          add two marked numbers of a long sequence
+  rondo train characters --data book.txt       predict the next character; then:
+  rondo sample last --temperature 0.8          write text like it
   rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
   rondo bench --quick                          does the measuring work here? (seconds)
   rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
@@ -33,10 +37,11 @@ data:
   with one folder for each sex, UTKFace files, IMDB-WIKI or CelebA; or the word "drawn": drawings
   of nobody that need no file. Each photo must show one face that fills the picture.
 
-a run folder, runs/photo-DATE-N, holds:
+a run folder, runs/TASK-DATE-N, holds:
   report.html          curves, errors by group, what the network looked at: open it in a browser
+                       (photos only, as the TensorBoard events)
   model.safetensors    the weights that predict
-  metrics.jsonl        one JSON object for each epoch and split
+  metrics.jsonl        one JSON object for each check and split
   tensorboard/         the same for TensorBoard
   config.json          every setting: enough to do the run again
   resume/              what an interrupted run needs to go on to the same numbers

@@ -16,18 +16,23 @@ from rondo.cli.manual import UsageError
 
 if TYPE_CHECKING:
     import rondo
+    from rondo.training import GradientFlow
 
-STAGES = ("graph", "unrolled", "plan", "backward", "source")
+STAGES = ("graph", "unrolled", "plan", "backward", "source", "gradient")
+NUM_STEPS = {"unrolled": 3, "gradient": 60}
+BATCH_SIZE = 16  # sequences of noise, of which a gradient is measured
 DESCRIPTION = """\
 Show what becomes of a cell: the graph of its step with the loops, the graph unrolled in time, the
-plan (what must run step by step and what need not), the plan of the backward pass, or the source of
-its kernel. Without --output it is printed as text.
+plan (what must run step by step and what need not), the plan of the backward pass, the source of
+its kernel, or how far the gradient of its last output reaches back in time before it has learned
+anything, with its gates. Without --output it is printed as text.
 
 examples:
   rondo show lstm                                           the graph, as text
   rondo show gru --stage plan --output plan.svg             the plan in four colours
   rondo show lstm --stage unrolled --steps 4 -o lstm.svg    time runs to the right
   rondo show cells.py:MyCell --stage source                 the kernel of a cell of your own
+  rondo show lstm --stage gradient --output flow.svg        the norms over time, and the gates
 """
 
 
@@ -37,27 +42,34 @@ def add_show(commands: Any) -> None:
         "show", help="show or draw a cell: its graph, plan or kernel", description=DESCRIPTION
     )
     add = parser.add_argument
-    add("CELL", help="elman, gru, lstm, or FILE.py:NAME, a cell or the class of one")
+    add("CELL", help="elman, gru, lstm or another name of rondo.cells.named, or FILE.py:NAME, a "
+        "cell or the class of one")  # fmt: skip
     add("--stage", choices=STAGES, default="graph", metavar="STAGE",
         help=f"{', '.join(STAGES)} (default: graph)")  # fmt: skip
     add("--output", "-o", type=Path, metavar="FILE",
-        help="write a picture (.svg, .dot, .gv, .mmd) or text (any other ending)")  # fmt: skip
+        help="write a picture (.svg, .dot, .gv, .mmd; of the stage gradient .svg, .pdf, .png) or "
+        "text (any other ending)")  # fmt: skip
     add("--input-size", type=int, metavar="N", help="width of the input (default: 3)")
-    add("--hidden-size", type=int, metavar="N", help="width of the state (default: 4)")
-    add("--steps", type=int, metavar="N", help="steps of the stage unrolled (default: 3)")
+    add("--hidden-size", type=int, metavar="N",
+        help="width of the state (default: 4; 32 of the stage gradient)")  # fmt: skip
+    add("--steps", type=int, metavar="N",
+        help="steps of the stages unrolled (default: 3) and gradient (default: 60)")  # fmt: skip
     parser.set_defaults(run=show, parser=parser)
 
 
 def show(arguments: argparse.Namespace) -> int:
     """Show a cell."""
-    if arguments.steps is not None and arguments.stage != "unrolled":
-        raise UsageError(f"--steps goes with --stage unrolled; the stage is {arguments.stage}")
+    if arguments.steps is not None and arguments.stage not in NUM_STEPS:
+        raise UsageError(
+            f"--steps goes with --stage unrolled or gradient; the stage is {arguments.stage}"
+        )
+    if arguments.stage == "gradient":
+        return _show_gradient(arguments)
     if arguments.output is not None and _is_picture(arguments.output):
         _check_drawn(arguments.stage)
     layer = _layer(arguments)
-    steps = 3 if arguments.steps is None else arguments.steps
     try:
-        text = _rendered(layer, arguments.stage, steps, arguments.output)
+        text = _rendered(layer, arguments.stage, _num_steps(arguments), arguments.output)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UsageError(f"cannot show {arguments.CELL}: {_first_line(error)}") from error
     if arguments.output is None:
@@ -69,6 +81,50 @@ def show(arguments: argparse.Namespace) -> int:
         raise UsageError(f"cannot write {arguments.output}: {error.strerror}") from error
     print(f"wrote {arguments.output}", file=sys.stderr)
     return 0
+
+
+def _show_gradient(arguments: argparse.Namespace) -> int:
+    """Show how far the gradient reaches back in a cell as it starts; the same at every call."""
+    import torch
+
+    torch.manual_seed(0)
+    layer = _layer(arguments)
+    try:
+        flow = _flow(layer, _num_steps(arguments))
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UsageError(f"cannot show {arguments.CELL}: {_first_line(error)}") from error
+    output = arguments.output
+    if output is None:
+        print(flow)
+        return 0
+    try:
+        if output.suffix.lower() in (".svg", ".pdf", ".png"):
+            flow.draw(output)
+        else:
+            output.write_text(f"{flow}\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}") from error
+    print(f"wrote {output}", file=sys.stderr)
+    return 0
+
+
+def _flow(layer: rondo.Recurrent, num_steps: int) -> GradientFlow:
+    """The flow of a gradient on noise."""
+    import torch
+
+    from rondo.drawing import check_num_steps
+    from rondo.training import gradient_flow
+
+    check_num_steps(num_steps)
+    like = next(layer.cell.parameters(), torch.zeros(()))
+    shape = (BATCH_SIZE, num_steps) if layer.batch_first else (num_steps, BATCH_SIZE)
+    size: Any = layer.cell.input_size
+    return gradient_flow(layer, torch.randn(*shape, size, dtype=like.dtype))
+
+
+def _num_steps(arguments: argparse.Namespace) -> int:
+    steps: int | None = arguments.steps
+    return NUM_STEPS.get(arguments.stage, 1) if steps is None else steps
 
 
 def _check_drawn(stage: str) -> None:
@@ -111,7 +167,8 @@ def _layer(arguments: argparse.Namespace) -> rondo.Recurrent:
     import rondo
 
     input_size = 3 if arguments.input_size is None else arguments.input_size
-    hidden_size = 4 if arguments.hidden_size is None else arguments.hidden_size
+    default_size = 32 if arguments.stage == "gradient" else 4
+    hidden_size = default_size if arguments.hidden_size is None else arguments.hidden_size
     cell, takes_sizes = _cell(arguments.CELL, input_size, hidden_size)
     if not takes_sizes and (arguments.input_size or arguments.hidden_size) is not None:
         raise UsageError(
@@ -131,17 +188,18 @@ def _layer(arguments: argparse.Namespace) -> rondo.Recurrent:
 
 def _cell(word: str, input_size: int, hidden_size: int) -> tuple[Any, bool]:
     """The cell that a word names, and whether it was given the sizes."""
-    import rondo
+    from rondo.cells.named import NAMED_CELLS, named_cell
 
-    known = {"elman": rondo.ElmanCell, "gru": rondo.GRUCell, "lstm": rondo.LSTMCell}
     file, colon, name = word.rpartition(":")
     if not colon:
-        if word not in known:
+        try:
+            make = NAMED_CELLS[named_cell(word)]
+        except KeyError:
             raise UsageError(
-                f"there is no cell {word!r}; {_suggestion(word, known)}; a cell of your own is "
-                "FILE.py:NAME"
-            )
-        return _made(known[word], word, input_size, hidden_size)
+                f"there is no cell {word!r}; {_suggestion(word, NAMED_CELLS)}; a cell of your own "
+                "is FILE.py:NAME"
+            ) from None
+        return _made(make, word, input_size, hidden_size)
     names = vars(_module(Path(file)))
     if name not in names:
         raise UsageError(f"{file} has no {name!r}; {_suggestion(name, _cells_in(names))}")

@@ -54,6 +54,21 @@ class Slot:
     output: str | None
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """What a kernel is told of the sizes of a batch.
+
+    Args:
+        call: A call in which all of it is set, and nothing else.
+        batch_sizes: The rows of each step, which the call points to.
+        workspace_bytes: The memory that a run takes.
+    """
+
+    call: Call
+    batch_sizes: Any
+    workspace_bytes: int
+
+
 @functools.cache
 def openmp() -> tuple[int | None, int | None]:
     """Torch's own thread pool: what runs a function on it, and what tells how many run it."""

@@ -11,12 +11,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Collection, Sequence
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rondo.compiler.c_operators import C_SPELLING
-from rondo.compiler.call import Slot
+from rondo.compiler.call import Call, Sizes, Slot, openmp
 from rondo.compiler.graph import Node, Shape, live_nodes
 from rondo.compiler.interpret import evaluate
 from rondo.compiler.kernel import Kernel, Level
@@ -28,6 +29,15 @@ from rondo.compiler.rows import SUMMED
 from rondo.compiler.run import Run
 from rondo.compiler.runtime import load
 from rondo.compiler.views import row_dim
+
+MIN_WORK_PER_THREAD = 200_000
+"""Multiplications for which it pays to wake another thread."""
+
+CHUNK_ROWS = 192
+"""Rows that a thread of the kernel takes through the stages together."""
+
+MAX_SIZES = 64
+"""Sizes of batches that are remembered."""
 
 CHUNK_BYTES = 4 << 20
 """What the values that torch and the kernel give each other may take: they stay in the cache."""
@@ -79,6 +89,7 @@ class CompiledLoop:
         self.inputs_of_torch = [name for name in self.input_names if name in read]
         self.chunk_rows = self._chunk_rows()
         self.workspaces: list[Tensor] = []  # of runs that ended, for the next
+        self.sizes: dict[Any, Sizes] = {}
 
     def explained(self) -> Plan:
         """The plan, saying of every node who runs it."""
@@ -122,6 +133,35 @@ class CompiledLoop:
         ]
         row_bytes = sum(buffer.size * buffer.dtype.itemsize for buffer in passing)
         return CHUNK_BYTES // max(1, row_bytes)
+
+    def sizes_of(self, steps: Steps, num_rows: int) -> Sizes:
+        """What the kernel is told of the sizes of a batch."""
+        key = steps.batch_sizes, num_rows, torch.get_num_threads()
+        found = self.sizes.get(key)
+        if found is None:
+            if len(self.sizes) >= MAX_SIZES:
+                self.sizes.clear()
+            found = self.sizes[key] = self._sizes_of(steps, num_rows)
+        return found
+
+    def _sizes_of(self, steps: Steps, num_rows: int) -> Sizes:
+        parallel, num_threads = openmp()
+        per_thread = self.work * steps.num_rows // MIN_WORK_PER_THREAD
+        threads = max(1, min(torch.get_num_threads(), per_thread)) if parallel else 1
+        num_parts = min(threads, num_rows)
+        batch_sizes = (ctypes.c_int64 * len(steps.batch_sizes))(*steps.batch_sizes)
+        call = Call(
+            batch_sizes=ctypes.addressof(batch_sizes),
+            num_all_steps=len(steps.batch_sizes),
+            num_rows=num_rows,
+            num_parts=num_parts,
+            team=threads // num_parts if num_threads else 1,
+            chunk_rows=CHUNK_ROWS,
+            products=ctypes.addressof(self.products[1]),
+            parallel=parallel,
+            num_threads=num_threads,
+        )
+        return Sizes(call, batch_sizes, self.binary.rondo_workspace_bytes(ctypes.byref(call)))
 
     def workspace(self, size: int) -> Tensor:
         """Memory of at least so many bytes; give it back to `workspaces`."""

@@ -43,13 +43,19 @@ class LazyNames(Mapping[str, str]):
         return len(self._found)
 
 
-def variable_names(cell: torch.nn.Module, x: torch.Tensor, state: Any) -> dict[str, str]:
+def variable_names(
+    cell: torch.nn.Module,
+    x: torch.Tensor,
+    state: Any,
+    tensors: Mapping[str, torch.Tensor] | None = None,
+) -> dict[str, str]:
     """The names of local variables by the nodes of the step whose values they hold.
 
     Args:
         cell: A module whose `forward(x, state)` returns `(output, new_state)`.
         x: An example input (B, ...).
         state: An example state.
+        tensors: The parameters and buffers by name; default the cell's own.
 
     Example:
         >>> import torch, rondo
@@ -59,7 +65,7 @@ def variable_names(cell: torch.nn.Module, x: torch.Tensor, state: Any) -> dict[s
         ['c', 'f', 'g', 'gates', 'h', 'i', 'o']
     """
     leaves, form = pytree.tree_flatten(state)
-    tensors = named_tensors(cell)
+    tensors = named_tensors(cell) if tensors is None else tensors
     variables: list[str] = []
 
     def step(

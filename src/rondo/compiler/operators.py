@@ -294,14 +294,17 @@ def _cotangents(
     program: Program, gradients: Sequence[Tensor | None], x: Tensor, state: Sequence[Tensor]
 ) -> list[Tensor]:
     """The gradients of the state at the end and the outputs; zeros where nothing reads them."""
-    found = [g for g in gradients[: len(state) + len(program.outputs)] if g is not None]
-    if len(found) == len(state) + len(program.outputs):
-        return found
-    like = [*state, *empty_like_values(program.forward.step, program.outputs, x)]
-    return [
+    of_state, of_outputs = gradients[: len(state)], gradients[len(state) :]
+    found = [
         torch.zeros_like(value) if gradient is None else gradient
-        for value, gradient in zip(like, gradients, strict=False)
+        for value, gradient in zip(state, of_state, strict=True)
     ]
+    for name, gradient in zip(program.outputs, of_outputs, strict=False):
+        if gradient is None:
+            (value,) = empty_like_values(program.forward.step, [name], x)
+            gradient = value.zero_()
+        found.append(gradient)
+    return found
 
 
 def _check_wanted(program: Program, of_parameters: Sequence[bool], of_x: bool) -> None:

@@ -236,7 +236,8 @@ def run_forward(program: Program, given: Given) -> list[Tensor]:
         return [*last, *padded, *checkpoints]
     result = program.run_forward(parameters, [rows], state, steps, resets_of(resets, state))
     outputs = _with_rows_of(x, steps.num_rows, step, step.outputs, result.outputs)
-    return owned([*result.state, *outputs], (*parameters, x, *state))
+    read = () if _gives_new_memory(program.run_forward) else (*parameters, x, *state)
+    return owned([*result.state, *outputs], read)
 
 
 def run_backward(
@@ -264,8 +265,15 @@ def run_backward(
     if resets is not None:
         initial = [a + b for a, b in zip(initial, to_initial, strict=True)]
     outputs = _with_rows_of(x, steps.num_rows, step, step.outputs, result.outputs)
-    read = (*parameters, x, *state, *kept, *grad_outputs, *grad_state)
+    read: tuple[Tensor, ...] = ()
+    if not _gives_new_memory(program.run_backward):
+        read = (*parameters, x, *state, *kept, *grad_outputs, *grad_state)
     return owned([*initial, *outputs, *result.sums], read)
+
+
+def _gives_new_memory(engine: Engine) -> bool:
+    """Whether no result of an engine can share memory with what it reads."""
+    return isinstance(engine, CompiledLoop) and not engine.copied
 
 
 def num_segments(batch_sizes: Tensor, checkpoint_every: int) -> int:

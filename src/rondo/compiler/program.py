@@ -107,8 +107,13 @@ class Program:
 
 
 def apart(function: Callable[[], T]) -> T:
-    """Call a function where no transform (`vmap` and its like) and no trace of torch looks on."""
-    if torch.compiler.is_compiling():  # a new thread has none of torch's modes
+    """Call a function where no transform, no trace and no hook of torch looks on.
+
+    Transforms are `vmap` and its like; hooks on saved tensors are what `torch.utils.checkpoint` is
+    made of.
+    """
+    hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
+    if torch.compiler.is_compiling() or hooks is not None:  # a new thread has none of them
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(function).result()
     with temporarily_clear_interpreter_stack():

@@ -39,7 +39,8 @@ class Steps:
     @classmethod
     def of(cls, batch_sizes: torch.Tensor, reverse: bool) -> Steps:
         """The steps that have rows."""
-        return cls(tuple(size for size in batch_sizes.tolist() if size), reverse)
+        sizes = batch_sizes.tolist()
+        return cls(tuple(sizes if 0 not in sizes else filter(None, sizes)), reverse)
 
     @cached_property
     def num_rows(self) -> int:
@@ -284,7 +285,7 @@ def _loop(
         new = [values[name] for name in plan.step.next_state]
         if resets is not None:
             new = resets.after_step(first, new)
-        state = [_replace_rows(old, rows, size) for old, rows in zip(state, new, strict=True)]
+        state = [replace_rows(old, rows, size) for old, rows in zip(state, new, strict=True)]
         for name, pieces in collect.items():
             pieces.append(values[name])
         for name in _summed_in_loop(plan):
@@ -296,7 +297,8 @@ def _loop(
     return packed, summed, state
 
 
-def _replace_rows(old: torch.Tensor, rows: torch.Tensor, size: int) -> torch.Tensor:
+def replace_rows(old: torch.Tensor, rows: torch.Tensor, size: int) -> torch.Tensor:
+    """A state of B rows of which the first ones are new."""
     return rows if size == old.shape[0] else torch.cat([rows, old[size:]])
 
 

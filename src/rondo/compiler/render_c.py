@@ -72,8 +72,7 @@ def _types(dtype: torch.dtype) -> str:
     return (
         "#include <math.h>\n#include <sched.h>\n#include <stdint.h>\n#include <string.h>\n\n"
         f"typedef {real} real;\n#define LIBM(name) name{suffix}\n"
-        "/* A call that is left would keep a loop from becoming vector code. */\n"
-        "#define INLINED static inline __attribute__((always_inline))\n"
+        "#define INLINED static inline __attribute__((always_inline)) /* for vector code */\n"
     )
 
 

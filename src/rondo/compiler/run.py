@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rondo.compiler.call import Call, Slot, openmp
+from rondo.compiler.call import Call, Slot
 from rondo.compiler.graph import sizes_at
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.reference import Chunk, Previous, Resets, Result, Steps, sum_over_steps
 
 if TYPE_CHECKING:
     from rondo.compiler.cpu import CompiledLoop
-
-MIN_WORK_PER_THREAD = 200_000
-"""Multiplications for which it pays to wake another thread."""
-
-CHUNK_ROWS = 192
-"""Rows that a thread of the kernel takes through the stages together."""
 
 
 class Run:
@@ -76,8 +70,8 @@ class Run:
     def _call(self) -> Call:
         """What the kernel is told of all steps."""
         loop, steps, resets = self.loop, self.steps, self.resets
-        num_rows = self.state[0].shape[0]
-        per_thread = loop.work * self.num_all_rows // MIN_WORK_PER_THREAD
+        self.sizes = loop.sizes_of(steps, self.state[0].shape[0])
+        call = Call.from_buffer_copy(self.sizes.call)
         strides: list[int] = []
         for tensor, matrix in zip(self.matrices, loop.kernel.matrices, strict=True):
             strides += _strides(tensor, matrix.transposed)
@@ -85,25 +79,15 @@ class Run:
         for rows in self.previous:
             assert rows.reset_to is not None
             starts += (rows.initial.data_ptr(), rows.reset_to.data_ptr())
-        parallel, num_threads = openmp()
-        threads = max(1, min(torch.get_num_threads(), per_thread)) if parallel else 1
-        call = Call(num_parts=min(threads, num_rows))
-        call.team = threads // call.num_parts if num_threads else 1
         call.strides = self._numbers(strides)
         call.previous = self._numbers(starts)
-        call.batch_sizes = self._numbers(steps.batch_sizes)
-        call.num_all_steps = len(steps.batch_sizes)
-        call.num_rows = num_rows
         call.reverse = steps.reverse
         call.previous_reverse = bool(self.previous) and self.previous[0].reverse
         if resets is not None:
             flags = resets.flags.contiguous()
             self.kept.append(flags)
             call.resets, call.divert = flags.data_ptr(), resets.divert
-        call.chunk_rows = CHUNK_ROWS
-        call.products = ctypes.addressof(loop.products[1])
-        call.parallel, call.num_threads = parallel, num_threads
-        self.workspace = loop.workspace(loop.binary.rondo_workspace_bytes(ctypes.byref(call)))
+        self.workspace = loop.workspace(self.sizes.workspace_bytes)
         call.workspace = self.workspace.data_ptr()
         return call
 
@@ -140,8 +124,10 @@ class Run:
         values = {**self.shared, **sums}
         for name, total in self.totals.items():
             shape = loop.shape(name)
-            is_transposed = len(shape) == 2 and total.shape != shape
-            turned = total.t().contiguous() if is_transposed else total
+            if total.shape == shape:
+                values[name] = total
+                continue
+            turned = total.t().contiguous() if len(shape) == 2 else total
             values[name] = turned.view(sizes_at(shape, 0))
         if loop.kernel.totals:
             evaluate(loop.kernel.totals, values, 0)

@@ -38,6 +38,9 @@ class Stepper:
         self.run = loop.start(parameters, [x], state, steps)
         self.run.all_chunks()  # packs the weights
         self.run.call.begins = 0
+        self.state = self.run.state
+        for kept, given in zip(self.state, state, strict=True):
+            kept.copy_(given)
         self.addresses = self.run.addresses
         self.function = loop.binary.rondo_run
         self.argument = ctypes.byref(self.run.call)
@@ -61,12 +64,20 @@ class Stepper:
     def __call__(self, x: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """The output and the new state; x and the state are contiguous and like the examples."""
         new = [value.clone() for value in state]
+        return self._run(x, new), new
+
+    def advance(self, x: Tensor) -> Tensor:
+        """The output of a step from `self.state` on, which becomes the new state."""
+        return self._run(x, self.state)
+
+    def _run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
+        """The output of a step; the state is replaced."""
         outputs = [torch.empty_like(value) for value in self.like]
         with self.busy:
             addresses = self.addresses
             if self.of_x is not None:
                 addresses[self.of_x] = x.data_ptr()
-            for number, value in zip(self.of_rest, (*outputs, *new), strict=True):
+            for number, value in zip(self.of_rest, (*outputs, *state), strict=True):
                 addresses[number] = value.data_ptr()
             self.function(self.argument)
-        return outputs[self.output], new
+        return outputs[self.output]

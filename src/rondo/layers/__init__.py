@@ -7,6 +7,7 @@ from rondo.layers.patterns import output_to_state, state_to_final_output, state_
 from rondo.layers.recurrent import Recurrent
 from rondo.layers.spatial import SpatialRNN
 from rondo.layers.stack import Bidirectional
+from rondo.layers.stream import Stream
 from rondo.layers.torch_compat import GRU, LSTM, RNN, accelerate
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "FinalOutput",
     "Recurrent",
     "SpatialRNN",
+    "Stream",
     "VariationalDropout",
     "accelerate",
     "draw",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -39,14 +39,19 @@ def tensors_of(cell: nn.Module) -> dict[str, Tensor]:
 
 
 class Programs:
-    """Runs cells over packed rows; keeps what they were compiled to, but for copies and pickles."""
+    """Runs cells over packed rows; keeps what they were compiled to, but for copies and pickles.
 
-    def __init__(self) -> None:
+    Args:
+        cell_stays: Whether nothing of the cell but its tensors changes between runs.
+    """
+
+    def __init__(self, *, cell_stays: bool = False) -> None:
+        self.cell_stays = cell_stays
         self.by_kind: dict[Any, Program] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"by_kind": {}, "stepping": ([], None)}
+        return {"cell_stays": self.cell_stays, "by_kind": {}, "stepping": ([], None)}
 
     def run(
         self,
@@ -81,7 +86,7 @@ class Programs:
             or None.
         """
         leaves, form = pytree.tree_flatten(state)
-        rows, leaves, given = _autocast(rows, leaves, list(tensors.values()))
+        rows, leaves, given = cast_all(rows, leaves, list(tensors.values()))
         is_ragged = packing.index is not None or packing.order is not None
         options = engine, return_states, is_ragged, checkpoint_every is not None
         started = [packing.sort(leaf) for leaf in leaves]
@@ -128,7 +133,7 @@ class Programs:
     ) -> tuple[Tensor, Any] | None:
         """One step by a kernel whose weights stay packed; None where the cell is to run itself."""
         leaves = _leaves_of(state)
-        if leaves is None or not _is_plain(x, leaves):
+        if leaves is None or torch.is_grad_enabled() or not is_plain(x, leaves):
             return None
         with TRACING:
             key, tensors = _described(cell)
@@ -140,14 +145,15 @@ class Programs:
                 key += (id(known), known.data_ptr(), known._version)
         last_key, stepper = self.stepping  # both at once: another thread may change them
         if key != last_key:
-            stepper = self._stepper(cell, x, state, engine)
+            stepper = self.new_stepper(cell, x, state, engine)
             self.stepping = key, stepper
         if stepper is None:
             return None
         output, new = stepper(x, leaves)
         return output, new[0] if isinstance(state, Tensor) else tuple(new)
 
-    def _stepper(self, cell: nn.Module, x: Tensor, state: Any, engine: str) -> Stepper | None:
+    def new_stepper(self, cell: nn.Module, x: Tensor, state: Any, engine: str) -> Stepper | None:
+        """A kernel for single steps from a state on; None where the cell is to run itself."""
         leaves, form = pytree.tree_flatten(state)
         tensors = tensors_of(cell)
         program = self.program(cell, tensors, x, leaves, form, engine, False, False, False)
@@ -177,7 +183,7 @@ class Programs:
         grad = torch.is_grad_enabled()
         wanted = tuple(grad and tensor.requires_grad for tensor in tensors.values())
         key = (
-            _fingerprint(cell),
+            None if self.cell_stays else _fingerprint(cell),
             form,
             wanted,
             input_wanted := grad and rows.requires_grad,
@@ -294,21 +300,24 @@ def _leaves_of(state: Any) -> tuple[Tensor, ...] | None:
     return None
 
 
-def _is_plain(x: Tensor, leaves: tuple[Tensor, ...]) -> bool:
+def is_plain(x: Tensor, leaves: Sequence[Tensor] = ()) -> bool:
     """Whether tensors are rows in memory that a kernel may read, and nothing of torch looks on."""
-    if type(x) is not Tensor or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+    if torch.is_autocast_enabled("cpu") or is_observed(x) or is_transformed():
         return False
-    if x.numel() == 0 or is_observed(x) or is_transformed():
+    if x.ndim == 0 or x.numel() == 0:
         return False
     num_rows = x.shape[0]
-    for tensor in (x, *leaves):
-        is_here = tensor.is_cpu and tensor.is_contiguous() and not tensor.is_neg()
-        if not is_here or tensor.ndim == 0 or tensor.shape[0] != num_rows:
-            return False
-    return True
+    return all(
+        tensor.is_cpu
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+        and tensor.ndim > 0
+        and tensor.shape[0] == num_rows
+        for tensor in (x, *leaves)
+    )
 
 
-def _autocast(
+def cast_all(
     rows: Tensor, leaves: list[Tensor], tensors: list[Tensor]
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Under autocast, everything of floating point in its dtype."""

@@ -38,6 +38,7 @@ class FinalOutput(nn.Module):
 
     def __init__(self, cell: nn.Module, output: nn.Module, *, batch_first: bool = True) -> None:
         super().__init__()
+        self.batch_first = batch_first
         self.layer = Recurrent(cell, batch_first=batch_first)
         self.output = output
 

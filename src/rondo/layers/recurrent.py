@@ -38,6 +38,7 @@ from rondo.layers.sequence import (
     jagged_like,
     ragged,
 )
+from rondo.layers.stream import Stream
 
 
 class Recurrent(nn.Module):
@@ -64,8 +65,8 @@ class Recurrent(nn.Module):
             operations; "auto", a kernel where one can be had, otherwise the reference engine, with
             a warning that says why.
         checkpoint_every: For long sequences: keep for the backward pass the state of every so many
-            steps and compute the rest again, instead of keeping all that it reads. "auto" is the
-            square root of T, rounded up: then memory beside x and y grows as the square root of T.
+            steps and compute the rest again, instead of keeping all that it reads. "auto" is
+            twice the square root of T, rounded up: memory beside x and y then grows as that root.
             Default None: keep everything. Under `vmap`, `torch.func` and forward-mode AD everything
             is kept all the same.
 
@@ -121,7 +122,9 @@ class Recurrent(nn.Module):
             state: The state before the first step, (B, ...); default the cell's initial state.
             lengths: (B,) the steps of each row, 0 to T; a row past its length keeps its last state
                 and gives zeros. Default T for all.
-            resets: (B, T) bool: where true, the state is the initial state again before the step.
+            resets: (B, T) bool: where true, the state is again the one before the first step: the
+                given `state`, where one is given. For sequences cut into pieces see
+                :func:`rondo.training.tbptt`.
             return_states: Whether to return the states of all steps too.
 
         Returns:
@@ -183,6 +186,22 @@ class Recurrent(nn.Module):
             if found is not None:
                 return found
         return cast(tuple[Tensor, Any], self.cell(x, state))
+
+    def stream(self, state: Any = None) -> Stream:
+        """A sequence that arrives one step at a time, from a state on: faster than `step`.
+
+        Args:
+            state: The state before the first step, (B, ...); default the cell's initial state.
+
+        Example:
+            >>> import torch, rondo
+            >>> stream = rondo.Recurrent(rondo.GRUCell(3, 5)).stream()
+            >>> for x in torch.randn(4, 1, 3):
+            ...     y = stream(x)
+            >>> y.shape, stream.state.shape
+            (torch.Size([1, 5]), torch.Size([1, 5]))
+        """
+        return Stream(self, state)
 
     @property
     def graph(self) -> RecurrentGraph:
@@ -325,7 +344,7 @@ class Recurrent(nn.Module):
 
     def _checkpoint_every(self, num_steps: int) -> int | None:
         every = self.checkpoint_every
-        return max(1, math.ceil(math.sqrt(num_steps))) if every == "auto" else every
+        return max(1, math.ceil(2 * math.sqrt(num_steps))) if every == "auto" else every
 
     def _program(self) -> Program:
         """The program of the last new kind of input, or one for zeros of the cell's input size."""
@@ -358,8 +377,8 @@ def _check_checkpoint_every(every: object) -> None:
     if every is None or every == "auto" or (is_number and cast(int, every) >= 1):
         return
     raise ValueError(
-        'checkpoint_every must be a number of steps, 1 or more, "auto" (the square root of T) or '
-        f"None (keep everything), got {every!r}"
+        'checkpoint_every must be a number of steps, 1 or more, "auto" (twice the square root of '
+        f"T) or None (keep everything), got {every!r}"
     )
 
 

@@ -84,14 +84,14 @@ def ragged(lengths: Tensor, num_steps: int) -> Packing:
     if torch.compiler.is_compiling():
         return Packing(*torch.ops.rondo.packing(lengths, num_steps))
     starts = torch.arange(len(lengths)) * num_steps
-    return _ragged(lengths, num_steps, starts)
+    return _ragged(lengths, starts)
 
 
 def jagged(x: Tensor) -> Packing:
     """The packing of the values of a jagged nested tensor (B, j, ...)."""
     offsets, lengths = x.offsets(), x.lengths()  # type: ignore[attr-defined]
     lengths = offsets.diff() if lengths is None else lengths
-    return _ragged(lengths, int(lengths.max()), offsets[:-1].cpu())
+    return _ragged(lengths, offsets[:-1].cpu())
 
 
 def jagged_like(x: Tensor, values: Tensor) -> Tensor:
@@ -111,15 +111,15 @@ def check_jagged(x: Tensor, batch_first: bool) -> None:
         raise ValueError("a nested tensor has the batch first: the layer needs batch_first=True")
 
 
-def _ragged(lengths: Tensor, num_steps: int, starts: Tensor) -> Packing:
+def _ragged(lengths: Tensor, starts: Tensor) -> Packing:
     """The packing of rows of which row b lies from `starts[b]` on."""
     on_cpu = lengths.detach().cpu().long()
     sorted_lengths, order = on_cpu.sort(descending=True, stable=True)
-    present = torch.arange(num_steps)[:, None] < sorted_lengths
-    batch_sizes = present.sum(1)
-    step, row = present.nonzero(as_tuple=True)
-    index = starts[order[row]] + step
-    return Packing(batch_sizes[batch_sizes > 0], index.to(lengths.device), order.to(lengths.device))
+    longest = int(sorted_lengths[0]) if len(sorted_lengths) else 0
+    step = torch.arange(longest)[:, None]
+    present = step < sorted_lengths
+    index = (starts[order] + step).masked_select(present)
+    return Packing(present.sum(1), index.to(lengths.device), order.to(lengths.device))
 
 
 @torch.library.custom_op("rondo::packing", mutates_args=())
@@ -127,7 +127,7 @@ def _packing(lengths: Tensor, num_steps: int) -> tuple[Tensor, Tensor, Tensor]:
     """The packing of a ragged batch in sizes that do not depend on the lengths."""
     check_lengths(lengths, len(lengths), num_steps)
     num_rows = len(lengths) * num_steps
-    found = _ragged(lengths, num_steps, torch.arange(len(lengths)) * num_steps)
+    found = _ragged(lengths, torch.arange(len(lengths)) * num_steps)
     assert found.index is not None
     assert found.order is not None
     batch_sizes = torch.zeros(num_steps, dtype=torch.int64)

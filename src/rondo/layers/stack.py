@@ -79,14 +79,18 @@ class Bidirectional(nn.Module):
         *,
         lengths: Tensor | None = None,
         resets: Tensor | None = None,
-    ) -> tuple[Any, tuple[Any, Any]]:
-        """Run both directions; arguments as for :class:`Recurrent`, the state a pair."""
+        return_states: bool = False,
+    ) -> tuple[Any, ...]:
+        """Run both directions; as for :class:`Recurrent`, but every state is a pair."""
         before_first, after_last = (None, None) if state is None else state
-        forward, state_forward = self.forward_layer(x, before_first, lengths=lengths, resets=resets)
-        backward, state_backward = self.backward_layer(
-            x, after_last, lengths=lengths, resets=resets
-        )
-        return self._merged(forward, backward), (state_forward, state_backward)
+        how: dict[str, Any] = {
+            "lengths": lengths,
+            "resets": resets,
+            "return_states": return_states,
+        }
+        forward, *of_forward = self.forward_layer(x, before_first, **how)
+        backward, *of_backward = self.backward_layer(x, after_last, **how)
+        return self._merged(forward, backward), *zip(of_forward, of_backward, strict=True)
 
     def extra_repr(self) -> str:
         """What differs from the defaults, as torch prints it."""

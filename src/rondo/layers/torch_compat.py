@@ -224,7 +224,7 @@ def _run_layers(
     layer: Layer, rows: Tensor, hidden: Hidden, packing: Packing
 ) -> tuple[Tensor, Hidden]:
     """All layers and directions over packed rows."""
-    cell, programs = _cell_and_programs(layer)
+    cell, programs = cell_and_programs(layer)
     last: list[list[Tensor]] = []
     directions = ("", "_reverse") if layer.bidirectional else ("",)
     for number in range(layer.num_layers):
@@ -246,7 +246,10 @@ def _run_layers(
             outputs.append(output)
             last.append(list(_as_tuple(new)))
         rows = torch.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
-    return rows, tuple(torch.stack(states) for states in zip(*last, strict=True))
+    return rows, tuple(
+        torch.stack(states) if len(states) > 1 else states[0].unsqueeze(0)
+        for states in zip(*last, strict=True)
+    )
 
 
 def _tensors(layer: Layer, suffix: str) -> dict[str, Tensor]:
@@ -257,7 +260,7 @@ def _tensors(layer: Layer, suffix: str) -> dict[str, Tensor]:
     return {name: getattr(layer, name + suffix) for name in names}
 
 
-def _cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
+def cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
     """The cell of a layer and what it was compiled to, made at the first use."""
     if torch.compiler.is_dynamo_compiling():
         from rondo.layers.constant import constant
@@ -272,7 +275,7 @@ def _cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
 def _make_cell(layer: Layer) -> bool:
     """Give a layer its cell, without memory for weights: each run gets those of the layer."""
     if "_rondo" not in layer.__dict__:  # not an attribute of the module: `accelerate` adds none
-        layer.__dict__["_rondo"] = apart(lambda: _new_cell(layer)), Programs()
+        layer.__dict__["_rondo"] = apart(lambda: _new_cell(layer)), Programs(cell_stays=True)
     return True
 
 

@@ -1,4 +1,21 @@
-"""Training: what a run is made of, its folder, its report.
+"""Training: what a run is made of, its folder, its report, and the tools to train a network.
 
-Reads a `RunConfig`, leaves a `RunFolder`. Nothing here is imported by `import rondo`.
+Reads a `RunConfig`, leaves a `RunFolder`. Nothing here is imported by `import rondo`; the names
+below need torch alone.
 """
+
+from rondo.training.buckets import LengthBuckets, pad_batch
+from rondo.training.flow import GradientFlow, gradient_flow
+from rondo.training.objective import Objective
+from rondo.training.truncated import Window, detached, tbptt
+
+__all__ = [
+    "GradientFlow",
+    "LengthBuckets",
+    "Objective",
+    "Window",
+    "detached",
+    "gradient_flow",
+    "pad_batch",
+    "tbptt",
+]

@@ -6,19 +6,13 @@ left, and sees the same numbers as one that was not.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from rondo.tasks.photo import PhotoSet
-
-
-def generator_for(purpose: str, *numbers: int) -> torch.Generator:
-    """Returns a random generator that depends on its purpose and numbers, and on nothing else."""
-    digest = hashlib.blake2b(f"{purpose} {numbers}".encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, "big") >> 1)
+from rondo.tasks.seeds import generator_for
 
 
 class EpochBatches:

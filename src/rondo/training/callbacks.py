@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import lightning.pytorch as pl
@@ -20,57 +15,11 @@ from rondo.tasks.photo import PhotoSet
 from rondo.training.evaluation import Evaluation, evaluate, predict
 from rondo.training.module import PhotoClassifier, learning_rate
 from rondo.training.run_folder import RunFolder
+from rondo.training.stopping import StopRequest
+from rondo.training.terminal import StatusLine, clock
 
 SAVE_SECONDS = 120.0
 """Time between two saves within an epoch, in seconds."""
-
-
-class StopRequest:
-    """Whether, and by which signal, the run was asked to end after the present batch.
-
-    Args:
-        say: Is given a line for the user when the request comes.
-    """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
-        self.signal_number: int | None = None
-
-    @property
-    def requested(self) -> bool:
-        """Whether the run was asked to end."""
-        return self.signal_number is not None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Takes Ctrl-C and SIGTERM as requests while the block runs."""
-        previous = {number: signal.getsignal(number) for number in self.SIGNALS}
-        self.take_signals()
-        try:
-            yield
-        finally:
-            if _in_main_thread():
-                for number, handler in previous.items():
-                    signal.signal(number, handler)
-
-    def take_signals(self) -> None:
-        """Takes the signals over, from Lightning too; other threads than the main one cannot."""
-        if _in_main_thread():
-            for number in self.SIGNALS:
-                signal.signal(number, self._on_signal)
-
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        """Notes the request; a second Ctrl-C ends the process at once, which loses no file."""
-        if self.requested and number == signal.SIGINT:
-            os._exit(128 + number)
-        self.signal_number = number
-        self.say("ending after this batch; press Ctrl-C again to end at once")
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 class Keeper(Callback):
@@ -201,30 +150,18 @@ class ProgressLine(Callback):
     """
 
     def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self.stream = stream
-        self.is_terminal = stream.isatty()
-        self.shown_at = 0.0
+        self.line = StatusLine(stream)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
     ) -> None:
         """Shows the line, a few times a second at most."""
         assert isinstance(pl_module, PhotoClassifier)
-        now = time.monotonic()
-        if self.is_terminal and now - self.shown_at > 0.2:
-            self.shown_at = now
-            self.stream.write("\r\x1b[K" + progress_line(pl_module))
-            self.stream.flush()
+        self.line.show(lambda: progress_line(pl_module))
 
     def on_train_epoch_end(self, *args: Any) -> None:
         """Clears the line."""
-        self.clear()
-
-    def clear(self) -> None:
-        """Clears the line for other text."""
-        if self.is_terminal:
-            self.stream.write("\r\x1b[K")
-            self.stream.flush()
+        self.line.clear()
 
 
 def progress_line(module: PhotoClassifier) -> str:
@@ -238,13 +175,6 @@ def progress_line(module: PhotoClassifier) -> str:
         f"epoch {(progress.step - 1) // total + 1}/{module.recipe.num_epochs} [{bar:-<20}] "
         f"loss {progress.loss_sum / done:.3f}  {speed:.0f} photos/s  {clock(left)} left"
     )
-
-
-def clock(seconds: float) -> str:
-    """Returns a time as minutes and seconds, or hours, minutes and seconds."""
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def photos_per_second(module: PhotoClassifier) -> float:

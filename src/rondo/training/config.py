@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
-import rondo
 from rondo.tasks.augmentation import Augmentation
 from rondo.tasks.photo import MODELS, SIZE_STEP, Recipe
+from rondo.training.run_error import RunError, check_from_0, check_from_1, look_up
+from rondo.training.versions import current_versions, from_json, to_json
 
 FORMAT = 1
 """Changes whenever a run folder of an older version could no longer be read."""
-
-
-class RunError(ValueError):
-    """A run folder or a setting cannot be used; the message says what to do."""
-
-
-Value = TypeVar("Value")
-
-
-def look_up(kind: str, name: str, known: Mapping[str, Value]) -> Value:
-    """Returns what is known by a name.
-
-    Raises:
-        RunError: If nothing is; it names the nearest name.
-    """
-    if name in known:
-        return known[name]
-    raise RunError(f"there is no {kind} {name!r}; {suggestion(name, known)}")
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Returns for example `did you mean 'test'?`, or all known names where none is near."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(names)}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +47,7 @@ class RunConfig:
     recipe: Recipe
     seed: int
     num_threads: int
-    versions: dict[str, str] = field(default_factory=lambda: current_versions())
+    versions: dict[str, str] = field(default_factory=current_versions)
     format: int = FORMAT
 
     def check(self) -> None:
@@ -86,24 +58,21 @@ class RunConfig:
                 f"try {max(1, round(self.image_size / SIZE_STEP)) * SIZE_STEP}"
             )
         look_up("model", self.model, MODELS)
-        for name, value in (
-            ("number of epochs", self.recipe.num_epochs),
-            ("batch size", self.recipe.batch_size),
-            ("number of drawn portraits", self.num_drawn),
-            ("number of threads", self.num_threads),
-        ):
-            if value < 1:
-                raise RunError(f"the {name} must be 1 or more, but is {value}")
+        check_from_1(
+            number_of_epochs=self.recipe.num_epochs,
+            batch_size=self.recipe.batch_size,
+            number_of_drawn_portraits=self.num_drawn,
+            number_of_threads=self.num_threads,
+        )
         if self.recipe.precision not in ("float32", "bfloat16"):
             raise RunError(
                 f"the precision must be float32 or bfloat16, but is {self.recipe.precision!r}"
             )
-        if self.seed < 0:
-            raise RunError(f"the seed must be 0 or more, but is {self.seed}")
+        check_from_0(seed=self.seed)
 
     def to_json(self) -> str:
         """Returns the text of `config.json`."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        return to_json(self)
 
 
 def config_from_json(text: str) -> RunConfig:
@@ -112,19 +81,12 @@ def config_from_json(text: str) -> RunConfig:
     Raises:
         RunError: If the text is none, or is of another version of the run folder.
     """
-    try:
-        values = json.loads(text)
-        found = values.get("format")
-        if found != FORMAT:
-            raise RunError(
-                f"the run has folder format {found}, this version of rondo ({rondo.__version__}) "
-                f"reads format {FORMAT}; use rondo {values.get('versions', {}).get('rondo')}"
-            )
-        return RunConfig(**{**values, "recipe": _recipe_from(values["recipe"])})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, RunError):
-            raise
-        raise RunError(f"config.json cannot be understood ({error})") from error
+    return from_json(
+        text,
+        "photo",
+        FORMAT,
+        lambda values: RunConfig(**{**values, "recipe": _recipe_from(values["recipe"])}),
+    )
 
 
 def _recipe_from(values: dict[str, Any]) -> Recipe:
@@ -151,12 +113,3 @@ def resolve_precision(recipe: Recipe) -> Recipe:
         features = torch.cpu.get_capabilities()
         fast = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
     return replace(recipe, precision="bfloat16" if fast else "float32")
-
-
-def current_versions() -> dict[str, str]:
-    """Returns the versions of rondo, torch and Python that run now."""
-    return {
-        "rondo": rondo.__version__,
-        "torch": str(torch.__version__),
-        "python": platform.python_version(),
-    }

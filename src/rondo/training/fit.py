@@ -14,10 +14,11 @@ import lightning.pytorch as pl
 import torch
 
 from rondo.tasks.photo import PhotoSet
-from rondo.training.callbacks import Keeper, ProgressLine, StopRequest
+from rondo.training.callbacks import Keeper, ProgressLine
 from rondo.training.config import RunConfig
 from rondo.training.module import PhotoClassifier
 from rondo.training.run_folder import RunFolder
+from rondo.training.stopping import StopRequest
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def fit(
     line = ProgressLine(sys.stderr)
 
     def tell(text: str) -> None:
-        line.clear()
+        line.line.clear()
         say(text)
 
     stop = StopRequest(tell)

@@ -18,8 +18,9 @@ from torch.nn.functional import cross_entropy
 
 from rondo.tasks.augmentation import augment, resize
 from rondo.tasks.photo import PhotoSet, Recipe, build_model
+from rondo.tasks.seeds import generator_for
 from rondo.training.averaging import WeightAverage
-from rondo.training.batches import EpochBatches, generator_for, num_batches
+from rondo.training.batches import EpochBatches, num_batches
 from rondo.training.config import RunConfig
 
 START_DIVISOR, END_DIVISOR = 25.0, 1e4

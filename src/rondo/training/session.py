@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,12 +20,11 @@ from rondo.tasks.photo import (
     fingerprint,
     load_data,
 )
-from rondo.training.config import RunConfig, RunError, look_up, resolve_precision
+from rondo.training.config import RunConfig, resolve_precision
 from rondo.training.evaluation import Evaluation, evaluate, predict
-from rondo.training.run_folder import RunFolder, new_run_path, write_atomically
-
-NEEDED_BYTES = 256 * 2**20
-"""Free space that a run folder may need, old and new files together, in bytes."""
+from rondo.training.run_error import RunError, look_up
+from rondo.training.run_files import check_new_folder, new_run_path, write_atomically
+from rondo.training.run_folder import RunFolder
 
 IMAGE_SIZE = 128
 """The default side of photos, in pixels."""
@@ -115,10 +113,7 @@ def begin(options: Options, path: Path | None, say: Callable[[str], None]) -> Se
     check_new_folder(folder.path)
     data = read_data(config, say)
     config = replace(config, data_fingerprint=fingerprint(data))
-    try:
-        folder.create(config)
-    except OSError as error:
-        raise RunError(f"cannot write the run folder {folder.path}: {error.strerror}") from error
+    folder.create(config)
     return Session(config, data, folder)
 
 
@@ -172,23 +167,6 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
         f"{counts} at {config.image_size} px" + (f"; left out {num_skipped}" if num_skipped else "")
     )
     return data
-
-
-def check_new_folder(path: Path) -> None:
-    """Raises `RunError` where a run folder cannot be made."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(
-            f"{path} exists already; give another --run, or go on with it by --resume {path}"
-        )
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise RunError(f"cannot make {path}: {parent} cannot be written to; give another --run")
-    free = shutil.disk_usage(parent).free
-    if free < NEEDED_BYTES:
-        raise RunError(
-            f"{free / 2**20:.0f} MiB are free on the disk of {parent}, and a run needs "
-            f"{NEEDED_BYTES / 2**20:.0f}; free some, or give another --run"
-        )
 
 
 def evaluate_splits(

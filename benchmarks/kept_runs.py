@@ -1,0 +1,95 @@
+"""Runs that are kept in a folder: what is finished is read, what is not goes on where it was."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rondo.training.memory import keep_freed_memory
+
+keep_freed_memory()  # before torch takes its first memory
+
+from rondo.training.run_error import RunError  # noqa: E402
+from rondo.training.sequences import session  # noqa: E402
+from rondo.training.sequences.fit import fit  # noqa: E402
+from rondo.training.sequences.folder import SequenceFolder  # noqa: E402
+
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished run.
+
+    Args:
+        options: What it was asked to do.
+        records: Its checks, and last its test.
+    """
+
+    options: session.Options
+    records: list[dict[str, Any]]
+
+    @property
+    def test(self) -> dict[str, Any]:
+        return self.records[-1]
+
+    @property
+    def best_check(self) -> float:
+        """The smallest loss in a check."""
+        return min(record["loss"] for record in self.records[:-1])
+
+
+def kept_run(runs: Path, label: str, task: str, options: session.Options) -> Kept:
+    """A finished run: read from its folder, or trained now, from its beginning or saved state.
+
+    Args:
+        runs: Where all runs are kept.
+        label: The name of this one's folder.
+        task: The name of the task.
+        options: What to do.
+    """
+    folder = SequenceFolder(runs / label, task)
+    records = folder.read_metrics()
+    if folder.config_file.exists():
+        check_same(folder, task, options)
+        if records and records[-1]["split"] == "test":
+            return Kept(options, records)
+        run = session.resume(task, folder.path, options.data, quiet)
+    else:
+        run = session.begin(task, options, folder.path, quiet)
+    outcome = fit(run.config, run.task, run.folder, say=quiet)
+    if outcome.signal_number is not None:
+        raise SystemExit(128 + outcome.signal_number)
+    test = outcome.records[-1]
+    note(
+        f"{label}: {'solved, ' if test['solved'] else ''}{test['sequences']} sequences, "
+        f"test {test['loss']:.4f}, {test['seconds']:.0f} s"
+    )
+    return Kept(options, outcome.records)
+
+
+def check_same(folder: SequenceFolder, task: str, options: session.Options) -> None:
+    """Fails where a kept run was asked to do something else."""
+    kept, (asked, _) = folder.read_config(), session.make_config(task, options)
+    if replace(kept, versions={}, task_arguments={}) != replace(
+        asked, versions={}, task_arguments={}
+    ):
+        raise RunError(f"{folder.path} was made with other settings; give another --runs")
+
+
+def total_minutes(runs: Path) -> float:
+    """The time that all finished runs took, in minutes."""
+    folders = [SequenceFolder(path.parent, "") for path in runs.glob("*/config.json")]
+    last = [records[-1] for folder in folders if (records := folder.read_metrics())]
+    return sum(record["seconds"] for record in last) / 60
+
+
+def quiet(_text: str) -> None:
+    """Says nothing."""
+
+
+def note(text: str) -> None:
+    """Tells how far it is."""
+    print(text, file=sys.stderr, flush=True)

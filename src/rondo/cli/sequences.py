@@ -1,0 +1,150 @@
+"""`rondo train NAME` for the tasks on sequences: options, and what is done."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rondo.cli.commands import SUCCESS, check_alone, run_path, say
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the manual says of a task.
+
+    Args:
+        summary: What is learnt.
+        data: What `--data` must be; None where the task draws its own sequences.
+        length: What `--length` means; None where there is no such option.
+        transpose: Whether there is `--transpose`.
+    """
+
+    summary: str
+    data: str | None = None
+    length: str | None = None
+    transpose: bool = False
+
+
+STEPS = "least number of steps of a sequence (default: 100)"
+
+SEQUENCE_TASKS = {
+    "adding": Words("add two marked numbers of a long sequence", length=STEPS),
+    "multiplication": Words("multiply two marked numbers of a long sequence", length=STEPS),
+    "temporal-order-6a": Words("tell the order of two marks far from each other", length=STEPS),
+    "temporal-order-6b": Words("tell the order of three marks far from each other", length=STEPS),
+    "reber": Words("predict the symbols of embedded Reber strings"),
+    "copy": Words("say ten symbols again after a pause", length="steps of the pause (default: 20)"),
+    "parity": Words(
+        "say after every bit whether the ones so far are odd",
+        length="least number of bits of a sequence (default: 20)",
+    ),
+    "music": Words(
+        "predict the next step of piano rolls", data="a .mat file of piano rolls", transpose=True
+    ),
+    "characters": Words("predict the next character of a text", data="a file of text in UTF-8"),
+    "digits-by-row": Words(
+        "name a digit whose image is read row by row", data="a folder of MNIST's files"
+    ),
+}
+"""The tasks on sequences, as `rondo.tasks.sequence_tasks` makes them."""
+
+
+def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
+    """Adds the options of a task."""
+    add = parser.add_argument
+    if words.data is not None:
+        add("--data", metavar="PATH", help=words.data)
+    if words.length is not None:
+        add("--length", "--lag", type=int, metavar="N", help=words.length)
+    if words.transpose:
+        add("--transpose", type=int, metavar="N",
+            help="move training pieces by up to N semitones (default: 0)")  # fmt: skip
+    add("--cell", metavar="NAME", help="tanh, gru, lstm, lstm-1997 ... (default: the task's)")
+    add("--hidden-size", type=int, metavar="N", help="units of a layer")
+    add("--num-layers", type=int, metavar="N", help="layers on top of each other (default: 1)")
+    add("--learning-rate", type=float, metavar="RATE", help="of every step")
+    add("--optimizer", metavar="NAME", help="adam or rmsprop (default: adam)")
+    add("--batch-size", type=int, metavar="N", help="sequences in a step")
+    add("--sequences", type=int, metavar="N", dest="num_sequences",
+        help="end after so many training sequences")  # fmt: skip
+    add("--epochs", type=int, metavar="N",
+        help="the same, in passes over the data")  # fmt: skip
+    add("--patience", type=int, metavar="N",
+        help="end after so many checks without a smaller loss")  # fmt: skip
+    add("--clip", type=float, metavar="NORM", dest="max_grad_norm",
+        help="shorten longer gradients to this norm (default: 1)")  # fmt: skip
+    add("--dropout", type=float, metavar="P", help="between layers and before the output")
+    add("--weight-noise", type=float, metavar="STD", help="noise on the weights in training")
+    add("--seed", type=int, metavar="N", help="seed of all that is random (default: 0)")
+    add("--threads", type=int, metavar="N", help="threads (default: one for each core)")
+    add("--run", type=Path, metavar="DIR", dest="run_path",
+        help="the run folder to make (default: runs/TASK-DATE-N)")  # fmt: skip
+    add("--resume", metavar="RUN",
+        help="go on with a run, with its settings (only --data may be given with it)")  # fmt: skip
+
+
+def trainer_of(name: str) -> Callable[[argparse.Namespace], int]:
+    """Returns what runs `rondo train NAME`."""
+
+    def train(arguments: argparse.Namespace) -> int:
+        return train_sequences(name, arguments)
+
+    return train
+
+
+def train_sequences(name: str, arguments: argparse.Namespace) -> int:
+    """Trains on a task, or goes on with a run."""
+    from rondo.training.memory import keep_freed_memory
+
+    keep_freed_memory()
+    from rondo.training.sequences import session
+    from rondo.training.sequences.fit import fit, result_line
+
+    names = session.Options.__dataclass_fields__
+    given: dict[str, Any] = {
+        key: value for key in names if (value := getattr(arguments, key, None)) is not None
+    }
+    if arguments.resume is not None:
+        check_alone(arguments, given)
+        run = session.resume(name, run_path(arguments.resume, name), given.get("data"), say)
+    else:
+        run = session.begin(name, session.Options(**given), arguments.run_path, say)
+    say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
+    outcome = fit(run.config, run.task, run.folder, say=say)
+    if outcome.signal_number is not None:
+        say(f"interrupted; go on with: rondo train {name} --resume {run.folder.path}")
+        return 128 + outcome.signal_number
+    print(result_line(outcome.records, run.task))
+    return SUCCESS
+
+
+def add_sample(commands: Any) -> argparse.ArgumentParser:
+    """Adds `rondo sample`; returns its parser."""
+    help_text = "write text as a run of `rondo train characters` has learnt to"
+    parser = commands.add_parser("sample", help=help_text, description=help_text)
+    parser.add_argument("RUN", help='a run folder, or "last"')
+    add = parser.add_argument
+    add("--temperature", type=float, default=0.8, metavar="X",
+        help="below 1: likely characters are likelier (default: 0.8)")  # fmt: skip
+    add("--length", type=int, default=500, metavar="N", help="characters (default: 500)")
+    add("--start", default="", metavar="TEXT", help="what the text goes on from")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
+    return parser
+
+
+def sample(arguments: argparse.Namespace) -> int:
+    """Writes text drawn from a run."""
+    from rondo.training.sequences.sample import sample_run
+
+    text = sample_run(
+        run_path(arguments.RUN, "characters"),
+        length=arguments.length,
+        temperature=arguments.temperature,
+        start=arguments.start,
+        seed=arguments.seed,
+    )
+    print(text)
+    return SUCCESS

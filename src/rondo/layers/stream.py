@@ -1,0 +1,124 @@
+"""A sequence that arrives one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from rondo.cells import initial_state
+from rondo.compiler.stepping import Stepper
+from rondo.layers.compiled import is_plain
+
+if TYPE_CHECKING:
+    from rondo.layers.recurrent import Recurrent
+
+
+class Stream:
+    """Runs a layer one step at a time and keeps the state; made by :meth:`rondo.Recurrent.stream`.
+
+    What does not change from step to step is set up once, so a step takes little more than its
+    arithmetic. Every change of a parameter or buffer is noticed; where an attribute of the cell
+    changes, begin another stream. No gradient is kept.
+
+    Shape:
+        x (B, ...); the output (B, ...). All steps of a stream have the same batch.
+
+    Example:
+        >>> import torch, rondo
+        >>> layer = rondo.Recurrent(rondo.GRUCell(3, 5))
+        >>> stream, x = layer.stream(), torch.randn(2, 7, 3)
+        >>> outputs = [stream(x_t) for x_t in x.unbind(1)]
+        >>> torch.allclose(torch.stack(outputs, 1), layer(x)[0], atol=1e-6)
+        True
+    """
+
+    def __init__(self, layer: Recurrent, state: Any = None) -> None:
+        self._layer = layer
+        self._initial = state
+        self._state = state
+        self._x: Tensor | None = None  # an example
+        self._stepper: Stepper | None = None  # keeps the state while there is one
+        self._watched: list[tuple[dict[str, Any], str, Tensor, int, int]] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The output of the next step."""
+        x = x.contiguous()
+        stepper = self._stepper
+        if stepper is not None and self._fits(x):
+            return stepper.advance(x)
+        with torch.no_grad():
+            y, state = self._layer.step(x, self.state)
+            self._x, self._state = x.detach(), state
+            self._stepper = self._new_stepper(x, state)
+        return y
+
+    @property
+    def state(self) -> Any:
+        """A copy of the state after the last step, in the form of the cell's; None before any."""
+        if self._state is None:
+            return None
+        form = pytree.tree_structure(self._state)
+        return pytree.tree_unflatten([leaf.clone() for leaf in self._current()], form)
+
+    def reset(self, rows: Tensor | None = None) -> None:
+        """Go back to the state that the stream began with.
+
+        Args:
+            rows: (B,) bool: the rows of the batch that begin again; default all.
+
+        Raises:
+            TypeError: Where rows are not truth values.
+            ValueError: Where they are not one for each row of the batch.
+        """
+        if self._x is None:
+            return
+        batch_size = len(self._x)
+        if rows is None:
+            rows = torch.ones(batch_size, dtype=torch.bool)
+        if not isinstance(rows, Tensor) or rows.dtype != torch.bool:
+            got = rows.dtype if isinstance(rows, Tensor) else type(rows).__name__
+            raise TypeError(f"rows must be a tensor of bool, got {got}")
+        if rows.shape != (batch_size,):
+            raise ValueError(f"rows must be (B,) = ({batch_size},), got {tuple(rows.shape)}")
+        first = self._initial
+        first = initial_state(self._layer.cell, self._x) if first is None else first
+        if self._stepper is None:
+            self._state = self.state  # a copy, to write into
+        for leaf, begin in zip(self._current(), pytree.tree_leaves(first), strict=True):
+            leaf[rows] = begin.detach()[rows]
+
+    def _current(self) -> Sequence[Tensor]:
+        """The tensors of the state after the last step."""
+        return pytree.tree_leaves(self._state) if self._stepper is None else self._stepper.state
+
+    def _new_stepper(self, x: Tensor, state: Any) -> Stepper | None:
+        """What runs the steps after the first; None where the layer's own `step` is to."""
+        layer = self._layer
+        has_kernel = layer.engine != "reference" and layer._programs.stepping[1] is not None
+        if not has_kernel or not is_plain(x, pytree.tree_leaves(state)):
+            return None
+        stepper = layer._programs.new_stepper(layer.cell, x, state, layer.engine)
+        if stepper is not None:
+            self._watched = [
+                (owner, name, tensor, tensor.data_ptr(), tensor._version)
+                for module in layer.cell.modules()
+                for owner in (module._parameters, module._buffers)
+                for name, tensor in owner.items()
+                if tensor is not None
+            ]
+        return stepper
+
+    def _fits(self, x: Tensor) -> bool:
+        """Whether the next step is like the last one."""
+        example = self._x
+        assert example is not None
+        if not isinstance(x, Tensor) or x.shape != example.shape or x.dtype != example.dtype:
+            return False
+        return is_plain(x) and all(
+            owner[name] is tensor and tensor.data_ptr() == address and tensor._version == version
+            for owner, name, tensor, address, version in self._watched
+        )

@@ -1,0 +1,117 @@
+"""Digits by row: read an image of a digit from top to bottom, one row of 28 pixels a step.
+
+After the last of 28 rows the network names the digit. The data are files in the form of MNIST
+(IDX, packed with gzip or not): `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, and
+`t10k-...` for the test. The last sixth of the training images is for validation. A folder that
+has the `t10k` files alone is split: the first 80 % train, the next 10 % validate, the last 10 %
+test; such figures are not those of the literature.
+
+Le et al., "A simple way to initialize recurrent networks of rectified linear units", 2015, read the
+pixels one by one; by rows is the form of many tutorials.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rondo.tasks.sources import Collection, Example
+from rondo.tasks.task import Batch, Recipe, Task
+
+NUM_CLASSES = 10
+"""The digits."""
+
+TYPE_UBYTE = 0x08
+"""The number that stands for unsigned bytes in IDX files."""
+
+RECIPE = Recipe(
+    cell="gru", hidden_size=64, batch_size=64, learning_rate=3e-3, num_sequences=120_000,
+    patience=5,
+)  # fmt: skip
+
+
+def digits_by_row(data: str) -> Task:
+    """The task on the images of a folder.
+
+    Args:
+        data: The folder.
+
+    Raises:
+        ValueError: Where the folder has no such files, or they hold something else.
+        OSError: Where they cannot be read.
+    """
+    train, val, test = read_splits(Path(data))
+    return Task(
+        name="digits-by-row",
+        source=Collection(train, val, test),
+        input_size=train[0].inputs.shape[1],
+        output_size=NUM_CLASSES,
+        distance="cross_entropy",
+        recipe=RECIPE,
+        final=True,
+        right=_is_right,
+        unit="nats",
+    )
+
+
+def read_splits(folder: Path) -> tuple[list[Example], list[Example], list[Example]]:
+    """Returns the examples for training, validation and test."""
+    test = read_examples(folder, "t10k")
+    if (_file(folder, "train-images-idx3-ubyte")) is None:
+        first, second = 8 * len(test) // 10, 9 * len(test) // 10
+        splits = test[:first], test[first:second], test[second:]
+    else:
+        train = read_examples(folder, "train")
+        first = 5 * len(train) // 6
+        splits = train[:first], train[first:], test
+    if not all(splits):
+        raise ValueError(f"{folder} has too few images for training, validation and test")
+    return splits
+
+
+def read_examples(folder: Path, part: str) -> list[Example]:
+    """Returns the images of a part of the data, rows of values 0 to 1, with their digits."""
+    images = read_idx(folder, f"{part}-images-idx3-ubyte")
+    labels = read_idx(folder, f"{part}-labels-idx1-ubyte").long()
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"{folder}: {part} must have images (N, 28, 28) and labels (N,), got "
+            f"{tuple(images.shape)} and {tuple(labels.shape)}"
+        )
+    return [
+        Example(image, label) for image, label in zip(images.float() / 255, labels, strict=True)
+    ]
+
+
+def read_idx(folder: Path, name: str) -> Tensor:
+    """Returns the numbers of an IDX file, packed with gzip or not.
+
+    Raises:
+        ValueError: Where there is no such file, or it holds something else.
+    """
+    path = _file(folder, name)
+    if path is None:
+        raise ValueError(f"there is no {name} or {name}.gz in {folder}; digits need MNIST's files")
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        zeros, kind, num_dims = struct.unpack(">HBB", content[:4])
+        sizes = struct.unpack(f">{num_dims}I", content[4 : 4 + 4 * num_dims])
+        values = torch.frombuffer(bytearray(content[4 + 4 * num_dims :]), dtype=torch.uint8)
+        if zeros or kind != TYPE_UBYTE:
+            raise ValueError("it does not hold unsigned bytes")
+        return values.view(sizes)
+    except (struct.error, EOFError, ValueError, RuntimeError, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is no IDX file that can be read: {error}") from error
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    found = [path for end in ("", ".gz") if (path := folder / f"{name}{end}").is_file()]
+    return found[0] if found else None
+
+
+def _is_right(outputs: Tensor, batch: Batch) -> Tensor:
+    return outputs.argmax(-1) == batch.targets

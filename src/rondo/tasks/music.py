@@ -1,0 +1,117 @@
+"""Music: predict from all notes so far which notes sound in the next step.
+
+A piece is a piano roll: at each step 88 zeros and ones, the keys from A0 to C8. From x(1) ... x(t)
+the network gives the probability of each key at t + 1; what is minimised, and reported, is the
+negative log likelihood of the keys that did sound,
+
+    -Σ_k (x_k(t+1) log p_k + (1 - x_k(t+1)) log (1 - p_k)), in nats a step,
+
+its mean taken over all predicted steps of all pieces, so that long pieces count more. The first
+step of a piece is not predicted.
+
+Boulanger-Lewandowski et al., "Modeling temporal dependencies in high-dimensional sequences",
+2012, published the pieces with their splits; Chung et al., "Empirical evaluation of gated
+recurrent neural networks on sequence modeling", 2014, measured cells on them with rolls of 93 to
+108 notes. The files read here are the rolls of 88 keys (JSB_Chorales.mat, Nottingham.mat,
+MuseData.mat, Piano_midi.mat) that Bai et al., 2018, use; figures are comparable, not the same.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from rondo.tasks.sources import Collection, Example
+from rondo.tasks.task import Recipe, Task
+
+NUM_KEYS = 88
+"""The keys of a piano."""
+
+SPLITS = {"train": "traindata", "val": "validdata", "test": "testdata"}
+"""The name of each split in the file."""
+
+RECIPE = Recipe(
+    cell="gru",
+    hidden_size=48,
+    batch_size=8,
+    learning_rate=3e-3,
+    num_sequences=200 * 229,
+    check_every=229,
+    patience=15,
+)
+"""With the sizes of Chung et al.: about 20,000 parameters in the recurrent layer."""
+
+
+def music(data: str, transpose: int = 0) -> Task:
+    """The task on the pieces of a file.
+
+    Args:
+        data: A file of MATLAB with the cells `traindata`, `validdata` and `testdata`.
+        transpose: Each training piece is moved up or down by a number of semitones, drawn from
+            -transpose to transpose for every batch; 0 leaves them as they are.
+
+    Raises:
+        ValueError: Where the file holds something else.
+        OSError: Where it cannot be read.
+    """
+    if not 0 <= transpose < NUM_KEYS // 2:
+        raise ValueError(f"transpose must be 0 to {NUM_KEYS // 2 - 1} semitones, got {transpose}")
+    pieces = read_rolls(Path(data))
+    train, val, test = ([predicted(roll) for roll in pieces[name]] for name in SPLITS)
+    augment = partial(transposed, semitones=transpose) if transpose else None
+    return Task(
+        name="music",
+        source=Collection(train, val, test, augment),
+        input_size=NUM_KEYS,
+        output_size=NUM_KEYS,
+        distance="binary_cross_entropy",
+        recipe=RECIPE,
+        unit="nats a step",
+    )
+
+
+def read_rolls(path: Path) -> dict[str, list[Tensor]]:
+    """Returns the rolls (T, 88) of uint8 of each split.
+
+    Raises:
+        ValueError: Where the file holds something else.
+        OSError: Where it cannot be read.
+    """
+    from scipy.io import loadmat
+
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}; music needs a .mat file of piano rolls")
+    try:
+        values = loadmat(str(path))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"{path} is no MATLAB file that can be read: {error}") from error
+    absent = [key for key in SPLITS.values() if key not in values]
+    if absent:
+        raise ValueError(f"{path} has no {', '.join(absent)}, so it holds no piano rolls")
+    return {name: [_roll(path, piece) for piece in values[key][0]] for name, key in SPLITS.items()}
+
+
+def predicted(roll: Tensor) -> Example:
+    """Returns a piece as what is heard and what comes next."""
+    return Example(roll[:-1], roll[1:])
+
+
+def transposed(example: Example, generator: torch.Generator, *, semitones: int) -> Example:
+    """Returns a piece moved by a drawn interval; notes never leave the keyboard."""
+    used = torch.cat([example.inputs[:1], example.targets]).any(0).nonzero().flatten()
+    low, high = (int(used[0]), int(used[-1])) if len(used) else (0, NUM_KEYS - 1)
+    least, most = max(-semitones, -low), min(semitones, NUM_KEYS - 1 - high)
+    shift = int(torch.randint(least, most + 1, (), generator=generator))
+    return Example(example.inputs.roll(shift, 1), example.targets.roll(shift, 1))
+
+
+def _roll(path: Path, piece: object) -> Tensor:
+    roll = torch.as_tensor(piece)
+    if roll.ndim != 2 or roll.shape[1] != NUM_KEYS or len(roll) < 2:
+        raise ValueError(
+            f"{path}: a piece must be (T, {NUM_KEYS}) of two steps or more, got {tuple(roll.shape)}"
+        )
+    return roll.bool().to(torch.uint8)

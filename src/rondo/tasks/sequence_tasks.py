@@ -1,0 +1,29 @@
+"""The tasks on sequences by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rondo.tasks.adding import adding, multiplication
+from rondo.tasks.characters import characters
+from rondo.tasks.copying import copying
+from rondo.tasks.digits_by_row import digits_by_row
+from rondo.tasks.music import music
+from rondo.tasks.parity import parity
+from rondo.tasks.reber import reber
+from rondo.tasks.task import Task
+from rondo.tasks.temporal_order import temporal_order_6a, temporal_order_6b
+
+SEQUENCE_TASKS: dict[str, Callable[..., Task]] = {
+    "adding": adding,
+    "multiplication": multiplication,
+    "temporal-order-6a": temporal_order_6a,
+    "temporal-order-6b": temporal_order_6b,
+    "reber": reber,
+    "copy": copying,
+    "parity": parity,
+    "music": music,
+    "characters": characters,
+    "digits-by-row": digits_by_row,
+}
+"""What makes a task of a name."""

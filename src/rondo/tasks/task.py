@@ -1,0 +1,126 @@
+"""What a task on sequences is: its data, its outputs, its distance, its criterion, its recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences side by side, with what should be answered.
+
+    Args:
+        inputs: (B, T, I), or symbols (B, T).
+        targets: For the distance: classes (B, T) or (B,), vectors (B, T, O) or (B, O).
+        lengths: (B,) the steps of each sequence, or None where all have T.
+        allowed: (B, T, O) which outputs are right, where several may be; else None.
+        continues: Whether these are the next steps of the rows of the batch before.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    lengths: Tensor | None = None
+    allowed: Tensor | None = None
+    continues: bool = False
+
+
+class Source(Protocol):
+    """Where the sequences of a task come from."""
+
+    def num_train(self) -> int | None:
+        """How many training sequences there are; None where every one is new."""
+        ...
+
+    def training_batch(self, seed: int, step: int, batch_size: int) -> Batch:
+        """The batch of a step, counted from 0: the same for the same arguments."""
+        ...
+
+    def check_batches(self, seed: int, step: int) -> Iterator[Batch]:
+        """What the network is checked on after a step."""
+        ...
+
+    def test_batches(self) -> Iterator[Batch]:
+        """What it is tested on in the end: the same for every seed, and never trained on."""
+        ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train on a task.
+
+    Args:
+        cell: A name in `rondo.cells.named.NAMED_CELLS`.
+        hidden_size: The hidden size of the cells.
+        num_layers: Recurrent layers on top of each other.
+        embedding_size: The width of embedded symbols, where the task's inputs are symbols.
+        batch_size: Sequences in a step.
+        learning_rate: The learning rate of every step.
+        optimizer: "adam", or "rmsprop" with momentum 0.9.
+        max_grad_norm: The norm to which the whole gradient is shortened where it is longer.
+        num_sequences: The budget: training ends after so many sequences.
+        check_every: Sequences between two checks.
+        patience: Checks without a better loss after which training ends, or None for no such end.
+        dropout: Share of the units that are dropped between layers.
+        weight_noise: Standard deviation of the noise on the weights during a step.
+    """
+
+    cell: str = "lstm"
+    hidden_size: int = 32
+    num_layers: int = 1
+    embedding_size: int | None = None
+    batch_size: int = 32
+    learning_rate: float = 5e-3
+    optimizer: str = "adam"
+    max_grad_norm: float = 1.0
+    num_sequences: int = 200_000
+    check_every: int = 2_000
+    patience: int | None = None
+    dropout: float = 0.0
+    weight_noise: float = 0.0
+
+
+Right = Callable[[Tensor, Batch], Tensor]
+"""From outputs and a batch to whether each sequence (B,), or step (B, T), is answered rightly."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task on sequences.
+
+    Args:
+        name: Its name on the command line.
+        source: Its sequences.
+        input_size: The width of its inputs, or the number of symbols.
+        output_size: The width of its outputs.
+        distance: The name of what is minimised (`rondo.training.objective`).
+        recipe: How to train on it, if nothing else is asked for.
+        final: Whether there is one answer, after the last step.
+        right: When an answer is right; None where the loss says all.
+        goal: The share of right answers at which the task counts as solved; None: there is no such
+            share, and the weights with the smallest loss in a check are kept.
+        unit: What the loss is given in.
+        nats_per_unit: The loss in nats that makes one of this unit.
+        symbols: The characters that inputs and outputs stand for, where they are characters.
+    """
+
+    name: str
+    source: Source
+    input_size: int
+    output_size: int
+    distance: str
+    recipe: Recipe
+    final: bool = False
+    right: Right | None = None
+    goal: float | None = None
+    unit: str = "loss"
+    nats_per_unit: float = 1.0
+    symbols: str | None = None
+
+
+BITS = math.log(2)
+"""The nats of one bit."""

@@ -1,0 +1,44 @@
+"""The folder of a run on sequences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rondo.models.sequence_model import SequenceModel
+from rondo.training.run_error import RunError
+from rondo.training.run_files import RunFiles
+from rondo.training.sequences.config import SequenceConfig, config_from_json
+
+MODEL = "sequence_model"
+"""The name of the model in the file of weights."""
+
+
+class SequenceFolder(RunFiles[SequenceConfig]):
+    """A run folder of a task on sequences.
+
+    Args:
+        path: The folder.
+        task: The name of the task, for messages.
+    """
+
+    def __init__(self, path: Path, task: str) -> None:
+        super().__init__(path)
+        self.task = task
+
+    @property
+    def command(self) -> str:
+        """The command that makes such runs."""
+        return f"rondo train {self.task}"
+
+    def parse_config(self, text: str) -> SequenceConfig:
+        """Returns the settings that a `config.json` holds."""
+        return config_from_json(text)
+
+    def build_model(self, name: str, arguments: dict[str, Any]) -> nn.Module:
+        """Returns a new network of a name."""
+        if name != MODEL:
+            raise RunError(f"it holds {name!r}, not {MODEL!r}")
+        return SequenceModel(**arguments)

@@ -1,0 +1,185 @@
+"""A run on sequences from what the user asked for to what it gave."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rondo.cells.named import NAMED_CELLS, named_cell, num_parameters
+from rondo.models.sequence_model import SequenceModel
+from rondo.tasks.task import Recipe, Task
+from rondo.training.run_error import RunError, suggestion
+from rondo.training.run_files import check_new_folder, new_run_path
+from rondo.training.sequences.config import SequenceConfig, build_task, model_arguments, needs_data
+from rondo.training.sequences.folder import SequenceFolder
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; None stands for what the task or the machine says."""
+
+    data: str | None = None
+    length: int | None = None
+    transpose: int | None = None
+    cell: str | None = None
+    hidden_size: int | None = None
+    num_layers: int | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    num_sequences: int | None = None
+    epochs: int | None = None
+    patience: int | None = None
+    optimizer: str | None = None
+    max_grad_norm: float | None = None
+    dropout: float | None = None
+    weight_noise: float | None = None
+    seed: int = 0
+    threads: int | None = None
+
+
+TASK_OPTIONS = ("data", "length", "transpose")
+"""The options that a task takes itself; which of them, its function says."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that is ready to train."""
+
+    config: SequenceConfig
+    task: Task
+    folder: SequenceFolder
+
+
+def begin(name: str, options: Options, path: Path | None, say: Callable[[str], None]) -> Session:
+    """Returns a new run of a task in its new folder.
+
+    Raises:
+        RunError: If an option, the data or the folder cannot be used.
+    """
+    config, task = make_config(name, options)
+    folder = SequenceFolder(new_run_path(name) if path is None else path, name)
+    check_new_folder(folder.path)
+    folder.create(config)
+    say(description(config, task))
+    return Session(config, task, folder)
+
+
+def resume(name: str, path: Path, data: str | None, say: Callable[[str], None]) -> Session:
+    """Returns a run that goes on where its folder's saved state is.
+
+    Args:
+        name: The task.
+        path: The run folder.
+        data: Where the data are now, if they were moved.
+        say: Is given each line for the user.
+
+    Raises:
+        RunError: If the folder cannot be used or the data are not those of the run.
+    """
+    folder = SequenceFolder(path, name)
+    config = folder.read_config()
+    if config.task != name:
+        raise RunError(f"{path} is a run of `rondo train {config.task}`, and not of {name}")
+    config.check()
+    if data is not None:
+        moved = {**config.task_arguments, "data": os.path.abspath(data)}
+        config = replace(config, task_arguments=moved)
+    task = build_task(name, config.task_arguments)
+    if fingerprint(config.task_arguments) != config.data_fingerprint:
+        raise RunError(
+            f"the data {config.task_arguments['data']} are not those that the run {path} began "
+            "with; give the unchanged ones with --data, or begin a new run"
+        )
+    say(description(config, task))
+    return Session(config, task, folder)
+
+
+def make_config(name: str, options: Options) -> tuple[SequenceConfig, Task]:
+    """Returns the settings that the options mean, and the task with its data.
+
+    Raises:
+        RunError: If an option or the data cannot be used.
+    """
+    arguments: dict[str, Any] = {
+        key: value for key in TASK_OPTIONS if (value := getattr(options, key)) is not None
+    }
+    if "data" in arguments:
+        arguments["data"] = os.path.abspath(arguments["data"])
+    if "data" not in arguments and needs_data(name):
+        raise RunError(f"{name} needs data: give --data PATH")
+    task = build_task(name, arguments)
+    config = SequenceConfig(
+        task=name,
+        task_arguments=arguments,
+        data_fingerprint=fingerprint(arguments),
+        recipe=make_recipe(task, options),
+        seed=options.seed,
+        num_threads=torch.get_num_threads() if options.threads is None else options.threads,
+    )
+    config.check()
+    return config, task
+
+
+def make_recipe(task: Task, options: Options) -> Recipe:
+    """Returns the task's recipe with what the options change.
+
+    Raises:
+        RunError: If there is no such cell, or epochs are asked for where there are none.
+    """
+    names = {field.name for field in fields(Recipe)} & {field.name for field in fields(Options)}
+    changes = {key: value for key in names if (value := getattr(options, key)) is not None}
+    if options.cell is not None:
+        changes["cell"] = cell_name(options.cell)
+    num_train = task.source.num_train()
+    if options.epochs is not None:
+        if num_train is None:
+            raise RunError(
+                f"{task.name} draws every sequence anew and has no epochs; give --sequences"
+            )
+        changes["num_sequences"] = options.epochs * num_train
+    if num_train is not None:
+        changes["check_every"] = num_train
+    return replace(task.recipe, **changes)
+
+
+def cell_name(word: str) -> str:
+    """Returns the name of the cell that a word means.
+
+    Raises:
+        RunError: If there is none.
+    """
+    try:
+        return named_cell(word)
+    except KeyError:
+        raise RunError(
+            f"there is no cell {word!r}; {suggestion(word.lower(), NAMED_CELLS)}"
+        ) from None
+
+
+def fingerprint(arguments: dict[str, Any]) -> str | None:
+    """Returns 16 hexadecimal digits that change when the data do; None where there are none."""
+    if "data" not in arguments:
+        return None
+    path = Path(arguments["data"])
+    files = [path] if path.is_file() else sorted(item for item in path.iterdir() if item.is_file())
+    digest = hashlib.blake2b(digest_size=8)
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def description(config: SequenceConfig, task: Task) -> str:
+    """Returns for example `adding: lstm, 32 units, 4513 parameters; up to 200000 sequences`."""
+    recipe = config.recipe
+    size = num_parameters(SequenceModel(**model_arguments(task, recipe)))
+    layers = f"{recipe.num_layers} layers of " if recipe.num_layers > 1 else ""
+    return (
+        f"{config.task}: {recipe.cell}, {layers}{recipe.hidden_size} units, {size} parameters; "
+        f"at most {recipe.num_sequences} sequences"
+    )

@@ -1,0 +1,222 @@
+"""One training step on sequences, checks, and where the training stands.
+
+All randomness of a step is a function of the seed and the step, and everything else that a step
+changes is in `state()`. So a run that goes on from a saved state computes the same numbers as one
+that was never interrupted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rondo.models.sequence_model import SequenceModel
+from rondo.tasks.seeds import generator_for
+from rondo.tasks.task import Batch, Recipe, Task
+from rondo.training.objective import Objective
+from rondo.training.sequences.config import SequenceConfig, model_arguments
+from rondo.training.truncated import detached
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a network is worth on some sequences.
+
+    Args:
+        loss: The mean distance over all steps, or over all answers, in the task's unit.
+        right: The share of right answers, or None where the task has none.
+        num_sequences: The number of sequences.
+    """
+
+    loss: float
+    right: float | None
+    num_sequences: int
+
+
+@dataclass
+class Progress:
+    """Where the training stands.
+
+    Args:
+        step: Steps done since the beginning.
+        num_sequences: Training sequences seen since the beginning.
+        num_since_check: Of these, those since the last check.
+        loss_sum: The sum of the losses of the steps since the last check.
+        num_steps: The number of these steps.
+        num_skipped: Steps without an update, because their gradient was not finite.
+        best_loss: The smallest loss in a check.
+        num_worse: Checks since then.
+        solved: Whether a check has met the goal.
+        seconds: The time of all steps and checks, in seconds.
+    """
+
+    step: int = 0
+    num_sequences: int = 0
+    num_since_check: int = 0
+    loss_sum: float = 0.0
+    num_steps: int = 0
+    num_skipped: int = 0
+    best_loss: float = math.inf
+    num_worse: int = 0
+    solved: bool = False
+    seconds: float = 0.0
+
+
+class SequenceTrainer:
+    """Trains a network on a task as the recipe says.
+
+    Args:
+        config: The settings of the run.
+        task: The task that they name.
+    """
+
+    def __init__(self, config: SequenceConfig, task: Task) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.task, self.recipe = config, task, config.recipe
+        self.model = SequenceModel(**model_arguments(task, self.recipe))
+        self.parameters = list(self.model.parameters())
+        self.optimizer = optimizer_of(self.recipe, self.parameters)
+        self.objective = Objective(task.distance)
+        self.progress = Progress()
+        self.carried: Any = None
+        self.best: dict[str, Tensor] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the task is solved, the budget is spent or nothing gets better any more."""
+        progress, patience = self.progress, self.recipe.patience
+        return (
+            progress.solved
+            or progress.num_sequences >= self.recipe.num_sequences
+            or (patience is not None and progress.num_worse >= patience)
+        )
+
+    @property
+    def must_check(self) -> bool:
+        """Whether a check is due."""
+        return self.progress.num_since_check >= self.recipe.check_every or (
+            self.progress.num_since_check > 0
+            and self.progress.num_sequences >= self.recipe.num_sequences
+        )
+
+    def train_step(self) -> None:
+        """Does one step."""
+        seed, progress = self.config.seed, self.progress
+        batch = self.task.source.training_batch(seed, progress.step, self.recipe.batch_size)
+        torch.manual_seed(generator_for("model", seed, progress.step).initial_seed())
+        kept = self._add_noise()
+        loss = self._loss(batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self._restore(kept)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm)
+        if norm.isfinite():
+            self.optimizer.step()
+        else:
+            progress.num_skipped += 1
+        progress.step += 1
+        progress.num_steps += 1
+        progress.loss_sum += loss.item()
+        progress.num_sequences += len(batch.inputs)
+        progress.num_since_check += len(batch.inputs)
+
+    def check(self) -> Score:
+        """Measures the network, and notes whether it is solved or better than before."""
+        progress = self.progress
+        score = self.measure(self.task.source.check_batches(self.config.seed, progress.step))
+        goal = self.task.goal
+        progress.solved = goal is not None and score.right is not None and score.right >= goal
+        if score.loss < progress.best_loss:
+            progress.best_loss, progress.num_worse = score.loss, 0
+            self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
+        else:
+            progress.num_worse += 1
+        return score
+
+    def begin_interval(self) -> None:
+        """Sets the sums since the last check to zero."""
+        self.progress = replace(self.progress, num_since_check=0, loss_sum=0.0, num_steps=0)
+
+    @torch.no_grad()
+    def measure(self, batches: Iterable[Batch]) -> Score:
+        """Returns what the present weights are worth."""
+        self.model.eval()
+        loss, num_terms, num_right, num_sequences, state = 0.0, 0, 0, 0, None
+        for batch in batches:
+            outputs, state = self.model(
+                batch.inputs, state if batch.continues else None, lengths=batch.lengths
+            )
+            distances = self.objective.distances(outputs, batch.targets, self._lengths(batch))
+            loss += distances.double().sum().item()
+            num_terms += _num_terms(distances, self._lengths(batch))
+            num_sequences += len(batch.inputs)
+            if self.task.right is not None:
+                num_right += int(self.task.right(outputs, batch).sum())
+        self.model.train()
+        right = None if self.task.right is None else num_right / num_sequences
+        return Score(loss / num_terms / self.task.nats_per_unit, right, num_sequences)
+
+    def kept_weights(self) -> dict[str, Tensor]:
+        """Returns the weights that predict: of a task with a goal the last, else the best."""
+        return self.model.state_dict() if self.best is None or self._keeps_last else self.best
+
+    def state(self) -> dict[str, Any]:
+        """Returns everything that a step changes, as tensors and plain values."""
+        return {
+            "progress": asdict(self.progress),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "carried": self.carried,
+            "best": self.best,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Goes back to where `state()` was taken."""
+        self.progress = Progress(**state["progress"])
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.carried, self.best = state["carried"], state["best"]
+
+    @property
+    def _keeps_last(self) -> bool:
+        return self.task.goal is not None
+
+    def _loss(self, batch: Batch) -> Tensor:
+        before = self.carried if batch.continues else None
+        outputs, state = self.model(batch.inputs, before, lengths=batch.lengths)
+        self.carried = detached(state)
+        return self.objective(outputs, batch.targets, self._lengths(batch))
+
+    def _lengths(self, batch: Batch) -> Tensor | None:
+        return None if self.task.final else batch.lengths
+
+    def _add_noise(self) -> list[Tensor]:
+        """Adds noise to the weights, for one step; returns them as they were."""
+        if self.recipe.weight_noise == 0:
+            return []
+        kept = [parameter.detach().clone() for parameter in self.parameters]
+        with torch.no_grad():
+            for parameter in self.parameters:
+                parameter.add_(torch.randn_like(parameter), alpha=self.recipe.weight_noise)
+        return kept
+
+    @torch.no_grad()
+    def _restore(self, kept: list[Tensor]) -> None:
+        for parameter, value in zip(self.parameters if kept else [], kept, strict=True):
+            parameter.copy_(value)
+
+
+def optimizer_of(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Returns the optimiser that the recipe names."""
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, recipe.learning_rate, momentum=0.9)
+    return torch.optim.Adam(parameters, recipe.learning_rate, fused=True)
+
+
+def _num_terms(distances: Tensor, lengths: Tensor | None) -> int:
+    return distances.numel() if lengths is None else int(lengths.sum())
