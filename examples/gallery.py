@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import rondo
-from rondo.bench.library import LIBRARY, cell_of
+from rondo.cells.named import NAMED_CELLS
 from rondo.drawing import Drawing
 from rondo.layers import output_to_state, state_to_final_output, state_to_state
 
@@ -88,11 +87,8 @@ def gallery() -> dict[str, Drawing]:
 
 
 def cells() -> dict[str, Drawing]:
-    """The cells of docs/cells.md by the names of their files: all words of what makes them."""
-    return {
-        re.sub(r"\W+", "_", expression).strip("_").lower(): rondo.draw(cell_of(expression, 3, 4))
-        for expression in LIBRARY
-    }
+    """The cells of docs/cells.md by their names, which are those of the files."""
+    return {name: rondo.draw(make(3, 4)) for name, make in NAMED_CELLS.items()}
 
 
 def main(folder: Path = IMAGES) -> None:

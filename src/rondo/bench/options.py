@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-SUITES = ("layers", "cells", "library", "ragged", "streaming", "import")
+SUITES = ("layers", "cells", "ragged", "streaming", "import")
 MODULES = ("GRU", "RNN", "LSTM")
 OURS = "rondo"
 PEERS = {
@@ -18,7 +18,7 @@ PEERS = {
 """With what Rondo is compared: the word of the command, and the name in the tables."""
 
 PEER_SUITES = {
-    "nn": ("layers", "library", "ragged", "streaming"),
+    "nn": ("layers", "ragged", "streaming"),
     "loop": ("layers", "cells"),
     "compile": ("cells",),
     "jax": ("layers",),
@@ -99,7 +99,7 @@ QUICK = Options(
     num_rounds=3,
     turn_s=0.001,
     layer_sizes=(Sizes(7, 3, 5, 8),),
-    sizes=Sizes(10, 8, 24, 24),
+    sizes=Sizes(7, 4, 8, 8),
     peak_size=256,
     is_quick=True,
 )

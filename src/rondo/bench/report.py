@@ -132,8 +132,6 @@ def _row_values(row: Row, peak: Peak) -> dict[str, Any]:
         "failures": row.failures,
         "compile_s": row.compile_s,
     }
-    if row.engine is not None:
-        values["engine"] = row.engine
     if row.flops is not None:
         values |= {
             "flops": row.flops,

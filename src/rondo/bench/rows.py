@@ -35,7 +35,6 @@ class Row:
         bars: The most that a ratio should be, by contender; for the base, its time in seconds.
         failures: What is wrong with the contenders that failed the conformance check.
         compile_s: Seconds that compiling took, where it is worth telling.
-        engine: Which of Rondo's engines ran, where it is worth telling.
     """
 
     suite: str
@@ -48,7 +47,6 @@ class Row:
     bars: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     compile_s: dict[str, float] = field(default_factory=dict)
-    engine: str | None = None
 
     def ratios(self) -> dict[str, Spread]:
         """The time of the others over that of the base, round by round, but for yardsticks."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -19,18 +18,13 @@ from rondo.bench import peers
 from rondo.bench.cells import CUSTOM_CELLS, TORCH_CELLS
 from rondo.bench.conformance import Gate, gate
 from rondo.bench.contenders import Contender, of_module
-from rondo.bench.library import LIBRARY, cell_of, width_of
 from rondo.bench.measure import Spread, take_turns
 from rondo.bench.options import IMPORT_BAR_S, OURS, PEERS, RAGGED_BARS, Options, Sizes
 from rondo.bench.rows import IN_SEQUENCE, OUR_LSTM, Row
-from rondo.compiler.engines import EngineWarning
 from rondo.layers import Recurrent
 
 RESET_PROBABILITY = 0.05
 """Of a reset before each step, in the suite "ragged"."""
-
-TORCH_LSTM = f"{PEERS['nn']}.LSTM"
-"""What every cell of the library is measured beside."""
 
 
 def layers(options: Options) -> Iterator[Row]:
@@ -61,28 +55,6 @@ def _checked_modules(
     """Who runs one of torch's modules, and what is wrong with them."""
     cell, batch, contenders = peers.for_module(name, sizes, chosen)
     return contenders, _check(gate(cell, *batch), contenders)
-
-
-def library(options: Options) -> Iterator[Row]:
-    """Every cell of Rondo beside torch.nn.LSTM, forward and backward.
-
-    A cell that draws random numbers is checked in `eval` mode and timed in training.
-    """
-    sizes = options.sizes
-    chosen = tuple(name for name in options.peers if name == "nn")
-    cell, batch, (_, *peer) = peers.for_module("LSTM", sizes, chosen)
-    lstms = [replace(lstm, name=TORCH_LSTM) for lstm in peer]
-    lstm_failures = _check(gate(cell, *batch), lstms).failures
-    for expression in LIBRARY:
-        cell = cell_of(expression, sizes.input_size, sizes.hidden_size).eval()
-        batch = peers.new_batch(sizes._replace(hidden_size=width_of(cell)))
-        with warnings.catch_warnings(action="always", record=True) as said:
-            check = _check(gate(cell, *batch), peers.for_cell(cell, batch, ()))
-            contenders = [*peers.for_cell(cell.train(), batch, ()), *lstms]
-            failures = {**check.failures, **lstm_failures}
-            times = _times(contenders, "training", failures, options)
-        engine = "reference" if any(w.category is EngineWarning for w in said) else "cpu"
-        yield Row("library", expression, "training", sizes, times, failures=failures, engine=engine)
 
 
 def ragged(options: Options) -> Iterator[Row]:
@@ -243,7 +215,6 @@ def import_time(options: Options) -> Iterator[Row]:
 SUITES: dict[str, Callable[[Options], Iterator[Row]]] = {
     "layers": layers,
     "cells": cells,
-    "library": library,
     "ragged": ragged,
     "streaming": streaming,
     "import": import_time,

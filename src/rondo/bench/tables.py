@@ -8,15 +8,13 @@ from functools import partial
 
 from rondo.bench.measure import Peak, Spread
 from rondo.bench.rows import IN_SEQUENCE, YARDSTICKS, Row
-from rondo.bench.suites import RESET_PROBABILITY, TORCH_LSTM
+from rondo.bench.suites import RESET_PROBABILITY
 
 CAPTIONS = {
     "layers": "Each peer's time over Rondo's: above 1, Rondo is faster. The bound is the time that "
     "the products alone take at the peak.",
     "cells": "Each peer's time over Rondo's: above 1, Rondo is faster. The last ratio is Rondo's "
     "time for a multiplication, over that of its LSTM.",
-    "library": f"The time of {TORCH_LSTM}, with I and H as the cell has them, over that of Rondo's "
-    "cell: above 1, the cell is faster than torch.nn's LSTM.",
     "ragged": "The time over that of the dense batch: below 1, less is done. Resets come before a "
     f"step with probability {RESET_PROBABILITY}. A bar is the most that Rondo should take.",
     "streaming": "One step of one row, by `Recurrent.stream`. Each other's time over its: above "
@@ -64,8 +62,6 @@ def _columns(rows: Sequence[Row], peak: Peak) -> dict[str, Callable[[Row], str]]
     columns[f"{base}, {unit}{bars.get(base, '')}"] = partial(_time, base)
     if any(row.flops for row in rows):
         columns["of the bound"] = lambda row: _share(row, peak)
-    if any(row.engine for row in rows):
-        columns["engine"] = lambda row: row.engine or "–"
     if any(row.beyond_arithmetic() for row in rows):
         columns[f"arithmetic, {unit}"] = partial(_time, IN_SEQUENCE)
         columns[f"beyond it, {unit}"] = lambda row: _spread_time(row, row.beyond_arithmetic())
