@@ -11,8 +11,8 @@ knowledge.</li>
 <li>It says nothing about <b>identity, gender identity</b> or who somebody is. The labels are
 binary and were given by others from looks; people who do not fit them are left out or labelled
 wrongly.</li>
-<li>Its errors <b>differ by age, group and kind of photo</b>; see above where the labels allow to
-measure it. An accuracy over all hides that.</li>
+<li>Its errors <b>differ by age, group and kind of photo</b>; the report of a run measures it where
+the labels allow. An accuracy over all hides that.</li>
 <li>The probabilities hold for pictures like those it was tested on, and for no others.</li>
 </ul></section>"""
 """The section on wrong uses."""
