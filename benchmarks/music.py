@@ -34,9 +34,9 @@ CELLS = {
     "JSB_Chorales": (*MAIN_CELLS, "lstm-1997", *GREFF_VARIANTS),
     "Nottingham": MAIN_CELLS,
 }
-EPOCHS = {"JSB_Chorales": 200, "Nottingham": 30}
-BATCH_SIZE = {"JSB_Chorales": 8, "Nottingham": 2}
-PATIENCE = {"JSB_Chorales": 15, "Nottingham": 6}
+EPOCHS = {"JSB_Chorales": 200, "Nottingham": 40}
+BATCH_SIZE = {"JSB_Chorales": 8, "Nottingham": 1}
+PATIENCE = {"JSB_Chorales": 15, "Nottingham": 8}
 
 
 @dataclass(frozen=True)

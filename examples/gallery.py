@@ -71,7 +71,10 @@ def gallery() -> dict[str, Drawing]:
         "state_to_final_output": state_to_final_output(3, 4, 2),
         "many_loops": many_loops(),
         "lstm": lstm,
+        "two_directions": rondo.Bidirectional(rondo.LSTMCell(3, 4), rondo.GRUCell(3, 4)),
         "three_layers": nn.LSTM(3, 4, num_layers=3, bidirectional=True),
+        "projected": nn.LSTM(3, 4, num_layers=2, proj_size=2),
+        "spatial": rondo.SpatialRNN((2, 4), rondo.GRUCell, input_channels=3, hidden_size=4),
     }
     pictures = {name: rondo.draw(thing) for name, thing in pairs.items()}
     for name, thing in pairs.items():

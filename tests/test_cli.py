@@ -10,12 +10,13 @@ from PIL import Image
 from commands import Run, check_answered_in_one_line
 from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
 from rondo.tasks import photo
+from rondo.tasks.photo import PhotoNetwork
 from rondo.training.run_folder import RunFolder
 
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
+    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
 
 
 def train(rondo: Run, *words: str) -> tuple[int, str, str]:

@@ -9,6 +9,7 @@ from photo_runs import SHORT, TinyNetwork, new_run, photo_data, run_config
 from rondo import predictor as predictor_module
 from rondo.predictor import Prediction, Predictor
 from rondo.tasks import photo
+from rondo.tasks.photo import PhotoNetwork
 from rondo.training.evaluation import predict
 from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
@@ -16,7 +17,7 @@ from rondo.training.run_folder import RunFolder
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
-    monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
+    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
     config = run_config(photo_data())
     folder = new_run(tmp_path / "run", config)
     folder.write_model(TinyNetwork(), config)

@@ -44,6 +44,7 @@ def made(input_size, hidden_size):
     return rondo.GRUCell(input_size, hidden_size)
 
 one = MyCell()
+layer = torch.nn.LSTM(3, 4, bidirectional=True)
 rubbish = 3
 """
 
@@ -88,6 +89,20 @@ def test_a_cell_is_drawn(show: Run, tmp_path: Path, stage: str) -> None:
         )
         assert (tmp_path / file).read_text().startswith(beginning)
     ElementTree.parse(tmp_path / "a.svg")
+
+
+def test_a_layer_of_several_loops_is_drawn(show: Run, tmp_path: Path) -> None:
+    assert show("cells_of_mine.py:layer -o a.mmd") == (0, "", "wrote a.mmd\n")
+    assert '"LSTM ←"' in (tmp_path / "a.mmd").read_text()
+    assert show("cells_of_mine.py:layer --stage unrolled --steps 2 -o a.dot")[0] == 0
+    assert "y(2)" in (tmp_path / "a.dot").read_text()
+
+
+@pytest.mark.parametrize("words", ["", "-o a.txt", "--stage plan -o a.svg", "--stage gradient"])
+def test_a_layer_of_several_loops_is_drawn_alone(show: Run, words: str) -> None:
+    code, out, err = show(f"cells_of_mine.py:layer {words}")
+    assert (code, out) == (2, "")
+    assert "cells_of_mine.py:layer is a layer of several loops, which is drawn alone" in err
 
 
 def test_the_flow_of_a_gradient_is_shown_and_drawn(show: Run, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from photo_runs import (
     without_times,
 )
 from rondo.tasks import photo
-from rondo.tasks.photo import RECIPES, Recipe
+from rondo.tasks.photo import RECIPES, PhotoNetwork, Recipe
 from rondo.tasks.seeds import generator_for
 from rondo.training import callbacks, run_files, session
 from rondo.training.averaging import WeightAverage
@@ -46,7 +46,7 @@ HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signa
 
 @pytest.fixture(autouse=True)
 def _tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
+    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
 
 
 # --- recipes
@@ -311,6 +311,8 @@ def test_a_full_disk_is_noticed_at_the_start(
     monkeypatch.setattr(run_files.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 256"):
         run_files.check_new_folder(tmp_path / "run")
+    with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 782"):
+        session.begin(session.Options(model="resnet_50"), tmp_path / "run", print)
 
 
 # --- training
@@ -433,7 +435,7 @@ def test_an_interrupted_evaluation_is_done_again(
     assert outcome.records == []
     assert outcome.signal_number == signal.SIGINT
     monkeypatch.undo()
-    monkeypatch.setitem(photo.MODELS, "tiny", TinyNetwork)
+    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
     run(folder)
     assert_same_run(whole, folder)
 

@@ -1,4 +1,4 @@
-"""The command line: `rondo train`, `evaluate`, `predict`, `sample`, `bench`, `show` and `web`.
+"""The command line: `rondo` with its commands, from `train` to `web`.
 
 Here are the options and the exit codes; `manual` holds the words, `commands` what is done.
 """
@@ -23,9 +23,19 @@ from rondo.cli.commands import (
     say,
     train_photo,
 )
-from rondo.cli.manual import DETAILS, MANUAL, Parser, UsageError, number_from_1, words_of
+from rondo.cli.manual import (
+    DETAILS,
+    MANUAL,
+    WEIGHTS,
+    Parser,
+    UsageError,
+    add_photos,
+    number_from_1,
+    words_of,
+)
 from rondo.cli.sequences import SEQUENCE_TASKS, add_options, add_sample, sample, trainer_of
 from rondo.cli.show import add_show
+from rondo.cli.table import add_table_photo, table_photo
 from rondo.cli.web import add_web, web
 
 PHOTO_PACKAGES = {
@@ -37,6 +47,10 @@ WEB_PACKAGES = {"anyio", "starlette", "uvicorn"}
 """What the extra `web` installs beside them."""
 
 PHOTO_SUMMARY = "learn to predict a person's sex from a photo of the face"
+TABLE_SUMMARY = "compare the networks of the lecture's table, and Rondo's own, on the same photos"
+
+Command = Callable[[argparse.Namespace], int]
+"""What a command does; it returns the exit code."""
 
 
 def build_parser() -> Parser:
@@ -44,15 +58,12 @@ def build_parser() -> Parser:
     parser = Parser(prog="rondo", description=MANUAL, epilog=DETAILS)
     parser.add_argument("--version", action="store_true", help="print the version and end")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    train = commands.add_parser("train", help="train a network", description="Train a network.")
-    tasks = train.add_subparsers(title="tasks", metavar="TASK", parser_class=Parser, required=True)
-    task = tasks.add_parser("photo", help=PHOTO_SUMMARY, description=PHOTO_SUMMARY)
-    _add_train_photo(task)
-    task.set_defaults(run=_on_runs(train_photo), parser=task)
+    train = _add_command_of_tasks(commands, "train", "train a network")
+    _add_train_photo(_add_task(train, "photo", PHOTO_SUMMARY, train_photo))
     for name, words in SEQUENCE_TASKS.items():
-        task = tasks.add_parser(name, help=words.summary, description=words.summary)
-        add_options(task, words)
-        task.set_defaults(run=_on_runs(trainer_of(name)), parser=task, extra="tasks")
+        add_options(_add_task(train, name, words.summary, trainer_of(name), extra="tasks"), words)
+    table = _add_command_of_tasks(commands, "table", "train many networks under one budget")
+    add_table_photo(_add_task(table, "photo", TABLE_SUMMARY, table_photo))
     _add_evaluate(commands)
     _add_predict(commands)
     parser_of_sample = add_sample(commands)
@@ -64,16 +75,31 @@ def build_parser() -> Parser:
     return parser
 
 
+def _add_command_of_tasks(commands: Any, name: str, summary: str) -> Any:
+    """Adds a command that is followed by the name of a task; returns what tasks are added to."""
+    parser = commands.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+    return parser.add_subparsers(title="tasks", metavar="TASK", parser_class=Parser, required=True)
+
+
+def _add_task(tasks: Any, name: str, summary: str, run: Command, *, extra: str = "photo") -> Parser:
+    """Adds a task; returns its parser, to which its options are still to be added."""
+    parser: Parser = tasks.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=_on_runs(run), parser=parser, extra=extra)
+    return parser
+
+
 def _add_train_photo(parser: argparse.ArgumentParser) -> None:
+    add_photos(parser)
     add = parser.add_argument
-    add("--data", metavar="PATH", help="photos, or the word drawn (default: drawn)")
-    add("--layout", metavar="NAME",
-        help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
-    add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
-    add("--model", metavar="NAME", help="the network (default: lecture_rnn1)")
-    add("--form", metavar="FORM", help="sane, or lecture: exactly as printed (default: sane)")
+    add("--model", metavar="NAME",
+        help="the network: fcnn_1 to fcnn_3, cnn_1, cnn_2, resnet_18, resnet_50, tl_1 to tl_3, "
+        "lecture_rnn1, sweep_net (default: lecture_rnn1)")  # fmt: skip
+    add("--form", metavar="FORM",
+        help="of lecture_rnn1: sane, or lecture: exactly as printed (default: sane)")  # fmt: skip
+    add("--weights", metavar="FILE", help=WEIGHTS)
     add("--recipe", metavar="NAME",
-        help="how to train: default, drawn or lecture (default: drawn for drawings)")  # fmt: skip
+        help="how to train: default, drawn, table or lecture "
+        "(default: default; drawn for drawings)")  # fmt: skip
     add("--epochs", type=int, metavar="N", help="passes over the photos (default: the recipe's)")
     add("--batch-size", type=int, metavar="N", help="photos in a step (default: the recipe's)")
     add("--image-size", type=int, metavar="N",
@@ -166,9 +192,6 @@ def _run(parsed: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
-
-
-Command = Callable[[argparse.Namespace], int]
 
 
 def _on_runs(command: Command) -> Command:

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 
 MANUAL = """\
 Rondo trains recurrent networks, as graphs with loops. Its first task: predict a person's sex from
-a photo of the face, with the network of the lecture "Recurrent neural networks". Other tasks are on
-sequences: `rondo train --help`. It also measures how fast its layers are on this machine, beside
+a photo of the face, with the networks of the lecture "Recurrent neural networks". Other tasks are
+on sequences: `rondo train --help`. It also measures how fast its layers are on this machine, beside
 others.
 """
 
@@ -20,6 +20,8 @@ examples:
   rondo train photo                            train on drawings made by the program (minutes)
   rondo train photo --data photos/             train on photos, see below
   rondo train photo --resume last              go on with a run that was interrupted
+  rondo train photo --model resnet_18          one of twelve networks; docs/photo_models.md
+  rondo table photo --data photos/             all under one budget, in a table (hours)
   rondo evaluate last --split test             accuracy by source, age and group
   rondo predict last a.jpg b.png               a table of answers with probabilities
   rondo predict last photos/ --json            every image of a folder, for programs
@@ -59,6 +61,12 @@ what it must not be used for:
   advertising; no surveillance. It guesses how annotators labelled a picture; it does not know
   anybody's identity or gender. Its errors differ by age and group: see the report.
 """
+
+WEIGHTS = (
+    "for tl_1, tl_2 and tl_3: weights of a trained ResNet-18 or -50, a file or owner/name on the "
+    "Hugging Face hub"
+)
+"""What `--weights` takes."""
 
 
 class UsageError(Exception):
@@ -113,6 +121,15 @@ def words_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
         return tuple(known) if "all" in chosen else tuple(chosen)
 
     return words
+
+
+def add_photos(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which photos to learn from."""
+    add = parser.add_argument
+    add("--data", metavar="PATH", help="photos, or the word drawn (default: drawn)")
+    add("--layout", metavar="NAME",
+        help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
+    add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
 
 
 def number_from_1(text: str) -> int:

@@ -25,7 +25,8 @@ DESCRIPTION = """\
 Show what becomes of a cell: the graph of its step with the loops, the graph unrolled in time, the
 plan (what must run step by step and what need not), the plan of the backward pass, the source of
 its kernel, or how far the gradient of its last output reaches back in time before it has learned
-anything, with its gates. Without --output it is printed as text.
+anything, with its gates. Without --output it is printed as text. A layer of several loops, such as
+torch.nn.LSTM, is drawn, as graph or unrolled.
 
 examples:
   rondo show lstm                                           the graph, as text
@@ -43,7 +44,7 @@ def add_show(commands: Any) -> None:
     )
     add = parser.add_argument
     add("CELL", help="elman, gru, lstm or another name of rondo.cells.named, or FILE.py:NAME, a "
-        "cell or the class of one")  # fmt: skip
+        "cell, the class of one or a layer")  # fmt: skip
     add("--stage", choices=STAGES, default="graph", metavar="STAGE",
         help=f"{', '.join(STAGES)} (default: graph)")  # fmt: skip
     add("--output", "-o", type=Path, metavar="FILE",
@@ -138,13 +139,14 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in FORMS
 
 
-def _rendered(layer: rondo.Recurrent, stage: str, steps: int, output: Path | None) -> str:
+def _rendered(layer: Any, stage: str, steps: int, output: Path | None) -> str:
     """What is to be shown, as the text of a picture or as plain text."""
+    import rondo
     from rondo.drawing import FORMS
 
     draw: dict[str, Callable[[], Any]] = {
-        "graph": layer.draw,
-        "unrolled": lambda: layer.draw(steps=steps),
+        "graph": lambda: rondo.draw(layer),
+        "unrolled": lambda: rondo.draw(layer, steps=steps),
         "plan": lambda: layer.plan.draw(),
         "backward": lambda: layer.backward_plan.draw(),
     }
@@ -163,7 +165,8 @@ def _rendered(layer: rondo.Recurrent, stage: str, steps: int, output: Path | Non
 # ---- the cell ----
 
 
-def _layer(arguments: argparse.Namespace) -> rondo.Recurrent:
+def _layer(arguments: argparse.Namespace) -> Any:
+    """The layer that runs a cell, or a layer that is drawn as it is."""
     import rondo
 
     input_size = 3 if arguments.input_size is None else arguments.input_size
@@ -176,6 +179,9 @@ def _layer(arguments: argparse.Namespace) -> rondo.Recurrent:
         )
     if isinstance(cell, rondo.Recurrent):
         return cell
+    if _has_several_loops(cell):
+        _check_drawn_layer(arguments)
+        return cell
     try:
         engine = "auto" if arguments.stage == "source" else "reference"
         layer = rondo.Recurrent(cell, engine=engine)
@@ -184,6 +190,23 @@ def _layer(arguments: argparse.Namespace) -> rondo.Recurrent:
     if not hasattr(cell, "input_size"):
         cell.input_size = input_size
     return layer
+
+
+def _has_several_loops(thing: Any) -> bool:
+    import torch
+
+    from rondo.layers.undrawable import LAYERS
+
+    return isinstance(thing, (*LAYERS, torch.nn.Sequential))
+
+
+def _check_drawn_layer(arguments: argparse.Namespace) -> None:
+    output: Path | None = arguments.output
+    if arguments.stage not in ("graph", "unrolled") or output is None or not _is_picture(output):
+        raise UsageError(
+            f"{arguments.CELL} is a layer of several loops, which is drawn alone; write --stage "
+            "graph or unrolled, and --output with a file that ends in .svg, .dot, .gv or .mmd"
+        )
 
 
 def _cell(word: str, input_size: int, hidden_size: int) -> tuple[Any, bool]:

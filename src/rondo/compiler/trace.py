@@ -91,7 +91,7 @@ def trace(
         return _check_returned(returned, x, leaves, form)
 
     taken = {"x", "output"}
-    state_names = [_fresh(name, taken) for name in _state_names(len(leaves), form)]
+    state_names = [_fresh(name, taken) for name in names_in_state(form)]
     names = [_fresh(name.replace(".", "_"), taken) for name in tensors]
     return trace_function(
         step,
@@ -213,8 +213,9 @@ def _describe(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def _state_names(count: int, form: Any) -> list[str]:
-    """`h`; `h, c`; the keys of a dict; otherwise numbered."""
+def names_in_state(form: pytree.TreeSpec) -> list[str]:
+    """What the tensors of a state are called: h; h, c; the keys of a dict; otherwise numbered."""
+    count = form.num_leaves
     paths = pytree.tree_leaves_with_path(pytree.tree_unflatten(list(range(count)), form))
     names = [
         "_".join(str(getattr(key, "key", getattr(key, "idx", ""))) for key in path)

@@ -7,7 +7,7 @@ from rondo.drawing.labels import along, around
 from rondo.drawing.picture import Arrow, Mark, Picture
 from rondo.drawing.placed import Layout
 from rondo.drawing.ranks import Chain, Item, Rows
-from rondo.drawing.sizes import mark_box
+from rondo.drawing.sizes import is_layer, mark_box
 
 
 class Columns:
@@ -23,7 +23,7 @@ class Columns:
         box = mark_box(mark, item.x + shift, self.heights[item.row][0])
         self.boxes[item.id, column] = box
         self.layout.nodes.append((mark, box))
-        if mark.caption:
+        if mark.caption and not is_layer(mark):
             self.layout.wishes.append((around(mark.caption, box, mark.stage), None))
 
     def add_curve(self, arrow: Arrow, curve: Curve, has_head: bool = True) -> None:

@@ -40,7 +40,7 @@ class Folded(Columns):
         self.layout.labels.append(Label(item.name, (x + half + 4, y + 4), "start", SMALL_SIZE))
 
     def _add_own_loop(self, loop: Arrow) -> None:
-        node, side = self.boxes[loop.source, 0], 1.0 if loop.delay > 0 else -1.0
+        node, side = self.boxes[loop.source, 0], self.rows.side_of(loop)
         out = LOOP_WIDTH * 0.62 if abs(loop.delay) == 1 else LOOP_WIDTH * 0.7
         x, y, low = node.x, node.y, node.half_height
         edge = node.half_width * (0.72 if node.is_round else 1.0)

@@ -22,7 +22,7 @@ GAP, LABEL_GAP = 34.0, 22.0  # between rows, and what a label adds
 
 def lay_out(picture: Picture, num_steps: int | None = None) -> Layout:
     """Lay a picture out, folded, or unrolled for a number of steps."""
-    rows = rows_of(picture.check())
+    rows = rows_of(picture.check(), is_unrolled=num_steps is not None)
     measure(rows, picture, num_steps)
     arrange(rows, is_unrolled=num_steps is not None)
     heights = _heights(rows, num_steps)

@@ -45,10 +45,9 @@ def _choose_sides(rows: Rows, is_unrolled: bool) -> None:
             mark.side = -span if is_unrolled else 0
             for id in chain.items[1:-1]:
                 rows.items[id].side = span
-    directions = {loop.source: 1 if loop.delay > 0 else -1 for loop in rows.own_loops}
-    if len(set(directions.values())) == 2:  # forward in time at the left, backward at the right
-        for id, direction in directions.items():
-            rows.items[id].side = -direction
+    if rows.run_both_ways:
+        for loop in rows.own_loops:
+            rows.items[loop.source].side = rows.side_of(loop)
 
 
 def _neighbours(rows: Rows, is_unrolled: bool) -> tuple[Neighbours, Neighbours]:

@@ -10,7 +10,26 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
-KINDS = ("input", "output", "variable", "operation", "parameter", "state", "sum")
+KINDS = (
+    *("input", "output", "variable", "operation", "parameter", "state", "sum"),
+    *("layer", "map", "block"),
+)
+SWEEPS = {"down": (0, 1), "up": (0, -1), "right": (1, 0), "left": (-1, 0)}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What the inside of a map shows: its blocks, or a state that sweeps over them.
+
+    Args:
+        rows: The number of rows of blocks.
+        columns: The number of blocks in a row.
+        sweep: The direction in which the state goes, one of `SWEEPS`; "" for blocks alone.
+    """
+
+    rows: int
+    columns: int
+    sweep: str = ""
 
 
 @dataclass(frozen=True)
@@ -21,10 +40,12 @@ class Mark:
         id: Its name within the picture.
         label: What is written in it.
         kind: One of `KINDS`; it decides the shape.
-        caption: What is written beside it.
-        stage: The stage of a plan, which decides the colour; None for black and white.
+        caption: What is written beside it, or in the box of a layer.
+        stage: The stage of a plan, or "backward" for what runs backward in time, which decides
+            the colour; None for black and white.
         is_timed: Whether the label stands for another value at each step: x becomes x(t).
         is_final: Whether it is there after the last step only.
+        grid: What the inside of a map shows.
     """
 
     id: str
@@ -34,6 +55,7 @@ class Mark:
     stage: str | None = None
     is_timed: bool = False
     is_final: bool = False
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +102,7 @@ class Picture:
             assert {arrow.source, arrow.target} <= known, f"{arrow} leads nowhere"
         for mark in self.marks:
             assert mark.kind in KINDS, f"{mark} is of no known kind"
+            assert (mark.kind == "map") == (mark.grid is not None), f"{mark} is half a map"
         return self
 
     def reversed(self) -> Picture:
@@ -94,8 +117,8 @@ class Picture:
 
 
 def timed(label: str, step: int) -> str:
-    """A label at one step: x(3)."""
-    return f"{label}({step})"
+    """A label at one step: x(3), and h(3), c(3) of several names."""
+    return ", ".join(f"{name}({step})" for name in label.split(", "))
 
 
 def at_step(mark: Mark, step: int) -> Mark:

@@ -57,18 +57,31 @@ class Rows:
         """The number of rows."""
         return 1 + max((item.row for item in self.items.values()), default=0)
 
+    @property
+    def run_both_ways(self) -> bool:
+        """Whether some loops run forward in time and others backward."""
+        return {loop.delay > 0 for loop in self.own_loops} == {True, False}
+
+    def side_of(self, loop: Arrow) -> int:
+        """At which side of its node a folded loop lies, -1 at the left or 1 at the right.
+
+        Forward in time is at the right; but of two directions forward stands at the left and
+        backward at the right of it, and their loops lie outside.
+        """
+        return 1 if (loop.delay > 0) != self.run_both_ways else -1
+
     def in_row(self, row: int) -> list[Item]:
         """The items of a row, from left to right once they are in order."""
         return [item for item in self.items.values() if item.row == row]
 
 
-def rows_of(picture: Picture) -> Rows:
+def rows_of(picture: Picture, *, is_unrolled: bool) -> Rows:
     """Put the nodes of a picture into rows; join them by chains of items."""
     rows = Rows()
     arrows, feedback, marks = _with_delay_marks(picture, rows)
     rank = _ranks([mark.id for mark in picture.marks] + list(marks), arrows)
     _lift_inputs(picture, rank, arrows, marks)
-    _rows_of_their_own(rows, rank)
+    _rows_of_their_own(rows, rank, is_unrolled)
     for mark in picture.marks:
         rows.items[mark.id] = Item(mark.id, rank[mark.id], mark)
     for id, (delay, name) in marks.items():
@@ -152,11 +165,17 @@ def _lift_inputs(
             rank[id] = top
 
 
-def _rows_of_their_own(rows: Rows, rank: dict[str, int]) -> None:
-    """A node with a loop at its side has nothing else beside it."""
-    for arrow in rows.own_loops:
-        own = arrow.source
+def _rows_of_their_own(rows: Rows, rank: dict[str, int], is_unrolled: bool) -> None:
+    """A node with a loop at its side has nothing else beside it.
+
+    But folded, two nodes whose loops run in opposite directions stand side by side.
+    """
+    forward = {loop.source: loop.delay > 0 for loop in rows.own_loops}
+    for own, is_forward in forward.items():
         beside = [id for id in rank if rank[id] == rank[own] and id != own]
+        others = [forward.get(id, is_forward) for id in beside]
+        if not is_unrolled and others == [not is_forward]:
+            continue
         if beside:
             for id in rank:
                 if rank[id] > rank[own]:

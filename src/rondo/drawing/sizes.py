@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from rondo.drawing.curves import Box
+from rondo.drawing.maps import half_map
 from rondo.drawing.picture import Mark, Picture, at_step, state_name, timed
 from rondo.drawing.ranks import Item, Rows
 
 LABEL_SIZE, SMALL_SIZE = 15, 12  # of letters
 LETTER = 0.6  # the width of a letter on average, as a share of its size
 ROUND_LETTERS = 5  # a longer label gets a box
+LINE = 16  # from one line in a box to the next
 MARGIN = 18
 
 
@@ -17,9 +19,20 @@ def text_width(text: str, size: int = SMALL_SIZE) -> float:
     return LETTER * size * len(text)
 
 
+def is_layer(mark: Mark) -> bool:
+    """Whether a node is a box with all its words in it."""
+    return mark.kind in ("layer", "map")
+
+
 def half_size(mark: Mark) -> tuple[float, float, bool]:
     """Half the width and height of a node, and whether it is round."""
     width = text_width(mark.label, LABEL_SIZE)
+    if is_layer(mark):
+        half = max(width, text_width(mark.caption)) / 2 + 9
+        if mark.grid is not None:
+            half_width, half_height = half_map(mark.grid)
+            return max(half, half_width), half_height + (LINE / 2 if mark.caption else 0), False
+        return half, 15.0 + (LINE / 2 if mark.caption else 0), False
     if len(mark.label) > ROUND_LETTERS or mark.kind in ("parameter", "sum"):
         return width / 2 + 9, 15.0, False
     smallest = 13.0 if mark.kind == "operation" else 18.0
@@ -33,7 +46,8 @@ def measure(rows: Rows, picture: Picture, num_steps: int | None) -> None:
         if item.mark is not None:
             mark = item.mark if num_steps is None else at_step(item.mark, num_steps)
             half, _, _ = half_size(mark)
-            beside = text_width(mark.caption) - 0.3 * half + 6 if mark.caption else 0.0
+            has_caption = mark.caption and not is_layer(mark)
+            beside = text_width(mark.caption) - 0.3 * half + 6 if has_caption else 0.0
             item.left, item.right = half, half + max(0.0, beside)
         elif item.delay:
             half = mark_half(item, num_steps)
@@ -50,7 +64,7 @@ def measure(rows: Rows, picture: Picture, num_steps: int | None) -> None:
         for loop in rows.own_loops:
             item = rows.items[loop.source]
             room = LOOP_WIDTH + text_width(loop.label) + text_width(state_name(picture, loop)) / 4
-            if loop.delay > 0:
+            if rows.side_of(loop) > 0:
                 item.right = max(item.right, item.left + room)
             else:
                 item.left += room

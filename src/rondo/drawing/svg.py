@@ -6,9 +6,10 @@ from xml.sax.saxutils import escape
 
 from rondo.drawing.curves import Box, Curve
 from rondo.drawing.labels import Label
+from rondo.drawing.maps import TITLE, inside
 from rondo.drawing.picture import Arrow, Mark
 from rondo.drawing.placed import Layout, Square
-from rondo.drawing.sizes import LABEL_SIZE, MARGIN, SMALL_SIZE, text_width
+from rondo.drawing.sizes import LABEL_SIZE, LINE, MARGIN, SMALL_SIZE, is_layer, text_width
 
 FONT = "'Latin Modern Roman','STIX Two Text','Libertinus Serif','Times New Roman',Times,serif"
 INK = "#1a1a1a"
@@ -17,13 +18,16 @@ FILLS = {
     "before": "#d6e6f7",
     "loop": "#fbd9cd",
     "after": "#d9efd9",
+    "backward": "#ebebeb",
 }
 INKS = {
     "constants": "#6b6b6b",
     "before": "#1f5f9e",
     "loop": "#b3411d",
     "after": "#2c7a37",
+    "backward": INK,
 }
+CORNERS = {"parameter": 3, "sum": 3, "block": 0}  # of boxes; of others 9
 HEAD_LENGTH, HEAD_HALF = 8.0, 3.4
 LEGEND_LINE = 20.0
 
@@ -97,21 +101,40 @@ def _edge(arrow: Arrow, curve: Curve, has_head: bool) -> str:
 
 def _node(mark: Mark, box: Box) -> str:
     fill = "white" if mark.stage is None else FILLS[mark.stage]
-    ink = _ink(mark.stage)
-    style = f'fill="{fill}" stroke="{ink}" stroke-width="1.4"'
+    style = f'fill="{fill}" stroke="{_ink(mark.stage)}" stroke-width="1.4"'
     if mark.kind == "state":
         style += ' stroke-dasharray="4 2.5"'
     if box.is_round:
         shape = f'<circle cx="{box.x:.1f}" cy="{box.y:.1f}" r="{box.half_width:.1f}" {style}/>'
     else:
-        shape = _rectangle(box, style, 3 if mark.kind in ("parameter", "sum") else 9)
+        shape = _rectangle(box, style, CORNERS.get(mark.kind, 9))
+    return f"<g>{shape}{_inside(mark, box)}{_words(mark, box)}</g>"
+
+
+def _inside(mark: Mark, box: Box) -> str:
+    """What a map shows."""
+    nodes, edges = inside(mark, box)
+    return "".join(
+        [_edge(arrow, curve, True) for arrow, curve in edges] + [_node(*n) for n in nodes]
+    )
+
+
+def _words(mark: Mark, box: Box) -> str:
+    """The label of a node, and of a layer the caption below it."""
+    if not mark.label:
+        return ""
     italic = "" if mark.kind == "operation" else ' font-style="italic"'
     size = LABEL_SIZE + (3 if len(mark.label) == 1 and mark.kind == "operation" else 0)
-    text = (
-        f'<text x="{box.x:.1f}" y="{box.y + 0.33 * size:.1f}" text-anchor="middle" '
-        f'font-size="{size}"{italic} fill="{INK}">{escape(mark.label)}</text>'
+    y = box.y if mark.grid is None else box.y - box.half_height + TITLE / 2
+    lines = [(mark.label, size)]
+    if mark.caption and is_layer(mark):
+        lines.append((mark.caption, SMALL_SIZE))
+        y -= 0 if mark.grid else LINE / 2
+    return "".join(
+        f'<text x="{box.x:.1f}" y="{y + number * LINE + 0.33 * size:.1f}" text-anchor="middle" '
+        f'font-size="{size}"{italic} fill="{INK}">{escape(text)}</text>'
+        for number, (text, size) in enumerate(lines)
     )
-    return f"<g>{shape}{text}</g>"
 
 
 def _rectangle(box: Box, style: str, corner: float) -> str:

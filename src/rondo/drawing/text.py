@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from rondo.drawing.picture import Mark, Picture
+from rondo.drawing.sizes import is_layer
 from rondo.drawing.svg import FILLS, INKS
 
 DOT_SHAPES = {"operation": "circle", "parameter": "box", "sum": "box"}
@@ -52,7 +53,8 @@ def to_mermaid(picture: Picture) -> str:
 
 
 def _node_text(mark: Mark) -> str:
-    return f"{mark.label} = {mark.caption}" if mark.caption else mark.label
+    joint = ", " if is_layer(mark) else " = "
+    return joint.join(text for text in (mark.label, mark.caption) if text)
 
 
 def _edge_text(label: str, delay: int) -> str:

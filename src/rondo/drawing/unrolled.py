@@ -11,6 +11,7 @@ from rondo.drawing.placed import Layout
 from rondo.drawing.ranks import Chain, Item, Rows
 from rondo.drawing.sizes import half_size, initial_state, text_width
 
+COLUMN_GAP, LABEL_GAP = 40.0, 30.0  # between columns, and what the name of an edge adds
 FORK_STEP = 7.0  # forks lie above their row, each higher than the one before
 
 
@@ -30,9 +31,14 @@ class Unrolled(Columns):
         items = rows.items.values()
         self.left = min(item.x - item.left for item in items)
         self.right = max(item.x + item.right for item in items)
-        label = max((text_width(loop.label) for loop in rows.own_loops), default=0.0)
-        self.room = max(40.0, label + 26)  # between columns
-        self.pitch = self.right - self.left + self.room
+        loops = [(rows.items[loop.source], text_width(loop.label)) for loop in rows.own_loops]
+        spans = [(item.x, _half(item), width + LABEL_GAP) for item, width in loops]
+        apart = [2 * half + length for _, half, length in spans]
+        self.pitch = max([self.right - self.left + COLUMN_GAP, *apart])
+        firsts = [x - half - length for x, half, length in spans]
+        self.first = min([self.left - COLUMN_GAP, *firsts])  # where states from outside end
+        lasts = [x + half + length for x, half, length in spans]
+        self.last = max([self.right + COLUMN_GAP, *lasts])
 
     def done(self) -> Layout:
         """Everything where it lies."""
@@ -120,10 +126,16 @@ class Unrolled(Columns):
         half = half_size(initial_state(name, column))[0]
         apart = 2 * half + 10
         if column < 1:
-            return self.pitch + self.left - self.room - half + column * apart
+            return self.pitch + self.first - half + column * apart
         beyond = column - self.num_steps - 1
-        return self.num_steps * self.pitch + self.right + self.room + half + beyond * apart
+        return self.num_steps * self.pitch + self.last + half + beyond * apart
 
     def _add_state(self, loop: Arrow, mark: Mark, column: int, x: float) -> None:
         item = self.rows.items[loop.source]
         self.add_mark(item, mark, column, x - item.x)
+
+
+def _half(item: Item) -> float:
+    """Half the width of a node."""
+    assert item.mark is not None
+    return half_size(item.mark)[0]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rondo.compiler import UnrolledGraph
-from rondo.drawing import Drawing
+from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.recurrent import Recurrent
 
 
@@ -77,11 +76,5 @@ class FinalOutput(nn.Module):
         unrolled.meta["drawing"] = partial(self.draw, steps=num_steps)
         return unrolled
 
-    def draw(self, path: str | Path | None = None, *, steps: int | None = None) -> Drawing:
-        """Draw the layer; see :func:`rondo.draw`."""
-        from rondo.layers.draw import draw
-
-        return draw(self, path, steps=steps)
-
-    def _repr_svg_(self) -> str:
-        return self.draw().svg
+    draw = draw_layer
+    _repr_svg_ = layer_as_svg

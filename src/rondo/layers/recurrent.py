@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import torch
@@ -25,8 +24,8 @@ from rondo.compiler import (
     unroll,
 )
 from rondo.compiler.names import LazyNames, saved_names
-from rondo.drawing import Drawing
 from rondo.layers.compiled import Programs, tensors_of
+from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.names import names_of, state_form
 from rondo.layers.sequence import (
     Packing,
@@ -257,14 +256,8 @@ class Recurrent(nn.Module):
             reverse=self.reverse,
         )
 
-    def draw(self, path: str | Path | None = None, *, steps: int | None = None) -> Drawing:
-        """Draw the layer; see :func:`rondo.draw`."""
-        from rondo.layers.draw import draw
-
-        return draw(self, path, steps=steps)
-
-    def _repr_svg_(self) -> str:
-        return self.draw().svg
+    draw = draw_layer
+    _repr_svg_ = layer_as_svg
 
     @property
     def source(self) -> str:

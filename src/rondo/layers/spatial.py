@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.stack import Bidirectional
 
 CellFactory = Callable[[int, int], nn.Module]
@@ -57,6 +58,9 @@ class SpatialRNN(nn.Module):
         block_height, block_width = self.block_size
         self.vertical = _sweep(cell, input_channels * block_height * block_width, hidden_size)
         self.horizontal = _sweep(cell, _output_size(self.vertical), hidden_size)
+
+    draw = draw_layer
+    _repr_svg_ = layer_as_svg
 
     def forward(self, x: Tensor) -> Tensor:
         """Sweep a map (N, C, H, W).

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from rondo.cells.cell import check_choice
+from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.recurrent import Recurrent
 
 MERGES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -91,6 +92,9 @@ class Bidirectional(nn.Module):
         forward, *of_forward = self.forward_layer(x, before_first, **how)
         backward, *of_backward = self.backward_layer(x, after_last, **how)
         return self._merged(forward, backward), *zip(of_forward, of_backward, strict=True)
+
+    draw = draw_layer
+    _repr_svg_ = layer_as_svg
 
     def extra_repr(self) -> str:
         """What differs from the defaults, as torch prints it."""

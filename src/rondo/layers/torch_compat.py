@@ -20,6 +20,7 @@ from torch.nn.utils.rnn import PackedSequence
 from rondo.cells import ElmanCell, GRUCell, LSTMCell
 from rondo.compiler import apart
 from rondo.layers.compiled import Programs
+from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.sequence import Packing, check_jagged, dense, jagged, jagged_like
 
 Hidden = tuple[Tensor, ...]
@@ -45,6 +46,9 @@ class RNN(nn.RNN):
         """Run all layers over all steps; see `torch.nn.RNN`."""
         return _forward(self, input, hx)
 
+    draw = draw_layer
+    _repr_svg_ = layer_as_svg
+
     def __getstate__(self) -> dict[str, Any]:
         return _without_programs(super().__getstate__())
 
@@ -67,6 +71,9 @@ class LSTM(nn.LSTM):
         """Run all layers over all steps; see `torch.nn.LSTM`."""
         return _forward(self, input, hx)
 
+    draw = draw_layer
+    _repr_svg_ = layer_as_svg
+
     def __getstate__(self) -> dict[str, Any]:
         return _without_programs(super().__getstate__())
 
@@ -88,6 +95,9 @@ class GRU(nn.GRU):
     def forward(self, input: Any, hx: Tensor | None = None) -> Any:
         """Run all layers over all steps; see `torch.nn.GRU`."""
         return _forward(self, input, hx)
+
+    draw = draw_layer
+    _repr_svg_ = layer_as_svg
 
     def __getstate__(self) -> dict[str, Any]:
         return _without_programs(super().__getstate__())

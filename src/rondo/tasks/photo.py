@@ -8,23 +8,22 @@ how to train.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from torch import nn
-
-from rondo.models import lecture_rnn1
 from rondo.tasks.augmentation import Augmentation
 from rondo.tasks.drawn import draw_photos
 from rondo.tasks.faces import SEXES, PhotoSet, load_photos
-
-MODELS: dict[str, Callable[..., nn.Module]] = {"lecture_rnn1": lecture_rnn1}
-"""The networks that can be trained on photos, by name."""
+from rondo.tasks.photo_networks import (
+    LECTURE_RESULTS,
+    MODELS,
+    LectureResult,
+    PhotoNetwork,
+    build_model,
+)
 
 SIZE_STEP = 32
-"""Photos are scaled to multiples of this side, because the network halves it five times."""
+"""Photos are scaled to multiples of this side, because most networks halve it five times."""
 
 DRAWN = "drawn"
 """The word that stands for the embedded drawings where the path of photos is asked for."""
@@ -44,7 +43,8 @@ class Recipe:
         nesterov: Whether the momentum is Nesterov's.
         weight_decay: Decay of the weights.
         decay_matrices_only: Whether biases and normalisation are spared from decay.
-        dropout: Share of the last map's channels that are set to zero in training.
+        dropout: Share of the last map's channels (of a fully connected network: of the last hidden
+            layer's units) that are set to zero in training.
         label_smoothing: Share of the target that is spread over both classes.
         max_grad_norm: Norm to which gradients are clipped, or None.
         averaging_decay: Decay of the moving average of the weights that predicts, or None.
@@ -109,15 +109,18 @@ RECIPES: dict[str, Recipe] = {
     "drawn": replace(
         _DEFAULT, num_epochs=6, dropout=0.0, augmentation=None, image_sizes=((1.0, 1.0),)
     ),
+    # One budget for all networks of a table: few epochs, all at the full size.
+    "table": replace(
+        _DEFAULT,
+        num_epochs=10,
+        dropout=0.0,
+        averaging_decay=0.99,
+        image_sizes=((1.0, 1.0),),
+    ),
     # The lecture, slide "training": plain stochastic gradient descent with momentum.
     "lecture": Recipe(num_epochs=6, batch_size=128, learning_rate=0.01, channels_last=True),
 }
 """The ways to train on photos, by name."""
-
-
-def build_model(name: str, arguments: dict[str, Any]) -> nn.Module:
-    """Returns a new network of `MODELS`, its weights drawn from torch's global generator."""
-    return MODELS[name](**arguments)
 
 
 def load_data(
@@ -156,10 +159,13 @@ def fingerprint(data: dict[str, PhotoSet]) -> str:
 
 __all__ = [
     "DRAWN",
+    "LECTURE_RESULTS",
     "MODELS",
     "RECIPES",
     "SEXES",
     "SIZE_STEP",
+    "LectureResult",
+    "PhotoNetwork",
     "Recipe",
     "build_model",
     "fingerprint",

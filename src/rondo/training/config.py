@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from rondo.tasks.augmentation import Augmentation
-from rondo.tasks.photo import MODELS, SIZE_STEP, Recipe
+from rondo.tasks.photo import DRAWN, MODELS, SIZE_STEP, Recipe
 from rondo.training.run_error import RunError, check_from_0, check_from_1, look_up
 from rondo.training.versions import current_versions, from_json, to_json
 
@@ -30,8 +30,11 @@ class RunConfig:
         model_arguments: Arguments of that function.
         recipe_name: Name in `rondo.tasks.photo.RECIPES` from which the recipe was made.
         recipe: How to train, with every change the user asked for.
-        seed: Seed of the weights, the order of the photos and their augmentation.
+        seed: Seed of the new weights, the order of the photos and their augmentation.
         num_threads: Threads of torch; other numbers of threads round differently.
+        data_seed: Seed of the drawings, or of the split where the labels name none; None is `seed`.
+        weights: File or hub name of the weights that the network started from, or None.
+        weights_fingerprint: Their digest (`rondo.models.Checkpoint.fingerprint`).
         versions: Versions of what computed the run.
         format: Form of the run folder.
     """
@@ -47,6 +50,9 @@ class RunConfig:
     recipe: Recipe
     seed: int
     num_threads: int
+    data_seed: int | None = None
+    weights: str | None = None
+    weights_fingerprint: str | None = None
     versions: dict[str, str] = field(default_factory=current_versions)
     format: int = FORMAT
 
@@ -69,6 +75,22 @@ class RunConfig:
                 f"the precision must be float32 or bfloat16, but is {self.recipe.precision!r}"
             )
         check_from_0(seed=self.seed)
+        self._check_batches()
+
+    def _check_batches(self) -> None:
+        """Raises `RunError` where a batch would be too small to be normalised."""
+        recipe, num_epochs = self.recipe, self.recipe.num_epochs
+        sizes = [recipe.image_size(self.image_size, n, num_epochs) for n in range(num_epochs)]
+        least = MODELS[self.model].least_batch_size(min(sizes))
+        for name, count in (
+            ("batch size", recipe.batch_size),
+            ("number of drawn portraits", self.num_drawn if self.data == DRAWN else least),
+        ):
+            if count < least:
+                raise RunError(
+                    f"the {name} must be {least} or more, but is {count}: {self.model} normalises "
+                    f"over the batch, and one photo of {min(sizes)} pixels is too few for that"
+                )
 
     def to_json(self) -> str:
         """Returns the text of `config.json`."""

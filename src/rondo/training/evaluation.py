@@ -29,9 +29,9 @@ BATCH_SIZE = 100
 
 @dataclass(frozen=True)
 class Share:
-    """A share of photos with its 95 % Wilson interval."""
+    """A share of photos with its 95 % Wilson interval; the number may be a mean over runs."""
 
-    num_correct: int
+    num_correct: float
     num_photos: int
     value: float
     low: float
@@ -78,7 +78,7 @@ class Evaluation:
         return asdict(self)
 
 
-def wilson(num_correct: int, num_photos: int) -> Share:
+def wilson(num_correct: float, num_photos: int) -> Share:
     """Returns a share with its 95 % interval after Wilson (1927); 0 photos give 0 to 1."""
     if num_photos == 0:
         return Share(0, 0, math.nan, 0.0, 1.0)

@@ -19,6 +19,7 @@ from rondo.training.config import RunConfig
 from rondo.training.module import PhotoClassifier
 from rondo.training.run_folder import RunFolder
 from rondo.training.stopping import StopRequest
+from rondo.training.weights import read_weights
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,17 @@ def fit(
         folder: The run folder, already made.
         say: Is given each line for the user.
         callbacks: More Lightning callbacks, called after the run's own.
+
+    Raises:
+        RunError: If the saved state, or the weights that the run is to start from, cannot be read.
     """
     torch.set_num_threads(config.num_threads)
     module = PhotoClassifier(config, data["train"])
     state = folder.read_state()
     if state is not None:
         module.load_state(state)
+    elif config.weights is not None:
+        module.start_from(read_weights(config))
     line = ProgressLine(sys.stderr)
 
     def tell(text: str) -> None:

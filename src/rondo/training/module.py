@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from rondo.models import Checkpoint, TransferNetwork
 from rondo.tasks.augmentation import augment, resize
 from rondo.tasks.photo import PhotoSet, Recipe, build_model
 from rondo.tasks.seeds import generator_for
@@ -112,6 +113,12 @@ class PhotoClassifier(pl.LightningModule):
             self.average.model.load_state_dict(state["average"])
         self.optimizer_state = state["optimizer"]
 
+    def start_from(self, checkpoint: Checkpoint) -> None:
+        """Takes over the weights that a transfer network starts from."""
+        for network in {self.model, self.predicting_model}:
+            assert isinstance(network, TransferNetwork)
+            network.start_from(checkpoint)
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Returns the optimiser, at the state that was loaded, if any."""
         self.optimizer = torch.optim.SGD(
@@ -179,10 +186,12 @@ class PhotoClassifier(pl.LightningModule):
 
 
 def decay_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """Returns the parameters in groups with and without weight decay."""
+    """Returns the parameters that are trained in groups with and without weight decay."""
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
     for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
         spare = recipe.decay_matrices_only and parameter.ndim < 2
         (spared if spare else decayed).append(parameter)
     groups = [

@@ -18,7 +18,7 @@ from rondo.training import plots
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, Share
 from rondo.training.report_page import PAGE, WARNING
-from rondo.training.saliency import evidence, mean_saliency, saliency
+from rondo.training.saliency import evidence, has_evidence, mean_saliency, saliency
 
 NUM_EXAMPLES = 8
 """Drawings shown with what the network looked at, and as many doubtful ones."""
@@ -182,6 +182,10 @@ def _examples(report: ReportInput) -> str:
         "Under each drawing: where small changes of the picture would move the answer most "
         "(bright), and which class each place speaks for"
         f" (purple: {SEXES[0]}, orange: {SEXES[1]})."
+        if has_evidence(report.model)
+        else "Under each drawing: where small changes of the picture would move the answer most "
+        "(bright). Which class each place speaks for cannot be shown: the answer of this network "
+        "is not a mean over places."
     )
     return (
         _gallery(report, "Where it looked", list(some), legend)

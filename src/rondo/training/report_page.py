@@ -11,8 +11,8 @@ knowledge.</li>
 <li>It says nothing about <b>identity, gender identity</b> or who somebody is. The labels are
 binary and were given by others from looks; people who do not fit them are left out or labelled
 wrongly.</li>
-<li>Its errors <b>differ by age, group and kind of photo</b>; the report of a run measures it where
-the labels allow. An accuracy over all hides that.</li>
+<li>Its errors <b>differ by age, group and kind of photo</b>; the report of a run shows how, where
+the labels allow to measure it. An accuracy over all hides that.</li>
 <li>The probabilities hold for pictures like those it was tested on, and for no others.</li>
 </ul></section>"""
 """The section on wrong uses."""
@@ -49,6 +49,7 @@ section { margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(--line); }
 th { font-weight: 500; color: var(--soft); } th:first-child { text-align: left; }
+.figures { font-size: .88rem; } .figures td { white-space: nowrap; }
 .settings td { text-align: left; overflow-wrap: anywhere; }
 .confusion td + td, .confusion th + td { text-align: center; font-size: 1.25rem;
   background: color-mix(in srgb, var(--accent) calc(.55 * var(--share, 0%)), transparent); }

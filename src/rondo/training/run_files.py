@@ -30,7 +30,7 @@ from torch import nn
 from rondo.training.run_error import RunError
 
 NEEDED_BYTES = 256 * 2**20
-"""Free space that a run folder may need, old and new files together, in bytes."""
+"""Free space that a run folder may need, old and new files together, in bytes, if not told."""
 
 RUNS = Path("runs")
 """Where new runs are put, below the folder in which the command is given."""
@@ -189,20 +189,25 @@ def last_run(runs: Path = RUNS, task: str = "photo") -> Path:
     return configs[-1].parent
 
 
-def check_new_folder(path: Path) -> None:
-    """Raises `RunError` where a run folder cannot be made."""
+def check_new_folder(path: Path, needed_bytes: int = NEEDED_BYTES) -> None:
+    """Raises `RunError` where a run folder that grows to so many bytes cannot be made."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunError(
             f"{path} exists already; give another --run, or go on with it by --resume {path}"
         )
-    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    check_place(path, "--run", needed_bytes)
+
+
+def check_place(path: Path, option: str, needed_bytes: int) -> None:
+    """Raises `RunError` where a folder cannot be made or lacks space; it names the option."""
+    parent = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise RunError(f"cannot make {path}: {parent} cannot be written to; give another --run")
+        raise RunError(f"cannot make {path}: {parent} cannot be written to; give another {option}")
     free = shutil.disk_usage(parent).free
-    if free < NEEDED_BYTES:
+    if free < needed_bytes:
         raise RunError(
             f"{free / 2**20:.0f} MiB are free on the disk of {parent}, and a run needs "
-            f"{NEEDED_BYTES / 2**20:.0f}; free some, or give another --run"
+            f"{needed_bytes / 2**20:.0f}; free some, or give another {option}"
         )
 
 

@@ -40,6 +40,11 @@ def mean_saliency(model: nn.Module, pixels: Tensor, num_photos: int = 256) -> Te
     return saliency(model, pixels[::stride][:num_photos]).mean(dim=0)
 
 
+def has_evidence(model: nn.Module) -> bool:
+    """Returns whether the answer of a network is a mean over places."""
+    return hasattr(model, "evidence_map")
+
+
 def evidence(model: nn.Module, pixels: Tensor) -> Tensor | None:
     """Returns which class each place speaks for, (N, S, S), positive for class 1.
 

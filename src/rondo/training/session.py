@@ -11,12 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rondo.cells.named import num_parameters
 from rondo.models.lecture_rnn1 import FORMS
 from rondo.tasks.photo import (
     DRAWN,
     MODELS,
     RECIPES,
     PhotoSet,
+    Recipe,
+    build_model,
     fingerprint,
     load_data,
 )
@@ -25,12 +28,19 @@ from rondo.training.evaluation import Evaluation, evaluate, predict
 from rondo.training.run_error import RunError, look_up
 from rondo.training.run_files import check_new_folder, new_run_path, write_atomically
 from rondo.training.run_folder import RunFolder
+from rondo.training.weights import find_weights
 
 IMAGE_SIZE = 128
 """The default side of photos, in pixels."""
 
 DRAWN_IMAGE_SIZE = 64
 """The default side of drawings, in pixels."""
+
+BYTES_BESIDE_WEIGHTS = 64 * 2**20
+"""Free space that a run folder may need for its report and records."""
+
+BYTES_PER_PARAMETER = 32
+"""Weights, their average and momentum, and the weights that predict, old and new files together."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,8 @@ class Options:
     data: str = DRAWN
     layout: str | None = None
     model: str = "lecture_rnn1"
-    form: str = "sane"
+    form: str | None = None
+    weights: str | None = None
     recipe: str | None = None
     epochs: int | None = None
     batch_size: int | None = None
@@ -66,20 +77,25 @@ def make_config(options: Options) -> RunConfig:
     Raises:
         RunError: If an option cannot be used.
     """
-    look_up("model", options.model, MODELS)
-    look_up("form", options.form, dict.fromkeys(FORMS))
+    network = look_up("model", options.model, MODELS)
     is_drawn, size = options.data == DRAWN, options.image_size
-    recipe_name = options.recipe or ("drawn" if is_drawn else "default")
-    recipe = look_up("recipe", recipe_name, RECIPES)
-    changes: dict[str, Any] = {
-        "num_epochs": options.epochs,
-        "batch_size": options.batch_size,
-        "precision": options.precision,
-    }
     if size is None:
         size = DRAWN_IMAGE_SIZE if is_drawn else IMAGE_SIZE
-    recipe = replace(recipe, **{name: new for name, new in changes.items() if new is not None})
-    threads = torch.get_num_threads() if options.threads is None else options.threads
+    recipe_name = options.recipe or ("drawn" if is_drawn else "default")
+    recipe = _recipe(recipe_name, options)
+    arguments: dict[str, Any] = {
+        "image_size": size,
+        "num_classes": 2,
+        "dropout": recipe.dropout,
+    }
+    if network.takes_form:
+        arguments["form"] = options.form or "sane"
+        look_up("form", arguments["form"], dict.fromkeys(FORMS))
+    elif options.form is not None:
+        raise RunError(f"{options.model} has one form only; leave out --form")
+    checkpoint = find_weights(options.model, options.weights)
+    if checkpoint is not None:
+        arguments["depth"] = checkpoint.depth
     config = RunConfig(
         data=DRAWN if is_drawn else os.path.abspath(options.data),
         layout=options.layout,
@@ -87,19 +103,30 @@ def make_config(options: Options) -> RunConfig:
         num_drawn=options.num_drawn,
         image_size=size,
         model=options.model,
-        model_arguments={
-            "image_size": size,
-            "num_classes": 2,
-            "form": options.form,
-            "dropout": recipe.dropout,
-        },
+        model_arguments=arguments,
         recipe_name=recipe_name,
-        recipe=resolve_precision(recipe),
+        recipe=recipe,
         seed=options.seed,
-        num_threads=threads,
+        num_threads=torch.get_num_threads() if options.threads is None else options.threads,
+        weights=None if checkpoint is None else checkpoint.source,
+        weights_fingerprint=None if checkpoint is None else checkpoint.fingerprint,
     )
     config.check()
     return config
+
+
+def _recipe(name: str, options: Options) -> Recipe:
+    """Returns the recipe with the changes that the options and the network ask for."""
+    recipe, network = look_up("recipe", name, RECIPES), MODELS[options.model]
+    changes: dict[str, Any] = {
+        "num_epochs": options.epochs,
+        "batch_size": options.batch_size,
+        "precision": options.precision,
+        "learning_rate": round(recipe.learning_rate * network.rate_factor, 6),
+        "image_sizes": ((1.0, 1.0),) if network.one_size else None,
+    }
+    given = {field: value for field, value in changes.items() if value is not None}
+    return resolve_precision(replace(recipe, **given))
 
 
 def begin(options: Options, path: Path | None, say: Callable[[str], None]) -> Session:
@@ -109,10 +136,18 @@ def begin(options: Options, path: Path | None, say: Callable[[str], None]) -> Se
         RunError: If an option, the data or the folder cannot be used.
     """
     config = make_config(options)
-    folder = RunFolder(new_run_path("photo") if path is None else path)
-    check_new_folder(folder.path)
-    data = read_data(config, say)
-    config = replace(config, data_fingerprint=fingerprint(data))
+    path = new_run_path("photo") if path is None else path
+    check_new_folder(path, needed_bytes(config))
+    return create(config, read_data(config, say), path)
+
+
+def create(config: RunConfig, data: dict[str, PhotoSet], path: Path) -> Session:
+    """Returns a new run on data that were read already; it notes their fingerprint.
+
+    Raises:
+        RunError: If the folder cannot be written.
+    """
+    config, folder = replace(config, data_fingerprint=fingerprint(data)), RunFolder(path)
     folder.create(config)
     return Session(config, data, folder)
 
@@ -156,7 +191,7 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
             config.data,
             config.image_size,
             layout=config.layout,
-            seed=config.seed,
+            seed=config.seed if config.data_seed is None else config.data_seed,
             num_drawn=config.num_drawn,
         )
     except (ValueError, OSError) as error:
@@ -167,6 +202,13 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
         f"{counts} at {config.image_size} px" + (f"; left out {num_skipped}" if num_skipped else "")
     )
     return data
+
+
+def needed_bytes(config: RunConfig) -> int:
+    """Returns the free space that a run of these settings may need, in bytes."""
+    with torch.device("meta"):  # sizes alone, no memory
+        model = build_model(config.model, config.model_arguments)
+    return BYTES_BESIDE_WEIGHTS + BYTES_PER_PARAMETER * num_parameters(model)
 
 
 def evaluate_splits(

@@ -25,9 +25,9 @@ def current_versions() -> dict[str, str]:
     }
 
 
-def to_json(config: Any) -> str:
-    """Returns the text of `config.json`, of settings that are a dataclass."""
-    return json.dumps(asdict(config), indent=2) + "\n"
+def to_json(values: Any) -> str:
+    """Returns the text of a file, such as `config.json`, of values that are a dataclass."""
+    return json.dumps(asdict(values), indent=2) + "\n"
 
 
 def from_json(

@@ -17,7 +17,7 @@ from rondo.tasks.drawn import draw_portrait
 from rondo.tasks.photo_files import Limits, read_pixels
 from rondo.training.plots import heat_over_photo_png, photo_png
 from rondo.training.saliency import saliency
-from rondo.training.sweeps import DIRECTIONS, Sweep, sweeps
+from rondo.training.sweeps import DIRECTIONS, SweepStrength, sweeps
 
 LIMITS = Limits(
     num_bytes=20_000_000,
@@ -75,7 +75,7 @@ def look(predictor: Predictor, contents: bytes) -> dict[str, Any]:
     }
 
 
-def layers_of(found: list[Sweep]) -> list[dict[str, Any]]:
+def layers_of(found: list[SweepStrength]) -> list[dict[str, Any]]:
     """Returns the sweeps of one photo, layer by layer, for JSON.
 
     Strengths are scaled to 0 ... 255 between the least and the greatest of their sweep.
@@ -87,7 +87,7 @@ def layers_of(found: list[Sweep]) -> list[dict[str, Any]]:
     return layers
 
 
-def _sweep(sweep: Sweep) -> dict[str, Any]:
+def _sweep(sweep: SweepStrength) -> dict[str, Any]:
     strength = sweep.strength[0]
     low, high = strength.min(), strength.max()
     scaled = 255 * (strength - low) / (high - low).clamp_min(1e-12)

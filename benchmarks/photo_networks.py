@@ -1,0 +1,88 @@
+"""Training speed of the photo networks side by side: photos a second of one training step.
+
+A step is that of the recipe "table": augmentation, forward, backward, optimiser and moving average
+of the weights, on 64 photos. Each network has its turn in every round; the median counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from rondo.training.memory import keep_freed_memory
+
+keep_freed_memory()  # before torch takes its first memory
+
+import torch  # noqa: E402
+
+from rondo.bench.measure import machine_lines, take_turns  # noqa: E402
+from rondo.cells.named import num_parameters  # noqa: E402
+from rondo.models import count_multiplications  # noqa: E402
+from rondo.tasks.drawn import draw_photos  # noqa: E402
+from rondo.tasks.photo import MODELS, RECIPES, PhotoSet  # noqa: E402
+from rondo.training.config import RunConfig, resolve_precision  # noqa: E402
+from rondo.training.module import PhotoClassifier  # noqa: E402
+
+
+def make_classifier(name: str, photos: PhotoSet) -> PhotoClassifier:
+    """A network of `MODELS` as the recipe trains it; transfer learning on a ResNet-18."""
+    size = photos.pixels.shape[-1]
+    depth = {"depth": 18} if MODELS[name].takes_weights else {}
+    config = RunConfig(
+        data="drawn",
+        layout=None,
+        data_fingerprint="",
+        num_drawn=len(photos),
+        image_size=size,
+        model=name,
+        model_arguments={"image_size": size, "num_classes": 2, **depth},
+        recipe_name="table",
+        recipe=resolve_precision(RECIPES["table"]),
+        seed=0,
+        num_threads=torch.get_num_threads(),
+    )
+    return PhotoClassifier(config, photos)
+
+
+def training_step(classifier: PhotoClassifier) -> Callable[[], None]:
+    """One step of the training, as a function to time."""
+    photos, optimizer = classifier.photos, classifier.configure_optimizers()
+    is_bfloat16 = classifier.recipe.precision == "bfloat16"
+
+    def step() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_bfloat16):
+            loss = classifier.training_step((photos.pixels, photos.labels), 0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert classifier.average is not None
+        classifier.average.update(classifier.model, 1)
+
+    return step
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=64, help="pixels")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--models", default=",".join(MODELS), help="with commas between")
+    arguments = parser.parse_args()
+    photos = draw_photos(arguments.size, num_train=arguments.batch_size, num_val=1, num_test=1)
+    made = {name: make_classifier(name, photos["train"]) for name in arguments.models.split(",")}
+    times = take_turns(
+        {name: training_step(classifier) for name, classifier in made.items()}, arguments.rounds
+    )
+    print(machine_lines())
+    print("| network | parameters | million multiplications a photo | photos/s | quartiles |")
+    print("|---|---|---|---|---|")
+    for name, spread in times.items():
+        model = made[name].model
+        products = count_multiplications(model, photos["val"].pixels.float()) / 1e6
+        low, high = (arguments.batch_size / time for time in reversed(spread.quartiles))
+        speed = f"{arguments.batch_size / spread.median:.0f} | {low:.0f} to {high:.0f}"
+        print(f"| {name} | {num_parameters(model):,} | {products:.1f} | {speed} |")
+
+
+if __name__ == "__main__":
+    main()
