@@ -203,6 +203,8 @@ def test_a_cell_is_drawn_folded_unrolled_planned_and_compiled(page: Page) -> Non
     expect(drawing).to_contain_text("once, for all steps together")
     page.click("#cell-stage button[value=source]")
     expect(page.locator("#source")).to_contain_text("#include <math.h>")
+    hidden, shown = page.locator("#source").evaluate("(pre) => [pre.scrollTop, pre.scrollHeight]")
+    assert 0.4 * shown < hidden < 0.8 * shown  # where the functions of this cell begin
     page.select_option("#cell-name", "lstm")
     expect(page.locator("#source")).to_have_attribute("data-shows", "lstm source")
     expect(page.locator("#equations")).to_contain_text("c(t)")

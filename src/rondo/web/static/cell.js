@@ -1,5 +1,5 @@
 // The tab of the cells: folded, unrolled, planned, compiled.
-import { ask, byId, choice, fill, tell } from "./page.js";
+import { ask, byId, choice, fill, make, tell } from "./page.js";
 
 const WORDS = {
   graph: "One step. Data runs upward; a black square is a delay of one step, which closes a loop.",
@@ -8,8 +8,17 @@ const WORDS = {
     + "Red: in the loop, step by step. Green: after it, for all steps together.",
   backward: "The backward pass is a graph with loops too: it runs from the last step to the first, "
     + "and the gradients of the weights come after its loop, in one product each.",
-  source: "What Rondo writes in C for the loop, compiles and runs.",
+  source: "What Rondo writes in C, compiles and runs. Here begins what it does for this cell; above "
+    + "stand functions such as exp and tanh, below what calls it.",
 };
+
+// The source, scrolled to the part that differs from cell to cell.
+function showSource(place, text) {
+  const begin = Math.max(0, text.indexOf("static void opening("));
+  const mark = make("span");
+  place.replaceChildren(text.slice(0, begin), mark, text.slice(begin));
+  place.scrollTop = mark.offsetTop - place.offsetTop;
+}
 
 export function startCell(about) {
   const name = byId("cell-name");
@@ -34,7 +43,7 @@ export function startCell(about) {
       const answer = await ask(`${address}/${stage}?steps=${steps.value}`);
       const text = await answer.text();
       if (number !== last) return;
-      if (isText) place.textContent = text;
+      if (isText) showSource(place, text);
       else place.innerHTML = text; // drawn by the server from the names in the cell's own code
       place.classList.toggle("fits", stage !== "unrolled");
       place.setAttribute("aria-label", `${name.value}: ${WORDS[stage]}`);
