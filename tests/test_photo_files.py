@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rondo.tasks import photo_files
-from rondo.tasks.photo_files import PhotoError, read_many, read_pixels
+from rondo.tasks.photo_files import Limits, PhotoError, read_many, read_pixels
 
 ORIENTATION = 0x0112
 
@@ -151,10 +150,19 @@ def test_a_large_picture_is_opened_without_a_warning():
         read_pixels(io.BytesIO(png_header(9_500, 10_000)), 8)
 
 
-def test_an_enormous_file_is_refused(monkeypatch):
-    monkeypatch.setattr(photo_files, "MAX_FILE_BYTES", 10)
-    with pytest.raises(PhotoError, match="larger than 10 bytes; save a smaller copy"):
-        read_pixels(io.BytesIO(bytes(11)), 8)
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (Limits(num_bytes=80), "larger than 80 bytes; save a smaller copy"),
+        (Limits(num_pixels=63), "more than 63 pixels; save a smaller copy"),
+        (Limits(side=9), "the picture is only 8 x 8 pixels; take one of 9 x 9 or more"),
+        (Limits(formats=("JPEG",)), "in one of the formats JPEG; convert it to JPEG or PNG"),
+    ],
+)
+def test_what_is_beyond_the_limits_is_refused(limits, message):
+    whole = encode(Image.effect_noise((8, 8), 50))
+    with pytest.raises(PhotoError, match=message):
+        read_pixels(whole, 8, limits)
 
 
 def test_floating_point_colours_are_refused():

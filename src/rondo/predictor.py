@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rondo.tasks.faces import SEXES
+from rondo.tasks.photo import DRAWN
 from rondo.tasks.photo_files import PhotoError, read_pixels
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import predict
@@ -71,6 +72,14 @@ class Predictor:
         folder = RunFolder(run)
         config = folder.read_config()
         return cls(folder.read_model(), config)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to tell with every answer."""
+        notes = [EXPECTS, "It is no basis for any decision about a person."]
+        if self.config.data == DRAWN:
+            notes.append("This run was trained on drawings of nobody; of photos it knows nothing.")
+        return notes
 
     def predict(self, sources: Sequence[Path | BinaryIO]) -> list[Prediction]:
         """Returns a prediction for each source, in order; what cannot be read gets an error."""

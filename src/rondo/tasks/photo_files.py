@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,11 +27,30 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 FILE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 """How the names of such files end, in lower case."""
 
-MAX_PIXELS = 100_000_000
-"""A picture with more pixels is refused before it is decoded: it would take over 300 MB."""
 
-MAX_FILE_BYTES = 500_000_000
-"""A file with more bytes is refused before it is read."""
+@dataclass(frozen=True)
+class Limits:
+    """What a file may be, to be read.
+
+    Args:
+        num_bytes: A file with more bytes is refused before it is read.
+        num_pixels: A picture with more is refused before it is decoded; the default takes 300 MB.
+        side: A picture whose width or height is below it is refused, in pixels.
+        formats: Of `FORMATS`, those that are opened.
+
+    Example:
+        >>> Limits(num_bytes=1_000_000, formats=("JPEG", "PNG")).side
+        1
+    """
+
+    num_bytes: int = 500_000_000
+    num_pixels: int = 100_000_000
+    side: int = 1
+    formats: tuple[str, ...] = FORMATS
+
+
+ANY = Limits()
+"""What the files of a data set may be."""
 
 _NUM_THREADS = min(8, os.cpu_count() or 1)
 _WARNINGS_LOCK = threading.Lock()  # the warning filters belong to the whole process
@@ -48,12 +68,13 @@ class PhotoError(ValueError):
         self.reason = reason
 
 
-def read_pixels(source: Path | BinaryIO, image_size: int) -> np.ndarray:
+def read_pixels(source: Path | BinaryIO, image_size: int, limits: Limits = ANY) -> np.ndarray:
     """Reads one photo.
 
     Args:
         source: A file, or an open binary stream, which is read to its end.
         image_size: Width and height of the result, in pixels.
+        limits: What the file may be.
 
     Returns:
         uint8 (3, image_size, image_size): red, green, blue.
@@ -63,9 +84,9 @@ def read_pixels(source: Path | BinaryIO, image_size: int) -> np.ndarray:
         ValueError: If `image_size` is below 1.
     """
     _check_image_size(image_size)
-    name, stream = _open_bytes(source)
+    name, stream = _open_bytes(source, limits)
     with _no_warnings():
-        return _decode(name, stream, image_size)
+        return _decode(name, stream, image_size, limits)
 
 
 def read_many(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[int, PhotoError]]:
@@ -79,7 +100,7 @@ def read_many(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[
 
     def read(path: Path) -> np.ndarray | PhotoError:
         try:
-            return _decode(*_open_bytes(path), image_size)
+            return _decode(*_open_bytes(path, ANY), image_size, ANY)
         except PhotoError as error:
             return error
 
@@ -107,11 +128,11 @@ def _no_warnings() -> Iterator[None]:
         yield
 
 
-def _open_bytes(source: Path | BinaryIO) -> tuple[str, io.BytesIO]:
+def _open_bytes(source: Path | BinaryIO, limits: Limits) -> tuple[str, io.BytesIO]:
     """The name to use in messages, and the contents."""
     if not isinstance(source, (str, os.PathLike)):
         name = str(getattr(source, "name", "the uploaded photo"))
-        return name, _limited(name, source)
+        return name, _limited(name, source, limits.num_bytes)
     path = Path(source)
     if path.is_dir():
         raise PhotoError(str(path), "is a folder", "name one photo in it")
@@ -119,36 +140,36 @@ def _open_bytes(source: Path | BinaryIO) -> tuple[str, io.BytesIO]:
         raise PhotoError(str(path), "the file is missing", "check the path")
     try:
         with path.open("rb") as file:
-            return str(path), _limited(str(path), file)
+            return str(path), _limited(str(path), file, limits.num_bytes)
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
         raise PhotoError(str(path), reason, "check its permissions") from error
 
 
-def _limited(name: str, file: BinaryIO) -> io.BytesIO:
+def _limited(name: str, file: BinaryIO, num_bytes: int) -> io.BytesIO:
     """All bytes of the file, if there are any and not too many."""
-    contents = file.read(MAX_FILE_BYTES + 1)
+    contents = file.read(num_bytes + 1)
     if not contents:
         raise PhotoError(name, "the file is empty", "copy or download it again")
-    if len(contents) > MAX_FILE_BYTES:
-        limit = f"the file is larger than {MAX_FILE_BYTES:,} bytes"
+    if len(contents) > num_bytes:
+        limit = f"the file is larger than {num_bytes:,} bytes"
         raise PhotoError(name, limit, "save a smaller copy")
     return io.BytesIO(contents)
 
 
-def _decode(name: str, stream: io.BytesIO, image_size: int) -> np.ndarray:
+def _decode(name: str, stream: io.BytesIO, image_size: int, limits: Limits) -> np.ndarray:
     """Pixels, uint8 (3, S, S). A decoder may raise anything at all on damaged bytes."""
     try:
-        with Image.open(stream, formats=FORMATS) as image:
-            _check_num_pixels(name, image.width * image.height)
+        with Image.open(stream, formats=limits.formats) as image:
+            _check_size(name, image.width, image.height, limits)
             return _to_pixels(image, image_size)
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
-        reason = f"is not a picture in one of the formats {', '.join(FORMATS)}"
+        reason = f"is not a picture in one of the formats {', '.join(limits.formats)}"
         raise PhotoError(name, reason, "convert it to JPEG or PNG") from error
     except Image.DecompressionBombError as error:
-        raise _too_large(name) from error
+        raise _too_large(name, limits) from error
     except _UnknownModeError as error:
         raise PhotoError(name, str(error), "save it as 8-bit RGB") from error
     except Exception as error:
@@ -156,14 +177,17 @@ def _decode(name: str, stream: io.BytesIO, image_size: int) -> np.ndarray:
         raise PhotoError(name, reason, f"copy or download it again ({error})") from error
 
 
-def _check_num_pixels(name: str, num_pixels: int) -> None:
-    if num_pixels > MAX_PIXELS:
-        raise _too_large(name)
+def _check_size(name: str, width: int, height: int, limits: Limits) -> None:
+    if width * height > limits.num_pixels:
+        raise _too_large(name, limits)
+    if min(width, height) < limits.side:
+        reason = f"the picture is only {width} x {height} pixels"
+        raise PhotoError(name, reason, f"take one of {limits.side} x {limits.side} or more")
 
 
-def _too_large(name: str) -> PhotoError:
+def _too_large(name: str, limits: Limits) -> PhotoError:
     return PhotoError(
-        name, f"the picture has more than {MAX_PIXELS:,} pixels", "save a smaller copy"
+        name, f"the picture has more than {limits.num_pixels:,} pixels", "save a smaller copy"
     )
 
 
