@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from rondo.cli.commands import SUCCESS, run_path, say
+from rondo.cli.commands import INTERRUPTED, run_path, say
 from rondo.cli.manual import UsageError
 
 DESCRIPTION = """\
@@ -44,4 +44,4 @@ def web(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--port must be from 0 to {2**16 - 1}, but is {arguments.port}")
     run = None if arguments.RUN is None else run_path(arguments.RUN)
     serve(run, arguments.host, arguments.port, say)
-    return SUCCESS
+    return INTERRUPTED  # nothing else ends it; a shell's background job does not raise Ctrl-C
