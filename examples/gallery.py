@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/gallery.md; run `python examples/gallery.py` to make them anew."""
+"""Draws the pictures of the docs; run `python examples/gallery.py` to make them anew."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import rondo
+from rondo.cells.named import NAMED_CELLS
 from rondo.drawing import Drawing
 from rondo.layers import output_to_state, state_to_final_output, state_to_state
 
@@ -88,10 +89,18 @@ def gallery() -> dict[str, Drawing]:
     }
 
 
+def cells() -> dict[str, Drawing]:
+    """The cells of docs/cells.md by their names, which are those of the files."""
+    return {name: rondo.draw(make(3, 4)) for name, make in NAMED_CELLS.items()}
+
+
 def main(folder: Path = IMAGES) -> None:
     """Write every picture into a folder."""
+    (folder / "cells").mkdir(exist_ok=True)
     for name, drawing in gallery().items():
         drawing.save(folder / f"{name}.svg")
+    for name, drawing in cells().items():
+        drawing.save(folder / "cells" / f"{name}.svg")
 
 
 if __name__ == "__main__":

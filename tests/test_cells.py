@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from torch.utils import _pytree as pytree
 import rondo
 from rondo.cells import initial_state
 from rondo.cells.lstm_variants import GATES
+from rondo.cells.named import NAMED_CELLS, num_parameters
 
 I, H, O = 3, 5, 4  # noqa: E741
 Arrays = dict[str, np.ndarray]
@@ -324,10 +327,6 @@ def test_the_slstm_stands_large_numbers() -> None:
     assert x.grad.isfinite().all()
 
 
-def num_parameters(cell: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in cell.parameters())
-
-
 @pytest.mark.parametrize("variant", GATES)
 def test_the_number_of_parameters_of_the_lstm_variants(variant: str) -> None:
     """Greff et al. count 4 (I H + H² + H) + 3 H for the vanilla cell."""
@@ -419,22 +418,89 @@ def test_products_that_need_not_be_in_the_loop_are_not(cell: rondo.Cell, stage: 
     assert len(inside) == (1 if isinstance(cell, rondo.DeepCell) else 0)
 
 
-PAGE = Path(__file__).parents[1] / "docs" / "cells.md"
-TABLE = re.findall(r"^\| `(\w+Cell\(.*?\))` \|.*\| (\d+) \|", PAGE.read_text(), flags=re.MULTILINE)
+# ---- the page of the cells ----
 
-
-@pytest.mark.parametrize(("expression", "count"), TABLE)
-def test_the_page_counts_the_parameters(expression: str, count: str) -> None:
-    assert num_parameters(eval(expression, vars(rondo.cells).copy())) == int(count)
-
-
+ROOT = Path(__file__).parents[1]
+PAGE, RESULTS = ROOT / "docs" / "cells.md", ROOT / "benchmarks" / "results" / "cell_speed.md"
 NO_CELL = {"Cell", "GraphCell"}
 """What cells are made with."""
 
 
+def table_of(path: Path) -> list[dict[str, str]]:
+    """The table of cells of a page in Markdown, each row by the titles of the columns."""
+    lines = re.findall(r"^\| (?:cell \||`).*$", path.read_text(), flags=re.MULTILINE)
+    rows = [[cell.strip() for cell in line[1:-1].split(" | ")] for line in lines]
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+
+
+def name_in(row: dict[str, str]) -> str:
+    """The name of a cell, which is that of its picture."""
+    found = re.fullmatch(r"\[`(.+)`\]\(images/cells/\1\.svg\)", row["picture"])
+    assert found, row["picture"]
+    return found[1]
+
+
+TABLE = table_of(PAGE)
+
+
 def test_the_page_has_every_cell() -> None:
-    shown = {expression.partition("(")[0] for expression, _ in TABLE}
-    assert shown == {name for name in rondo.cells.__all__ if name.endswith("Cell")} - NO_CELL
+    assert sorted(map(name_in, TABLE)) == sorted(NAMED_CELLS)
+    classes = {name for row in TABLE for name in re.findall(r"\w+Cell", row["cell"])}
+    assert classes == {name for name in rondo.cells.__all__ if name.endswith("Cell")} - NO_CELL
+
+
+@pytest.mark.parametrize("row", TABLE, ids=name_in)
+def test_the_page_tells_what_is_true_of_a_cell(row: dict[str, str]) -> None:
+    made = []
+    for make in (NAMED_CELLS[name_in(row)], lambda i, h: eval(row["cell"].strip("`"), names(i, h))):
+        torch.manual_seed(0)
+        made.append(make(128, 128))
+    named, written = made
+    torch.testing.assert_close(named.state_dict(), written.state_dict(), rtol=0, atol=0)
+    graphs = {str(rondo.Recurrent(cell, engine="reference").graph) for cell in made}
+    assert len(graphs) == 1
+    assert num_parameters(named) == int(row["parameters"])
+    assert row["equation"]
+    assert row["source"]
+    assert row["engine"] in ("cpu", "reference")
+    assert (PAGE.parent / "images" / "cells" / f"{name_in(row)}.svg").exists()
+
+
+def names(input_size: int, hidden_size: int) -> dict[str, Any]:
+    """What the expressions of the page are made of."""
+    return {**vars(rondo.cells), "I": input_size, "H": hidden_size}
+
+
+def ratios_in(results: Path) -> dict[str, tuple[str, str]]:
+    """The medians of the ratios that were measured, by the name of the cell."""
+    return {
+        row["cell"].strip("`"): (
+            row["forward, ratio"].split("**")[1],
+            row["both ways, ratio"].split("**")[1],
+        )
+        for row in table_of(results)
+    }
+
+
+def test_the_page_has_the_speeds_that_were_measured() -> None:
+    shown = {name_in(row): (row["forward"], row["forward and backward"]) for row in TABLE}
+    measured = ratios_in(RESULTS)
+    assert shown == measured
+
+
+def test_the_script_writes_what_it_measures_where_it_is_read(tmp_path: Path) -> None:
+    script = ROOT / "benchmarks" / "cell_speed.py"
+    options = ["--rounds", "1", "--output", str(tmp_path), "--cells", "min-gru"]
+    subprocess.run([sys.executable, str(script), *options], check=True, capture_output=True)
+    ((name, (forward, both)),) = ratios_in(tmp_path / RESULTS.name).items()
+    expected = [
+        row | {"engine": "cpu", "forward": forward, "forward and backward": both}
+        if name_in(row) == name
+        else row
+        for row in TABLE
+    ]
+    assert name == "min-gru"
+    assert table_of(tmp_path / PAGE.name) == expected
 
 
 WRONG_CELLS: dict[str, tuple[Callable[[], Any], str]] = {

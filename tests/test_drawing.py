@@ -204,6 +204,39 @@ def test_the_words_of_a_cell_are_its_own() -> None:
     assert {"from_x", "from_h", "⊙ peephole", "out_0", "out_2"} <= on_edges
 
 
+def carried(drawing: Drawing) -> set[str]:
+    return {arrow.carries for arrow in drawing.picture.arrows if arrow.delay}
+
+
+def captions(drawing: Drawing) -> set[str]:
+    return {mark.caption for mark in drawing.picture.marks}
+
+
+def test_states_are_called_what_comes_back_as_them() -> None:
+    assert carried(rondo.draw(rondo.SLSTMCell(3, 4))) == {"h", "c", "n", "m"}
+    full = rondo.draw(rondo.LSTMVariantCell(3, 4, variant="FGR"))
+    assert carried(full) == {"h", "c", "i", "f", "o"}
+    assert carried(rondo.draw(rondo.LRUCell(3, 4))) == {"new_real", "new_imaginary"}
+    deep = rondo.draw(rondo.DeepCell(3, 4, transition_sizes=(4,)))
+    assert carried(deep) == {"h"}  # which the cell calls y in the end, as the output is
+    assert "y" not in captions(deep)
+
+
+def test_a_cell_within_a_cell_has_its_own_words() -> None:
+    drawing = rondo.draw(rondo.VariationalCell(rondo.GRUCell(3, 4)))
+    assert captions(drawing) >= {"r", "z", "n", "h"}
+    assert carried(drawing) == {"h", "mask"}
+    stack = rondo.draw(rondo.StackedCell(rondo.GRUCell(3, 4), rondo.GRUCell(4, 4)))
+    assert carried(stack) == {"h"}
+    assert "cells_1_weight_hh, bias_hh" in {arrow.label for arrow in stack.picture.arrows}
+
+
+def test_a_part_of_a_weight_says_which() -> None:
+    picture = rondo.draw(rondo.LSTMCell(3, 4, peepholes=True)).picture
+    on_edges = {arrow.label for arrow in picture.arrows}
+    assert {"⊙ weight_ch[0]", "⊙ weight_ch[1]", "⊙ weight_ch[2]"} <= on_edges
+
+
 class Products(rondo.Cell):
     """Products of many kinds: a weight at the left, added to a value, of two values, scaled."""
 
@@ -344,15 +377,16 @@ def test_the_gallery_is_what_its_script_draws(tmp_path: Path) -> None:
     """In its words; places may differ by rounding from machine to machine."""
     script, images = ROOT / "examples" / "gallery.py", ROOT / "docs" / "images"
     subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        path.name for path in images.glob("*.svg")
-    }
-    for path in tmp_path.iterdir():
-        found, kept = (
-            [text.text for text in ElementTree.parse(p).iter(f"{SVG}text")]
-            for p in (path, images / path.name)
-        )
-        assert found == kept, path.name
+    drawn, kept = (
+        {
+            path.relative_to(folder): [
+                text.text for text in ElementTree.parse(path).iter(f"{SVG}text")
+            ]
+            for path in (*folder.glob("*.svg"), *folder.glob("cells/*.svg"))
+        }
+        for folder in (tmp_path, images)
+    )
+    assert drawn == kept
 
 
 # ---- wrong use ----

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rondo.tasks.faces import SEXES
+from rondo.tasks.photo import DRAWN
 from rondo.tasks.photo_files import PhotoError, read_pixels
 from rondo.training.abstention import check_min_confidence
 from rondo.training.calibration import temper
@@ -88,6 +89,14 @@ class Predictor:
         config = folder.read_config()
         temperature = folder.read_temperature().value
         return cls(folder.read_model(), config, temperature, min_confidence)
+
+    @property
+    def notes(self) -> list[str]:
+        """What to tell with every answer."""
+        notes = [EXPECTS, "It is no basis for any decision about a person."]
+        if self.config.data == DRAWN:
+            notes.append("This run was trained on drawings of nobody; of photos it knows nothing.")
+        return notes
 
     def predict(self, sources: Sequence[Path | BinaryIO]) -> list[Prediction]:
         """Returns a prediction for each source, in order; what cannot be read gets an error."""

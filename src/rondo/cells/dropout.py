@@ -134,8 +134,8 @@ class ZoneoutCell(nn.Module):
         old_leaves = pytree.tree_leaves(state)
         new_leaves, form = pytree.tree_flatten(new)
         leaves = self._zoned(old_leaves, new_leaves)
-        for before, after in zip(new_leaves, leaves, strict=True):
-            y = after if y is before else y
+        zoned = zip(new_leaves, leaves, strict=True)
+        y = next((after for before, after in zoned if y is before), y)
         return y, pytree.tree_unflatten(leaves, form)
 
     def _zoned(self, old: list[Tensor], new: list[Tensor]) -> list[Tensor]:

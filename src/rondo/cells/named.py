@@ -7,7 +7,8 @@ from functools import partial
 
 from torch import nn
 
-from rondo.cells.deep import DeepCell
+from rondo.cells.deep import DeepCell, StackedCell
+from rondo.cells.dropout import VariationalCell, ZoneoutCell
 from rondo.cells.elman import ElmanCell, IndRNNCell, JordanCell
 from rondo.cells.gru import GRUCell, MGUCell
 from rondo.cells.linear import LRUCell, MinGRUCell, MinLSTMCell
@@ -24,30 +25,30 @@ GREFF_VARIANTS: dict[str, CellFactory] = {
 """The LSTM with peepholes and the eight variations on it of Greff et al., 2017."""
 
 
-def _dts_rnn(input_size: int, hidden_size: int) -> nn.Module:
-    return DeepCell(input_size, hidden_size, transition_sizes=(hidden_size,), shortcut=True)
-
-
-def _dots_rnn(input_size: int, hidden_size: int) -> nn.Module:
-    sizes = (hidden_size,)
-    return DeepCell(
-        input_size, hidden_size, transition_sizes=sizes, shortcut=True, output_sizes=sizes
-    )
-
-
 NAMED_CELLS: dict[str, CellFactory] = {
     "tanh": ElmanCell,
     "relu": partial(ElmanCell, nonlinearity="relu"),
     "jordan": JordanCell,
     "ind-rnn": IndRNNCell,
-    "dts-rnn": _dts_rnn,
-    "dots-rnn": _dots_rnn,
+    "dt-rnn": lambda i, h: DeepCell(i, h, transition_sizes=(h,)),
+    "dts-rnn": lambda i, h: DeepCell(i, h, transition_sizes=(h,), shortcut=True),
+    "do-rnn": lambda i, h: DeepCell(i, h, output_sizes=(h, h)),
+    "dot-rnn": lambda i, h: DeepCell(i, h, transition_sizes=(h,), output_sizes=(h, h)),
+    "dots-rnn": lambda i, h: DeepCell(
+        i, h, transition_sizes=(h,), shortcut=True, output_sizes=(h, h)
+    ),
+    "stacked-gru": lambda i, h: StackedCell(GRUCell(i, h), GRUCell(h, h)),
+    "stacked-gru-shortcuts": lambda i, h: StackedCell(
+        GRUCell(i, h), GRUCell(i + h, h), shortcuts=True
+    ),
     "gru": GRUCell,
     "gru-reset-before": partial(GRUCell, reset="before"),
     "mgu": MGUCell,
     "lstm": LSTMCell,
     "lstm-forget-bias-1": partial(LSTMCell, forget_bias=1.0),
     "lstm-forget-bias-3": partial(LSTMCell, forget_bias=3.0),
+    "lstm-projection": lambda i, h: LSTMCell(i, h, proj_size=max(1, h // 2)),
+    "lstm-peepholes": partial(LSTMCell, peepholes=True),
     "lstm-1997": LSTM1997Cell,
     "lstm-1997-truncated": partial(LSTM1997Cell, truncate=True),
     **GREFF_VARIANTS,
@@ -58,8 +59,10 @@ NAMED_CELLS: dict[str, CellFactory] = {
     "layer-norm-tanh": LayerNormElmanCell,
     "layer-norm-gru": LayerNormGRUCell,
     "layer-norm-lstm": LayerNormLSTMCell,
+    "variational-gru": lambda i, h: VariationalCell(GRUCell(i, h)),
+    "zoneout-lstm": lambda i, h: ZoneoutCell(LSTMCell(i, h)),
 }
-"""What makes a cell of a name from `input_size` and `hidden_size`."""
+"""What makes a cell of a name from `input_size` and `hidden_size`; docs/cells.md tells of each."""
 
 _ALIASES = {"elman": "tanh", "rnn": "tanh", "layernormelman": "layernormtanh"}
 

@@ -1,4 +1,4 @@
-"""The command line: `rondo train`, `table`, `evaluate`, `predict`, `sample`, `bench` and `show`.
+"""The command line: `rondo` with its commands, from `train` to `web`.
 
 Here are the options and the exit codes; `manual` holds the words, `commands` what is done.
 """
@@ -37,11 +37,15 @@ from rondo.cli.manual import (
 from rondo.cli.sequences import SEQUENCE_TASKS, add_options, add_sample, sample, trainer_of
 from rondo.cli.show import add_show
 from rondo.cli.table import add_table_photo, table_photo
+from rondo.cli.web import add_web, web
 
 PHOTO_PACKAGES = {
     *("PIL", "lightning", "matplotlib", "numpy", "safetensors", "scipy", "tensorboard")
 }
 """What the extra `photo` installs, as Python imports it; the extra `tasks` installs some of it."""
+
+WEB_PACKAGES = {"anyio", "starlette", "uvicorn"}
+"""What the extra `web` installs beside them."""
 
 PHOTO_SUMMARY = "learn to predict a person's sex from a photo of the face"
 TABLE_SUMMARY = "compare the networks of the lecture's table, and Rondo's own, on the same photos"
@@ -68,6 +72,8 @@ def build_parser() -> Parser:
     parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
     _add_bench(commands)
     add_show(commands)
+    parser_of_web = add_web(commands)
+    parser_of_web.set_defaults(run=_on_runs(web), parser=parser_of_web, extra="web")
     return parser
 
 
@@ -198,9 +204,10 @@ def _on_runs(command: Command) -> Command:
 
 
 def _missing(error: ModuleNotFoundError, extra: str) -> str:
-    if (error.name or "").split(".")[0] not in PHOTO_PACKAGES:
+    package = (error.name or "").split(".")[0]
+    if package not in PHOTO_PACKAGES | WEB_PACKAGES:
         raise error
-    return f'{error.name} is not installed; do: pip install "rondo-rnn[{extra}]"'
+    return f'{package} is not installed; do: pip install "rondo-rnn[{extra}]"'
 
 
 def _fail(message: str) -> int:

@@ -66,7 +66,7 @@ def check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:
 
 def predict(arguments: argparse.Namespace) -> int:
     """Predicts the sex of the person in each image."""
-    from rondo.predictor import EXPECTS, Predictor
+    from rondo.predictor import Predictor
 
     predictor = Predictor.load(run_path(arguments.RUN), arguments.min_confidence)
     sources = list(_sources(arguments.IMAGE, arguments.from_list))
@@ -77,9 +77,7 @@ def predict(arguments: argparse.Namespace) -> int:
         predictions.append(prediction)
         if not arguments.json:
             print(_prediction_line(prediction), flush=True)
-    notes = [EXPECTS, "It is no basis for any decision about a person."]
-    if predictor.config.data == "drawn":
-        notes.append("This run was trained on drawings of nobody; of photos it knows nothing.")
+    notes = predictor.notes
     if arguments.json:
         print(
             json.dumps({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)

@@ -36,6 +36,7 @@ examples:
   rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
   rondo bench --quick                          does the measuring work here? (seconds)
   rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
+  rondo web last                               a page to try photos, see cells, watch a training
 
 data:
   A folder with labels.csv (columns file, sex and optionally split, source, age, race), a folder

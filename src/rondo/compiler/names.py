@@ -2,8 +2,8 @@
 
 In go a cell and examples, out come the names of its local variables by the names of the nodes that
 compute them. The step is traced once more, with what the variables hold when `forward` returns as
-further outputs; so a variable that was assigned twice names its last value alone. Pictures use
-this, nothing else does.
+further outputs; so a variable that was assigned twice names its last value alone. A cell within a
+cell names what it computes itself. Pictures use this, nothing else does.
 """
 
 from __future__ import annotations
@@ -48,14 +48,18 @@ def variable_names(
     x: torch.Tensor,
     state: Any,
     tensors: Mapping[str, torch.Tensor] | None = None,
+    state_names: Sequence[str] | None = None,
 ) -> dict[str, str]:
     """The names of local variables by the nodes of the step whose values they hold.
+
+    A state that the step returns as it came is named too.
 
     Args:
         cell: A module whose `forward(x, state)` returns `(output, new_state)`.
         x: An example input (B, ...).
         state: An example state.
         tensors: The parameters and buffers by name; default the cell's own.
+        state_names: What the step calls its states; default numbered.
 
     Example:
         >>> import torch, rondo
@@ -66,22 +70,24 @@ def variable_names(
     """
     leaves, form = pytree.tree_flatten(state)
     tensors = named_tensors(cell) if tensors is None else tensors
+    state_names = state_names or [f"state_{i}" for i in range(len(leaves))]
     variables: list[str] = []
 
     def step(
         parameters: Sequence[torch.Tensor], x: torch.Tensor, leaves: Sequence[torch.Tensor]
     ) -> list[torch.Tensor]:
         named = dict(zip(tensors, parameters, strict=True))
-        held: dict[str, torch.Tensor] = {}
-        with _watching(cell, held):
+        frames: list[dict[str, torch.Tensor]] = []
+        with _watching(cell, frames):
             returned = torch.func.functional_call(
                 cell, named, (x, pytree.tree_unflatten(list(leaves), form))
             )
-        variables[:] = held
-        return [*held.values(), *pytree.tree_leaves(returned[1])]
+        held = [pair for frame in reversed(frames) for pair in frame.items()]
+        variables[:] = [name for name, _ in held]
+        return [*(value for _, value in held), *pytree.tree_leaves(returned[1])]
 
     names = [name.replace(".", "_") for name in tensors]
-    examples = [("x", x)], [(f"state_{i}", leaf) for i, leaf in enumerate(leaves)]
+    examples = [("x", x)], list(zip(state_names, leaves, strict=True))
     num_variables = _count(step, list(tensors.values()), x, leaves)
     traced = trace_function(
         step,
@@ -90,8 +96,15 @@ def variable_names(
         num_outputs=num_variables,
     )
     given = {value.name for value in traced.graph.arguments()}
-    found = zip(traced.graph.outputs, variables, strict=True)
-    return {node: name for node, name in found if node not in given}
+    kept = {value.name for value in traced.graph.state}.intersection(traced.graph.next_state)
+    found: dict[str, str] = {}
+    for node, name in zip(traced.graph.outputs, variables, strict=True):
+        if not name.endswith("]"):
+            if node not in given or node in kept:
+                found[node] = name
+        elif node not in given:  # a part of a variable; a name of its own is better
+            found.setdefault(node, name)
+    return found
 
 
 def saved_names(step: StepGraph, names: Mapping[str, str], inputs: Sequence[str]) -> dict[str, str]:
@@ -106,7 +119,7 @@ def saved_names(step: StepGraph, names: Mapping[str, str], inputs: Sequence[str]
     found = {name: f"{name}(t-1)" for name in inputs if name in states}
     for name in inputs:
         node = step.by_name.get(name)
-        if name in names:
+        if name in names and name not in states:
             found[name] = names[name]
         elif isinstance(node, Node) and len(node.reads) == 1:
             found[name] = f"{op_label(node)}({names.get(node.reads[0], '·')})"
@@ -120,18 +133,21 @@ def _count(step: Any, parameters: list[torch.Tensor], x: torch.Tensor, leaves: l
 
 
 @contextmanager
-def _watching(cell: torch.nn.Module, held: dict[str, torch.Tensor]) -> Iterator[None]:
-    """Note what the variables of the cell's `forward` hold when it returns."""
-    code = getattr(type(cell).forward, "__code__", None)
+def _watching(cell: torch.nn.Module, frames: list[dict[str, torch.Tensor]]) -> Iterator[None]:
+    """Note what the variables of each `forward` of a cell hold when it returns."""
+    cells = [cell, *(part for part in cell.modules() if _is_cell(part))]
+    codes = {getattr(type(part).forward, "__code__", None) for part in cells}
 
     def local(frame: FrameType, event: str, _: Any) -> Any:
         if event == "return":
-            for name, value in frame.f_locals.items():
-                held.update(_tensors(name, value))
+            held: dict[str, torch.Tensor] = {}
+            for name, value in sorted(frame.f_locals.items(), key=_is_one_tensor):
+                held |= _tensors(name, value)
+            frames.append(held)
         return local
 
     def enter(frame: FrameType, event: str, _: Any) -> Any:
-        return local if frame.f_code is code else None
+        return local if frame.f_code in codes else None
 
     before = sys.gettrace()
     sys.settrace(enter)
@@ -139,6 +155,15 @@ def _watching(cell: torch.nn.Module, held: dict[str, torch.Tensor]) -> Iterator[
         yield
     finally:
         sys.settrace(before)
+
+
+def _is_cell(module: torch.nn.Module) -> bool:
+    return hasattr(module, "state_size") or hasattr(module, "initial_state")
+
+
+def _is_one_tensor(variable: tuple[str, Any]) -> bool:
+    """Such variables come last: where a dict has the same name for something else, they win."""
+    return isinstance(variable[1], torch.Tensor)
 
 
 def _tensors(name: str, value: Any) -> dict[str, torch.Tensor]:

@@ -122,7 +122,11 @@ class _Reader:
         elif self.plan is None:
             own = self.labels.get(node.name)
             of = ", ".join(dict.fromkeys(self.weights[name] for name in node.reads))
-            self.weights[node.name] = own or (of if of.startswith("f(") else f"f({of})")
+            if is_getitem(node) or node.packet in PARTS:
+                whole = of + part_label(node)
+            else:
+                whole = of if of.startswith("f(") else f"f({of})"
+            self.weights[node.name] = own or whole
         else:
             self._add_operation(node)
 
@@ -293,11 +297,14 @@ class _Reader:
         while self._first(nexts[name]) in nexts:
             name, delay = self._first(nexts[name]), delay + 1
             if delay > len(nexts):
-                self.marks.setdefault(f"kept {name}", Mark(f"kept {name}", name, "state"))
-                return f"kept {name}", 1, name
+                id, name = f"kept {name}", self.labels.get(name, name)
+                self.marks.setdefault(id, Mark(id, name, "state"))
+                return id, 1, name
         source = self._node_of(nexts[name])
         mark = self.marks[source]
-        if mark.kind == "operation" and not mark.caption:
+        if mark.kind == "operation" and mark.caption not in ("", "y"):  # y is the output's name
+            return source, delay, mark.caption
+        if mark.kind == "operation":
             self.marks[source] = replace(mark, caption=name)
         return source, delay, mark.label if mark.kind == "input" else name
 

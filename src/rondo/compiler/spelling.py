@@ -68,9 +68,9 @@ def op_label(node: Node) -> str:
 
 def weight_label(weight: str, biases: Sequence[str]) -> str:
     """A weight, with its bias: the name of the module where that holds both."""
-    module = weight.removesuffix("_weight")
+    module, owner = weight.removesuffix("_weight"), weight.rpartition("weight")[0]
     others = [bias for bias in biases if bias and bias.removesuffix("_bias") != module]
-    return ", ".join([module, *others])
+    return ", ".join([module, *(bias.removeprefix(owner) for bias in others)])
 
 
 def part_label(node: Node) -> str:

@@ -8,15 +8,24 @@ from rondo.drawing.picture import Mark, Picture, at_step, state_name, timed
 from rondo.drawing.ranks import Item, Rows
 
 LABEL_SIZE, SMALL_SIZE = 15, 12  # of letters
-LETTER = 0.6  # the width of a letter on average, as a share of its size
+NARROW = frozenset("fijlrt.,:;'|!()[] ")
 ROUND_LETTERS = 5  # a longer label gets a box
 LINE = 16  # from one line in a box to the next
 MARGIN = 18
 
 
 def text_width(text: str, size: int = SMALL_SIZE) -> float:
-    """The width of a text; a little too wide rather than too narrow."""
-    return LETTER * size * len(text)
+    """The width of a text in a serif font; a little too wide rather than too narrow."""
+    return size * sum(map(_letter_width, text))
+
+
+def _letter_width(letter: str) -> float:
+    """As a share of the size of the letters."""
+    if letter in NARROW:
+        return 0.33
+    if letter in "mwMW" or letter > "\u2000":  # arrows and signs of mathematics
+        return 0.9
+    return 0.72 if letter.isupper() else 0.53
 
 
 def is_layer(mark: Mark) -> bool:

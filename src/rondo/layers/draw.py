@@ -78,7 +78,9 @@ def _picture(thing: Any) -> Picture:
         return picture.reversed() if thing.reverse else picture
     if isinstance(thing, FinalOutput):
         return _with_final_output(_picture(thing.layer), thing.output)
-    if isinstance(thing, nn.Module) and hasattr(thing, "state_size"):
+    if isinstance(thing, nn.Module) and (
+        hasattr(thing, "state_size") or hasattr(thing, "initial_state")
+    ):
         return _picture(Recurrent(thing, engine="reference"))  # no kernel is needed
     raise refusal(thing)
 

@@ -21,7 +21,8 @@ def names_of(cell: nn.Module, step: StepGraph) -> Mapping[str, str]:
     if form is None:
         return {}
     leaves = [_example(cell, value) for value in step.state]
-    return variable_names(cell, _example(cell, step.inputs[0]), pytree.tree_unflatten(leaves, form))
+    x, state = _example(cell, step.inputs[0]), pytree.tree_unflatten(leaves, form)
+    return variable_names(cell, x, state, state_names=[value.name for value in step.state])
 
 
 def state_form(cell: nn.Module, step: StepGraph) -> Any:

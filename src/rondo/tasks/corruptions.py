@@ -136,5 +136,5 @@ CORRUPTIONS: tuple[Corruption, ...] = (
 )
 """The ways in which photos are made bad to see whether answers hold."""
 
-MEANINGS = "; ".join(f"{one.name}: {one.meaning}" for one in CORRUPTIONS)
-"""What the strengths of all are."""
+MEANINGS = tuple(f"{one.name}: {one.meaning}" for one in CORRUPTIONS)
+"""What the strengths of each are."""

@@ -155,7 +155,7 @@ def _robustness(report: ReportInput) -> str:
     )
     return (
         f"On some {report.noun} of each split ({counts}), made bad in one way at a time. "
-        f"{MEANINGS}.\n\n"
+        f"Strengths of {'; '.join(MEANINGS)}.\n\n"
         f"{tables.markdown_table(['split', *tables.ROBUSTNESS], rows)}"
     )
 

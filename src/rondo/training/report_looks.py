@@ -17,7 +17,7 @@ from rondo.training.batches import spaced
 from rondo.training.report_input import ReportInput
 from rondo.training.report_page import cards
 from rondo.training.saliency import evidence, has_evidence, mean_saliency, saliency
-from rondo.training.sweeps import Sweep, sweeps
+from rondo.training.sweeps import SweepStrength, sweeps
 
 NUM_EXAMPLES = 8
 """Drawings shown with what the network looked at, and as many doubtful ones."""
@@ -102,8 +102,8 @@ def where_it_looked(report: ReportInput) -> str:
     return cards(
         f"Where it looked, over many test {report.noun}",
         f"<img class='heat' src='{picture}' alt='mean saliency'>",
-        note=f"The mean over up to {NUM_AVERAGED} test pictures of how strongly each place moves the "
-        "answer: bright places count most. No single picture can be told from it.",
+        note=f"The mean over up to {NUM_AVERAGED} test pictures of how strongly each place moves "
+        "the answer: bright places count most. No single picture can be told from it.",
     )
 
 
@@ -128,7 +128,7 @@ def what_sweeps_saw(report: ReportInput) -> str:
     )
 
 
-def mean_sweeps(model: nn.Module, pixels: Tensor) -> list[Sweep]:
+def mean_sweeps(model: nn.Module, pixels: Tensor) -> list[SweepStrength]:
     """Returns the sweeps, their strength the mean (1, I, J) over evenly spaced pictures."""
     chosen = pixels[spaced(len(pixels), NUM_AVERAGED)]
     parts = [sweeps(model, batch) for batch in chosen.split(NUM_AT_A_TIME)]
@@ -138,12 +138,12 @@ def mean_sweeps(model: nn.Module, pixels: Tensor) -> list[Sweep]:
     ]
 
 
-def by_layer(found: list[Sweep]) -> dict[str, list[Sweep]]:
+def by_layer(found: list[SweepStrength]) -> dict[str, list[SweepStrength]]:
     """Returns the four sweeps of each layer."""
     return {name: list(four) for name, four in groupby(found, key=lambda sweep: sweep.layer)}
 
 
-def _layer(name: str, four: list[Sweep]) -> str:
+def _layer(name: str, four: list[SweepStrength]) -> str:
     rows, columns = four[0].strength.shape[1:]
     low, high = _limits(four)
     figures = "".join(f"<figure>{picture}{_way(sweep)}</figure>" for sweep, picture in _maps(four))
@@ -165,7 +165,7 @@ def _swept(report: ReportInput, pixels: Tensor) -> str:
     return f"<div class='sweeps with-picture'>{''.join(rows)}{first}{ways}</div>"
 
 
-def _maps(four: list[Sweep]) -> list[tuple[Sweep, str]]:
+def _maps(four: list[SweepStrength]) -> list[tuple[SweepStrength, str]]:
     """Returns each sweep of a layer with its picture, on one scale."""
     return [
         (
@@ -177,10 +177,10 @@ def _maps(four: list[Sweep]) -> list[tuple[Sweep, str]]:
     ]
 
 
-def _limits(four: list[Sweep]) -> tuple[float, float]:
+def _limits(four: list[SweepStrength]) -> tuple[float, float]:
     values = [sweep.strength for sweep in four]
     return min(float(one.min()) for one in values), max(float(one.max()) for one in values)
 
 
-def _way(sweep: Sweep) -> str:
+def _way(sweep: SweepStrength) -> str:
     return f"<figcaption>{ARROWS[sweep.direction]} {sweep.direction}</figcaption>"

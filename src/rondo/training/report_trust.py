@@ -92,5 +92,5 @@ def robustness(report: ReportInput) -> str:
         *contents,
         note=f"Accuracy on up to {num_photos} pictures of each split, made bad in one way at a "
         "time. A confidence above the accuracy says that the network does not notice how "
-        f"little it sees. In brackets 95 % intervals. {MEANINGS}.",
+        f"little it sees. In brackets 95 % intervals. Strengths of {'; '.join(MEANINGS)}.",
     )

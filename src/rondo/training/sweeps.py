@@ -17,7 +17,7 @@ DIRECTIONS = ("down", "up", "right", "left")
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepStrength:
     """One of the four sweeps of a spatial layer over a picture.
 
     Args:
@@ -31,7 +31,7 @@ class Sweep:
     strength: Tensor
 
 
-def sweeps(model: nn.Module, pixels: Tensor) -> list[Sweep]:
+def sweeps(model: nn.Module, pixels: Tensor) -> list[SweepStrength]:
     """Returns how strongly each loop of a model's spatial layers answers at each block.
 
     It is the mean over the units u of |o_ij,u|, where o_ij is the output that the loop gives when
@@ -54,14 +54,14 @@ def sweeps(model: nn.Module, pixels: Tensor) -> list[Sweep]:
         [('down', 1, 4, 3), ('up', 1, 4, 3), ('right', 1, 4, 3), ('left', 1, 4, 3)]
     """
     model.eval()
-    found: list[Sweep] = []
+    found: list[SweepStrength] = []
     with torch.no_grad(), _hooked(model, len(pixels), found):
         model(pixels.to(next(model.parameters()).device).float())
     return found
 
 
 @contextmanager
-def _hooked(model: nn.Module, batch_size: int, found: list[Sweep]) -> Iterator[None]:
+def _hooked(model: nn.Module, batch_size: int, found: list[SweepStrength]) -> Iterator[None]:
     """Notes how strongly every loop of every spatial layer answers."""
     hooks = [
         loop.register_forward_hook(_note(found, name, direction, batch_size))
@@ -83,13 +83,13 @@ def _loops(layer: SpatialRNN) -> list[Recurrent]:
 
 
 def _note(
-    found: list[Sweep], name: str, direction: str, batch_size: int
+    found: list[SweepStrength], name: str, direction: str, batch_size: int
 ) -> Callable[[nn.Module, Any, Any], None]:
     """What notes the outputs of a loop, (steps, lines * N, U)."""
 
     def note(_loop: nn.Module, _inputs: Any, results: Any) -> None:
         strength = results[0].abs().mean(-1).unflatten(1, (-1, batch_size)).cpu()
         axes = (2, 0, 1) if direction in DIRECTIONS[:2] else (2, 1, 0)
-        found.append(Sweep(name, direction, strength.permute(axes)))
+        found.append(SweepStrength(name, direction, strength.permute(axes)))
 
     return note

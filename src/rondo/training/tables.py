@@ -67,7 +67,7 @@ def robustness_rows(trials: Iterable[Trial]) -> list[list[str]]:
 def robustness_table(name: str, trials: Sequence[Trial]) -> str:
     """Returns the accuracy on bad photos of a split."""
     head = [f"{name}, {trials[0].accuracy.num_photos} photos", *ROBUSTNESS[1:]]
-    return "\n".join([*columns(head, robustness_rows(trials)), MEANINGS])
+    return "\n".join([*columns(head, robustness_rows(trials)), *MEANINGS])
 
 
 def detail_table(evaluation: Evaluation) -> str:

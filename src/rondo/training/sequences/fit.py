@@ -87,14 +87,10 @@ class _Run:
 
     def step(self) -> None:
         """Trains for a step, checks and saves where that is due."""
-        began = time.monotonic()
-        trainer = self.trainer
-        trainer.train_step()
-        score = trainer.check() if trainer.must_check else None
-        trainer.progress.seconds += time.monotonic() - began
+        score = self.trainer.advance()
         if score is not None:
             self._note("val", score)
-            trainer.begin_interval()
+            self.trainer.begin_interval()
         if time.monotonic() - self.saved_at > SAVE_SECONDS:
             self.save()
 

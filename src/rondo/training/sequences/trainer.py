@@ -8,6 +8,7 @@ that was never interrupted.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -103,6 +104,14 @@ class SequenceTrainer:
             self.progress.num_since_check > 0
             and self.progress.num_sequences >= self.recipe.num_sequences
         )
+
+    def advance(self) -> Score | None:
+        """Does one step, and the check after it where one is due: then returns its score."""
+        began = time.monotonic()
+        self.train_step()
+        score = self.check() if self.must_check else None
+        self.progress.seconds += time.monotonic() - began
+        return score
 
     def train_step(self) -> None:
         """Does one step."""

@@ -1,0 +1,199 @@
+"""Requests become responses: the page, and what its three tabs ask for.
+
+Everything that computes takes its turn in one line, so that a photo waits for a piece of a training
+and not for its end. What is sent must be of a type that no page of another site can send without
+leave, and the name of the host must be one that this server goes by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import StreamingResponse as Streaming
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from rondo.cells.named import NAMED_CELLS
+from rondo.predictor import Predictor
+from rondo.tasks.photo_files import PhotoError
+from rondo.training.report_page import WARNING
+from rondo.training.run_error import RunError
+from rondo.web import photo
+from rondo.web.cells import MAX_STEPS, equations, shown
+from rondo.web.live import LiveTraining, tasks
+from rondo.web.requests import RANGES, stage_of, training_of
+
+STATIC = Path(__file__).parent / "static"
+UPLOAD_SECONDS = 60
+"""How long a request may take to arrive."""
+
+TURN_SECONDS = 3
+"""How long a training waits for the end of another one."""
+
+SETTINGS_BYTES = 10_000
+"""How long the settings of a training may be."""
+
+HEADERS = {
+    b"content-security-policy": b"default-src 'none'; script-src 'self'; style-src 'self'; "
+    b"img-src 'self' data: blob:; media-src blob:; connect-src 'self'; form-action 'none'; "
+    b"base-uri 'none'; frame-ancestors 'none'",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(self), microphone=(), geolocation=()",
+    b"cache-control": b"no-store",
+}
+"""What every response says: nothing from elsewhere, and nothing is to be kept."""
+
+Value = TypeVar("Value")
+
+
+def make_app(predictor: Predictor | None, hosts: list[str]) -> Starlette:
+    """Returns the application.
+
+    Args:
+        predictor: What answers about photos; None for a page without.
+        hosts: The names of hosts that requests may be sent to; `["*"]` for any.
+    """
+    page = _Page(predictor)
+    routes = [
+        Route("/", page.index),
+        Route("/api/about", page.about),
+        Route("/api/drawing/{number:int}", page.drawing),
+        Route("/api/photo", page.photo, methods=["POST"]),
+        Route("/api/cell/{name}/equations", page.equations),
+        Route("/api/cell/{name}/{stage}", page.cell),
+        Route("/api/train", page.train, methods=["POST"]),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
+        exception_handlers={RunError: _refused, PhotoError: _refused, HTTPException: _failed},
+    )
+
+
+class _Page:
+    """What answers each address."""
+
+    def __init__(self, predictor: Predictor | None) -> None:
+        self.predictor = predictor
+        self.turn, self.training = CapacityLimiter(1), asyncio.Lock()
+
+    async def compute(self, function: Callable[..., Value], *arguments: Any) -> Value:
+        return await to_thread.run_sync(function, *arguments, limiter=self.turn)
+
+    async def index(self, _request: Request) -> Response:
+        text = (STATIC / "index.html").read_text(encoding="utf-8")
+        return HTMLResponse(text.replace("{warning}", WARNING))
+
+    async def about(self, _request: Request) -> Response:
+        return JSONResponse(
+            {
+                "photo": photo.about(self.predictor),
+                "cells": list(NAMED_CELLS),
+                "max_steps": MAX_STEPS,
+                "tasks": await self.compute(tasks),
+                "ranges": RANGES,
+            }
+        )
+
+    async def drawing(self, request: Request) -> Response:
+        contents = await self.compute(photo.drawing, request.path_params["number"])
+        return Response(contents, media_type="image/png")
+
+    async def photo(self, request: Request) -> Response:
+        if self.predictor is None:
+            raise RunError("the page was started without a run, so no network looks at photos")
+        limit = photo.LIMITS.num_bytes + 1  # more is refused, so more is not read
+        contents = await _body(request, "application/octet-stream", limit)
+        return JSONResponse(await self.compute(photo.look, self.predictor, contents))
+
+    async def equations(self, request: Request) -> Response:
+        name, _, _ = stage_of(request.path_params["name"], "graph", "1")
+        return PlainTextResponse(await self.compute(equations, name))
+
+    async def cell(self, request: Request) -> Response:
+        path, steps = request.path_params, request.query_params.get("steps", "1")
+        name, stage, num_steps = stage_of(path["name"], path["stage"], steps)
+        text = await self.compute(shown, name, stage, num_steps)
+        return PlainTextResponse(
+            text, media_type="text/plain" if stage == "source" else "image/svg+xml"
+        )
+
+    async def train(self, request: Request) -> Response:
+        contents = await _body(request, "application/json", SETTINGS_BYTES)
+        training = await self.compute(lambda: LiveTraining(*training_of(contents)))
+        return Streaming(self._pieces(training), media_type="application/x-ndjson")
+
+    async def _pieces(self, training: LiveTraining) -> AsyncIterator[str]:
+        """A line of JSON for each piece, until the browser goes away or the training ends."""
+        try:
+            await asyncio.wait_for(self.training.acquire(), TURN_SECONDS)
+        except TimeoutError:
+            yield _line({"error": "another window is training; stop it there first"})
+            return
+        try:
+            yield _line({"description": training.description})
+            while not training.is_done:
+                yield _line(await self.compute(training.advance))
+        finally:
+            self.training.release()
+
+
+class _Headers:
+    """Adds `HEADERS` to every response."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *HEADERS.items()]
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers)
+
+
+async def _body(request: Request, media_type: str, limit: int) -> bytes:
+    """The first `limit` bytes of a request; no more are read."""
+    found = request.headers.get("content-type", "")
+    if found != media_type:
+        raise HTTPException(415, f"send it as {media_type}, not as {found or 'nothing'}")
+    parts, length = [], 0
+    try:
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            async for part in request.stream():
+                parts.append(part)
+                length += len(part)
+                if length >= limit:
+                    break
+    except TimeoutError:
+        raise HTTPException(408, f"nothing whole arrived in {UPLOAD_SECONDS} seconds") from None
+    return b"".join(parts)[:limit]
+
+
+def _line(event: dict[str, Any]) -> str:
+    return json.dumps(event) + "\n"
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 422)
+
+
+def _failed(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code)

@@ -1,0 +1,148 @@
+"""A training on a task that tells, piece by piece, how it goes and how far its gradient reaches."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from typing import Any
+
+from torch import Tensor
+
+from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
+from rondo.training import GradientFlow, gradient_flow
+from rondo.training.sequences.config import build_task, needs_data
+from rondo.training.sequences.session import Options, description, make_config
+from rondo.training.sequences.trainer import Score, SequenceTrainer
+
+PIECE_SECONDS = 0.4
+"""How long a piece of the training takes."""
+
+FLOW_SHARE = 0.25
+"""Which share of the time goes into measuring the gradient."""
+
+LENGTH = 30
+"""The length that the page suggests at most: it asks for memory, and is learnt in minutes."""
+
+NUM_PROBED = 16
+"""The sequences that the gradient is measured on."""
+
+
+def tasks() -> dict[str, dict[str, Any]]:
+    """Returns the tasks that draw their own sequences, with what they say of themselves.
+
+    Example:
+        >>> from rondo.web.live import tasks
+        >>> tasks()["copy"]["length"]
+        20
+    """
+    found = {}
+    for name, make in SEQUENCE_TASKS.items():
+        if needs_data(name):
+            continue
+        length = inspect.signature(make).parameters.get("length")
+        recipe = build_task(name, {}).recipe
+        found[name] = {
+            "summary": (inspect.getdoc(inspect.getmodule(make)) or name).splitlines()[0],
+            "length": None if length is None else min(LENGTH, length.default),
+            "cell": recipe.cell,
+            "hidden_size": recipe.hidden_size,
+            "learning_rate": recipe.learning_rate,
+        }
+    return found
+
+
+class LiveTraining:
+    """A training that goes on as long as somebody asks for its next piece.
+
+    Args:
+        name: The task.
+        options: What is asked for, as for `rondo train`.
+
+    Raises:
+        RunError: Where an option cannot be used.
+
+    Example:
+        >>> from rondo.training.sequences.session import Options
+        >>> from rondo.web.live import LiveTraining
+        >>> training = LiveTraining("parity", Options(length=2, hidden_size=2, num_sequences=64))
+        >>> sorted(training.advance()["flow"])
+        ['gates', 'norms']
+    """
+
+    def __init__(self, name: str, options: Options) -> None:
+        config, task = make_config(name, options)
+        self.description = description(config, task)
+        self.trainer = SequenceTrainer(config, task)
+        self.probe = task.source.training_batch(config.seed + 1, 0, NUM_PROBED)
+        self.flow_seconds, self.flow_at = 0.0, -math.inf
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is solved or has seen all sequences that it may."""
+        return self.trainer.is_done
+
+    def advance(self) -> dict[str, Any]:
+        """Trains for a piece; returns where the training then stands, for JSON.
+
+        The first piece is the measurement of the gradient before training.
+        """
+        progress = self.trainer.progress
+        losses, checks = ([], []) if progress.step == 0 and self.flow_at < 0 else self._train()
+        progress = self.trainer.progress
+        return {
+            "sequences": progress.num_sequences,
+            "budget": self.trainer.recipe.num_sequences,
+            "speed": progress.num_sequences / max(progress.seconds, 1e-9),
+            "loss": _finite(sum(losses) / len(losses)) if losses else None,
+            "checks": checks,
+            "unit": self.trainer.task.unit,
+            "solved": progress.solved,
+            "flow": self._flow() if self._is_flow_due or self.is_done else None,
+        }
+
+    def _train(self) -> tuple[list[float], list[dict[str, Any]]]:
+        """Trains for a piece; returns the losses of its steps and its checks."""
+        losses, checks = [], []
+        began = time.monotonic()
+        while not self.is_done and time.monotonic() - began < PIECE_SECONDS:
+            before = self.trainer.progress.loss_sum
+            score = self.trainer.advance()
+            losses.append(self.trainer.progress.loss_sum - before)
+            if score is not None:
+                checks.append(self._check(score))
+                self.trainer.begin_interval()
+        return losses, checks
+
+    def _check(self, score: Score) -> dict[str, Any]:
+        sequences = self.trainer.progress.num_sequences
+        return {"sequences": sequences, "loss": _finite(score.loss), "right": score.right}
+
+    @property
+    def _is_flow_due(self) -> bool:
+        return time.monotonic() - self.flow_at >= self.flow_seconds / FLOW_SHARE
+
+    def _flow(self) -> dict[str, Any]:
+        began = time.monotonic()
+        flow = gradient_flow(self.trainer.model, self.probe.inputs, lengths=self.probe.lengths)
+        self.flow_at = time.monotonic()
+        self.flow_seconds = self.flow_at - began
+        return flow_numbers(flow)
+
+
+def flow_numbers(flow: GradientFlow) -> dict[str, Any]:
+    """Returns a gradient flow for JSON: norms, and gates in percent, a line for each unit."""
+    return {
+        "norms": {name: [_finite(x) for x in norms.tolist()] for name, norms in flow.norms.items()},
+        "gates": {name: _lines(values) for name, values in flow.gates.items() if values.numel()},
+    }
+
+
+def _lines(values: Tensor) -> list[list[int]]:
+    """A gate (T, H) as lines of percent, those of the lowest mean last."""
+    order = values.mean(0).argsort(descending=True)
+    return (100 * values[:, order].T).nan_to_num().round().int().tolist()
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

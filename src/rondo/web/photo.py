@@ -1,0 +1,114 @@
+"""The bytes of a photo become the answer, where the network looked, and the four sweeps."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn.functional import interpolate
+
+from rondo.predictor import Predictor, prediction_of
+from rondo.tasks.drawn import draw_portrait
+from rondo.tasks.photo_files import Limits, read_pixels
+from rondo.training.plots import heat_over_photo_png, photo_png
+from rondo.training.saliency import saliency
+from rondo.training.sweeps import DIRECTIONS, SweepStrength, sweeps
+
+LIMITS = Limits(
+    num_bytes=20_000_000,
+    num_pixels=50_000_000,
+    side=32,
+    formats=("JPEG", "PNG", "WEBP", "GIF", "BMP"),
+)
+"""What a photo from a browser may be."""
+
+SHOWN_SIZE = 384
+"""The side of the photo that the page shows, in pixels."""
+
+DRAWING_SIZE = 256
+"""The side of a drawing to try, in pixels."""
+
+
+def limits_text() -> str:
+    """Returns what a photo may be, in words."""
+    return (
+        f"{', '.join(LIMITS.formats)}; at most {LIMITS.num_bytes // 10**6} MB and "
+        f"{LIMITS.num_pixels // 10**6} million pixels, at least {LIMITS.side} x {LIMITS.side}. "
+        "Of an animation the first picture is read, and of any picture the square in the middle."
+    )
+
+
+def look(predictor: Predictor, contents: bytes) -> dict[str, Any]:
+    """Returns what the network makes of a photo, for JSON; nothing is kept.
+
+    Args:
+        predictor: A trained network.
+        contents: The bytes of the file.
+
+    Returns:
+        The answer with its probabilities; `photo`, `seen` and `saliency` as addresses of embedded
+        pictures; `layers`, for each spatial layer its sweeps.
+
+    Raises:
+        PhotoError: Where the bytes are no photo within `LIMITS`.
+    """
+    read = partial(read_pixels, limits=LIMITS)
+    size = predictor.config.image_size
+    seen = torch.from_numpy(read(io.BytesIO(contents), size))
+    photo = torch.from_numpy(read(io.BytesIO(contents), SHOWN_SIZE))
+    batch = seen.unsqueeze(0)
+    answer = prediction_of("", predictor.probabilities(batch)[0].tolist())
+    where = interpolate(saliency(predictor.model, batch).unsqueeze(0), SHOWN_SIZE, mode="bilinear")
+    return {
+        "answer": answer.sex,
+        "probabilities": answer.probabilities,
+        "photo": photo_png(photo, size=SHOWN_SIZE),
+        "seen": photo_png(seen, size=SHOWN_SIZE),
+        "size": size,
+        "saliency": heat_over_photo_png(photo, where[0, 0], size=SHOWN_SIZE),
+        "layers": layers_of(sweeps(predictor.model, batch)),
+    }
+
+
+def layers_of(found: list[SweepStrength]) -> list[dict[str, Any]]:
+    """Returns the sweeps of one photo, layer by layer, for JSON.
+
+    Strengths are scaled to 0 ... 255 between the least and the greatest of their sweep.
+    """
+    layers: list[dict[str, Any]] = []
+    for first in range(0, len(found), len(DIRECTIONS)):
+        four = found[first : first + len(DIRECTIONS)]
+        layers.append({"name": four[0].layer, "sweeps": [_sweep(sweep) for sweep in four]})
+    return layers
+
+
+def _sweep(sweep: SweepStrength) -> dict[str, Any]:
+    strength = sweep.strength[0]
+    low, high = strength.min(), strength.max()
+    scaled = 255 * (strength - low) / (high - low).clamp_min(1e-12)
+    return {
+        "direction": sweep.direction,
+        "low": low.item(),
+        "high": high.item(),
+        "strength": scaled.round().int().tolist(),
+    }
+
+
+def drawing(number: int) -> bytes:
+    """Returns a portrait of nobody as a PNG file; another one for each number."""
+    pixels, _, _ = draw_portrait(np.random.default_rng([7, number]), DRAWING_SIZE)
+    stream = io.BytesIO()
+    Image.fromarray(pixels.transpose(1, 2, 0)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def about(predictor: Predictor | None) -> dict[str, Any] | None:
+    """Returns what the page says of the run; None where there is none."""
+    if predictor is None:
+        return None
+    return {"notes": predictor.notes, "limits": limits_text(), **asdict(LIMITS)}

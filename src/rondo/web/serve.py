@@ -1,0 +1,95 @@
+"""An address becomes a server of the page."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from rondo.predictor import Predictor
+from rondo.training.run_error import RunError
+from rondo.web.app import make_app
+
+MAX_REQUESTS = 32
+"""Requests at the same time; further ones are turned away."""
+
+
+def serve(run: Path | None, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serves the page until it is interrupted.
+
+    Args:
+        run: The folder of a run on photos; None for a page without photos.
+        host: The address to listen at.
+        port: The port; 0 for any that is free.
+        say: Is given each line for the user.
+
+    Raises:
+        RunError: If the run or the address cannot be used.
+    """
+    predictor = None if run is None else Predictor.load(run)
+    with listening(host, port) as listener:
+        number = listener.getsockname()[1]
+        say(f"http://{_written(host)}:{number}/  (Ctrl-C ends it)")
+        if not is_loopback(host):
+            say("anybody who reaches this machine can use the page: it asks for no password")
+        server_of(make_app(predictor, hosts_of(host))).run(sockets=[listener])
+
+
+def server_of(app: Starlette) -> uvicorn.Server:
+    """Returns a server that writes no log of requests."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            limit_concurrency=MAX_REQUESTS,
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Returns a socket that listens.
+
+    Raises:
+        RunError: If the address cannot be used.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise RunError(
+            f"cannot listen at {_written(host)}:{port}: {error.strerror or error}; give another "
+            "--host or --port"
+        ) from error
+
+
+def hosts_of(host: str) -> list[str]:
+    """Returns the names that a server at an address goes by.
+
+    A page of another site can make its own name mean this machine; it is then sent such a name.
+    """
+    return ["localhost", "127.0.0.1", "[::1]", "::1"] if is_loopback(host) else ["*"]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone.
+
+    Example:
+        >>> from rondo.web.serve import is_loopback
+        >>> is_loopback("127.0.0.1"), is_loopback("::1"), is_loopback("0.0.0.0")
+        (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _written(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
