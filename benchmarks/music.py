@@ -171,8 +171,8 @@ same. lstm-vanilla to lstm-fgr are the variants of Greff et al., 2017.
 Nottingham's runs end before the loss has stopped falling, to save time; the training loss falls as
 slowly as the other. Small batches matter more than epochs: `rondo train music --data Nottingham.mat
 --cell gru --batch-size 8 --learning-rate 0.01 --epochs 100` reached 4.20. What is left of the gap
-to Chung et al. we cannot explain: they trained up to 500 epochs with other rates, on rolls that we
-do not have. As theirs, our tanh units are ahead of both gated cells here.
+to Chung et al. we cannot explain; they had other rates and rolls that are not at hand here. As
+theirs, our tanh units are ahead of both gated cells.
 
 The recipe called best is {", ".join(f"{name} {value}" for name, value in BEST.items())}. Dropout is
 on what enters the output; training pieces are moved by up to so many semitones. It had the smallest

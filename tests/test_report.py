@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from photo_runs import SIZE, TinyNetwork, photo_data, photo_set, run_config
 from rondo.tasks.faces import PhotoSet, Skipped
+from rondo.training.calibration import Temperature
 from rondo.training.evaluation import (
     accuracy_by,
     evaluate,
@@ -198,7 +199,14 @@ def report_input(source: str = "drawn") -> ReportInput:
     ]
     evaluations = {name: evaluate(probabilities[name], photos) for name, photos in others.items()}
     return ReportInput(
-        run_config(data, source=source), records, data, probabilities, evaluations, model
+        run_config(data, source=source),
+        records,
+        data,
+        probabilities,
+        evaluations,
+        model,
+        Temperature(),
+        trials={},
     )
 
 

@@ -18,6 +18,7 @@ from rondo.training.evaluation import Share, wilson
 from rondo.training.report_page import PAGE, WARNING
 from rondo.training.result import Result
 from rondo.training.run_files import write_atomically
+from rondo.training.tables import markdown_table
 
 NOTES = (
     "In brackets 95 % Wilson intervals over the photos of the split; of several seeds the mean "
@@ -118,9 +119,8 @@ def _writer(text: str) -> Callable[[Path], Any]:
 
 def markdown(table: Table) -> str:
     """Returns the table as Markdown, with what must be known to read it."""
-    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    lines += [f"| {' | '.join(cells(row))} |" for row in table.rows]
-    return "\n".join((table.budget, "", *lines, "", *(f"- {note}" for note in NOTES))) + "\n"
+    rows = markdown_table(tuple(COLUMNS), map(cells, table.rows))
+    return "\n".join((table.budget, "", rows, "", *(f"- {note}" for note in NOTES))) + "\n"
 
 
 def page(table: Table, svg: str) -> str:

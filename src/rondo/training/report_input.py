@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,8 +36,8 @@ class ReportInput:
     probabilities: dict[str, Tensor]
     evaluations: dict[str, Evaluation]
     model: nn.Module
-    temperature: Temperature = field(default_factory=Temperature)
-    trials: dict[str, tuple[Trial, ...]] = field(default_factory=dict)
+    temperature: Temperature
+    trials: dict[str, tuple[Trial, ...]]
 
     @property
     def is_drawn(self) -> bool:

@@ -40,8 +40,7 @@ def examples(report: ReportInput) -> str:
     """Returns drawings with what the network looked at; the most doubtful ones come second."""
     test, probabilities = report.data["test"], report.probabilities["test"]
     doubt = (probabilities[:, 1] - 0.5).abs().argsort()[:NUM_EXAMPLES]
-    stride = max(1, len(test.labels) // NUM_EXAMPLES)
-    some = range(0, len(test.labels), stride)[:NUM_EXAMPLES]
+    some = spaced(len(test), NUM_EXAMPLES).tolist()
     legend = (
         "Under each drawing: where small changes of the picture would move the answer most "
         "(bright), and which class each place speaks for"
@@ -52,7 +51,7 @@ def examples(report: ReportInput) -> str:
         "is not a mean over places."
     )
     return (
-        _gallery(report, "Where it looked", list(some), legend)
+        _gallery(report, "Where it looked", some, legend)
         + _gallery(
             report,
             "The most doubtful drawings",

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
+from rondo.training.batches import spaced
+
 BATCH_SIZE = 32
 """Photos at a time."""
 
@@ -36,8 +38,7 @@ def saliency(model: nn.Module, pixels: Tensor) -> Tensor:
 
 def mean_saliency(model: nn.Module, pixels: Tensor, num_photos: int = 256) -> Tensor:
     """Returns the mean saliency (S, S) over evenly spaced photos, at most so many."""
-    stride = max(1, len(pixels) // num_photos)
-    return saliency(model, pixels[::stride][:num_photos]).mean(dim=0)
+    return saliency(model, pixels[spaced(len(pixels), num_photos)]).mean(dim=0)
 
 
 def has_evidence(model: nn.Module) -> bool:
