@@ -17,6 +17,7 @@ from rondo.cli.commands import (
     INTERRUPTED,
     SUCCESS,
     USAGE,
+    add_decoding,
     bench,
     predict,
     say,
@@ -118,7 +119,7 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    help_text = "predict the sex of the person in each image, with probabilities"
+    help_text = "predict the sex of the person, or read the word, in each image"
     parser = commands.add_parser("predict", help=help_text, description=help_text)
     parser.add_argument("RUN", help='a run folder, or "last"')
     parser.add_argument("IMAGE", nargs="+",
@@ -128,7 +129,10 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument("--min-confidence", type=share, default=0.0, metavar="P",
                         help='answer "not sure" where the probability of the answer is below P, '
                         "0 to 1 (default: always answer)")  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON")
+    form.add_argument("--csv", action="store_true", help="print a CSV table")
+    add_decoding(parser)
     parser.set_defaults(run=_on_runs(predict), parser=parser)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import io
 import json
 import os
@@ -65,23 +66,33 @@ def check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    """Predicts the sex of the person in each image."""
+    """Predicts the sex of the person, or reads the word, in each image."""
+    from rondo.training.run_files import task_of
+
+    path = run_path(arguments.RUN)
+    if task_of(path) == "text":
+        from rondo.cli.text import predict_text
+
+        return predict_text(path, list(_sources(arguments.IMAGE, arguments.from_list)), arguments)
+    check_photo(arguments)
     from rondo.predictor import Predictor
 
-    predictor = Predictor.load(run_path(arguments.RUN), arguments.min_confidence)
+    predictor = Predictor.load(path, arguments.min_confidence)
     sources = list(_sources(arguments.IMAGE, arguments.from_list))
     predictions = []
-    if not arguments.json:
+    if not (arguments.json or arguments.csv):
         print(f"{'answer':8} {'female':>8} {'male':>8}  photo")
     for prediction in predictor.iterate(sources):
         predictions.append(prediction)
-        if not arguments.json:
+        if not (arguments.json or arguments.csv):
             print(_prediction_line(prediction), flush=True)
     notes = predictor.notes
     if arguments.json:
         print(
             json.dumps({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
         )
+    elif arguments.csv:
+        print_csv([_without(asdict(item), "probabilities") for item in predictions])
     else:
         print("\n".join(notes))
     return SOME_FAILED if any(item.error for item in predictions) else SUCCESS
@@ -92,6 +103,39 @@ def _prediction_line(prediction: Prediction) -> str:
         return f"{'unread':8} {'-':>8} {'-':>8}  {prediction.source}: {prediction.error}"
     female, male = (f"{100 * prediction.probabilities[sex]:.1f} %" for sex in ("female", "male"))
     return f"{prediction.sex or 'not sure':8} {female:>8} {male:>8}  {prediction.source}"
+
+
+def print_csv(rows: Sequence[dict[str, Any]]) -> None:
+    """Prints a table with the keys of the rows in its first line."""
+    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+def add_decoding(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say how a run on text finds the words."""
+    add = parser.add_argument
+    add("--decoder", metavar="NAME", help="of text: greedy (default) or beam")
+    add("--beam-width", type=int, metavar="N",
+        help="of text: beginnings that beam search keeps (default: 10)")  # fmt: skip
+    add("--lexicon", type=Path, metavar="FILE",
+        help="of text: answer with the likeliest word of a file, one a line")  # fmt: skip
+
+
+def check_photo(arguments: argparse.Namespace) -> None:
+    """Raises `UsageError` where an option stands that is for runs on text alone."""
+    names = ("decoder", "beam_width", "lexicon")
+    given = [
+        "--" + name.replace("_", "-") for name in names if getattr(arguments, name) is not None
+    ]
+    if given:
+        raise UsageError(
+            f"{', '.join(given)} is for runs of `rondo train text`, and {arguments.RUN} is none"
+        )
 
 
 def _sources(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryIO]:

@@ -20,12 +20,14 @@ class Words:
         data: What `--data` must be; None where the task draws its own sequences.
         length: What `--length` means; None where there is no such option.
         transpose: Whether there is `--transpose`.
+        pictures: Whether the inputs are pictures of words.
     """
 
     summary: str
     data: str | None = None
     length: str | None = None
     transpose: bool = False
+    pictures: bool = False
 
 
 STEPS = "least number of steps of a sequence (default: 100)"
@@ -48,6 +50,12 @@ SEQUENCE_TASKS = {
     "digits-by-row": Words(
         "name a digit whose image is read row by row", data="a folder of MNIST's files"
     ),
+    "text": Words(
+        "read the words in pictures",
+        data="a folder with labels.csv (file,text) (default: words drawn by the program)",
+        length="the most characters of a drawn word (default: 8)",
+        pictures=True,
+    ),
 }
 """The tasks on sequences, as `rondo.tasks.sequence_tasks` makes them."""
 
@@ -62,6 +70,8 @@ def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
     if words.transpose:
         add("--transpose", type=int, metavar="N",
             help="move training pieces by up to N semitones (default: 0)")  # fmt: skip
+    if words.pictures:
+        add_pictures(parser)
     add("--cell", metavar="NAME", help="tanh, gru, lstm, lstm-1997 ... (default: the task's)")
     add("--hidden-size", type=int, metavar="N", help="units of a layer")
     add("--num-layers", type=int, metavar="N", help="layers on top of each other (default: 1)")
@@ -84,6 +94,23 @@ def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
         help="the run folder to make (default: runs/TASK-DATE-N)")  # fmt: skip
     add("--resume", metavar="RUN",
         help="go on with a run, with its settings (only --data may be given with it)")  # fmt: skip
+
+
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a task whose inputs are pictures of words."""
+    add = parser.add_argument
+    add("--alphabet", metavar="CHARACTERS",
+        help="the characters (default: those of the labels; drawn words: 0-9a-z)")  # fmt: skip
+    add("--width", type=int, metavar="N",
+        help="bring pictures to this width, a multiple of 4 (default: in proportion)")  # fmt: skip
+    add("--split-seed", type=int, metavar="N",
+        help="chooses what is held out where the labels name no split (default: 0)")  # fmt: skip
+    add("--distortion", type=float, metavar="X",
+        help="how strongly pictures are distorted in training, from 0 (default: 1)")  # fmt: skip
+    add("--fonts", metavar="DIR", help="fonts of drawn words (default: those found here)")
+    add("--channels", type=int, metavar="N",
+        help="of the first convolution; 64 in the paper (default: 16)")  # fmt: skip
+    add("--start-from", metavar="RUN", help="begin with the weights of a finished run")
 
 
 def trainer_of(name: str) -> Callable[[argparse.Namespace], int]:

@@ -7,13 +7,13 @@ counted, never dropped in silence.
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from rondo.tasks.face_lists import SEX_WORDS, ListBuilder, PhotoList, split_name
+from rondo.tasks.label_tables import MISFIT, table_rows
 from rondo.tasks.photo_files import FILE_ENDINGS
 
 CSV_SEX_WORDS = SEX_WORDS | {"0": 0, "1": 1}
@@ -42,33 +42,9 @@ def read_csv(file: Path) -> PhotoList:
         ValueError: If the table cannot be read, lacks a column or leaves nothing to learn from.
     """
     builder = ListBuilder("csv", file.parent)
-    for line, row in _rows(file):
+    for line, row in table_rows(file, ("file", "sex"), ("split", "source", "age", "race")):
         _add_row(builder, line, row)
     return builder.finish()
-
-
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line numbers and rows; a row that is too short or too long is empty."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text)
-            columns = [column.strip().lower() for column in next(reader, [])]
-            _check_columns(file, columns)
-            for cells in filter(None, reader):
-                fits = len(cells) == len(columns)
-                yield reader.line_num, dict(zip(columns, cells, strict=True)) if fits else {}
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise ValueError(f"{file} cannot be read as a table in UTF-8: {error}") from error
-
-
-def _check_columns(file: Path, columns: list[str]) -> None:
-    absent = [column for column in ("file", "sex") if column not in columns]
-    if absent:
-        raise ValueError(
-            f"{file} has no column {' and no column '.join(absent)}: its first line must name "
-            f"file,sex and may name split,source,age,race, separated by commas; it names "
-            f"{','.join(columns) or 'nothing'}"
-        )
 
 
 def _add_row(builder: ListBuilder, line: int, row: dict[str, str]) -> None:
@@ -76,7 +52,7 @@ def _add_row(builder: ListBuilder, line: int, row: dict[str, str]) -> None:
     sex = CSV_SEX_WORDS.get(row.get("sex", "").strip().lower())
     age = _age(row.get("age") or "")
     if not row:
-        builder.skip(f"line {line}", "the row does not have as many cells as the first line")
+        builder.skip(f"line {line}", MISFIT)
     elif sex is None:
         builder.skip(f"line {line}: {name}", "the sex is none of female, male, f, m, 0, 1")
     elif age is not None and not math.isfinite(age):

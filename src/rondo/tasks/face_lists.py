@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rondo.tasks.label_tables import fault_of
+
 SEXES = ("female", "male")
 """The class order everywhere: label 0 is female, label 1 is male."""
 
@@ -114,17 +116,11 @@ class ListBuilder:
         group: str | None = None,
     ) -> None:
         """Takes the photo `name`, a path relative to the root, or skips it and says why."""
-        normal = os.path.normpath(name)
-        path = self.root / normal
-        if not name.strip():
-            self.skip(name, "no file is named")
-        elif os.path.isabs(normal) or normal.startswith(".."):
-            self.skip(name, "the path leads out of the folder of the data")
-        elif normal in self._photos:
-            self.skip(name, "the file is named a second time (the first counts)")
-        elif not os.path.isfile(path):
-            self.skip(name, "the file is missing")
+        fault, normal = fault_of(self.root, name, self._photos), os.path.normpath(name)
+        if fault is not None:
+            self.skip(name, fault)
         else:
+            path = self.root / normal
             self._photos[normal] = Photo(path, sex, split, source, age, group)
 
     def skip(self, name: str, reason: str) -> None:

@@ -12,7 +12,6 @@ known, name the splits in labels.csv.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -40,6 +39,7 @@ from rondo.tasks.face_lists import (
     describe_skipped,
     split_order,
 )
+from rondo.tasks.label_tables import split_by_hash
 from rondo.tasks.photo_files import read_many
 
 __all__ = [
@@ -167,18 +167,12 @@ def split_photos(photo_list: PhotoList, seed: int) -> PhotoList:
     named = {photo.split for photo in photo_list.photos}
     photos = []
     for photo in photo_list.photos:
-        drawn = _split_by_hash(photo.path.relative_to(photo_list.root).as_posix(), seed)
+        drawn = split_by_hash(photo.path.relative_to(photo_list.root).as_posix(), seed)
         if photo.split is None or (photo.split == "train" and drawn not in named):
             photo = replace(photo, split=drawn)
         photos.append(photo)
     _check_splits(photos)
     return replace(photo_list, photos=tuple(photos))
-
-
-def _split_by_hash(name: str, seed: int) -> str:
-    digest = hashlib.blake2b(f"{seed}:".encode() + os.fsencode(name), digest_size=8).digest()
-    tenth = int.from_bytes(digest, "big") % 10
-    return {8: "val", 9: "test"}.get(tenth, "train")
 
 
 def _check_splits(photos: list[Photo]) -> None:

@@ -12,9 +12,10 @@ import io
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,6 +53,9 @@ class Limits:
 ANY = Limits()
 """What the files of a data set may be."""
 
+ToPixels = Callable[[Image.Image], np.ndarray]
+"""Makes pixels of an opened picture; it decodes it."""
+
 _NUM_THREADS = min(8, os.cpu_count() or 1)
 _WARNINGS_LOCK = threading.Lock()  # the warning filters belong to the whole process
 
@@ -84,9 +88,23 @@ def read_pixels(source: Path | BinaryIO, image_size: int, limits: Limits = ANY) 
         ValueError: If `image_size` is below 1.
     """
     _check_image_size(image_size)
+    return read_picture(source, partial(_to_square, image_size=image_size), limits)
+
+
+def read_picture(source: Path | BinaryIO, to_pixels: ToPixels, limits: Limits = ANY) -> np.ndarray:
+    """Reads one picture in a shape of one's own.
+
+    Args:
+        source: A file, or an open binary stream, which is read to its end.
+        to_pixels: Makes pixels of the picture, such as a function that calls `upright_rgb`.
+        limits: What the file may be.
+
+    Raises:
+        PhotoError: If it is not a usable picture.
+    """
     name, stream = _open_bytes(source, limits)
     with _no_warnings():
-        return _decode(name, stream, image_size, limits)
+        return _decode(name, stream, to_pixels, limits)
 
 
 def read_many(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[int, PhotoError]]:
@@ -97,22 +115,27 @@ def read_many(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[
         image_size), and what is wrong with each other one, by its index in `paths`.
     """
     _check_image_size(image_size)
+    pixels = np.empty((len(paths), 3, image_size, image_size), np.uint8)
+    errors: dict[int, PhotoError] = {}
+    for index, result in enumerate(read_each(paths, partial(_to_square, image_size=image_size))):
+        if isinstance(result, PhotoError):
+            errors[index] = result
+        else:
+            pixels[index - len(errors)] = result
+    return pixels[: len(paths) - len(errors)], errors
+
+
+def read_each(paths: Sequence[Path], to_pixels: ToPixels) -> Iterator[np.ndarray | PhotoError]:
+    """Yields the pixels of each picture, or what is wrong with it; it reads on a few threads."""
 
     def read(path: Path) -> np.ndarray | PhotoError:
         try:
-            return _decode(*_open_bytes(path, ANY), image_size, ANY)
+            return _decode(*_open_bytes(path, ANY), to_pixels, ANY)
         except PhotoError as error:
             return error
 
-    pixels = np.empty((len(paths), 3, image_size, image_size), np.uint8)
-    errors: dict[int, PhotoError] = {}
     with _no_warnings(), ThreadPoolExecutor(_NUM_THREADS) as pool:
-        for index, result in enumerate(pool.map(read, paths)):
-            if isinstance(result, PhotoError):
-                errors[index] = result
-            else:
-                pixels[index - len(errors)] = result
-    return pixels[: len(paths) - len(errors)], errors
+        yield from pool.map(read, paths)
 
 
 def _check_image_size(image_size: int) -> None:
@@ -157,12 +180,12 @@ def _limited(name: str, file: BinaryIO, num_bytes: int) -> io.BytesIO:
     return io.BytesIO(contents)
 
 
-def _decode(name: str, stream: io.BytesIO, image_size: int, limits: Limits) -> np.ndarray:
-    """Pixels, uint8 (3, S, S). A decoder may raise anything at all on damaged bytes."""
+def _decode(name: str, stream: io.BytesIO, to_pixels: ToPixels, limits: Limits) -> np.ndarray:
+    """The pixels. A decoder may raise anything at all on damaged bytes."""
     try:
         with Image.open(stream, formats=limits.formats) as image:
             _check_size(name, image.width, image.height, limits)
-            return _to_pixels(image, image_size)
+            return to_pixels(image)
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
@@ -195,13 +218,22 @@ class _UnknownModeError(Exception):
     """The picture holds numbers that have no agreed range, such as floating-point ones."""
 
 
-def _to_pixels(image: Image.Image, image_size: int) -> np.ndarray:
-    """Decodes, turns upright, converts, cuts and resizes; uint8 (3, S, S)."""
-    image.draft(None, (2 * image_size, 2 * image_size))  # a large JPEG is decoded at a fraction
+def upright_rgb(image: Image.Image, least_side: int) -> Image.Image:
+    """Decodes a picture, turns it upright and brings it to 8-bit RGB.
+
+    A large JPEG may be decoded at a fraction of its size, with both sides no smaller than twice
+    `least_side` pixels.
+    """
+    image.draft(None, (2 * least_side, 2 * least_side))
     image.load()
     with contextlib.suppress(Exception):  # a damaged EXIF block must not cost the photo
         ImageOps.exif_transpose(image, in_place=True)
-    rgb = _to_rgb(image)
+    return _to_rgb(image)
+
+
+def _to_square(image: Image.Image, image_size: int) -> np.ndarray:
+    """Cuts and resizes; uint8 (3, S, S)."""
+    rgb = upright_rgb(image, image_size)
     side = min(rgb.size)
     left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
     square = (left, top, left + side, top + side)

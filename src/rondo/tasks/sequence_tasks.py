@@ -13,6 +13,7 @@ from rondo.tasks.parity import parity
 from rondo.tasks.reber import reber
 from rondo.tasks.task import Task
 from rondo.tasks.temporal_order import temporal_order_6a, temporal_order_6b
+from rondo.tasks.text import text
 
 SEQUENCE_TASKS: dict[str, Callable[..., Task]] = {
     "adding": adding,
@@ -25,5 +26,6 @@ SEQUENCE_TASKS: dict[str, Callable[..., Task]] = {
     "music": music,
     "characters": characters,
     "digits-by-row": digits_by_row,
+    "text": text,
 }
 """What makes a task of a name."""

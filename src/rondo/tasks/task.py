@@ -59,7 +59,7 @@ class Recipe:
         num_layers: Recurrent layers on top of each other.
         embedding_size: The width of embedded symbols, where the task's inputs are symbols.
         batch_size: Sequences in a step.
-        learning_rate: The learning rate of every step.
+        learning_rate: The learning rate of every step, or the highest where it anneals.
         optimizer: "adam", or "rmsprop" with momentum 0.9.
         max_grad_norm: The norm to which the whole gradient is shortened where it is longer.
         num_sequences: The budget: training ends after so many sequences.
@@ -67,6 +67,9 @@ class Recipe:
         patience: Checks without a better loss after which training ends, or None for no such end.
         dropout: Share of the units that are dropped between layers.
         weight_noise: Standard deviation of the noise on the weights during a step.
+        channels: Channels of the first convolution, where the network has some.
+        anneals: Whether the learning rate rises over the first twentieth of the budget and then
+            falls to 0 along half a cosine.
     """
 
     cell: str = "lstm"
@@ -82,7 +85,12 @@ class Recipe:
     patience: int | None = None
     dropout: float = 0.0
     weight_noise: float = 0.0
+    channels: int | None = None
+    anneals: bool = False
 
+
+Losses = Callable[[Tensor, Batch], Tensor]
+"""From outputs and a batch to the loss of each sequence (B,)."""
 
 Right = Callable[[Tensor, Batch], Tensor]
 """From outputs and a batch to whether each sequence (B,), or step (B, T), is answered rightly."""
@@ -106,6 +114,10 @@ class Task:
         unit: What the loss is given in.
         nats_per_unit: The loss in nats that makes one of this unit.
         symbols: The characters that inputs and outputs stand for, where they are characters.
+        model: The network, a name in `rondo.training.sequences.networks.NETWORKS`.
+        loss: The loss of each sequence, where it is not a distance of each step.
+        digest: What tells other data from these, where the files of `data` do not tell it.
+        notes: What to tell the user of the data.
     """
 
     name: str
@@ -120,6 +132,10 @@ class Task:
     unit: str = "loss"
     nats_per_unit: float = 1.0
     symbols: str | None = None
+    model: str = "sequence_model"
+    loss: Losses | None = None
+    digest: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 BITS = math.log(2)

@@ -30,6 +30,7 @@ class SequenceConfig:
         recipe: How to train.
         seed: Seed of the weights and of all that is drawn.
         num_threads: Threads of torch; other numbers of threads round differently.
+        start_from: The run folder whose weights it starts from, or None for new weights.
         versions: Versions of what computed the run.
         format: Form of the run folder.
     """
@@ -40,6 +41,7 @@ class SequenceConfig:
     recipe: Recipe
     seed: int
     num_threads: int
+    start_from: str | None = None
     versions: dict[str, str] = field(default_factory=current_versions)
     format: int = FORMAT
 
@@ -54,6 +56,7 @@ class SequenceConfig:
             batch_size=recipe.batch_size,
             number_of_sequences=recipe.num_sequences,
             patience=1 if recipe.patience is None else recipe.patience,
+            number_of_channels=1 if recipe.channels is None else recipe.channels,
             number_of_threads=self.num_threads,
         )
         for words, value in (
@@ -86,8 +89,9 @@ def config_from_json(text: str) -> SequenceConfig:
 
 
 def needs_data(name: str) -> bool:
-    """Whether a task of `SEQUENCE_TASKS` reads files."""
-    return "data" in inspect.signature(look_up("task", name, SEQUENCE_TASKS)).parameters
+    """Whether a task of `SEQUENCE_TASKS` cannot do without files."""
+    parameters = inspect.signature(look_up("task", name, SEQUENCE_TASKS)).parameters
+    return "data" in parameters and parameters["data"].default is inspect.Parameter.empty
 
 
 def build_task(name: str, arguments: dict[str, Any]) -> Task:
@@ -103,17 +107,3 @@ def build_task(name: str, arguments: dict[str, Any]) -> Task:
         raise RunError(f"{error.filename or name}: {error.strerror}") from error
     except ValueError as error:
         raise RunError(str(error)) from error
-
-
-def model_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
-    """Returns the arguments of the `SequenceModel` of a task."""
-    return {
-        "cell": recipe.cell,
-        "input_size": task.input_size,
-        "hidden_size": recipe.hidden_size,
-        "output_size": task.output_size,
-        "num_layers": recipe.num_layers,
-        "final": task.final,
-        "embedding_size": recipe.embedding_size,
-        "dropout": recipe.dropout,
-    }

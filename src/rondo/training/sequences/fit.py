@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from rondo.tasks.task import Task
-from rondo.training.sequences.config import SequenceConfig, model_arguments
-from rondo.training.sequences.folder import MODEL, SequenceFolder
+from rondo.training.sequences.config import SequenceConfig
+from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.networks import network_arguments
+from rondo.training.sequences.start import start_from
 from rondo.training.sequences.trainer import Score, SequenceTrainer
 from rondo.training.stopping import StopRequest
 from rondo.training.terminal import StatusLine, clock
@@ -44,12 +46,17 @@ def fit(
         task: The task that they name.
         folder: The run folder, already made.
         say: Is given each line for the user.
+
+    Raises:
+        RunError: If the saved state, or the run that it starts from, cannot be used.
     """
     torch.set_num_threads(config.num_threads)
     trainer = SequenceTrainer(config, task)
     state = folder.read_state()
     if state is not None:
         trainer.load_state(state)
+    elif config.start_from is not None:
+        start_from(trainer.model, config.start_from, task)
     line = StatusLine(sys.stderr)
 
     def tell(text: str) -> None:
@@ -108,8 +115,8 @@ class _Run:
         """Saves what the run needs to go on, and the weights that predict."""
         trainer, config = self.trainer, self.trainer.config
         origin = {
-            "model": MODEL,
-            "arguments": model_arguments(trainer.task, config.recipe),
+            "model": trainer.task.model,
+            "arguments": network_arguments(trainer.task, config.recipe),
             "version": config.versions["rondo"],
             "symbols": trainer.task.symbols,
         }

@@ -31,10 +31,10 @@ def sample_run(path: Path, *, length: int, temperature: float, start: str, seed:
     if temperature < 0:
         raise RunError(f"the temperature must be 0 or more, but is {temperature}")
     folder = SequenceFolder(path, "characters")
-    folder.read_config()
+    task = folder.read_config().task
     model, origin = folder.read_model_and_origin()
     symbols = origin.get("symbols")
-    if symbols is None:
+    if symbols is None or task != folder.task:
         raise RunError(
             f"{path} does not predict characters; sample a run of `rondo train characters`"
         )

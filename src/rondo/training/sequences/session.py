@@ -12,12 +12,13 @@ from typing import Any
 import torch
 
 from rondo.cells.named import NAMED_CELLS, named_cell, num_parameters
-from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.task import Recipe, Task
 from rondo.training.run_error import RunError, suggestion
 from rondo.training.run_files import check_new_folder, new_run_path
-from rondo.training.sequences.config import SequenceConfig, build_task, model_arguments, needs_data
+from rondo.training.sequences.config import SequenceConfig, build_task, needs_data
 from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.networks import build_network, network_arguments
+from rondo.training.sequences.start import earlier_symbols, shaped_as
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Options:
     data: str | None = None
     length: int | None = None
     transpose: int | None = None
+    alphabet: str | None = None
+    width: int | None = None
+    fonts: str | None = None
+    split_seed: int | None = None
+    distortion: float | None = None
     cell: str | None = None
     hidden_size: int | None = None
     num_layers: int | None = None
@@ -39,11 +45,19 @@ class Options:
     max_grad_norm: float | None = None
     dropout: float | None = None
     weight_noise: float | None = None
+    channels: int | None = None
+    start_from: str | None = None
     seed: int = 0
     threads: int | None = None
 
 
-TASK_OPTIONS = ("data", "length", "transpose")
+PATHS = ("data", "fonts")
+"""The options of a task that are paths; they are kept as absolute ones."""
+
+TASK_OPTIONS = (
+    *("length", "transpose", "alphabet", "width", "split_seed", "distortion"),
+    *PATHS,
+)
 """The options that a task takes itself; which of them, its function says."""
 
 
@@ -91,9 +105,10 @@ def resume(name: str, path: Path, data: str | None, say: Callable[[str], None]) 
         moved = {**config.task_arguments, "data": os.path.abspath(data)}
         config = replace(config, task_arguments=moved)
     task = build_task(name, config.task_arguments)
-    if fingerprint(config.task_arguments) != config.data_fingerprint:
+    if fingerprint(task, config.task_arguments) != config.data_fingerprint:
+        found = config.task_arguments.get("data", "that are drawn here")
         raise RunError(
-            f"the data {config.task_arguments['data']} are not those that the run {path} began "
+            f"the data {found} are not those that the run {path} began "
             "with; give the unchanged ones with --data, or begin a new run"
         )
     say(description(config, task))
@@ -109,16 +124,21 @@ def make_config(name: str, options: Options) -> tuple[SequenceConfig, Task]:
     arguments: dict[str, Any] = {
         key: value for key in TASK_OPTIONS if (value := getattr(options, key)) is not None
     }
-    if "data" in arguments:
-        arguments["data"] = os.path.abspath(arguments["data"])
+    arguments |= {key: os.path.abspath(arguments[key]) for key in PATHS if key in arguments}
     if "data" not in arguments and needs_data(name):
         raise RunError(f"{name} needs data: give --data PATH")
+    start = None if options.start_from is None else Path(options.start_from)
+    if start is not None:
+        arguments["known"] = earlier_symbols(start, name)
     task = build_task(name, arguments)
+    if start is not None:
+        task = replace(task, recipe=shaped_as(task.recipe, start, name))
     config = SequenceConfig(
         task=name,
         task_arguments=arguments,
-        data_fingerprint=fingerprint(arguments),
+        data_fingerprint=fingerprint(task, arguments),
         recipe=make_recipe(task, options),
+        start_from=None if start is None else os.path.abspath(start),
         seed=options.seed,
         num_threads=torch.get_num_threads() if options.threads is None else options.threads,
     )
@@ -162,8 +182,10 @@ def cell_name(word: str) -> str:
         ) from None
 
 
-def fingerprint(arguments: dict[str, Any]) -> str | None:
+def fingerprint(task: Task, arguments: dict[str, Any]) -> str | None:
     """Returns 16 hexadecimal digits that change when the data do; None where there are none."""
+    if task.digest is not None:
+        return task.digest
     if "data" not in arguments:
         return None
     path = Path(arguments["data"])
@@ -177,9 +199,11 @@ def fingerprint(arguments: dict[str, Any]) -> str | None:
 def description(config: SequenceConfig, task: Task) -> str:
     """Returns for example `adding: lstm, 32 units, 4513 parameters; up to 200000 sequences`."""
     recipe = config.recipe
-    size = num_parameters(SequenceModel(**model_arguments(task, recipe)))
+    size = num_parameters(build_network(task.model, network_arguments(task, recipe)))
     layers = f"{recipe.num_layers} layers of " if recipe.num_layers > 1 else ""
+    notes = "".join(f"{note}\n" for note in task.notes)
     return (
-        f"{config.task}: {recipe.cell}, {layers}{recipe.hidden_size} units, {size} parameters; "
+        f"{notes}{config.task}: {recipe.cell}, {layers}{recipe.hidden_size} units, "
+        f"{size} parameters; "
         f"at most {recipe.num_sequences} sequences"
     )

@@ -16,12 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.seeds import generator_for
 from rondo.tasks.task import Batch, Recipe, Task
 from rondo.training.objective import Objective
-from rondo.training.sequences.config import SequenceConfig, model_arguments
+from rondo.training.sequences.config import SequenceConfig
+from rondo.training.sequences.networks import build_network, network_arguments
 from rondo.training.truncated import detached
+
+RISE = 0.05
+"""The share of the budget over which a learning rate that anneals rises."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,10 @@ class SequenceTrainer:
     def __init__(self, config: SequenceConfig, task: Task) -> None:
         torch.manual_seed(config.seed)
         self.config, self.task, self.recipe = config, task, config.recipe
-        self.model = SequenceModel(**model_arguments(task, self.recipe))
+        self.model = build_network(task.model, network_arguments(task, self.recipe))
         self.parameters = list(self.model.parameters())
         self.optimizer = optimizer_of(self.recipe, self.parameters)
-        self.objective = Objective(task.distance)
+        self.objective = Objective(task.distance) if task.loss is None else None
         self.progress = Progress()
         self.carried: Any = None
         self.best: dict[str, Tensor] | None = None
@@ -118,6 +121,7 @@ class SequenceTrainer:
         seed, progress = self.config.seed, self.progress
         batch = self.task.source.training_batch(seed, progress.step, self.recipe.batch_size)
         torch.manual_seed(generator_for("model", seed, progress.step).initial_seed())
+        self._set_rate()
         kept = self._add_noise()
         loss = self._loss(batch)
         self.optimizer.zero_grad()
@@ -160,7 +164,7 @@ class SequenceTrainer:
             outputs, state = self.model(
                 batch.inputs, state if batch.continues else None, lengths=batch.lengths
             )
-            distances = self.objective.distances(outputs, batch.targets, self._lengths(batch))
+            distances = self._distances(outputs, batch)
             loss += distances.double().sum().item()
             num_terms += _num_terms(distances, self._lengths(batch))
             num_sequences += len(batch.inputs)
@@ -199,10 +203,26 @@ class SequenceTrainer:
         before = self.carried if batch.continues else None
         outputs, state = self.model(batch.inputs, before, lengths=batch.lengths)
         self.carried = detached(state)
+        if self.objective is None:
+            return self._distances(outputs, batch).mean()
         return self.objective(outputs, batch.targets, self._lengths(batch))
 
+    def _distances(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The distances of the steps, or the losses of the sequences of a task that has its own."""
+        if self.objective is None:
+            assert self.task.loss is not None
+            return self.task.loss(outputs, batch)
+        return self.objective.distances(outputs, batch.targets, self._lengths(batch))
+
     def _lengths(self, batch: Batch) -> Tensor | None:
-        return None if self.task.final else batch.lengths
+        has_one_term = self.task.final or self.task.loss is not None
+        return None if has_one_term else batch.lengths
+
+    def _set_rate(self) -> None:
+        """Sets the learning rate of this step."""
+        done = self.progress.num_sequences / self.recipe.num_sequences
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, done)
 
     def _add_noise(self) -> list[Tensor]:
         """Adds noise to the weights, for one step; returns them as they were."""
@@ -225,6 +245,14 @@ def optimizer_of(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.
     if recipe.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, recipe.learning_rate, momentum=0.9)
     return torch.optim.Adam(parameters, recipe.learning_rate, fused=True)
+
+
+def learning_rate(recipe: Recipe, done: float) -> float:
+    """Returns the learning rate once a share of the budget is spent."""
+    if not recipe.anneals:
+        return recipe.learning_rate
+    falling = (1 + math.cos(math.pi * min(done, 1.0))) / 2
+    return recipe.learning_rate * min(1.0, (done + 0.002) / RISE) * falling
 
 
 def _num_terms(distances: Tensor, lengths: Tensor | None) -> int:

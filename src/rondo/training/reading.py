@@ -1,0 +1,265 @@
+"""Reading words in pictures by a trained network, and how well it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from rondo.models.crnn import CRNN, num_steps
+from rondo.models.ctc import Symbols, beam_search, best_of, greedy, log_probabilities
+from rondo.tasks.photo_files import PhotoError
+from rondo.tasks.text import decoded, encoded
+from rondo.tasks.word_pictures import Word, read_columns
+from rondo.training.abstention import check_min_confidence
+from rondo.training.evaluation import Share, wilson
+from rondo.training.run_error import RunError, check_from_1, look_up
+from rondo.training.sequences.folder import SequenceFolder
+
+DECODERS = ("greedy", "beam")
+"""How a text is found where there is no lexicon: that of the likeliest path, or beam search."""
+
+READ_TOGETHER = 50
+"""Pictures that are in memory together."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How texts are found.
+
+    Args:
+        decoder: A name in `DECODERS`.
+        beam_width: Beginnings that beam search keeps.
+        lexicon: The words that may be answered, or None for any text.
+        min_confidence: Below this probability of the text there is no answer, 0 to 1.
+
+    Raises:
+        RunError: If one of them cannot be used.
+    """
+
+    decoder: str = "greedy"
+    beam_width: int = 10
+    lexicon: tuple[str, ...] | None = None
+    min_confidence: float = 0.0
+
+    def __post_init__(self) -> None:
+        look_up("decoder", self.decoder, dict.fromkeys(DECODERS))
+        check_from_1(beam_width=self.beam_width)
+        check_min_confidence(self.min_confidence)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the network reads in one picture, or why the picture could not be read.
+
+    Args:
+        source: The file's path, or "standard input".
+        text: What it reads; None where that is less sure than was asked for.
+        probability: The probability of the text that was found.
+        error: Why there is no reading; the two above are then None.
+    """
+
+    source: str
+    text: str | None = None
+    probability: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """How well words are read.
+
+    Args:
+        words: The share of words that are read without an error, with its 95 % interval.
+        num_errors: Characters to insert, delete or replace to make all readings right.
+        num_characters: Characters of all texts.
+        unknown: Characters of the texts that the network has no outputs for.
+        wrong: Readings that are not right, with the right text.
+    """
+
+    words: Share
+    num_errors: int
+    num_characters: int
+    unknown: str
+    wrong: tuple[tuple[Reading, str], ...]
+
+    @property
+    def character_error_rate(self) -> float:
+        """Errors a character of the texts; it may be above 1."""
+        return self.num_errors / max(1, self.num_characters)
+
+
+class Reader:
+    """A trained network that reads the words in pictures.
+
+    Args:
+        model: The network.
+        symbols: The characters of its outputs, from number 1 on.
+        width: The width of its pictures, or None for their proportions.
+        decoding: How texts are found.
+
+    Raises:
+        RunError: If no word of the lexicon can be read.
+
+    Example:
+        ```
+        reader = Reader.load(Path("runs/text-2026-01-31-1"))
+        for reading in reader.read([Path("word.png")]):
+            print(reading.text, reading.probability)
+        ```
+    """
+
+    def __init__(
+        self, model: CRNN, symbols: str, width: int | None, decoding: Decoding | None = None
+    ) -> None:
+        self.model, self.symbols, self.width = model.eval(), symbols, width
+        self.decoding = Decoding() if decoding is None else decoding
+        self.lexicon: list[Symbols] | None = None
+        if self.decoding.lexicon is not None:
+            self.lexicon = self._encoded(self.decoding.lexicon)
+
+    @classmethod
+    def load(cls, run: Path, decoding: Decoding | None = None) -> Reader:
+        """Returns the reader of a run folder.
+
+        Raises:
+            RunError: If it is no run of `rondo train text`, or has no weights yet.
+        """
+        folder = SequenceFolder(run, "text")
+        config = folder.read_config()
+        if config.task != "text":
+            raise RunError(f"{run} is a run of `rondo train {config.task}`, and reads no words")
+        model, origin = folder.read_model_and_origin()
+        assert isinstance(model, CRNN)
+        return cls(model, origin["symbols"], config.task_arguments.get("width"), decoding)
+
+    def read(self, sources: Sequence[Path | BinaryIO]) -> list[Reading]:
+        """Returns what is read in each source, in order; what cannot be opened gets an error."""
+        return list(self.iterate(sources))
+
+    def iterate(self, sources: Sequence[Path | BinaryIO]) -> Iterator[Reading]:
+        """Yields what `read` returns, some pictures at a time."""
+        for first in range(0, len(sources), READ_TOGETHER):
+            some = sources[first : first + READ_TOGETHER]
+            opened = [self._open(source) for source in some]
+            columns = [item for item in opened if isinstance(item, Tensor)]
+            found = iter(self.texts(columns))
+            for source, item in zip(some, opened, strict=True):
+                name = str(source) if isinstance(source, Path) else "standard input"
+                if isinstance(item, Tensor):
+                    yield self._reading(name, *next(found))
+                else:
+                    yield Reading(name, error=item)
+
+    def texts(self, pictures: Sequence[Tensor]) -> list[tuple[str, float]]:
+        """Returns the text of each picture (W, 32) and its probability."""
+        found: list[tuple[str, float]] = []
+        for first in range(0, len(pictures), READ_TOGETHER):
+            logits = logits_of(self.model, pictures[first : first + READ_TOGETHER])
+            found += [self._decoded(row) for row in logits]
+        return found
+
+    def score(self, words: Sequence[Word]) -> TextScore:
+        """Returns how well words are read."""
+        found = self.texts([word.columns for word in words])
+        readings = [
+            self._reading(word.name, *item) for word, item in zip(words, found, strict=True)
+        ]
+        pairs = [(reading, word.text) for reading, word in zip(readings, words, strict=True)]
+        wrong = tuple((reading, text) for reading, text in pairs if reading.text != text)
+        every = "".join(text for _, text in pairs)
+        return TextScore(
+            wilson(len(words) - len(wrong), len(words)),
+            sum(edit_distance(reading.text or "", text) for reading, text in wrong),
+            len(every),
+            "".join(sorted(set(every) - set(self.symbols))),
+            wrong,
+        )
+
+    def _open(self, source: Path | BinaryIO) -> Tensor | str:
+        """Returns the columns of a source, or why it cannot be read."""
+        try:
+            return read_columns(source, self.width)
+        except (PhotoError, OSError) as error:
+            return str(error)
+
+    def _reading(self, name: str, text: str, probability: float) -> Reading:
+        is_sure = probability >= self.decoding.min_confidence
+        return Reading(name, text if is_sure else None, probability)
+
+    def _decoded(self, logits: Tensor) -> tuple[str, float]:
+        """Returns the text of one row of logits (T, K + 1) and its probability."""
+        if self.lexicon is not None:
+            best, log = best_of(logits, self.lexicon)
+            return decoded(self.lexicon[best], self.symbols) if best >= 0 else "", exp(log)
+        if self.decoding.decoder == "beam":
+            symbols = beam_search(logits, self.decoding.beam_width)[0][0]
+        else:
+            symbols = greedy(logits[None])[0]
+        return decoded(symbols, self.symbols), exp(log_probabilities(logits, [symbols])[0])
+
+    def _encoded(self, words: Sequence[str]) -> list[Symbols]:
+        """Returns the words of a lexicon that the network has outputs for.
+
+        Raises:
+            RunError: If there is none.
+        """
+        usable = [word for word in words if word and set(word) <= set(self.symbols)]
+        if not usable:
+            raise RunError(
+                f"no word of the lexicon has only characters that the run reads ({self.symbols}); "
+                "check its letters, small and large"
+            )
+        return [encoded(word, self.symbols) for word in dict.fromkeys(usable)]
+
+
+@torch.no_grad()
+def logits_of(model: CRNN, pictures: Sequence[Tensor]) -> list[Tensor]:
+    """Returns the logits (T, K + 1) of each of some pictures (W, 32)."""
+    widths = torch.tensor([len(picture) for picture in pictures])
+    padded = pad_sequence(list(pictures), batch_first=True).float()
+    logits, _ = model(padded, lengths=widths)
+    return [row[:count] for row, count in zip(logits, num_steps(widths).tolist(), strict=True)]
+
+
+def read_lexicon(path: Path) -> tuple[str, ...]:
+    """Returns the words of a file in UTF-8, one a line.
+
+    Raises:
+        RunError: If it cannot be read or holds no word.
+    """
+    try:
+        words = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"the lexicon {path} cannot be read as text in UTF-8 ({error})") from error
+    if not words:
+        raise RunError(f"the lexicon {path} holds no word; give one a line")
+    return words
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Returns the characters to insert, delete or replace to make one text of the other.
+
+    Levenshtein, 1966.
+
+    Example:
+        >>> from rondo.training.reading import edit_distance
+        >>> edit_distance("kitten", "sitting")
+        3
+    """
+    row = list(range(len(b) + 1))
+    for i, of_a in enumerate(a, 1):
+        before, row = row, [i]
+        for j, of_b in enumerate(b, 1):
+            row.append(min(row[-1] + 1, before[j] + 1, before[j - 1] + (of_a != of_b)))
+    return row[-1]
+
+
+def exp(log: Any) -> float:
+    """Returns the probability of a logarithm, at most 1."""
+    return min(1.0, float(torch.tensor(float(log), dtype=torch.float64).exp()))
