@@ -131,10 +131,10 @@ def _turned() -> Image.Exif:
         (None, r"there is no .*labels.csv; text needs a folder with labels.csv \(file,text\)"),
         ("file,word\na.png,x\n", "has no column text: its first line must name file,text"),
         ("file,text\n", "only 0 of 0 pictures .* can be used"),
-        ("file,text\ngone.png,x\n", r"only 0 of 0 pictures .* line 2: gone.png"),
+        ("file,text\ngone.png,x\n", r"only 0 of 1 picture of .* line 2: gone.png"),
         (
             "file,text\na.png,\n",
-            r"only 0 of 0 .*the text is empty \(1\); .* line 2: a.png",
+            r"only 0 of 1 picture .*the text is empty \(1\); .* line 2: a.png",
         ),
         ("file,text,split\na.png,x,train\n", r"the split val has no picture \(train 1, val 0"),
     ],

@@ -33,6 +33,8 @@ examples:
   rondo train adding --cell lstm-1997          add two marked numbers of a long sequence
   rondo train characters --data book.txt       predict the next character; then:
   rondo sample last --temperature 0.8          write text like it
+  rondo train text --data words/               read words in pictures; then:
+  rondo predict last scans/ --csv              a table of what is read; docs/text.md
   rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
   rondo bench --quick                          does the measuring work here? (seconds)
   rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
@@ -42,6 +44,7 @@ data:
   A folder with labels.csv (columns file, sex and optionally split, source, age, race), a folder
   with one folder for each sex, UTKFace files, IMDB-WIKI or CelebA; or the word "drawn": drawings
   of nobody that need no file. Each photo must show one face that fills the picture.
+  Of text a folder with labels.csv (columns file, text and optionally split).
 
 a run folder, runs/TASK-DATE-N, holds:
   report.html          curves, errors by group, what the network looked at: open it in a browser

@@ -126,7 +126,10 @@ def read_many(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[
 
 
 def read_each(paths: Sequence[Path], to_pixels: ToPixels) -> Iterator[np.ndarray | PhotoError]:
-    """Yields the pixels of each picture, or what is wrong with it; it reads on a few threads."""
+    """Yields the pixels of each picture, or what is wrong with it; it reads on a few threads.
+
+    No other picture can be read before the last one is given.
+    """
 
     def read(path: Path) -> np.ndarray | PhotoError:
         try:

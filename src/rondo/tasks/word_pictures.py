@@ -108,7 +108,7 @@ def load_words(
             words.setdefault(split, []).append(word)
         else:
             skipped.append(Skipped(name, fault))
-    _check_usable(file, words, len(listed), skipped)
+    _check_usable(file, words, skipped)
     return WordSets(_divided(words, seed), tuple(skipped))
 
 
@@ -200,10 +200,9 @@ def _too_narrow(word: Word) -> str | None:
     return "the picture is too narrow for its text (give a --width that suits the longest)"
 
 
-def _check_usable(
-    file: Path, words: dict[str | None, list[Word]], num_listed: int, skipped: list[Skipped]
-) -> None:
+def _check_usable(file: Path, words: dict[str | None, list[Word]], skipped: list[Skipped]) -> None:
     num_usable = sum(map(len, words.values()))
+    num_listed = num_usable + len(skipped)
     if not num_usable or 2 * num_usable < num_listed:
         example = f"; for example {skipped[0].path}" if skipped else ""
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,8 +91,16 @@ def config_from_json(text: str) -> SequenceConfig:
 
 def needs_data(name: str) -> bool:
     """Whether a task of `SEQUENCE_TASKS` cannot do without files."""
-    parameters = inspect.signature(look_up("task", name, SEQUENCE_TASKS)).parameters
-    return "data" in parameters and parameters["data"].default is inspect.Parameter.empty
+    return takes_data(name) and _parameters(name)["data"].default is inspect.Parameter.empty
+
+
+def takes_data(name: str) -> bool:
+    """Whether a task of `SEQUENCE_TASKS` can read files."""
+    return "data" in _parameters(name)
+
+
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(look_up("task", name, SEQUENCE_TASKS)).parameters
 
 
 def build_task(name: str, arguments: dict[str, Any]) -> Task:

@@ -1,0 +1,273 @@
+"""Words in pictures: how well a CRNN reads drawn words, captchas and licence plates; its speed.
+
+The pictures of a captcha folder and of a folder of licence plates (`labels.csv` with file, text
+and, of plates, source; plates are those of the source cn) are divided once by a seed: held-out
+words, words to choose by, and the rest to train on. Plates are learnt from new weights, and from
+those of a run on drawn words of capital letters and digits. Then a training step is timed beside
+the same network with torch.nn.LSTM, which gives the same numbers.
+
+Every run is kept under --runs; started again, the program goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import string
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from kept_runs import Kept, kept_run, note, total_minutes
+from rondo.bench.measure import machine_lines, take_turns
+from rondo.cells.named import num_parameters
+from rondo.models.crnn import CRNN
+from rondo.models.ctc import ctc_distances
+from rondo.tasks.text import RECIPE, text_words
+from rondo.tasks.word_pictures import LABELS, Word, load_words
+from rondo.training.reading import Decoding, Reader, TextScore
+from rondo.training.sequences.session import Options
+
+SPLIT_SEED = 0
+DECODINGS = {"greedy": Decoding(), "beam of 10": Decoding("beam", 10)}
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Pictures that are divided, and how they are learnt.
+
+    Args:
+        num_test: Words held out.
+        num_val: Words to choose by.
+        source: The source of the rows that are taken, or None for all.
+        options: How to train.
+        start: The name of the run of drawn words that it starts from, or None.
+    """
+
+    num_test: int
+    num_val: int
+    source: str | None
+    options: dict[str, Any]
+    start: str | None = None
+
+
+DRAWN: dict[str, dict[str, Any]] = {
+    "drawn": {},
+    "drawn-capitals": {"alphabet": string.digits + string.ascii_uppercase, "length": 7,
+                       "num_sequences": 24_000},
+}  # fmt: skip
+COLLECTIONS = {
+    "captcha": Collection(104, 84, None, {"epochs": 60}),
+    "plates": Collection(200, 80, "cn", {"epochs": 80}),
+    "plates, started from drawn-capitals": Collection(
+        200, 80, "cn", {"epochs": 60}, "drawn-capitals"
+    ),
+}
+PARTS = ("drawn", *COLLECTIONS, "speed")
+
+
+def divided(pictures: Path, place: Path, collection: Collection) -> Path:
+    """A folder whose labels name the splits, and whose pictures are a link to those given."""
+    place.mkdir(parents=True, exist_ok=True)
+    link = place / "pictures"
+    if not link.is_symlink():
+        link.symlink_to(pictures.absolute())
+    with (pictures / LABELS).open(encoding="utf-8") as file:
+        rows = [
+            row for row in csv.DictReader(file) if collection.source in (None, row.get("source"))
+        ]
+    splits = ["train"] * len(rows)
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(rows)).tolist()
+    for number, row in enumerate(order[: collection.num_test + collection.num_val]):
+        splits[row] = "test" if number < collection.num_test else "val"
+    with (place / LABELS).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "text", "split"])
+        for row, split in zip(rows, splits, strict=True):
+            writer.writerow([f"pictures/{row['file']}", row["text"], split])
+    return place
+
+
+def scores(run: Path, splits: dict[str, list[Word]]) -> list[tuple[str, str, TextScore]]:
+    """How well a run reads each split but train, by every way of decoding."""
+    return [
+        (name, how, Reader.load(run, decoding).score(words))
+        for name, words in splits.items()
+        if name != "train"
+        for how, decoding in DECODINGS.items()
+    ]
+
+
+def row_of(label: str, split: str, how: str, score: TextScore, kept: Kept) -> str:
+    right = score.words
+    return (
+        f"| {label} | {split} | {how} | {right.num_photos:g} | {100 * right.value:.1f} % "
+        f"({100 * right.low:.1f} to {100 * right.high:.1f}) | "
+        f"{100 * score.character_error_rate:.2f} % | {kept.test['seconds'] / 60:.0f} |"
+    )
+
+
+HEAD = (
+    "| run | split | decoding | words | right (95 % interval) | character error rate | "
+    "training, minutes |\n|---|---|---|---|---|---|---|"
+)
+
+
+def measure_drawn(runs: Path, name: str, threads: int) -> list[str]:
+    """The rows of a run on drawn words."""
+    options = Options(threads=threads, **DRAWN[name])
+    kept = kept_run(runs, name, "text", options)
+    wanted = {key: value for key, value in DRAWN[name].items() if key in ("alphabet", "length")}
+    found = scores(runs / name, text_words(**wanted).splits)
+    return [row_of(name, *item, kept) for item in found]
+
+
+def measure_collection(runs: Path, name: str, pictures: Path, threads: int) -> list[str]:
+    """The rows of a run on given pictures."""
+    collection = COLLECTIONS[name]
+    label = name.replace(", ", "-").replace(" ", "-")
+    folder = divided(pictures, runs / "data" / name.partition(",")[0], collection)
+    start = None if collection.start is None else str(runs / collection.start)
+    options = Options(data=str(folder), threads=threads, start_from=start, **collection.options)
+    kept = kept_run(runs, label, "text", options)
+    found = scores(runs / label, load_words(folder).splits)
+    return [row_of(name, *item, kept) for item in found]
+
+
+class TorchBidirectional(nn.Module):
+    """`torch.nn.LSTM` in both directions, called as Rondo's layer is."""
+
+    def __init__(self, layer: nn.Module, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True, bidirectional=True)
+        for name, end in (("forward_layer", ""), ("backward_layer", "_reverse")):
+            for key, value in getattr(layer, name).cell.state_dict().items():
+                getattr(self.lstm, f"{key}_l0{end}").data.copy_(value)
+            getattr(self.lstm, f"bias_hh_l0{end}").data.zero_()
+
+    def forward(self, x: Tensor, lengths: None = None) -> tuple[Tensor, Any]:
+        return self.lstm(x)
+
+
+def with_torch(model: CRNN, channels: int, hidden_size: int) -> CRNN:
+    """The same network, weights too, with `torch.nn.LSTM`."""
+    other = CRNN(37, channels=channels, hidden_size=hidden_size)
+    other.load_state_dict(model.state_dict())
+    sizes = (8 * channels, hidden_size)
+    other.layers = nn.ModuleList(
+        TorchBidirectional(layer, size, hidden_size)
+        for layer, size in zip(model.layers, sizes, strict=True)
+    )
+    return other
+
+
+def training_step(model: CRNN, pictures: Tensor, targets: Tensor) -> Callable[[], None]:
+    """One step, as a function to time."""
+    optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
+
+    def step() -> None:
+        loss = ctc_distances(model(pictures)[0], targets).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+        optimizer.step()
+
+    return step
+
+
+def speed_row(channels: int, hidden_size: int, num_rounds: int, batch_size: int = 32) -> str:
+    """The speed of a training step of both networks."""
+    torch.manual_seed(0)
+    ours = CRNN(37, channels=channels, hidden_size=hidden_size)
+    theirs = with_torch(ours, channels, hidden_size)
+    pictures = torch.randint(0, 256, (batch_size, 128, 32)).float()
+    targets = torch.randint(1, 37, (batch_size, 6))
+    ours.eval(), theirs.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(ours(pictures)[0], theirs(pictures)[0], rtol=1e-3, atol=1e-4)
+    ours.train(), theirs.train()
+    steps = {
+        name: training_step(model, pictures, targets)
+        for name, model in (("rondo", ours), ("torch", theirs))
+    }
+    times = take_turns(steps, num_rounds)
+    ratio = times["torch"].over(times["rondo"])
+    low, high = ratio.quartiles
+    return (
+        f"| {channels} | {hidden_size} | {num_parameters(ours):,} | "
+        f"{batch_size / times['rondo'].median:.1f} | {batch_size / times['torch'].median:.1f} | "
+        f"{ratio.median:.2f} ({low:.2f} to {high:.2f}) |"
+    )
+
+
+def speed_section(num_rounds: int, threads: int) -> str:
+    """The table of speeds."""
+    torch.set_num_threads(threads)
+    rows = [speed_row(*sizes, num_rounds) for sizes in ((16, 128), (64, 256))]
+    head = (
+        "| channels | hidden size | parameters | Rondo, pictures/s | torch.nn.LSTM, pictures/s | "
+        "ratio, median (quartiles) |\n|---|---|---|---|---|---|"
+    )
+    return "\n".join([head, *rows])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--captcha", type=Path, help="folder of captchas")
+    parser.add_argument("--plates", type=Path, help="folder of licence plates")
+    parser.add_argument("--runs", type=Path, required=True, help="where the runs are kept")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--rounds", type=int, default=15, help="of the speed")
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    folders = {"captcha": arguments.captcha, "plates": arguments.plates}
+    rows = []
+    for part in arguments.parts:
+        pictures = folders.get(part.partition(",")[0])
+        if part == "drawn":
+            rows += measure_drawn(arguments.runs, "drawn", arguments.threads)
+        elif part in COLLECTIONS and pictures is None:
+            note(f"{part}: left out, no folder was given")
+        elif part in COLLECTIONS:
+            start = COLLECTIONS[part].start
+            rows += measure_drawn(arguments.runs, start, arguments.threads) if start else []
+            rows += measure_collection(arguments.runs, part, pictures, arguments.threads)
+    sections = ["\n".join([HEAD, *rows])] if rows else []
+    if "speed" in arguments.parts:
+        speed = speed_section(arguments.rounds, arguments.threads)
+        sections.append(f"## Training speed\n\n{textwrap.fill(SPEED_NOTES, 98)}\n\n{speed}")
+    page = (
+        f"# Words in pictures\n\n{machine_lines()}"
+        f"- time of all runs: {total_minutes(arguments.runs):.0f} minutes\n\n"
+        f"{textwrap.fill(NOTES, 98)}\n\n" + "\n\n".join(sections) + "\n"
+    )
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "text.md").write_text(page)
+    print(page)
+
+
+NOTES = f"""\
+A word is right where every character is. The recipe is that of `rondo train text`:
+{RECIPE.channels} channels in the first convolution, {RECIPE.num_layers} layers of
+{RECIPE.hidden_size} {RECIPE.cell} units in each direction, Adam at {RECIPE.learning_rate:g} along
+half a cosine, batches of {RECIPE.batch_size}, every training picture distorted anew. The weights
+with the smallest loss on val are tested; nothing was chosen by the test. Minutes are those of the
+training steps and checks. One run each.
+"""
+
+SPEED_NOTES = """\
+A training step on 32 pictures of 128 x 32 pixels with words of 6 characters of 36, drawing and
+distortion left out. Both networks have the same weights and give the same logits; only the
+recurrent layers differ. Each side has its turn in every round.
+"""
+
+
+if __name__ == "__main__":
+    main()
