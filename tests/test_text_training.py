@@ -39,8 +39,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = folder / "words" / "labels.csv"
     labels.write_text(labels.read_text().replace("H", "皖"))  # the font has no such letter
     words = [
-        *("train", "text", "--data", str(folder / "words"), *SMALL, "--epochs", "100"),
-        *("--batch-size", "6", "--distortion", "0", "--learning-rate", "0.01", "--dropout", "0"),
+        *("train", "text", "--data", str(folder / "words"), *SMALL, "--epochs", "120"),
+        *("--batch-size", "6", "--distortion", "0", "--learning-rate", "0.02", "--dropout", "0"),
     ]
     assert cli.main([*words, "--run", str(folder / "run")]) == 0
     return folder
