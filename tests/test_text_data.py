@@ -28,14 +28,14 @@ def _embedded_font(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_words_are_read_with_their_splits(tmp_path: Path) -> None:
-    rows = [("a.png", "皖A·1", "train"), ("b.png", "bé", "validation"), ("c.png", " c ", "test"),
+    rows = [("a.png", "皖A·1", "train"), ("b.png", "be\u0301", "validation"), ("c.png", " c ", "test"),
             ("d.png", "d", "cross")]  # fmt: skip
     sets = load_words(folder_of(tmp_path, rows))
     assert {name: [w.text for w in words] for name, words in sets.splits.items()} == {
         "train": ["皖A·1"], "val": ["bé"], "test": ["c"], "cross": ["d"],
     }  # fmt: skip
     word = sets.splits["val"][0]
-    grey = np.asarray(picture("bé").convert("L"))
+    grey = np.asarray(picture("be\u0301").convert("L"))
     assert word.name == "b.png"
     assert word.columns.shape == (64, 32)
     assert torch.equal(word.columns, torch.from_numpy(grey.T.copy()))

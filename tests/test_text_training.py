@@ -28,7 +28,7 @@ from rondo.training.sequences.trainer import SequenceTrainer, learning_rate
 from text_words import folder_of, picture, words_folder
 
 TEXTS = ("xo", "oxx", "o", "xoxo", "oo", "皖")
-SMALL = ("--channels", "4", "--hidden-size", "16", "--num-layers", "1", "--threads", "1")
+SMALL = ("--channels", "8", "--hidden-size", "32", "--num-layers", "1", "--threads", "1")
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = folder / "words" / "labels.csv"
     labels.write_text(labels.read_text().replace("H", "皖"))  # the font has no such letter
     words = [
-        *("train", "text", "--data", str(folder / "words"), *SMALL, "--epochs", "120"),
-        *("--batch-size", "6", "--distortion", "0", "--learning-rate", "0.02", "--dropout", "0"),
+        *("train", "text", "--data", str(folder / "words"), *SMALL, "--epochs", "150"),
+        *("--batch-size", "6", "--distortion", "0", "--learning-rate", "0.015", "--dropout", "0"),
     ]
     assert cli.main([*words, "--run", str(folder / "run")]) == 0
     return folder
@@ -163,7 +163,7 @@ def test_a_run_starts_from_an_earlier_one(trained: Path, tmp_path: Path) -> None
     session = begin("text", options, tmp_path / "run", lambda text: None)
     assert session.task.symbols == "Zox皖"
     recipe = session.config.recipe
-    assert (recipe.channels, recipe.hidden_size, recipe.num_layers) == (4, 16, 1)
+    assert (recipe.channels, recipe.hidden_size, recipe.num_layers) == (8, 32, 1)
     config = session.config.to_json()
     assert json.loads(config)["start_from"] == str(trained / "run")
     weights: list[dict[str, torch.Tensor]] = []
@@ -350,8 +350,8 @@ def test_a_run_of_another_task_reads_nothing(tmp_path: Path) -> None:
 
 
 def test_a_lexicon_is_read_line_by_line(tmp_path: Path) -> None:
-    (tmp_path / "words").write_text(" 皖A \n\nb c\n", encoding="utf-8")
-    assert read_lexicon(tmp_path / "words") == ("皖A", "b c")
+    (tmp_path / "words").write_text(" 皖A \n\nb c\ne\u0301\n", encoding="utf-8")
+    assert read_lexicon(tmp_path / "words") == ("皖A", "b c", "é")
     (tmp_path / "words").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(RunError, match="cannot be read as text in UTF-8"):
         read_lexicon(tmp_path / "words")

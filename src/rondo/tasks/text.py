@@ -30,7 +30,7 @@ from rondo.tasks.seeds import generator_for
 from rondo.tasks.sources import TEST_SEED, Collection, Example, Generated, together
 from rondo.tasks.task import Batch, Recipe, Task
 from rondo.tasks.word_distortions import Distortion, distorted
-from rondo.tasks.word_pictures import Word, WordSets, alphabet_of, check_width, load_words
+from rondo.tasks.word_pictures import Word, WordSets, alphabet_of, check_width, composed, load_words
 
 DRAWN_ALPHABET = string.digits + string.ascii_lowercase
 """The characters of drawn words, if not told: those of the paper's lexicons."""
@@ -79,6 +79,7 @@ def text(
     """
     if distortion < 0:
         raise ValueError(f"the distortion must be 0 or more, but is {distortion}")
+    alphabet = None if alphabet is None else composed(alphabet)
     _check_alphabet(alphabet)
     if data is None:
         return _drawn(alphabet or DRAWN_ALPHABET, known, width, length, fonts, distortion)

@@ -154,6 +154,11 @@ def check_width(width: int | None) -> None:
         )
 
 
+def composed(text: str) -> str:
+    """Returns a text with each accented letter as one character, where Unicode has it (NFC)."""
+    return unicodedata.normalize("NFC", text)
+
+
 def alphabet_of(texts: Iterable[str]) -> str:
     """Returns the characters of texts, each once, in the order of Unicode."""
     return "".join(sorted(set("".join(texts))))
@@ -178,7 +183,7 @@ def _listed(
     skipped = []
     for line, row in table_rows(file, ("file", "text"), ("split",)):
         name = row.get("file", "").strip()
-        text = unicodedata.normalize("NFC", row.get("text", "").strip())
+        text = composed(row.get("text", "").strip())
         fault = fault_of(file.parent, name, listed)
         if not row:
             skipped.append(Skipped(f"line {line}", MISFIT))

@@ -15,7 +15,7 @@ from rondo.models.crnn import CRNN, num_steps
 from rondo.models.ctc import Symbols, beam_search, best_of, greedy, log_probabilities
 from rondo.tasks.photo_files import PhotoError
 from rondo.tasks.text import decoded, encoded
-from rondo.tasks.word_pictures import Word, read_columns
+from rondo.tasks.word_pictures import Word, composed, read_columns
 from rondo.training.abstention import check_min_confidence
 from rondo.training.evaluation import Share, wilson
 from rondo.training.run_error import RunError, check_from_1, look_up
@@ -234,9 +234,10 @@ def read_lexicon(path: Path) -> tuple[str, ...]:
         RunError: If it cannot be read or holds no word.
     """
     try:
-        words = tuple(line.strip() for line in path.read_text("utf-8").splitlines() if line.strip())
+        lines = composed(path.read_text("utf-8")).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"the lexicon {path} cannot be read as text in UTF-8 ({error})") from error
+    words = tuple(line.strip() for line in lines if line.strip())
     if not words:
         raise RunError(f"the lexicon {path} holds no word; give one a line")
     return words
