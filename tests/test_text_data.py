@@ -28,8 +28,8 @@ def _embedded_font(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_words_are_read_with_their_splits(tmp_path: Path) -> None:
-    rows = [("a.png", "皖A·1", "train"), ("b.png", "be\u0301", "validation"), ("c.png", " c ", "test"),
-            ("d.png", "d", "cross")]  # fmt: skip
+    rows = [("a.png", "皖A·1", "train"), ("b.png", "be\u0301", "validation"),
+            ("c.png", " c ", "test"), ("d.png", "d", "cross")]  # fmt: skip
     sets = load_words(folder_of(tmp_path, rows))
     assert {name: [w.text for w in words] for name, words in sets.splits.items()} == {
         "train": ["皖A·1"], "val": ["bé"], "test": ["c"], "cross": ["d"],

@@ -203,7 +203,7 @@ def _draw_words(
 
 
 def _typesetter(alphabet: str, fonts: str | None) -> Typesetter:
-    return Typesetter(alphabet, None if fonts is None else Path(fonts))
+    return Typesetter(composed(alphabet), None if fonts is None else Path(fonts))
 
 
 def _task(
