@@ -15,9 +15,6 @@ from rondo.cli.manual import UsageError
 if TYPE_CHECKING:
     from rondo.training.reading import Decoding, Reading, TextScore
 
-FEWEST_WRONG = 20
-"""Wrong readings that are shown of a split that is not asked for alone."""
-
 
 def evaluate_text(path: Path, arguments: argparse.Namespace) -> int:
     """Measures how well a run reads words."""
@@ -70,11 +67,13 @@ def _splits(path: Path, data: str | None) -> dict[str, Any]:
 
     given = SequenceFolder(path, "text").read_config().task_arguments
     if data is not None:
-        given = {**given, "data": data}
+        given = {**given, "data": None if data == "drawn" else data}
     try:
         sets = text_words(**given)
     except (ValueError, OSError) as error:
-        raise RunError(f"cannot use the data {given.get('data', 'drawn here')}: {error}") from error
+        raise RunError(
+            f"cannot use the data {given.get('data') or 'drawn here'}: {error}"
+        ) from error
     say(str(sets))
     return sets.splits
 
