@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from torch.nn.functional import nll_loss  # noqa: E402
 from rondo import models  # noqa: E402
 from rondo.bench.measure import machine_lines  # noqa: E402
 from rondo.cells.named import num_parameters  # noqa: E402
-from rondo.models import Sweep, count_multiplications, sweep_net  # noqa: E402
+from rondo.models import SweptConvolution, count_multiplications, sweep_net  # noqa: E402
 from rondo.tasks.faces import PhotoSet  # noqa: E402
 from rondo.tasks.photo import MODELS, PhotoNetwork, load_data  # noqa: E402
 from rondo.training import session  # noqa: E402
@@ -43,22 +44,30 @@ def random_start(*arguments: Any, **options: Any) -> nn.Module:
     """The network whose sweeps change their maps from the first step."""
     model = sweep_net(*arguments, **options)
     for layer in model.modules():
-        if isinstance(layer, Sweep):
+        if isinstance(layer, SweptConvolution):
             layer.project.reset_parameters()
     return model
 
 
 def strides_for_pooling(*arguments: Any, **options: Any) -> nn.Module:
-    """The network whose last convolution of a stage halves the map, in place of max pooling."""
+    """The network in whose stages without sweeps the last convolution halves the map."""
     model = sweep_net(*arguments, **options)
-    last: nn.Conv2d | None = None
-    for name, layer in model.features.named_children():
-        if isinstance(layer, nn.Conv2d):
-            last = layer
-        elif isinstance(layer, nn.MaxPool2d):
-            assert last is not None
-            last.stride = (2, 2)
-            setattr(model.features, name, nn.Identity())
+    layers = list(model.features)
+    for place, (before, layer) in enumerate(pairwise(layers)):
+        if isinstance(before, nn.Conv2d) and isinstance(layer, nn.MaxPool2d):
+            before.stride = (2, 2)
+            layers[place + 1] = nn.Identity()
+    model.features = nn.Sequential(*layers)
+    return model
+
+
+def late_pooling(*arguments: Any, **options: Any) -> nn.Module:
+    """The network that pools after the ReLU of a stage's last convolution, not before its norm."""
+    model = sweep_net(*arguments, **options)
+    layers = list(model.features)
+    for place in [i for i, layer in enumerate(layers) if isinstance(layer, nn.MaxPool2d)]:
+        layers[place : place + 3] = [*layers[place + 1 : place + 3], layers[place]]
+    model.features = nn.Sequential(*layers)
     return model
 
 
@@ -76,19 +85,17 @@ VARIANTS: dict[str, tuple[str, Callable[..., nn.Module]]] = {
     "resnet_18": ("ResNet-18", models.resnet_18),
     "ours": ("sweep_net", sweep_net),
     "no_sweeps": ("no sweeps", partial(sweep_net, hidden_sizes=NO_SWEEPS)),
-    "elman": ("Elman cells", partial(sweep_net, cell="elman")),
+    "gru": ("GRU cells", partial(sweep_net, cell="gru")),
     "lstm": ("LSTM cells", partial(sweep_net, cell="lstm")),
-    "sweep_4": ("the sweep of stage 4 alone", partial(sweep_net, hidden_sizes=(0, 0, 0, 64, 0))),
-    "sweep_5": ("the sweep of stage 5 alone", partial(sweep_net, hidden_sizes=(0, 0, 0, 0, 128))),
+    "stage_4": ("sweeps in stage 4 alone", partial(sweep_net, hidden_sizes=(0, 0, 0, 64, 0))),
+    "stage_5": ("sweeps in stage 5 alone", partial(sweep_net, hidden_sizes=(0, 0, 0, 0, 128))),
+    "stages_3": ("sweeps in stage 3 too", partial(sweep_net, hidden_sizes=(0, 0, 32, 64, 128))),
     "wide": ("loops twice as wide", partial(sweep_net, hidden_sizes=(0, 0, 0, 128, 256))),
-    "early": ("sweeps of stages 3 and 4", partial(sweep_net, hidden_sizes=(0, 0, 64, 64, 0))),
-    "blocks": (
-        "sweeps of stages 3 and 4, blocks of 2x2",
-        partial(sweep_net, hidden_sizes=(0, 0, 64, 128, 0), block_size=2),
-    ),
+    "blocks": ("blocks of 2x2 places", partial(sweep_net, block_size=2)),
     "single": ("one convolution in each stage", partial(sweep_net, convolutions=(1,) * 5)),
     "random": ("projections start random, not at 0", random_start),
     "strides": ("strides in place of pooling", strides_for_pooling),
+    "late": ("pooling after the ReLU", late_pooling),
     "mean": ("mean in place of max pooling", mean_pooling),
 }
 """The variants, by name: what differs, and what makes one."""

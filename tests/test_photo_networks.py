@@ -86,7 +86,7 @@ def test_photos_are_normalised_as_for_imagenet(name: str) -> None:
         ("resnet_18", 11_689_512 - 513 * 998),
         ("resnet_50", 25_557_032 - 2049 * 998),
         ("lecture_rnn1", 5_640_456),
-        ("sweep_net", 2_906_786),
+        ("sweep_net", 2_165_666),
     ],
 )
 def test_number_of_parameters(name: str, expected: int) -> None:
@@ -229,36 +229,31 @@ def test_every_place_of_a_sweep_sees_the_whole_map(cell: str) -> None:
 
 
 @pytest.mark.parametrize("block_size", [1, 2])
-def test_a_sweep_adds_to_its_map(block_size: int) -> None:
+def test_sweeps_add_to_a_convolution(block_size: int) -> None:
     x = torch.randn(2, 6, 4, 4)
-    sweep = models.Sweep(6, 3, block_size=block_size)
-    torch.testing.assert_close(sweep(x), x, rtol=0, atol=0)  # a new one
-    nn.init.normal_(sweep.project.weight)
-    added = sweep.project(sweep.sweep(x))
+    layer = models.SweptConvolution(6, 8, 3, block_size=block_size)
+    torch.testing.assert_close(layer(x), layer.conv(x), rtol=0, atol=0)  # a new one
+    nn.init.normal_(layer.project.weight)
+    added = layer.project(layer.sweep(x))
     added = added.repeat_interleave(block_size, 2).repeat_interleave(block_size, 3)
-    torch.testing.assert_close(sweep(x), x + added)
+    torch.testing.assert_close(layer(x), layer.conv(x) + added)
 
 
-def test_a_new_sweep_learns_from_the_first_step_on() -> None:
-    sweep = models.Sweep(4, 3)
-    sweep(torch.randn(2, 4, 4, 4)).square().sum().backward()
-    assert sweep.project.weight.grad is not None
-    assert sweep.project.weight.grad.abs().min() > 0
+def test_new_sweeps_learn_from_the_first_step_on() -> None:
+    layer = models.SweptConvolution(4, 6, 3)
+    layer(torch.randn(2, 4, 4, 4)).square().sum().backward()
+    assert layer.project.weight.grad is not None
+    assert layer.project.weight.grad.abs().min() > 0
 
 
 def test_every_place_of_a_swept_map_has_seen_the_whole_photo() -> None:
-    model = models.sweep_net(64).eval()
-    for layer in model.modules():
-        if isinstance(layer, models.Sweep):
-            nn.init.normal_(layer.project.weight)
-    photo = torch.rand(1, 3, 64, 64) * 255
-    other = photo.clone()
-    other[:, :, :2, :2] = 255 - other[:, :, :2, :2]
-    assert (model.evidence_map(photo) != model.evidence_map(other)).all()
-    without = models.sweep_net(64, hidden_sizes=(0,) * 5).eval()
-    moved = without.evidence_map(photo) != without.evidence_map(other)
-    assert moved.any()
-    assert not moved.all()
+    layer = models.SweptConvolution(3, 2, 4)
+    nn.init.normal_(layer.project.weight)
+    x = torch.randn(1, 3, 6, 6)
+    other = x.clone()
+    other[:, :, 0, 0] += 1
+    assert (layer(x) != layer(other)).all()
+    assert (layer.conv(x) != layer.conv(other)).any((0, 1)).sum() == 4  # a corner's neighbours
 
 
 def test_a_sweep_net_of_other_sizes() -> None:

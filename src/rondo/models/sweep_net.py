@@ -25,21 +25,22 @@ CONVOLUTIONS = (1, 2, 2, 1, 1)
 HIDDEN_SIZES = (0, 0, 0, 64, 128)
 
 
-class Sweep(nn.Module):
-    """What a spatial recurrence says of each place, added to the map.
+class SweptConvolution(nn.Module):
+    """A convolution, which sees what is near, and a spatial recurrence, which sees the whole map.
 
-    y = x + up(W sweep(x)), where `sweep` is a :class:`rondo.SpatialRNN`, W a 1x1 convolution back
-    to the channels of x, and `up` gives every place of a block the same. W starts at 0, so that a
-    new sweep leaves the map as it is. What the sweeps give is bounded, so nothing normalises it.
+    y = conv(x) + up(W sweep(x)), where `conv` is a 3x3 convolution, `sweep` a
+    :class:`rondo.SpatialRNN`, W a 1x1 convolution, and `up` gives every place of a block the same.
+    W starts at 0, so that a new layer is its convolution.
 
     Args:
-        channels: The channels C of the map.
+        input_channels: The channels C of x.
+        output_channels: The channels D of y.
         hidden_size: The width of each of the four loops.
         block_size: The side of the blocks that the loops visit.
-        cell: "gru", "lstm" or "elman".
+        cell: "elman", "gru" or "lstm".
 
     Shape:
-        (N, C, H, W) to (N, C, H, W).
+        (N, C, H, W) to (N, D, H, W).
 
     Raises:
         ValueError: If there is no such cell, or in `forward`, where the map does not divide into
@@ -47,29 +48,35 @@ class Sweep(nn.Module):
 
     Example:
         >>> import torch
-        >>> from rondo.models.sweep_net import Sweep
-        >>> x = torch.rand(1, 8, 4, 6)
-        >>> sweep = Sweep(8, 5, block_size=2)
-        >>> torch.equal(sweep(x), x)
-        True
+        >>> from rondo.models import SweptConvolution
+        >>> layer = SweptConvolution(8, 16, 5, block_size=2)
+        >>> layer(torch.rand(1, 8, 4, 6)).shape
+        torch.Size([1, 16, 4, 6])
     """
 
     def __init__(
-        self, channels: int, hidden_size: int, *, block_size: int = 1, cell: str = "gru"
+        self,
+        input_channels: int,
+        output_channels: int,
+        hidden_size: int,
+        *,
+        block_size: int = 1,
+        cell: str = "elman",
     ) -> None:
         super().__init__()
         if cell not in CELLS:
             raise ValueError(f"cell must be {', '.join(CELLS)}, got {cell!r}")
+        self.conv = nn.Conv2d(input_channels, output_channels, 3, padding=1, bias=False)
         self.sweep = SpatialRNN(
-            block_size, CELLS[cell], input_channels=channels, hidden_size=hidden_size
+            block_size, CELLS[cell], input_channels=input_channels, hidden_size=hidden_size
         )
-        self.project = nn.Conv2d(2 * hidden_size, channels, 1, bias=False)
+        self.project = nn.Conv2d(2 * hidden_size, output_channels, 1, bias=False)
         nn.init.zeros_(self.project.weight)
         self.up = nn.Upsample(scale_factor=block_size) if block_size > 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add to a map what the sweeps say of it."""
-        y: Tensor = x + self.up(self.project(self.sweep(x)))
+        """What the convolution and the sweeps say of a map."""
+        y: Tensor = self.conv(x) + self.up(self.project(self.sweep(x)))
         return y
 
 
@@ -81,15 +88,15 @@ def sweep_net(
     convolutions: tuple[int, ...] = CONVOLUTIONS,
     hidden_sizes: tuple[int, ...] = HIDDEN_SIZES,
     block_size: int = 1,
-    cell: str = "gru",
+    cell: str = "elman",
     dropout: float = 0.0,
 ) -> AveragedClassifier:
     """A photo network of convolutions and of sweeps that add to their maps.
 
-    It is made of stages: 3x3 convolutions, each with batch normalisation and ReLU, then a
-    :class:`Sweep`, then 2x2 max pooling. In a swept map every place has seen the whole photo. The
-    last map is averaged and classified by a linear layer. Photos are normalised with the mean and
-    deviation of ImageNet inside.
+    It is made of stages: 3x3 convolutions, each with batch normalisation and ReLU, the last one
+    with 2x2 max pooling before them, then a :class:`Sweep`. In a swept map every place has seen the
+    whole photo. The last map is averaged and classified by a linear layer. Photos are normalised
+    with the mean and deviation of ImageNet inside.
 
     Args:
         image_size: The side of the photos in pixels, a multiple of 32 by default: of 2 for each
@@ -99,7 +106,7 @@ def sweep_net(
         convolutions: The number of convolutions of each stage.
         hidden_sizes: The width of the loops of each stage's sweep; 0 for no sweep.
         block_size: The side of the blocks that the loops visit.
-        cell: What sweeps: "gru", "lstm" or "elman".
+        cell: What sweeps: "elman", "gru" or "lstm".
         dropout: The share of the last map's channels set to zero in training.
 
     Shape:
@@ -133,10 +140,10 @@ def sweep_net(
     for after, count, hidden_size in zip(channels, convolutions, hidden_sizes, strict=True):
         for _ in range(count):
             layers += convolution(before, after)
-            before = after
+            before_last, before = before, after
         if hidden_size:
-            layers.append(Sweep(after, hidden_size, block_size=block_size, cell=cell))
-            layers.append(nn.MaxPool2d(2))
-        else:
-            layers.insert(-2, nn.MaxPool2d(2))
+            layers[-3] = SweptConvolution(
+                before_last, after, hidden_size, block_size=block_size, cell=cell
+            )
+        layers.insert(-2, nn.MaxPool2d(2))  # before the norm, which so sees what the ReLU cuts
     return AveragedClassifier(nn.Sequential(*layers), before, num_classes, dropout=dropout)
