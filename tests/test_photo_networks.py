@@ -86,7 +86,7 @@ def test_photos_are_normalised_as_for_imagenet(name: str) -> None:
         ("resnet_18", 11_689_512 - 513 * 998),
         ("resnet_50", 25_557_032 - 2049 * 998),
         ("lecture_rnn1", 5_640_456),
-        ("sweep_net", 1_261_858),
+        ("sweep_net", 2_165_666),
     ],
 )
 def test_number_of_parameters(name: str, expected: int) -> None:
@@ -107,11 +107,15 @@ def test_dropout_is_that_of_the_recipe() -> None:
         (lambda: models.cnn_2(31), "image_size must be at least 32, got 31"),
         (lambda: models.resnet_18(31), "image_size must be at least 32, got 31"),
         (lambda: models.resnet_50(num_classes=1), "num_classes must be at least 2, got 1"),
-        (lambda: models.sweep_net(40), "image_size must be a multiple of 16, got 40"),
+        (lambda: models.sweep_net(40), "image_size must be a multiple of 32, got 40"),
         (lambda: models.sweep_net(cell="grú"), "cell must be elman, lstm, gru, got 'grú'"),
         (
             lambda: models.sweep_net(hidden_sizes=(8,)),
-            r"hidden_sizes and block_sizes must be as many, got \(8,\) and \(1, 2\)",
+            r"must be as many, got \(32, 64, 128, 256, 512\), \(1, 2, 2, 1, 1\) and \(8,\)",
+        ),
+        (
+            lambda: models.sweep_net(convolutions=(1, 0, 2, 1, 1)),
+            r"every stage must have a convolution, got \(1, 0, 2, 1, 1\)",
         ),
         (lambda: ResNet(34), "depth must be 18 or 50, got 34"),
         (lambda: models.tl_1(), "tl_1 needs either weights of a trained ResNet, .* or a depth"),
@@ -224,20 +228,46 @@ def test_every_place_of_a_sweep_sees_the_whole_map(cell: str) -> None:
         assert (gradient != 0).all()
 
 
-def test_a_sweep_stands_beside_its_shortcut() -> None:
+@pytest.mark.parametrize("block_size", [1, 2])
+def test_sweeps_add_to_a_convolution(block_size: int) -> None:
     x = torch.randn(2, 6, 4, 4)
-    same = models.Sweep(6, 3).eval()
-    torch.testing.assert_close(same(x), (same.norm(same.sweep(x)) + x).relu())
-    other = models.Sweep(6, 5, block_size=2).eval()
-    assert isinstance(other.shortcut, nn.Sequential)
-    torch.testing.assert_close(other(x), (other.norm(other.sweep(x)) + other.shortcut(x)).relu())
+    layer = models.SweptConvolution(6, 8, 3, block_size=block_size)
+    torch.testing.assert_close(layer(x), layer.conv(x), rtol=0, atol=0)  # a new one
+    nn.init.normal_(layer.project.weight)
+    added = layer.project(layer.sweep(x))
+    added = added.repeat_interleave(block_size, 2).repeat_interleave(block_size, 3)
+    torch.testing.assert_close(layer(x), layer.conv(x) + added)
+
+
+def test_new_sweeps_learn_from_the_first_step_on() -> None:
+    layer = models.SweptConvolution(4, 6, 3)
+    layer(torch.randn(2, 4, 4, 4)).square().sum().backward()
+    assert layer.project.weight.grad is not None
+    assert layer.project.weight.grad.abs().min() > 0
+
+
+def test_every_place_of_a_swept_map_has_seen_the_whole_photo() -> None:
+    layer = models.SweptConvolution(3, 2, 4)
+    nn.init.normal_(layer.project.weight)
+    x = torch.randn(1, 3, 6, 6)
+    other = x.clone()
+    other[:, :, 0, 0] += 1
+    assert (layer(x) != layer(other)).all()
+    assert (layer.conv(x) != layer.conv(other)).any((0, 1)).sum() == 4  # a corner's neighbours
 
 
 def test_a_sweep_net_of_other_sizes() -> None:
     model = models.sweep_net(
-        64, 3, channels=(4, 6), hidden_sizes=(5,), block_sizes=(4,), cell="lstm", dropout=0.1
+        64,
+        3,
+        channels=(4, 6),
+        convolutions=(1, 2),
+        hidden_sizes=(0, 5),
+        block_size=4,
+        cell="lstm",
+        dropout=0.1,
     )
-    assert model.evidence_map(torch.zeros(2, 3, 64, 32)).shape == (2, 3, 4, 2)
+    assert model.evidence_map(torch.zeros(2, 3, 64, 32)).shape == (2, 3, 16, 8)
 
 
 # --- multiplications

@@ -97,6 +97,19 @@ def test_a_photo_is_answered_with_its_confidence(page: Page, predictor: Predicto
     assert_nothing_is_wider_than_the_page(page)
 
 
+def test_an_answer_that_is_not_sure_enough_is_withheld(page: Page, predictor: Predictor) -> None:
+    expected = look(predictor, portrait())
+    choose(page, portrait())
+    least, word = page.locator("#least"), page.locator("#word")
+    sure = 100 * max(expected["probabilities"].values())
+    least.fill(str(int(sure) + 1))
+    expect(word).to_have_text("no answer")
+    expect(page.locator("#least-shown")).to_have_text(f"{int(sure) + 1} %")
+    least.fill(str(int(sure)))
+    expect(word).to_have_text(expected["answer"])
+    assert_nothing_is_wider_than_the_page(page)
+
+
 def test_the_sweeps_run_over_the_photo_in_the_order_of_their_visits(page: Page) -> None:
     choose(page, portrait())
     caption, moment = page.locator("#caption"), page.locator("#moment")

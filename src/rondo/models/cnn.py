@@ -84,10 +84,14 @@ def _network(
     check_sizes(image_size, num_classes, least_size)
     layers: list[nn.Module] = [PhotoInput(least_size)]
     for before, after in zip((3, *channels), channels, strict=False):
-        layers += [
-            nn.Conv2d(before, after, 3, padding=1, bias=False),
-            nn.BatchNorm2d(after),
-            nn.ReLU(inplace=True),
-            nn.MaxPool2d(2),
-        ]
+        layers += [*convolution(before, after), nn.MaxPool2d(2)]
     return AveragedClassifier(nn.Sequential(*layers), channels[-1], num_classes, dropout=dropout)
+
+
+def convolution(before: int, after: int) -> list[nn.Module]:
+    """Returns a 3x3 convolution between so many channels, batch normalisation and ReLU."""
+    return [
+        nn.Conv2d(before, after, 3, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(inplace=True),
+    ]

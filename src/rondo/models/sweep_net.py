@@ -1,9 +1,10 @@
-"""A light convolutional front, then sweeps over the whole map: Rondo's own photo network.
+"""Convolutions that see what is near, sweeps that see the whole map: Rondo's own photo network.
 
 The lecture's recurrent network spends two thirds of its multiplications on dilated convolutions of
-large maps and sweeps with plain tanh units. This one reduces the photo eight times by two residual
-blocks, and sweeps with gated units, each sweep beside a shortcut. It starts from what is known of
-ResNets (He et al., 2016) and of ReNet (Visin et al., 2015); sizes are chosen to be light.
+large maps, and classifies what its sweeps give. This one keeps the convolutions of a small network,
+two before a pooling where the map is large, and adds to the maps that are small what narrow sweeps
+say of each place. It starts from what is known of VGG (Simonyan and Zisserman, 2015), ResNets (He
+et al., 2016) and ReNet (Visin et al., 2015); the choices were measured, see docs/photo_models.md.
 """
 
 from __future__ import annotations
@@ -13,31 +14,33 @@ from torch import Tensor, nn
 from rondo.cells import ElmanCell, GRUCell, LSTMCell
 from rondo.layers import SpatialRNN
 from rondo.models.averaged import AveragedClassifier
+from rondo.models.cnn import convolution
 from rondo.models.photo_input import PhotoInput, check_sizes
-from rondo.models.resnet import BasicBlock
 
 CELLS = {"elman": ElmanCell, "lstm": LSTMCell, "gru": GRUCell}
 """What sweeps, by name."""
 
-CHANNELS = (32, 64, 128)
-HIDDEN_SIZES = (64, 128)
-BLOCK_SIZES = (1, 2)
+CHANNELS = (32, 64, 128, 256, 512)
+CONVOLUTIONS = (1, 2, 2, 1, 1)
+HIDDEN_SIZES = (0, 0, 0, 64, 128)
 
 
-class Sweep(nn.Module):
-    """A spatial recurrence beside a shortcut: y = ReLU(norm(sweep(x)) + shortcut(x)).
+class SweptConvolution(nn.Module):
+    """A convolution, which sees what is near, and a spatial recurrence, which sees the whole map.
 
-    The shortcut is x itself where y has its shape; else the mean of each block, a 1x1 convolution
-    and batch normalisation.
+    y = conv(x) + up(W sweep(x)), where `conv` is a 3x3 convolution, `sweep` a
+    :class:`rondo.SpatialRNN`, W a 1x1 convolution, and `up` gives every place of a block the same.
+    W starts at 0, so that a new layer is its convolution.
 
     Args:
-        input_channels: The channels of x.
-        hidden_size: The width U of each of the four loops.
-        block_size: The side of the blocks that the sweep reads.
-        cell: "gru", "lstm" or "elman".
+        input_channels: The channels C of x.
+        output_channels: The channels D of y.
+        hidden_size: The width of each of the four loops.
+        block_size: The side of the blocks that the loops visit.
+        cell: "elman", "gru" or "lstm".
 
     Shape:
-        (N, C, H, W) to (N, 2U, H / block, W / block).
+        (N, C, H, W) to (N, D, H, W).
 
     Raises:
         ValueError: If there is no such cell, or in `forward`, where the map does not divide into
@@ -45,33 +48,36 @@ class Sweep(nn.Module):
 
     Example:
         >>> import torch
-        >>> from rondo.models.sweep_net import Sweep
-        >>> Sweep(8, 5, block_size=2)(torch.randn(1, 8, 4, 6)).shape
-        torch.Size([1, 10, 2, 3])
+        >>> from rondo.models import SweptConvolution
+        >>> layer = SweptConvolution(8, 16, 5, block_size=2)
+        >>> layer(torch.rand(1, 8, 4, 6)).shape
+        torch.Size([1, 16, 4, 6])
     """
 
     def __init__(
-        self, input_channels: int, hidden_size: int, *, block_size: int = 1, cell: str = "gru"
+        self,
+        input_channels: int,
+        output_channels: int,
+        hidden_size: int,
+        *,
+        block_size: int = 1,
+        cell: str = "elman",
     ) -> None:
         super().__init__()
         if cell not in CELLS:
             raise ValueError(f"cell must be {', '.join(CELLS)}, got {cell!r}")
+        self.conv = nn.Conv2d(input_channels, output_channels, 3, padding=1, bias=False)
         self.sweep = SpatialRNN(
             block_size, CELLS[cell], input_channels=input_channels, hidden_size=hidden_size
         )
-        self.norm = nn.BatchNorm2d(2 * hidden_size)
-        self.shortcut: nn.Module = nn.Identity()
-        if block_size > 1 or input_channels != 2 * hidden_size:
-            self.shortcut = nn.Sequential(
-                nn.AvgPool2d(block_size),
-                nn.Conv2d(input_channels, 2 * hidden_size, 1, bias=False),
-                nn.BatchNorm2d(2 * hidden_size),
-            )
+        self.project = nn.Conv2d(2 * hidden_size, output_channels, 1, bias=False)
+        nn.init.zeros_(self.project.weight)
+        self.up = nn.Upsample(scale_factor=block_size) if block_size > 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Sweep a map."""
-        y: Tensor = self.norm(self.sweep(x)) + self.shortcut(x)
-        return y.relu()
+        """What the convolution and the sweeps say of a map."""
+        y: Tensor = self.conv(x) + self.up(self.project(self.sweep(x)))
+        return y
 
 
 def sweep_net(
@@ -79,34 +85,36 @@ def sweep_net(
     num_classes: int = 2,
     *,
     channels: tuple[int, ...] = CHANNELS,
+    convolutions: tuple[int, ...] = CONVOLUTIONS,
     hidden_sizes: tuple[int, ...] = HIDDEN_SIZES,
-    block_sizes: tuple[int, ...] = BLOCK_SIZES,
-    cell: str = "gru",
+    block_size: int = 1,
+    cell: str = "elman",
     dropout: float = 0.0,
 ) -> AveragedClassifier:
-    """A photo network of residual convolutions and residual sweeps.
+    """A photo network of convolutions and of sweeps that add to their maps.
 
-    A 3x3 convolution of stride 2 and residual blocks of stride 2 (:class:`BasicBlock`) reduce the
-    photo; sweeps (:class:`Sweep`) go over the map down and up, then right and left, so that every
-    place of the last map has seen the whole photo; the last map is averaged and classified by a
-    linear layer. Photos are normalised with the mean and deviation of ImageNet inside.
+    It is made of stages: 3x3 convolutions, each with batch normalisation and ReLU, the last one
+    with 2x2 max pooling before them, then a :class:`Sweep`. In a swept map every place has seen the
+    whole photo. The last map is averaged and classified by a linear layer. Photos are normalised
+    with the mean and deviation of ImageNet inside.
 
     Args:
-        image_size: The side of the photos in pixels, a multiple of 16 by default: of 2 for each
-            entry of `channels` and of the product of `block_sizes`.
+        image_size: The side of the photos in pixels, a multiple of 32 by default: of 2 for each
+            stage.
         num_classes: The number of classes.
-        channels: The channels of the first convolution and of each residual block.
-        hidden_sizes: The width of the loops of each sweep; it gives twice as many channels.
-        block_sizes: The side of the blocks of each sweep.
-        cell: What sweeps: "gru", "lstm" or "elman".
+        channels: The channels of each stage.
+        convolutions: The number of convolutions of each stage.
+        hidden_sizes: The width of the loops of each stage's sweep; 0 for no sweep.
+        block_size: The side of the blocks that the loops visit.
+        cell: What sweeps: "elman", "gru" or "lstm".
         dropout: The share of the last map's channels set to zero in training.
 
     Shape:
         Photos (B, 3, H, W) with values 0 to 255; logits (B, num_classes).
 
     Raises:
-        ValueError: If the photos cannot be divided so, there are not as many hidden sizes as block
-            sizes, there is no such cell, or there are fewer than two classes.
+        ValueError: If the photos cannot be halved so often, the numbers of the stages are not as
+            many, there is no such cell, or there are fewer than two classes.
 
     Example:
         >>> import torch
@@ -114,36 +122,28 @@ def sweep_net(
         >>> model = sweep_net(64)
         >>> photos = torch.zeros(1, 3, 64, 64)
         >>> model(photos).shape, model.evidence_map(photos).shape
-        (torch.Size([1, 2]), torch.Size([1, 2, 4, 4]))
+        (torch.Size([1, 2]), torch.Size([1, 2, 2, 2]))
     """
+    if not len(channels) == len(convolutions) == len(hidden_sizes):
+        raise ValueError(
+            "channels, convolutions and hidden_sizes must be as many, "
+            f"got {channels}, {convolutions} and {hidden_sizes}"
+        )
+    if min(convolutions) < 1:
+        raise ValueError(f"every stage must have a convolution, got {convolutions}")
     reduction = 2 ** len(channels)
-    for block_size in block_sizes:
-        reduction *= block_size
     check_sizes(image_size, num_classes, reduction)
     if image_size % reduction:
         raise ValueError(f"image_size must be a multiple of {reduction}, got {image_size}")
-    if len(hidden_sizes) != len(block_sizes):
-        raise ValueError(
-            f"hidden_sizes and block_sizes must be as many, got {hidden_sizes} and {block_sizes}"
-        )
-    layers: list[nn.Module] = [PhotoInput(reduction), *_front(channels)]
-    before = channels[-1]
-    for hidden_size, block_size in zip(hidden_sizes, block_sizes, strict=True):
-        layers.append(Sweep(before, hidden_size, block_size=block_size, cell=cell))
-        before = 2 * hidden_size
+    layers: list[nn.Module] = [PhotoInput(reduction)]
+    before = 3
+    for after, count, hidden_size in zip(channels, convolutions, hidden_sizes, strict=True):
+        for _ in range(count):
+            layers += convolution(before, after)
+            before_last, before = before, after
+        if hidden_size:
+            layers[-3] = SweptConvolution(
+                before_last, after, hidden_size, block_size=block_size, cell=cell
+            )
+        layers.insert(-2, nn.MaxPool2d(2))  # before the norm, which so sees what the ReLU cuts
     return AveragedClassifier(nn.Sequential(*layers), before, num_classes, dropout=dropout)
-
-
-def _front(channels: tuple[int, ...]) -> list[nn.Module]:
-    """Returns the layers that halve the photo once for each entry."""
-    first, *others = channels
-    layers: list[nn.Module] = [
-        nn.Conv2d(3, first, 3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(first),
-        nn.ReLU(inplace=True),
-    ]
-    before = first
-    for after in others:
-        layers.append(BasicBlock(before, after, 2))
-        before = after
-    return layers

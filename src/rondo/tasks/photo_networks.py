@@ -58,7 +58,7 @@ MODELS: dict[str, PhotoNetwork] = {
     "tl_2": PhotoNetwork(models.tl_2, takes_weights=True, rate_factor=1 / 3),
     "tl_3": PhotoNetwork(models.tl_3, takes_weights=True, rate_factor=1 / 3),
     "lecture_rnn1": PhotoNetwork(models.lecture_rnn1, takes_form=True),
-    "sweep_net": PhotoNetwork(models.sweep_net, reduction=16),
+    "sweep_net": PhotoNetwork(models.sweep_net),
 }
 """The networks that can be trained on photos, by name: the eleven of the lecture's table, and ours.
 

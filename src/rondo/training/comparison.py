@@ -132,9 +132,13 @@ def _runs(name: str, weights: str | None) -> bool:
 
 
 def _train(config: RunConfig, data: dict[str, PhotoSet], folder: Path, say: Say) -> Result | int:
-    """Returns the figures of a run, or the number of the signal that interrupted it."""
+    """Returns the figures of a run, or the number of the signal that interrupted it.
+
+    Its epochs are watched on val; test and other photos are looked at when it has ended.
+    """
     run = _open(config, data, _run_path(folder, config))
-    outcome = fit(run.config, run.data, run.folder, say=say)
+    watched = {name: data[name] for name in ("train", "val")}
+    outcome = fit(run.config, watched, run.folder, say=say)
     if outcome.signal_number is not None:
         return outcome.signal_number
     result = measure(run, session.finish(run, say))

@@ -78,6 +78,8 @@ function listen(send) {
   });
 }
 
+const share = (value) => `${(100 * value).toFixed(1)} %`;
+
 function meter(word, value) {
   const bar = make("i");
   bar.style.width = `${100 * value}%`;
@@ -91,6 +93,7 @@ class View {
   constructor() {
     this.sweeps = new Sweeps();
     this.choose = choice(byId("view"), (name) => this.turnTo(name));
+    byId("least").addEventListener("input", () => this.say());
   }
 
   clear() {
@@ -104,9 +107,7 @@ class View {
 
   show(found) {
     this.found = found;
-    const share = (value) => `${(100 * value).toFixed(1)} %`;
-    byId("word").textContent = found.answer;
-    byId("confidence").textContent = share(found.probabilities[found.answer]);
+    this.say();
     byId("bars").replaceChildren(...Object.entries(found.probabilities).flatMap(([word, value]) => [
       make("span", {}, word),
       meter(word, value),
@@ -120,6 +121,15 @@ class View {
     byId("stage").scrollIntoView({ block: "nearest" });
     this.sweeps.take(found.layers);
     this.choose(this.name || "sweeps");
+  }
+
+  // The answer, unless it is less sure than the reader asks for.
+  say() {
+    const least = byId("least").valueAsNumber;
+    const sure = this.found.probabilities[this.found.answer];
+    byId("least-shown").textContent = `${least} %`;
+    byId("word").textContent = 100 * sure < least ? "no answer" : this.found.answer;
+    byId("confidence").textContent = share(sure);
   }
 
   turnTo(name) {
