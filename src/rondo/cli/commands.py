@@ -68,6 +68,8 @@ def predict(arguments: argparse.Namespace) -> int:
     """Predicts the sex of the person in each image."""
     from rondo.predictor import Predictor
 
+    if arguments.stream:
+        raise UsageError("--stream is for runs of actions; leave it out for photos")
     predictor = Predictor.load(run_path(arguments.RUN), arguments.min_confidence)
     sources = list(_sources(arguments.IMAGE, arguments.from_list))
     predictions = []

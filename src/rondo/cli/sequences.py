@@ -6,9 +6,12 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rondo.cli.commands import SUCCESS, check_alone, run_path, say
+
+if TYPE_CHECKING:
+    from rondo.training.sequences.session import Session
 
 
 @dataclass(frozen=True)
@@ -20,12 +23,14 @@ class Words:
         data: What `--data` must be; None where the task draws its own sequences.
         length: What `--length` means; None where there is no such option.
         transpose: Whether there is `--transpose`.
+        bidirectional: Whether there is `--bidirectional`.
     """
 
     summary: str
     data: str | None = None
     length: str | None = None
     transpose: bool = False
+    bidirectional: bool = False
 
 
 STEPS = "least number of steps of a sequence (default: 100)"
@@ -48,6 +53,11 @@ SEQUENCE_TASKS = {
     "digits-by-row": Words(
         "name a digit whose image is read row by row", data="a folder of MNIST's files"
     ),
+    "actions": Words(
+        "name what a person does, from poses, signals of motion or a video",
+        data="a folder of npz files or of KTH's videos (default: stick figures that are drawn)",
+        bidirectional=True,
+    ),
 }
 """The tasks on sequences, as `rondo.tasks.sequence_tasks` makes them."""
 
@@ -62,6 +72,9 @@ def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
     if words.transpose:
         add("--transpose", type=int, metavar="N",
             help="move training pieces by up to N semitones (default: 0)")  # fmt: skip
+    if words.bidirectional:
+        add("--bidirectional", action="store_const", const=True,
+            help="read backward too; cannot answer frame by frame")  # fmt: skip
     add("--cell", metavar="NAME", help="tanh, gru, lstm, lstm-1997 ... (default: the task's)")
     add("--hidden-size", type=int, metavar="N", help="units of a layer")
     add("--num-layers", type=int, metavar="N", help="layers on top of each other (default: 1)")
@@ -118,7 +131,24 @@ def train_sequences(name: str, arguments: argparse.Namespace) -> int:
         say(f"interrupted; go on with: rondo train {name} --resume {run.folder.path}")
         return 128 + outcome.signal_number
     print(result_line(outcome.records, run.task))
+    if run.task.classes is not None:
+        print(f"\n{test_table(run)}")
     return SUCCESS
+
+
+def test_table(run: Session) -> str:
+    """Returns the accuracy of a finished run on its test, and what was taken for what."""
+    from rondo.training.sequences.classes import (
+        class_accuracy_table,
+        class_probabilities,
+        confusion_table,
+        evaluate_classes,
+    )
+
+    assert run.task.classes is not None
+    predicted = class_probabilities(run.folder.read_model(), run.task.source.test_batches())
+    found = evaluate_classes(*predicted, run.task.classes)
+    return f"{class_accuracy_table({'test': found})}\n\n{confusion_table(found)}"
 
 
 def add_sample(commands: Any) -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rondo.tasks.actions import actions
 from rondo.tasks.adding import adding, multiplication
 from rondo.tasks.characters import characters
 from rondo.tasks.copying import copying
@@ -25,5 +26,6 @@ SEQUENCE_TASKS: dict[str, Callable[..., Task]] = {
     "music": music,
     "characters": characters,
     "digits-by-row": digits_by_row,
+    "actions": actions,
 }
 """What makes a task of a name."""

@@ -193,6 +193,15 @@ def last_run(runs: Path = RUNS, task: str = "photo") -> Path:
     return configs[-1].parent
 
 
+def task_of(path: Path) -> str:
+    """Returns the name of the task of a run folder; "photo" where it cannot be read."""
+    try:
+        values = json.loads((path / "config.json").read_text())
+        return str(values.get("task", "photo"))
+    except (OSError, ValueError, AttributeError):
+        return "photo"
+
+
 def check_new_folder(path: Path, needed_bytes: int = NEEDED_BYTES) -> None:
     """Raises `RunError` where a run folder that grows to so many bytes cannot be made."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):

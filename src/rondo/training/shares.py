@@ -10,7 +10,7 @@ from rondo.training.calibration import NORMAL_QUANTILE
 
 @dataclass(frozen=True)
 class Share:
-    """A share of photos with its 95 % Wilson interval; the number may be a mean over runs."""
+    """A share of photos, or clips, with its 95 % Wilson interval; perhaps of a mean over runs."""
 
     num_correct: float
     num_photos: int

@@ -12,7 +12,7 @@ import torch
 
 from rondo.tasks.task import Task
 from rondo.training.sequences.config import SequenceConfig, model_arguments
-from rondo.training.sequences.folder import MODEL, SequenceFolder
+from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.trainer import Score, SequenceTrainer
 from rondo.training.stopping import StopRequest
 from rondo.training.terminal import StatusLine, clock
@@ -108,10 +108,11 @@ class _Run:
         """Saves what the run needs to go on, and the weights that predict."""
         trainer, config = self.trainer, self.trainer.config
         origin = {
-            "model": MODEL,
+            "model": trainer.task.network,
             "arguments": model_arguments(trainer.task, config.recipe),
             "version": config.versions["rondo"],
             "symbols": trainer.task.symbols,
+            "classes": trainer.task.classes,
         }
         self.folder.write_weights(trainer.kept_weights(), origin)
         self.folder.write_metrics(self.records)

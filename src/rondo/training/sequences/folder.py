@@ -7,13 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from rondo.models.sequence_model import SequenceModel
-from rondo.training.run_error import RunError
+from rondo.training.run_error import look_up
 from rondo.training.run_files import RunFiles
-from rondo.training.sequences.config import SequenceConfig, config_from_json
-
-MODEL = "sequence_model"
-"""The name of the model in the file of weights."""
+from rondo.training.sequences.config import NETWORKS, SequenceConfig, config_from_json
 
 
 class SequenceFolder(RunFiles[SequenceConfig]):
@@ -39,6 +35,4 @@ class SequenceFolder(RunFiles[SequenceConfig]):
 
     def build_model(self, name: str, arguments: dict[str, Any]) -> nn.Module:
         """Returns a new network of a name."""
-        if name != MODEL:
-            raise RunError(f"it holds {name!r}, not {MODEL!r}")
-        return SequenceModel(**arguments)
+        return look_up("network", name, NETWORKS)(**arguments)

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 
 from rondo.cells.named import NAMED_CELLS, named_cell, num_parameters
-from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.task import Recipe, Task
 from rondo.training.run_error import RunError, suggestion
 from rondo.training.run_files import check_new_folder, new_run_path
-from rondo.training.sequences.config import SequenceConfig, build_task, model_arguments, needs_data
+from rondo.training.sequences.config import SequenceConfig, build_task, needs_data, new_network
 from rondo.training.sequences.folder import SequenceFolder
 
 
@@ -27,6 +26,7 @@ class Options:
     data: str | None = None
     length: int | None = None
     transpose: int | None = None
+    bidirectional: bool | None = None
     cell: str | None = None
     hidden_size: int | None = None
     num_layers: int | None = None
@@ -43,7 +43,7 @@ class Options:
     threads: int | None = None
 
 
-TASK_OPTIONS = ("data", "length", "transpose")
+TASK_OPTIONS = ("data", "length", "transpose", "bidirectional")
 """The options that a task takes itself; which of them, its function says."""
 
 
@@ -66,7 +66,7 @@ def begin(name: str, options: Options, path: Path | None, say: Callable[[str], N
     folder = SequenceFolder(new_run_path(name) if path is None else path, name)
     check_new_folder(folder.path)
     folder.create(config)
-    say(description(config, task))
+    tell(config, task, say)
     return Session(config, task, folder)
 
 
@@ -96,8 +96,15 @@ def resume(name: str, path: Path, data: str | None, say: Callable[[str], None]) 
             f"the data {config.task_arguments['data']} are not those that the run {path} began "
             "with; give the unchanged ones with --data, or begin a new run"
         )
-    say(description(config, task))
+    tell(config, task, say)
     return Session(config, task, folder)
+
+
+def tell(config: SequenceConfig, task: Task, say: Callable[[str], None]) -> None:
+    """Tells what is trained, and what was left out of the data."""
+    say(description(config, task))
+    for note in task.notes:
+        say(note)
 
 
 def make_config(name: str, options: Options) -> tuple[SequenceConfig, Task]:
@@ -167,7 +174,7 @@ def fingerprint(arguments: dict[str, Any]) -> str | None:
     if "data" not in arguments:
         return None
     path = Path(arguments["data"])
-    files = [path] if path.is_file() else sorted(item for item in path.iterdir() if item.is_file())
+    files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
     digest = hashlib.blake2b(digest_size=8)
     for file in files:
         digest.update(file.read_bytes())
@@ -177,7 +184,7 @@ def fingerprint(arguments: dict[str, Any]) -> str | None:
 def description(config: SequenceConfig, task: Task) -> str:
     """Returns for example `adding: lstm, 32 units, 4513 parameters; up to 200000 sequences`."""
     recipe = config.recipe
-    size = num_parameters(SequenceModel(**model_arguments(task, recipe)))
+    size = num_parameters(new_network(task, recipe))
     layers = f"{recipe.num_layers} layers of " if recipe.num_layers > 1 else ""
     return (
         f"{config.task}: {recipe.cell}, {layers}{recipe.hidden_size} units, {size} parameters; "

@@ -16,11 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.seeds import generator_for
 from rondo.tasks.task import Batch, Recipe, Task
 from rondo.training.objective import Objective
-from rondo.training.sequences.config import SequenceConfig, model_arguments
+from rondo.training.sequences.config import SequenceConfig, new_network
 from rondo.training.truncated import detached
 
 
@@ -79,7 +78,9 @@ class SequenceTrainer:
     def __init__(self, config: SequenceConfig, task: Task) -> None:
         torch.manual_seed(config.seed)
         self.config, self.task, self.recipe = config, task, config.recipe
-        self.model = SequenceModel(**model_arguments(task, self.recipe))
+        self.model = new_network(task, self.recipe)
+        if task.prepare is not None:
+            task.prepare(self.model)
         self.parameters = list(self.model.parameters())
         self.optimizer = optimizer_of(self.recipe, self.parameters)
         self.objective = Objective(task.distance)
