@@ -1,8 +1,9 @@
 """Training clips changed at random so that the action stays the same.
 
-Poses and videos are mirrored, poses turned and scaled, images moved, signals scaled; every clip is
-stretched or shortened in time, and loses some of its first and last frames. All that is drawn
-depends on the generator alone.
+Poses and videos are mirrored, poses and signals turned and scaled, images moved; every clip is
+stretched or shortened in time, and poses and videos lose some of their first and last frames. A
+signal whose channels are a multiple of three is taken for sensors of three axes each; others are
+not turned. All that is drawn depends on the generator alone.
 """
 
 from __future__ import annotations
@@ -18,10 +19,16 @@ from rondo.tasks.sources import Example
 OTHER_SIDE = (0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13)
 """For each of the 15 joints of JHMDB the one that it becomes in a mirror."""
 
-TURN, SCALE, STRETCH = 0.15, 0.15, 0.2
-"""Standard deviations: of an angle, in radians, and of the logarithms of a scale and a speed."""
+TURN = {"poses": 0.15, "signals": 0.2}
+"""The standard deviation of an angle, in radians: in the picture, or around each axis."""
 
-CUT = 0.2
+SCALE = {"poses": 0.15, "signals": 0.1}
+"""The standard deviation of the logarithm of a scale."""
+
+STRETCH = {"poses": 0.2, "signals": 0.1, "video": 0.1}
+"""The standard deviation of the logarithm of a speed."""
+
+CUT = {"poses": 0.2, "signals": 0.0, "video": 0.1}
 """At most so much of a clip is cut off at either end."""
 
 LEAST_FRAMES = 8
@@ -47,7 +54,8 @@ def augmented(
     """
     frames = example.inputs.unflatten(1, shape)
     frames = CHANGES[kind](frames, generator)
-    frames = cut(stretched(frames, _factor(STRETCH, generator)), generator)
+    frames = stretched(frames, _factor(STRETCH[kind], generator))
+    frames = cut(frames, CUT[kind], generator)
     if kind in NOISE:
         frames = frames + NOISE[kind] * torch.randn(frames.shape, generator=generator)
     return Example(frames.flatten(1), example.targets)
@@ -87,9 +95,9 @@ def stretched(frames: Tensor, factor: float) -> Tensor:
     return torch.lerp(frames[before], frames[before + 1], share)
 
 
-def cut(frames: Tensor, generator: torch.Generator) -> Tensor:
-    """Returns a clip without some of its first and last frames."""
-    most = min(int(CUT * len(frames)), max(0, (len(frames) - LEAST_FRAMES) // 2))
+def cut(frames: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Returns a clip without some of its first and last frames, each at most such a share."""
+    most = min(int(share * len(frames)), max(0, (len(frames) - LEAST_FRAMES) // 2))
     first, last = torch.randint(most + 1, (2,), generator=generator).tolist()
     return frames[first : len(frames) - last]
 
@@ -97,8 +105,8 @@ def cut(frames: Tensor, generator: torch.Generator) -> Tensor:
 def _change_poses(pose: Tensor, generator: torch.Generator) -> Tensor:
     if pose.shape[1] == len(OTHER_SIDE) and _toss(generator):
         pose = mirrored(pose)
-    pose = _factor(SCALE, generator) * pose
-    turn = TURN * float(torch.randn((), generator=generator))
+    pose = _factor(SCALE["poses"], generator) * pose
+    turn = TURN["poses"] * float(torch.randn((), generator=generator))
     if pose.shape[2] != 2:
         return pose
     sine, cosine = math.sin(turn), math.cos(turn)
@@ -106,7 +114,12 @@ def _change_poses(pose: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _change_signals(signal: Tensor, generator: torch.Generator) -> Tensor:
-    return _factor(SCALE / 2, generator) * signal
+    signal = _factor(SCALE["signals"], generator) * signal
+    if signal.shape[1] % 3:
+        return signal
+    a, b, c = (TURN["signals"] * torch.randn(3, generator=generator)).tolist()
+    turn = torch.linalg.matrix_exp(torch.tensor([[0, -c, b], [c, 0, -a], [-b, a, 0]]))
+    return (signal.unflatten(1, (-1, 3)) @ turn).flatten(1)
 
 
 def _change_video(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -25,20 +25,20 @@ from rondo.tasks.task import Recipe, Task, is_likeliest
 
 RECIPES = {
     "drawn": Recipe(
-        cell="gru", hidden_size=32, batch_size=16, learning_rate=5e-3, num_sequences=10 * 480,
-        patience=5, dropout=0.2,
+        cell="gru", hidden_size=32, batch_size=16, learning_rate=1e-2, schedule="cosine",
+        num_sequences=8 * 480, dropout=0.2,
     ),
     "poses": Recipe(
-        cell="gru", hidden_size=64, batch_size=32, learning_rate=2e-3, num_sequences=40_000,
-        patience=20, dropout=0.5,
+        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, schedule="cosine",
+        num_sequences=20_000, dropout=0.5,
     ),
     "signals": Recipe(
-        cell="gru", hidden_size=64, batch_size=32, learning_rate=2e-3, num_sequences=40_000,
-        patience=8, dropout=0.5,
+        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, schedule="cosine",
+        num_sequences=40_000, dropout=0.5,
     ),
     "video": Recipe(
-        cell="gru", hidden_size=64, batch_size=16, learning_rate=1e-3, num_sequences=40_000,
-        patience=8, dropout=0.5,
+        cell="gru", hidden_size=64, batch_size=16, learning_rate=1e-3, schedule="cosine",
+        num_sequences=20_000, dropout=0.5,
     ),
 }  # fmt: skip
 """How to train on each kind of clips."""

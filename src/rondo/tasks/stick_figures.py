@@ -52,8 +52,9 @@ class Posture:
 
     Args:
         num_frames: T.
-        arms: For the right and the left arm: forward, sideways, and the bend of the elbow.
-        legs: For the right and the left leg: forward, sideways, and the bend of the knee.
+        arms: For the right and the left arm: forward, sideways, the bend of the elbow, and how much
+            further sideways the forearm goes.
+        legs: The same for the legs, with knees and lower legs.
         lean: How far the trunk leans forward.
         height: How far the hips are above where they stand.
         place: How far the figure has gone forward.
@@ -68,8 +69,8 @@ class Posture:
 
     def __post_init__(self) -> None:
         zero = torch.zeros(self.num_frames)
-        self.arms = [[zero + 0.1, zero + 0.15, zero + 0.2] for _ in (RIGHT, LEFT)]
-        self.legs = [[zero, zero + 0.1, zero] for _ in (RIGHT, LEFT)]
+        self.arms = [[zero + 0.1, zero + 0.15, zero + 0.2, zero] for _ in (RIGHT, LEFT)]
+        self.legs = [[zero, zero + 0.1, zero, zero] for _ in (RIGHT, LEFT)]
         self.lean, self.height, self.place = zero, zero, zero
 
 
@@ -105,8 +106,8 @@ def _run(phase: Tensor, size: float, _side: int) -> Posture:
 
 def _wave(phase: Tensor, size: float, side: int) -> Posture:
     posture = Posture(len(phase))
-    posture.arms[side][1] = torch.full_like(phase, 2.1) + 0.1 * phase.sin()
-    posture.arms[side][2] = 0.5 + 0.6 * size * phase.sin()
+    posture.arms[side][1] = torch.full_like(phase, 1.5)
+    posture.arms[side][3] = 1.2 + 0.7 * size * phase.sin()
     return posture
 
 
@@ -237,9 +238,9 @@ def _limb(
     begin: Tensor, length: float, angles: list[Tensor], sign: float, *, bends: int
 ) -> tuple[Tensor, Tensor]:
     """Returns the middle and the end of a limb; elbows bend forward, knees backward."""
-    forward, sideways, bend = angles
+    forward, sideways, bend, tilt = angles
     middle = begin + length * _direction(forward, sideways, sign)
-    return middle, middle + length * _direction(forward + bends * bend, sideways, sign)
+    return middle, middle + length * _direction(forward + bends * bend, sideways + tilt, sign)
 
 
 def _direction(forward: Tensor, sideways: Tensor, sign: float) -> Tensor:

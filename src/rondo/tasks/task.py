@@ -59,7 +59,9 @@ class Recipe:
         num_layers: Recurrent layers on top of each other.
         embedding_size: The width of embedded symbols, where the task's inputs are symbols.
         batch_size: Sequences in a step.
-        learning_rate: The learning rate of every step.
+        learning_rate: The learning rate of every step, or the highest one of a schedule.
+        schedule: "constant"; or "cosine": up to the rate over the first tenth of the budget, then
+            down to 0 as half a cosine.
         optimizer: "adam", or "rmsprop" with momentum 0.9.
         max_grad_norm: The norm to which the whole gradient is shortened where it is longer.
         num_sequences: The budget: training ends after so many sequences.
@@ -75,6 +77,7 @@ class Recipe:
     embedding_size: int | None = None
     batch_size: int = 32
     learning_rate: float = 5e-3
+    schedule: str = "constant"
     optimizer: str = "adam"
     max_grad_norm: float = 1.0
     num_sequences: int = 200_000

@@ -29,6 +29,9 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 }
 """The networks of the tasks by their names in the file of weights."""
 
+SCHEDULES = ("constant", "cosine")
+"""What the learning rate may do."""
+
 OPTIMIZERS = ("adam", "rmsprop")
 """The optimisers that a recipe may name."""
 
@@ -62,6 +65,7 @@ class SequenceConfig:
         recipe = self.recipe
         look_up("cell", recipe.cell, NAMED_CELLS)
         look_up("optimizer", recipe.optimizer, dict.fromkeys(OPTIMIZERS))
+        look_up("schedule", recipe.schedule, dict.fromkeys(SCHEDULES))
         check_from_1(
             hidden_size=recipe.hidden_size,
             number_of_layers=recipe.num_layers,

@@ -35,6 +35,7 @@ class Options:
     num_sequences: int | None = None
     epochs: int | None = None
     patience: int | None = None
+    schedule: str | None = None
     optimizer: str | None = None
     max_grad_norm: float | None = None
     dropout: float | None = None

@@ -23,6 +23,13 @@ from rondo.training.sequences.config import SequenceConfig, new_network
 from rondo.training.truncated import detached
 
 
+WARM_UP = 0.1
+"""The share of the budget over which the learning rate of a schedule rises."""
+
+LEAST_FACTOR = 0.01
+"""What a schedule begins with."""
+
+
 @dataclass(frozen=True)
 class Score:
     """What a network is worth on some sequences.
@@ -117,6 +124,7 @@ class SequenceTrainer:
     def train_step(self) -> None:
         """Does one step."""
         seed, progress = self.config.seed, self.progress
+        self._set_learning_rate()
         batch = self.task.source.training_batch(seed, progress.step, self.recipe.batch_size)
         torch.manual_seed(generator_for("model", seed, progress.step).initial_seed())
         kept = self._add_noise()
@@ -205,6 +213,14 @@ class SequenceTrainer:
     def _lengths(self, batch: Batch) -> Tensor | None:
         return None if self.task.final else batch.lengths
 
+    def _set_learning_rate(self) -> None:
+        """Sets the rate of the next step; a schedule depends on the sequences seen alone."""
+        recipe = self.recipe
+        if recipe.schedule == "cosine":
+            rate = recipe.learning_rate * cosine(self.progress.num_sequences / recipe.num_sequences)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+
     def _add_noise(self) -> list[Tensor]:
         """Adds noise to the weights, for one step; returns them as they were."""
         if self.recipe.weight_noise == 0:
@@ -219,6 +235,19 @@ class SequenceTrainer:
     def _restore(self, kept: list[Tensor]) -> None:
         for parameter, value in zip(self.parameters if kept else [], kept, strict=True):
             parameter.copy_(value)
+
+
+def cosine(share: float) -> float:
+    """Returns the factor of the learning rate when so much of the budget is spent, 0 to 1.
+
+    Example:
+        >>> from rondo.training.sequences.trainer import cosine
+        >>> [round(cosine(share), 3) for share in (0.0, 0.05, 0.1, 0.55, 1.0)]
+        [0.01, 0.5, 1.0, 0.5, 0.0]
+    """
+    if share < WARM_UP:
+        return max(LEAST_FACTOR, share / WARM_UP)
+    return (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
 
 
 def optimizer_of(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
