@@ -78,10 +78,7 @@ def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
     add("--cell", metavar="NAME", help="tanh, gru, lstm, lstm-1997 ... (default: the task's)")
     add("--hidden-size", type=int, metavar="N", help="units of a layer")
     add("--num-layers", type=int, metavar="N", help="layers on top of each other (default: 1)")
-    add("--learning-rate", type=float, metavar="RATE", help="of every step, or the highest")
-    add("--schedule", metavar="NAME",
-        help="constant, or cosine: rising over a tenth of the training, then falling to 0 "
-        "(default: the task's)")  # fmt: skip
+    add("--learning-rate", type=float, metavar="RATE", help="of every step")
     add("--optimizer", metavar="NAME", help="adam or rmsprop (default: adam)")
     add("--batch-size", type=int, metavar="N", help="sequences in a step")
     add("--sequences", type=int, metavar="N", dest="num_sequences",

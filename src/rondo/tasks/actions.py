@@ -25,19 +25,19 @@ from rondo.tasks.task import Recipe, Task, is_likeliest
 
 RECIPES = {
     "drawn": Recipe(
-        cell="gru", hidden_size=32, batch_size=16, learning_rate=1e-2, schedule="cosine",
+        cell="gru", hidden_size=32, batch_size=16, learning_rate=1e-2, anneals=True,
         num_sequences=8 * 480, dropout=0.2,
     ),
     "poses": Recipe(
-        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, schedule="cosine",
+        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, anneals=True,
         num_sequences=20_000, dropout=0.5,
     ),
     "signals": Recipe(
-        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, schedule="cosine",
+        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, anneals=True,
         num_sequences=40_000, dropout=0.5,
     ),
     "video": Recipe(
-        cell="gru", hidden_size=64, batch_size=16, learning_rate=1e-3, schedule="cosine",
+        cell="gru", hidden_size=64, batch_size=16, learning_rate=1e-3, anneals=True,
         num_sequences=20_000, dropout=0.5,
     ),
 }  # fmt: skip
@@ -96,8 +96,8 @@ def actions(data: str | None = None, bidirectional: bool = False) -> Task:
         right=is_likeliest,
         unit="nats",
         classes=found.classes,
-        network="action_model",
-        network_arguments=arguments,
+        model="action_model",
+        model_arguments=arguments,
         prepare=partial(_fit_input, clips=found.train),
         notes=found.notes,
     )

@@ -59,9 +59,7 @@ class Recipe:
         num_layers: Recurrent layers on top of each other.
         embedding_size: The width of embedded symbols, where the task's inputs are symbols.
         batch_size: Sequences in a step.
-        learning_rate: The learning rate of every step, or the highest one of a schedule.
-        schedule: "constant"; or "cosine": up to the rate over the first tenth of the budget, then
-            down to 0 as half a cosine.
+        learning_rate: The learning rate of every step, or the highest where it anneals.
         optimizer: "adam", or "rmsprop" with momentum 0.9.
         max_grad_norm: The norm to which the whole gradient is shortened where it is longer.
         num_sequences: The budget: training ends after so many sequences.
@@ -69,6 +67,8 @@ class Recipe:
         patience: Checks without a better loss after which training ends, or None for no such end.
         dropout: Share of the units that are dropped between layers.
         weight_noise: Standard deviation of the noise on the weights during a step.
+        anneals: Whether the learning rate rises over the first twentieth of the budget and then
+            falls to 0 along half a cosine.
     """
 
     cell: str = "lstm"
@@ -77,7 +77,6 @@ class Recipe:
     embedding_size: int | None = None
     batch_size: int = 32
     learning_rate: float = 5e-3
-    schedule: str = "constant"
     optimizer: str = "adam"
     max_grad_norm: float = 1.0
     num_sequences: int = 200_000
@@ -85,6 +84,7 @@ class Recipe:
     patience: int | None = None
     dropout: float = 0.0
     weight_noise: float = 0.0
+    anneals: bool = False
 
 
 Right = Callable[[Tensor, Batch], Tensor]
@@ -110,10 +110,10 @@ class Task:
         nats_per_unit: The loss in nats that makes one of this unit.
         symbols: The characters that inputs and outputs stand for, where they are characters.
         classes: The names of the classes, where the answer is one of them.
-        network: The name of the network (`rondo.training.sequences.config.NETWORKS`).
-        network_arguments: What it takes beside the sizes, the cell and the dropout.
+        model: The network, a name in `rondo.training.sequences.networks.NETWORKS`.
+        model_arguments: What it takes beside the sizes, the cell and the dropout.
         prepare: Has a new network take figures from the training sequences, where it needs some.
-        notes: What was left out of the data, and why, for the user.
+        notes: What to tell the user of the data.
     """
 
     name: str
@@ -129,8 +129,8 @@ class Task:
     nats_per_unit: float = 1.0
     symbols: str | None = None
     classes: tuple[str, ...] | None = None
-    network: str = "sequence_model"
-    network_arguments: Mapping[str, Any] = field(default_factory=dict)
+    model: str = "sequence_model"
+    model_arguments: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[nn.Module], None] | None = None
     notes: tuple[str, ...] = ()
 

@@ -194,10 +194,9 @@ def last_run(runs: Path = RUNS, task: str = "photo") -> Path:
 
 
 def task_of(path: Path) -> str:
-    """Returns the name of the task of a run folder; "photo" where it cannot be read."""
+    """Returns the task of a run folder; "photo" of one that cannot be read, to be told so there."""
     try:
-        values = json.loads((path / "config.json").read_text())
-        return str(values.get("task", "photo"))
+        return str(json.loads((path / "config.json").read_text()).get("task", "photo"))
     except (OSError, ValueError, AttributeError):
         return "photo"
 

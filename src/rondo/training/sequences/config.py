@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
-
 from rondo.cells.named import NAMED_CELLS
-from rondo.models.action_model import ActionModel
-from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
 from rondo.tasks.task import Recipe, Task
 from rondo.training.run_error import RunError, check_from_0, check_from_1, look_up
@@ -19,18 +15,6 @@ from rondo.training.versions import current_versions, from_json, to_json
 
 FORMAT = 1
 """Changes whenever a run folder of an older version could no longer be read."""
-
-SEQUENCE_MODEL = "sequence_model"
-"""The name of the network that most tasks take."""
-
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    SEQUENCE_MODEL: SequenceModel,
-    "action_model": ActionModel,
-}
-"""The networks of the tasks by their names in the file of weights."""
-
-SCHEDULES = ("constant", "cosine")
-"""What the learning rate may do."""
 
 OPTIMIZERS = ("adam", "rmsprop")
 """The optimisers that a recipe may name."""
@@ -65,7 +49,6 @@ class SequenceConfig:
         recipe = self.recipe
         look_up("cell", recipe.cell, NAMED_CELLS)
         look_up("optimizer", recipe.optimizer, dict.fromkeys(OPTIMIZERS))
-        look_up("schedule", recipe.schedule, dict.fromkeys(SCHEDULES))
         check_from_1(
             hidden_size=recipe.hidden_size,
             number_of_layers=recipe.num_layers,
@@ -105,8 +88,16 @@ def config_from_json(text: str) -> SequenceConfig:
 
 def needs_data(name: str) -> bool:
     """Whether a task of `SEQUENCE_TASKS` cannot do without files."""
-    data = inspect.signature(look_up("task", name, SEQUENCE_TASKS)).parameters.get("data")
-    return data is not None and data.default is data.empty
+    return takes_data(name) and _parameters(name)["data"].default is inspect.Parameter.empty
+
+
+def takes_data(name: str) -> bool:
+    """Whether a task of `SEQUENCE_TASKS` can read files."""
+    return "data" in _parameters(name)
+
+
+def _parameters(name: str) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(look_up("task", name, SEQUENCE_TASKS)).parameters
 
 
 def build_task(name: str, arguments: dict[str, Any]) -> Task:
@@ -122,24 +113,3 @@ def build_task(name: str, arguments: dict[str, Any]) -> Task:
         raise RunError(f"{error.filename or name}: {error.strerror}") from error
     except ValueError as error:
         raise RunError(str(error)) from error
-
-
-def model_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
-    """Returns the arguments of the network of a task."""
-    arguments: dict[str, Any] = {
-        "cell": recipe.cell,
-        "input_size": task.input_size,
-        "hidden_size": recipe.hidden_size,
-        "output_size": task.output_size,
-        "num_layers": recipe.num_layers,
-        "dropout": recipe.dropout,
-        **task.network_arguments,
-    }
-    if task.network == SEQUENCE_MODEL:
-        arguments |= {"final": task.final, "embedding_size": recipe.embedding_size}
-    return arguments
-
-
-def new_network(task: Task, recipe: Recipe) -> nn.Module:
-    """Returns the network of a task as it starts."""
-    return NETWORKS[task.network](**model_arguments(task, recipe))

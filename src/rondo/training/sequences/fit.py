@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from rondo.tasks.task import Task
-from rondo.training.sequences.config import SequenceConfig, model_arguments
+from rondo.training.sequences.config import SequenceConfig
 from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.networks import network_arguments
 from rondo.training.sequences.trainer import Score, SequenceTrainer
 from rondo.training.stopping import StopRequest
 from rondo.training.terminal import StatusLine, clock
@@ -108,8 +109,8 @@ class _Run:
         """Saves what the run needs to go on, and the weights that predict."""
         trainer, config = self.trainer, self.trainer.config
         origin = {
-            "model": trainer.task.network,
-            "arguments": model_arguments(trainer.task, config.recipe),
+            "model": trainer.task.model,
+            "arguments": network_arguments(trainer.task, config.recipe),
             "version": config.versions["rondo"],
             "symbols": trainer.task.symbols,
             "classes": trainer.task.classes,

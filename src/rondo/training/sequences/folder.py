@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from rondo.training.run_error import look_up
 from rondo.training.run_files import RunFiles
-from rondo.training.sequences.config import NETWORKS, SequenceConfig, config_from_json
+from rondo.training.sequences.config import SequenceConfig, config_from_json
+from rondo.training.sequences.networks import build_network
 
 
 class SequenceFolder(RunFiles[SequenceConfig]):
@@ -35,4 +35,4 @@ class SequenceFolder(RunFiles[SequenceConfig]):
 
     def build_model(self, name: str, arguments: dict[str, Any]) -> nn.Module:
         """Returns a new network of a name."""
-        return look_up("network", name, NETWORKS)(**arguments)
+        return build_network(name, arguments)

@@ -196,7 +196,7 @@ class Recogniser:
             )
 
     def _check_data(self, task: Task) -> None:
-        found: dict[str, Any] = dict(task.network_arguments)
+        found: dict[str, Any] = dict(task.model_arguments)
         try:
             self._check_shape("the data", found["frames"], tuple(found["frame_shape"]))
         except ValueError as error:

@@ -15,8 +15,9 @@ from rondo.cells.named import NAMED_CELLS, named_cell, num_parameters
 from rondo.tasks.task import Recipe, Task
 from rondo.training.run_error import RunError, suggestion
 from rondo.training.run_files import check_new_folder, new_run_path
-from rondo.training.sequences.config import SequenceConfig, build_task, needs_data, new_network
+from rondo.training.sequences.config import SequenceConfig, build_task, needs_data
 from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.networks import build_network, network_arguments
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ class Options:
     num_sequences: int | None = None
     epochs: int | None = None
     patience: int | None = None
-    schedule: str | None = None
     optimizer: str | None = None
     max_grad_norm: float | None = None
     dropout: float | None = None
@@ -67,7 +67,7 @@ def begin(name: str, options: Options, path: Path | None, say: Callable[[str], N
     folder = SequenceFolder(new_run_path(name) if path is None else path, name)
     check_new_folder(folder.path)
     folder.create(config)
-    tell(config, task, say)
+    say(description(config, task))
     return Session(config, task, folder)
 
 
@@ -97,15 +97,8 @@ def resume(name: str, path: Path, data: str | None, say: Callable[[str], None]) 
             f"the data {config.task_arguments['data']} are not those that the run {path} began "
             "with; give the unchanged ones with --data, or begin a new run"
         )
-    tell(config, task, say)
-    return Session(config, task, folder)
-
-
-def tell(config: SequenceConfig, task: Task, say: Callable[[str], None]) -> None:
-    """Tells what is trained, and what was left out of the data."""
     say(description(config, task))
-    for note in task.notes:
-        say(note)
+    return Session(config, task, folder)
 
 
 def make_config(name: str, options: Options) -> tuple[SequenceConfig, Task]:
@@ -185,9 +178,11 @@ def fingerprint(arguments: dict[str, Any]) -> str | None:
 def description(config: SequenceConfig, task: Task) -> str:
     """Returns for example `adding: lstm, 32 units, 4513 parameters; up to 200000 sequences`."""
     recipe = config.recipe
-    size = num_parameters(new_network(task, recipe))
+    size = num_parameters(build_network(task.model, network_arguments(task, recipe)))
     layers = f"{recipe.num_layers} layers of " if recipe.num_layers > 1 else ""
+    notes = "".join(f"{note}\n" for note in task.notes)
     return (
-        f"{config.task}: {recipe.cell}, {layers}{recipe.hidden_size} units, {size} parameters; "
+        f"{notes}{config.task}: {recipe.cell}, {layers}{recipe.hidden_size} units, "
+        f"{size} parameters; "
         f"at most {recipe.num_sequences} sequences"
     )

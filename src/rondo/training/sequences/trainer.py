@@ -19,15 +19,12 @@ from torch import Tensor, nn
 from rondo.tasks.seeds import generator_for
 from rondo.tasks.task import Batch, Recipe, Task
 from rondo.training.objective import Objective
-from rondo.training.sequences.config import SequenceConfig, new_network
+from rondo.training.sequences.config import SequenceConfig
+from rondo.training.sequences.networks import build_network, network_arguments
 from rondo.training.truncated import detached
 
-
-WARM_UP = 0.1
-"""The share of the budget over which the learning rate of a schedule rises."""
-
-LEAST_FACTOR = 0.01
-"""What a schedule begins with."""
+RISE = 0.05
+"""The share of the budget over which a learning rate that anneals rises."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ class SequenceTrainer:
     def __init__(self, config: SequenceConfig, task: Task) -> None:
         torch.manual_seed(config.seed)
         self.config, self.task, self.recipe = config, task, config.recipe
-        self.model = new_network(task, self.recipe)
+        self.model = build_network(task.model, network_arguments(task, self.recipe))
         if task.prepare is not None:
             task.prepare(self.model)
         self.parameters = list(self.model.parameters())
@@ -124,7 +121,7 @@ class SequenceTrainer:
     def train_step(self) -> None:
         """Does one step."""
         seed, progress = self.config.seed, self.progress
-        self._set_learning_rate()
+        self._set_rate()
         batch = self.task.source.training_batch(seed, progress.step, self.recipe.batch_size)
         torch.manual_seed(generator_for("model", seed, progress.step).initial_seed())
         kept = self._add_noise()
@@ -213,13 +210,11 @@ class SequenceTrainer:
     def _lengths(self, batch: Batch) -> Tensor | None:
         return None if self.task.final else batch.lengths
 
-    def _set_learning_rate(self) -> None:
-        """Sets the rate of the next step; a schedule depends on the sequences seen alone."""
-        recipe = self.recipe
-        if recipe.schedule == "cosine":
-            rate = recipe.learning_rate * cosine(self.progress.num_sequences / recipe.num_sequences)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
+    def _set_rate(self) -> None:
+        """Sets the learning rate of this step."""
+        done = self.progress.num_sequences / self.recipe.num_sequences
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, done)
 
     def _add_noise(self) -> list[Tensor]:
         """Adds noise to the weights, for one step; returns them as they were."""
@@ -237,17 +232,12 @@ class SequenceTrainer:
             parameter.copy_(value)
 
 
-def cosine(share: float) -> float:
-    """Returns the factor of the learning rate when so much of the budget is spent, 0 to 1.
-
-    Example:
-        >>> from rondo.training.sequences.trainer import cosine
-        >>> [round(cosine(share), 3) for share in (0.0, 0.05, 0.1, 0.55, 1.0)]
-        [0.01, 0.5, 1.0, 0.5, 0.0]
-    """
-    if share < WARM_UP:
-        return max(LEAST_FACTOR, share / WARM_UP)
-    return (1 + math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))) / 2
+def learning_rate(recipe: Recipe, done: float) -> float:
+    """Returns the learning rate once a share of the budget is spent."""
+    if not recipe.anneals:
+        return recipe.learning_rate
+    falling = (1 + math.cos(math.pi * min(done, 1.0))) / 2
+    return recipe.learning_rate * min(1.0, (done + 0.002) / RISE) * falling
 
 
 def optimizer_of(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

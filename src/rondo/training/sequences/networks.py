@@ -1,0 +1,64 @@
+"""The networks that tasks on sequences are learnt by, and their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from rondo.models.action_model import ActionModel
+from rondo.models.sequence_model import SequenceModel
+from rondo.tasks.task import Recipe, Task
+from rondo.training.run_error import look_up
+
+
+def sequence_model_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Returns the arguments of the `SequenceModel` of a task."""
+    return {
+        "cell": recipe.cell,
+        "input_size": task.input_size,
+        "hidden_size": recipe.hidden_size,
+        "output_size": task.output_size,
+        "num_layers": recipe.num_layers,
+        "final": task.final,
+        "embedding_size": recipe.embedding_size,
+        "dropout": recipe.dropout,
+    }
+
+
+def action_model_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Returns the arguments of the `ActionModel` of a task."""
+    return {
+        "cell": recipe.cell,
+        "input_size": task.input_size,
+        "hidden_size": recipe.hidden_size,
+        "output_size": task.output_size,
+        "num_layers": recipe.num_layers,
+        "dropout": recipe.dropout,
+        **task.model_arguments,
+    }
+
+
+Arguments = Callable[[Task, Recipe], dict[str, Any]]
+"""What a task and a recipe mean to a network."""
+
+NETWORKS: dict[str, tuple[Callable[..., nn.Module], Arguments]] = {
+    "sequence_model": (SequenceModel, sequence_model_arguments),
+    "action_model": (ActionModel, action_model_arguments),
+}
+"""What makes a network of a name, and of what."""
+
+
+def network_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Returns the arguments of the network of a task."""
+    return NETWORKS[task.model][1](task, recipe)
+
+
+def build_network(name: str, arguments: dict[str, Any]) -> nn.Module:
+    """Returns a new network.
+
+    Raises:
+        RunError: If there is none of that name.
+    """
+    return look_up("network", name, NETWORKS)[0](**arguments)
