@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -27,6 +29,8 @@ from rondo.training.sequences.trainer import SequenceTrainer, learning_rate
 from rondo.training.shares import wilson
 from test_actions import pose_file, pose_folder, signal_file
 
+ROOT = Path(__file__).parents[1]
+SVG = "{http://www.w3.org/2000/svg}"
 SMALL = {"train": 48, "val": 16, "test": 24}
 WORDS = ("train", "actions", "--threads", "1", "--run", "mine", "--hidden-size", "8")
 
@@ -301,3 +305,25 @@ def test_actions_need_none_of_the_photo_packages(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False)
     assert done.returncode == 0
+
+
+@pytest.mark.usefixtures("few")
+def test_the_example_streams_and_draws(tmp_path: Path) -> None:
+    script = ROOT / "examples" / "actions_stream.py"
+    run(tmp_path / "run")
+    example = runpy.run_path(str(script))
+    recogniser = Recogniser(tmp_path / "run")
+    clips = dict(zip(stick_figures.ACTIONS, stick_figures.drawn_split("val"), strict=False))
+    drawn = example["picture"](recogniser, {"kick": clips["kick"], "walk": clips["walk"]})
+    words = {text.text for text in ElementTree.fromstring(drawn).iter(f"{SVG}text")}
+    assert words >= {*stick_figures.ACTIONS}
+    title = [text for text in words if text and text.startswith("24 other clips: ")]
+    assert len(title) == 1
+
+
+def test_the_picture_of_the_docs_shows_a_network_that_has_learnt() -> None:
+    root = ElementTree.parse(ROOT / "docs" / "images" / "actions.svg")
+    words = [text.text or "" for text in root.iter(f"{SVG}text")]
+    assert set(words) >= {*stick_figures.ACTIONS}
+    (title,) = [text for text in words if text.startswith("400 other clips: ")]
+    assert float(title.split()[3]) > 90

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 def add_evaluate(commands: Any) -> argparse.ArgumentParser:
     """Adds the command; returns its parser."""
-    help_text = "measure a run on photos: accuracy beside the majority-class rate, calibration"
+    help_text = "measure a run on photos or actions: accuracy beside the majority-class rate"
     parser: argparse.ArgumentParser = commands.add_parser(
         "evaluate", help=help_text, description=help_text
     )
     add = parser.add_argument
     add("RUN", help='a run folder, or "last"')
-    add("--data", metavar="PATH", help="photos, or drawn (default: the run's own)")
+    add("--data", metavar="PATH", help="other data, or drawn photos (default: the run's own)")
     add("--split", metavar="NAME", help="one split in detail, such as test")
     add("--min-confidence", type=share, metavar="P",
         help="also tell how many photos are answered with a probability of P or more, and how "
