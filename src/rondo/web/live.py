@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
 from rondo.training import GradientFlow, gradient_flow
-from rondo.training.sequences.config import build_task, needs_data
+from rondo.training.sequences.config import build_task, takes_data
 from rondo.training.sequences.session import Options, description, make_config
 from rondo.training.sequences.trainer import Score, SequenceTrainer
 
@@ -38,7 +38,7 @@ def tasks() -> dict[str, dict[str, Any]]:
     """
     found = {}
     for name, make in SEQUENCE_TASKS.items():
-        if needs_data(name):
+        if takes_data(name):
             continue
         length = inspect.signature(make).parameters.get("length")
         recipe = build_task(name, {}).recipe
