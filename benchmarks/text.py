@@ -33,6 +33,7 @@ from rondo.tasks.text import RECIPE, text_words
 from rondo.tasks.word_pictures import LABELS, Word, load_words
 from rondo.training.reading import Decoding, Reader, TextScore
 from rondo.training.sequences.session import Options
+from rondo.training.shares import percent
 
 SPLIT_SEED = 0
 DECODINGS = {"greedy": Decoding(), "beam of 10": Decoding("beam", 10)}
@@ -107,8 +108,7 @@ def scores(run: Path, splits: dict[str, list[Word]]) -> list[tuple[str, str, Tex
 def row_of(label: str, split: str, how: str, score: TextScore, kept: Kept) -> str:
     right = score.words
     return (
-        f"| {label} | {split} | {how} | {right.num_photos:g} | {100 * right.value:.1f} % "
-        f"({100 * right.low:.1f} to {100 * right.high:.1f}) | "
+        f"| {label} | {split} | {how} | {right.num_photos:g} | {percent(right)} | "
         f"{100 * score.character_error_rate:.2f} % | {kept.test['seconds'] / 60:.0f} |"
     )
 

@@ -17,10 +17,10 @@ from rondo.training.evaluation import (
     evaluate,
     majority_rate,
     predict,
-    wilson,
 )
 from rondo.training.report import ReportInput, render_report
 from rondo.training.saliency import evidence, mean_saliency, saliency
+from rondo.training.shares import wilson
 from rondo.training.tables import accuracy_table, detail_table
 
 # --- figures

@@ -24,12 +24,12 @@ from rondo.models import ResNet
 from rondo.training import comparison, session
 from rondo.training.comparison import Comparison, Outcome, compare
 from rondo.training.comparison_page import Row, Table, mean_share, table_points, write_table
-from rondo.training.evaluation import wilson
 from rondo.training.plots import accuracy_over_time, standalone
 from rondo.training.result import Result, read_result
 from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options
+from rondo.training.shares import wilson
 
 OPTIONS = Options(
     num_drawn=16, image_size=32, recipe="table", epochs=2, batch_size=8, threads=1,

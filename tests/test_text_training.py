@@ -322,6 +322,7 @@ def test_wrong_use_is_answered_in_one_line(
         ("predict RUN a.png --lexicon other.txt", r"no word of the lexicon .* reads \(ox皖\)"),
         ("predict RUN a.png --lexicon other.txt --decoder beam", "leave out --decoder"),
         ("evaluate RUN --robustness", "--robustness is for runs on photos, and .* reads words"),
+        ("predict RUN a.png --stream", "--stream is for runs of actions, and .* reads words"),
         ("evaluate RUN --split tset", "there is no split 'tset'; did you mean 'test'"),
         ("evaluate RUN --data gone", "cannot use the data gone: there is no gone/labels.csv"),
         ("sample RUN", "does not predict characters; sample a run of `rondo train characters`"),

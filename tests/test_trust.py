@@ -28,8 +28,8 @@ from rondo.training.report_looks import mean_sweeps
 from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Session, evaluate_splits, finish, predict_splits
+from rondo.training.shares import percent
 from rondo.training.sweeps import sweeps
-from rondo.training.tables import percent
 from test_report import pictures, report_input
 
 TODAY = date(2026, 1, 31)

@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from rondo.bench.options import DEFAULT_PEERS, MODULES, PEERS, QUICK, SUITES, Options
+from rondo.cli.actions import evaluate_actions, predict_actions
 from rondo.cli.commands import (
     INTERRUPTED,
     SUCCESS,
     USAGE,
     add_decoding,
     bench,
+    check_no_decoding,
     predict,
+    run_path,
     say,
     train_photo,
 )
@@ -38,6 +41,7 @@ from rondo.cli.manual import (
 from rondo.cli.sequences import SEQUENCE_TASKS, add_options, add_sample, sample, trainer_of
 from rondo.cli.show import add_show
 from rondo.cli.table import add_table_photo, table_photo
+from rondo.cli.text import evaluate_text, predict_text
 from rondo.cli.web import add_web, web
 
 PHOTO_PACKAGES = {
@@ -47,6 +51,9 @@ PHOTO_PACKAGES = {
 
 WEB_PACKAGES = {"anyio", "starlette", "uvicorn"}
 """What the extra `web` installs beside them."""
+
+VIDEO_PACKAGES = {"av"}
+"""What the extra `actions` installs beside those of `tasks`."""
 
 PHOTO_SUMMARY = "learn to predict a person's sex from a photo of the face"
 TABLE_SUMMARY = "compare the networks of the lecture's table, and Rondo's own, on the same photos"
@@ -67,7 +74,10 @@ def build_parser() -> Parser:
     table = _add_command_of_tasks(commands, "table", "train many networks under one budget")
     add_table_photo(_add_task(table, "photo", TABLE_SUMMARY, table_photo))
     parser_of_evaluate = add_evaluate(commands)
-    parser_of_evaluate.set_defaults(run=_on_runs(evaluate), parser=parser_of_evaluate)
+    parser_of_evaluate.set_defaults(
+        run=_on_runs(_by_task(evaluate, actions=evaluate_actions, text=evaluate_text)),
+        parser=parser_of_evaluate,
+    )
     _add_predict(commands)
     parser_of_sample = add_sample(commands)
     parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
@@ -119,21 +129,25 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    help_text = "predict the sex of the person, or read the word, in each image"
+    help_text = "predict the sex of a person, read a word, or name the action of a clip"
     parser = commands.add_parser("predict", help=help_text, description=help_text)
     parser.add_argument("RUN", help='a run folder, or "last"')
     parser.add_argument("IMAGE", nargs="+",
-                        help="images, folders of images, or - for standard input")  # fmt: skip
+                        help="images, folders of images, or - for standard input; for a run of "
+                        "actions npz files, videos, or the word drawn")  # fmt: skip
     parser.add_argument("--from-list", action="store_true",
                         help="standard input holds paths of images, one a line")  # fmt: skip
     parser.add_argument("--min-confidence", type=share, default=0.0, metavar="P",
                         help='answer "not sure" where the probability of the answer is below P, '
                         "0 to 1 (default: always answer)")  # fmt: skip
+    parser.add_argument("--stream", action="store_true",
+                        help="of actions: answer after every frame, from those so far")  # fmt: skip
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
-    form.add_argument("--csv", action="store_true", help="print a CSV table")
+    form.add_argument("--csv", action="store_true", help="print a CSV table (photos, text)")
     add_decoding(parser)
-    parser.set_defaults(run=_on_runs(predict), parser=parser)
+    by_task = _by_task(predict, actions=predict_actions, text=predict_text)
+    parser.set_defaults(run=_on_runs(by_task), parser=parser)
 
 
 def _add_bench(commands: Any) -> None:
@@ -207,10 +221,29 @@ def _on_runs(command: Command) -> Command:
     return answered
 
 
+def _by_task(photo: Command, **others: Command) -> Command:
+    """A command on a run folder, which a run of another task than photos does in its own way."""
+
+    def chosen(parsed: argparse.Namespace) -> int:
+        from rondo.training.run_files import task_of
+
+        task = task_of(run_path(parsed.RUN))
+        if task != "text":
+            check_no_decoding(parsed)
+        command = others.get(task)
+        if command is None:
+            return photo(parsed)
+        parsed.extra = "tasks"
+        return command(parsed)
+
+    return chosen
+
+
 def _missing(error: ModuleNotFoundError, extra: str) -> str:
     package = (error.name or "").split(".")[0]
-    if package not in PHOTO_PACKAGES | WEB_PACKAGES:
+    if package not in PHOTO_PACKAGES | WEB_PACKAGES | VIDEO_PACKAGES:
         raise error
+    extra = "actions" if package in VIDEO_PACKAGES else extra
     return f'{package} is not installed; do: pip install "rondo-rnn[{extra}]"'
 
 

@@ -66,19 +66,13 @@ def check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    """Predicts the sex of the person, or reads the word, in each image."""
-    from rondo.training.run_files import task_of
-
-    path = run_path(arguments.RUN)
-    if task_of(path) == "text":
-        from rondo.cli.text import predict_text
-
-        return predict_text(path, list(_sources(arguments.IMAGE, arguments.from_list)), arguments)
-    check_photo(arguments)
+    """Predicts the sex of the person in each image."""
     from rondo.predictor import Predictor
 
-    predictor = Predictor.load(path, arguments.min_confidence)
-    sources = list(_sources(arguments.IMAGE, arguments.from_list))
+    if arguments.stream:
+        raise UsageError("--stream is for runs of actions; leave it out for photos")
+    predictor = Predictor.load(run_path(arguments.RUN), arguments.min_confidence)
+    sources = list(sources_of(arguments.IMAGE, arguments.from_list))
     predictions = []
     if not (arguments.json or arguments.csv):
         print(f"{'answer':8} {'female':>8} {'male':>8}  photo")
@@ -126,7 +120,7 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         help="of text: answer with the likeliest word of a file, one a line")  # fmt: skip
 
 
-def check_photo(arguments: argparse.Namespace) -> None:
+def check_no_decoding(arguments: argparse.Namespace) -> None:
     """Raises `UsageError` where an option stands that is for runs on text alone."""
     names = ("decoder", "beam_width", "lexicon")
     given = [
@@ -138,7 +132,7 @@ def check_photo(arguments: argparse.Namespace) -> None:
         )
 
 
-def _sources(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryIO]:
+def sources_of(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryIO]:
     """Yields the images that the words of the command mean."""
     if from_list and list(words) != ["-"]:
         raise UsageError("--from-list reads paths from standard input; give - in place of images")

@@ -7,9 +7,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from rondo.cli.commands import SUCCESS, add_decoding, check_photo, run_path, say
+from rondo.cli.commands import SUCCESS, add_decoding, run_path, say
 from rondo.cli.manual import share
-from rondo.cli.text import evaluate_text
 
 if TYPE_CHECKING:
     from rondo.tasks.photo import PhotoSet
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
 
 def add_evaluate(commands: Any) -> argparse.ArgumentParser:
     """Adds the command; returns its parser."""
-    help_text = "measure a run on photos, or on pictures of words: accuracy and more"
+    help_text = "measure a run on photos, words or actions: accuracy with its interval, and more"
     parser: argparse.ArgumentParser = commands.add_parser(
         "evaluate", help=help_text, description=help_text
     )
     add = parser.add_argument
     add("RUN", help='a run folder, or "last"')
-    add("--data", metavar="PATH", help="other pictures, or drawn (default: the run's own)")
+    add("--data", metavar="PATH", help="other data, or drawn (default: the run's own)")
     add("--split", metavar="NAME", help="one split in detail, such as test")
     add("--min-confidence", type=share, metavar="P",
         help="also tell how many photos are answered with a probability of P or more, and how "
@@ -54,15 +53,9 @@ class Measured:
 
 def evaluate(arguments: argparse.Namespace) -> int:
     """Measures a run on the splits of its data or of other data."""
-    from rondo.training.run_files import task_of
-
-    path = run_path(arguments.RUN)
-    if task_of(path) == "text":
-        return evaluate_text(path, arguments)
-    check_photo(arguments)
     from rondo.training.run_folder import RunFolder
 
-    folder = RunFolder(path)
+    folder = RunFolder(run_path(arguments.RUN))
     config = folder.read_config()
     measured = _measure(arguments, folder, config)
     if arguments.json:

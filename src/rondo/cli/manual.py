@@ -35,6 +35,9 @@ examples:
   rondo sample last --temperature 0.8          write text like it
   rondo train text --data words/               read words in pictures; then:
   rondo predict last scans/ --csv              a table of what is read; docs/text.md
+  rondo train actions                          what a drawn stick figure does; docs/actions.md
+  rondo predict last drawn --stream            the answer after every frame of new figures
+  rondo predict last clips.npz video.avi       of a run on such clips
   rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
   rondo bench --quick                          does the measuring work here? (seconds)
   rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
@@ -45,6 +48,7 @@ data:
   with one folder for each sex, UTKFace files, IMDB-WIKI or CelebA; or the word "drawn": drawings
   of nobody that need no file. Each photo must show one face that fills the picture.
   Of text a folder with labels.csv (columns file, text and optionally split).
+  Of actions a folder of npz files (poses, signals) or of KTH's videos.
 
 a run folder, runs/TASK-DATE-N, holds:
   report.html          curves, errors by group, what the network looked at: open it in a browser
@@ -59,7 +63,7 @@ a run folder, runs/TASK-DATE-N, holds:
 RUN is such a folder, or the word "last" for the newest one in ./runs.
 
 exit codes:
-  0  all went well          1  some images could not be read       2  wrong use or bad input
+  0  all went well          1  some inputs could not be read       2  wrong use or bad input
   130  ended by Ctrl-C      143  ended by SIGTERM; both can be resumed (a second Ctrl-C: at once)
   bench: 1  some layer computed something else than it should, and was not timed; after Ctrl-C it
             tells what it has measured, and cannot be resumed

@@ -6,9 +6,12 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rondo.cli.commands import SUCCESS, check_alone, run_path, say
+
+if TYPE_CHECKING:
+    from rondo.training.sequences.session import Session
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Words:
         length: What `--length` means; None where there is no such option.
         transpose: Whether there is `--transpose`.
         pictures: Whether the inputs are pictures of words.
+        bidirectional: Whether there is `--bidirectional`.
     """
 
     summary: str
@@ -28,6 +32,7 @@ class Words:
     length: str | None = None
     transpose: bool = False
     pictures: bool = False
+    bidirectional: bool = False
 
 
 STEPS = "least number of steps of a sequence (default: 100)"
@@ -56,6 +61,11 @@ SEQUENCE_TASKS = {
         length="the most characters of a drawn word (default: 8)",
         pictures=True,
     ),
+    "actions": Words(
+        "name what a person does, from poses, signals of motion or a video",
+        data="a folder of npz files or of KTH's videos (default: stick figures that are drawn)",
+        bidirectional=True,
+    ),
 }
 """The tasks on sequences, as `rondo.tasks.sequence_tasks` makes them."""
 
@@ -72,6 +82,9 @@ def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
             help="move training pieces by up to N semitones (default: 0)")  # fmt: skip
     if words.pictures:
         add_pictures(parser)
+    if words.bidirectional:
+        add("--bidirectional", action="store_const", const=True,
+            help="read backward too; cannot answer frame by frame")  # fmt: skip
     add("--cell", metavar="NAME", help="tanh, gru, lstm, lstm-1997 ... (default: the task's)")
     add("--hidden-size", type=int, metavar="N", help="units of a layer")
     add("--num-layers", type=int, metavar="N", help="layers on top of each other (default: 1)")
@@ -145,7 +158,24 @@ def train_sequences(name: str, arguments: argparse.Namespace) -> int:
         say(f"interrupted; go on with: rondo train {name} --resume {run.folder.path}")
         return 128 + outcome.signal_number
     print(result_line(outcome.records, run.task))
+    if run.task.classes is not None:
+        print(f"\n{test_table(run)}")
     return SUCCESS
+
+
+def test_table(run: Session) -> str:
+    """Returns the accuracy of a finished run on its test, and what was taken for what."""
+    from rondo.training.sequences.classes import (
+        class_accuracy_table,
+        class_probabilities,
+        confusion_table,
+        evaluate_classes,
+    )
+
+    assert run.task.classes is not None
+    predicted = class_probabilities(run.folder.read_model(), run.task.source.test_batches())
+    found = evaluate_classes(*predicted, run.task.classes)
+    return f"{class_accuracy_table({'test': found})}\n\n{confusion_table(found)}"
 
 
 def add_sample(commands: Any) -> argparse.ArgumentParser:

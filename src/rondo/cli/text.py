@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from rondo.cli.commands import SOME_FAILED, SUCCESS, print_csv, say
+from rondo.cli.commands import SOME_FAILED, SUCCESS, print_csv, run_path, say, sources_of
 from rondo.cli.manual import UsageError
 
 if TYPE_CHECKING:
     from rondo.training.reading import Decoding, Reading, TextScore
 
 
-def evaluate_text(path: Path, arguments: argparse.Namespace) -> int:
+def evaluate_text(arguments: argparse.Namespace) -> int:
     """Measures how well a run reads words."""
+    path = run_path(arguments.RUN)
     if arguments.robustness:
         raise UsageError(f"--robustness is for runs on photos, and {path} reads words")
     from rondo.training.reading import Reader
@@ -37,13 +37,14 @@ def evaluate_text(path: Path, arguments: argparse.Namespace) -> int:
     return SUCCESS
 
 
-def predict_text(
-    path: Path, sources: Sequence[Path | BinaryIO], arguments: argparse.Namespace
-) -> int:
+def predict_text(arguments: argparse.Namespace) -> int:
     """Reads the word in each picture."""
+    if arguments.stream:
+        raise UsageError(f"--stream is for runs of actions, and {arguments.RUN} reads words")
     from rondo.training.reading import Reader
 
-    reader = Reader.load(path, _decoding(arguments))
+    reader = Reader.load(run_path(arguments.RUN), _decoding(arguments))
+    sources = list(sources_of(arguments.IMAGE, arguments.from_list))
     is_table = not (arguments.json or arguments.csv)
     readings = []
     if is_table:
@@ -99,12 +100,13 @@ def _values(score: TextScore) -> dict[str, Any]:
 
 
 def _lines(scores: dict[str, TextScore], split: str | None) -> list[str]:
+    from rondo.training.shares import percent
+
     lines = [f"{'split':8} {'words':>6}  {'right (95 % interval)':24} character error rate"]
     for name, score in scores.items():
         right = score.words
-        share = f"{100 * right.value:.1f} % ({100 * right.low:.1f} to {100 * right.high:.1f})"
         rate = f"{100 * score.character_error_rate:.2f} %"
-        lines.append(f"{name:8} {right.num_photos:6g}  {share:24} {rate}")
+        lines.append(f"{name:8} {right.num_photos:6g}  {percent(right):24} {rate}")
     for name, score in scores.items():
         if score.unknown:
             lines.append(f"{name}: the run has no output for {score.unknown}")

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rondo.tasks.sources import Collection, Example
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.tasks.task import Recipe, Task, is_likeliest
 
 NUM_CLASSES = 10
 """The digits."""
@@ -53,7 +53,7 @@ def digits_by_row(data: str) -> Task:
         distance="cross_entropy",
         recipe=RECIPE,
         final=True,
-        right=_is_right,
+        right=is_likeliest,
         unit="nats",
     )
 
@@ -111,7 +111,3 @@ def read_idx(folder: Path, name: str) -> Tensor:
 def _file(folder: Path, name: str) -> Path | None:
     found = [path for end in ("", ".gz") if (path := folder / f"{name}{end}").is_file()]
     return found[0] if found else None
-
-
-def _is_right(outputs: Tensor, batch: Batch) -> Tensor:
-    return outputs.argmax(-1) == batch.targets

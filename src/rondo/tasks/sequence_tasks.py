@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rondo.tasks.actions import actions
 from rondo.tasks.adding import adding, multiplication
 from rondo.tasks.characters import characters
 from rondo.tasks.copying import copying
@@ -27,5 +28,6 @@ SEQUENCE_TASKS: dict[str, Callable[..., Task]] = {
     "characters": characters,
     "digits-by-row": digits_by_row,
     "text": text,
+    "actions": actions,
 }
 """What makes a task of a name."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,10 @@ class Task:
         unit: What the loss is given in.
         nats_per_unit: The loss in nats that makes one of this unit.
         symbols: The characters that inputs and outputs stand for, where they are characters.
+        classes: The names of the classes, where the answer is one of them.
         model: The network, a name in `rondo.training.sequences.networks.NETWORKS`.
+        model_arguments: What it takes beside the sizes, the cell and the dropout.
+        prepare: Has a new network take figures from the training sequences, where it needs some.
         loss: The loss of each sequence, where it is not a distance of each step.
         digest: What tells other data from these, where the files of `data` do not tell it.
         notes: What to tell the user of the data.
@@ -132,10 +135,18 @@ class Task:
     unit: str = "loss"
     nats_per_unit: float = 1.0
     symbols: str | None = None
+    classes: tuple[str, ...] | None = None
     model: str = "sequence_model"
+    model_arguments: Mapping[str, Any] = field(default_factory=dict)
+    prepare: Callable[[nn.Module], None] | None = None
     loss: Losses | None = None
     digest: str | None = None
     notes: tuple[str, ...] = ()
+
+
+def is_likeliest(outputs: Tensor, batch: Batch) -> Tensor:
+    """Whether the likeliest class of each sequence is that of its target."""
+    return outputs.argmax(-1) == batch.targets
 
 
 BITS = math.log(2)

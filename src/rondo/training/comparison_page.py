@@ -13,12 +13,12 @@ from typing import Any
 
 from rondo.tasks.photo import DRAWN, LECTURE_RESULTS
 from rondo.training import plots
+from rondo.training.columns import markdown_table
 from rondo.training.config import RunConfig
-from rondo.training.evaluation import Share, wilson
 from rondo.training.report_page import PAGE, WARNING
 from rondo.training.result import Result
 from rondo.training.run_files import write_atomically
-from rondo.training.tables import markdown_table
+from rondo.training.shares import Share, wilson
 
 NOTES = (
     "In brackets 95 % Wilson intervals over the photos of the split; of several seeds the mean "

@@ -6,7 +6,6 @@ of the majority class: what one would get by always saying the more frequent lab
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
@@ -16,23 +15,13 @@ from torch import Tensor, nn
 
 from rondo.tasks.augmentation import resize
 from rondo.tasks.photo import SEXES, PhotoSet
-from rondo.training.calibration import NORMAL_QUANTILE, Calibration, calibration, temper
+from rondo.training.calibration import Calibration, calibration, temper
+from rondo.training.shares import Share, wilson
 
 Value = TypeVar("Value")
 
 BATCH_SIZE = 100
 """Photos that are predicted at a time."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share of photos with its 95 % Wilson interval; the number may be a mean over runs."""
-
-    num_correct: float
-    num_photos: int
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -73,18 +62,6 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Returns the numbers as dictionaries and lists, for JSON."""
         return asdict(self)
-
-
-def wilson(num_correct: float, num_photos: int) -> Share:
-    """Returns a share with its 95 % interval after Wilson (1927); 0 photos give 0 to 1."""
-    if num_photos == 0:
-        return Share(0, 0, math.nan, 0.0, 1.0)
-    value, z2 = num_correct / num_photos, NORMAL_QUANTILE**2
-    centre = (value + z2 / (2 * num_photos)) / (1 + z2 / num_photos)
-    spread = value * (1 - value) / num_photos + z2 / (4 * num_photos**2)
-    half = NORMAL_QUANTILE * math.sqrt(spread) / (1 + z2 / num_photos)
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return Share(num_correct, num_photos, value, min(low, value), max(high, value))
 
 
 def evaluate(probabilities: Tensor, photo_set: PhotoSet, temperature: float = 1.0) -> Evaluation:

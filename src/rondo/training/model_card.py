@@ -15,8 +15,9 @@ from rondo.tasks.corruptions import MEANINGS
 from rondo.tasks.photo import SEXES
 from rondo.training import tables
 from rondo.training.abstention import THRESHOLDS, answered
-from rondo.training.evaluation import Share
+from rondo.training.columns import markdown_table
 from rondo.training.report_input import ReportInput
+from rondo.training.shares import Share, percent
 from rondo.training.uses import FORBIDDEN, INTENDED, NATURE
 from rondo.training.versions import current_versions
 
@@ -82,7 +83,7 @@ def _data(report: ReportInput) -> str:
         f"Left out: {left_out}.",
         f"Fingerprint of the pictures and labels: `{config.data_fingerprint}`.",
     ]
-    table = tables.markdown_table(["split", report.noun, *SEXES], report.counts)
+    table = markdown_table(["split", report.noun, *SEXES], report.counts)
     return f"{source}\n\n{table}\n\n{_list(lines)}"
 
 
@@ -106,7 +107,7 @@ def _accuracy(report: ReportInput) -> str:
         for name, item in report.evaluations.items()
     ]
     head = ["split", report.noun, "accuracy (95 % interval)", "always the more frequent label"]
-    blocks = [tables.markdown_table(head, rows)]
+    blocks = [markdown_table(head, rows)]
     for name, item in report.unseen.items():
         parts = [
             [title, key, *_share(share)]
@@ -114,7 +115,7 @@ def _accuracy(report: ReportInput) -> str:
             for key, share in shares.items()
         ]
         head = [name, "", report.noun, "accuracy (95 % interval)"]
-        blocks.append(tables.markdown_table(head, parts))
+        blocks.append(markdown_table(head, parts))
     blocks.append(
         "Intervals are those of Wilson, 1927, for this network alone: another seed differs."
     )
@@ -122,7 +123,7 @@ def _accuracy(report: ReportInput) -> str:
 
 
 def _calibration(report: ReportInput) -> str:
-    table = tables.markdown_table(
+    table = markdown_table(
         ["split", *tables.CALIBRATION], tables.calibration_rows(report.evaluations)
     )
     text = str(report.temperature)
@@ -134,12 +135,12 @@ def _calibration(report: ReportInput) -> str:
 
 def _abstention(report: ReportInput) -> str:
     rows = [
-        [name, f"{least:g}", tables.percent(found.coverage), tables.percent(found.accuracy)]
+        [name, f"{least:g}", percent(found.coverage), percent(found.accuracy)]
         for name in report.unseen
         for least in THRESHOLDS
         for found in [answered(report.probabilities[name], report.data[name].labels, least)]
     ]
-    return tables.markdown_table(["split", "least confidence", "answered", "of these right"], rows)
+    return markdown_table(["split", "least confidence", "answered", "of these right"], rows)
 
 
 def _robustness(report: ReportInput) -> str:
@@ -156,7 +157,7 @@ def _robustness(report: ReportInput) -> str:
     return (
         f"On some {report.noun} of each split ({counts}), made bad in one way at a time. "
         f"Strengths of {'; '.join(MEANINGS)}.\n\n"
-        f"{tables.markdown_table(['split', *tables.ROBUSTNESS], rows)}"
+        f"{markdown_table(['split', *tables.ROBUSTNESS], rows)}"
     )
 
 
@@ -175,7 +176,7 @@ def _limits(report: ReportInput) -> str:
 
 
 def _share(share: Share) -> list[str]:
-    return [f"{share.num_photos:g}", tables.percent(share)]
+    return [f"{share.num_photos:g}", percent(share)]
 
 
 def _list(lines: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
-from rondo.training.evaluation import Share
+from rondo.training.shares import Share
 
 PAGE_COLOUR = "#010203"
 """Stands for the colour of the page's text until the SVG is written."""

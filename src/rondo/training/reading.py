@@ -17,9 +17,9 @@ from rondo.tasks.photo_files import PhotoError
 from rondo.tasks.text import decoded, encoded
 from rondo.tasks.word_pictures import Word, composed, read_columns
 from rondo.training.abstention import check_min_confidence
-from rondo.training.evaluation import Share, wilson
 from rondo.training.run_error import RunError, check_from_1, look_up
 from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.shares import Share, wilson
 
 DECODERS = ("greedy", "beam")
 """How a text is found where there is no lexicon: that of the likeliest path, or beam search."""

@@ -10,11 +10,12 @@ from html import escape
 
 from rondo.tasks.photo import SEXES
 from rondo.training import plots
-from rondo.training.evaluation import Evaluation, Share
+from rondo.training.evaluation import Evaluation
 from rondo.training.report_input import ReportInput
 from rondo.training.report_looks import examples, what_sweeps_saw, where_it_looked
 from rondo.training.report_page import PAGE, WARNING, cards, html_table
 from rondo.training.report_trust import abstention, reliability, robustness
+from rondo.training.shares import Share
 
 
 def render_report(report: ReportInput) -> str:

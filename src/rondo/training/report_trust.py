@@ -10,6 +10,7 @@ from rondo.training.abstention import THRESHOLDS, answered, coverage_curve
 from rondo.training.evaluation import Evaluation
 from rondo.training.report_input import ReportInput
 from rondo.training.report_page import cards, html_table
+from rondo.training.shares import percent
 
 
 def reliability(report: ReportInput) -> str:
@@ -61,8 +62,8 @@ def abstention(report: ReportInput) -> str:
         rows = [
             [
                 f"{item.min_confidence:g}",
-                tables.percent(item.coverage),
-                tables.percent(item.accuracy),
+                percent(item.coverage),
+                percent(item.accuracy),
             ]
             for item in levels
         ]

@@ -12,7 +12,8 @@ from rondo.tasks.photo import PhotoSet
 from rondo.training.batches import spaced
 from rondo.training.calibration import temper
 from rondo.training.config import RunConfig
-from rondo.training.evaluation import Share, predict, wilson
+from rondo.training.evaluation import predict
+from rondo.training.shares import Share, wilson
 
 NUM_PHOTOS = 300
 """Photos of a split that are corrupted, at most."""

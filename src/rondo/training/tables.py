@@ -1,4 +1,4 @@
-"""Results as text: for a terminal, and as tables of Markdown."""
+"""Results on photos as text, for a terminal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from rondo.tasks.corruptions import MEANINGS
 from rondo.tasks.faces import SEXES
 from rondo.training.abstention import Answered
 from rondo.training.calibration import Calibration, Temperature
-from rondo.training.evaluation import Evaluation, Share
+from rondo.training.columns import columns
+from rondo.training.evaluation import Evaluation
 from rondo.training.robustness import Trial
+from rondo.training.shares import Share, percent
 
 CALIBRATION: dict[str, Callable[[Calibration], str]] = {
     "calibration error, points": lambda item: f"{100 * item.error:.1f}",
@@ -81,33 +83,6 @@ def detail_table(evaluation: Evaluation) -> str:
             lines += ["", f"{title:{width}} {'photos':>7} {'accuracy':>9}  95 % interval"]
             lines += [f"{key:{width}} {_share(share)}" for key, share in shares.items()]
     return "\n".join(lines)
-
-
-def percent(share: Share) -> str:
-    """Returns for example `93.0 % (91.2 to 94.5)`, or `-` where there are no photos."""
-    if not share.num_photos:
-        return "-"
-    return f"{100 * share.value:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f})"
-
-
-def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Returns the lines of a table, its first column to the left and the others to the right."""
-    lines = [head, *rows]
-    widths = [max(len(line[index]) for line in lines) for index in range(len(head))]
-    return [
-        "  ".join(
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Returns a table of Markdown; a bar in a cell is escaped."""
-    lines = [head, ["---"] * len(head), *rows]
-    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def _change(item: Evaluation, text: Callable[[Calibration], str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from rondo.models.action_model import ActionModel
 from rondo.models.crnn import CRNN
 from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.task import Recipe, Task
@@ -39,12 +40,26 @@ def crnn_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
     }
 
 
+def action_model_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Returns the arguments of the `ActionModel` of a task."""
+    return {
+        "cell": recipe.cell,
+        "input_size": task.input_size,
+        "hidden_size": recipe.hidden_size,
+        "output_size": task.output_size,
+        "num_layers": recipe.num_layers,
+        "dropout": recipe.dropout,
+        **task.model_arguments,
+    }
+
+
 Arguments = Callable[[Task, Recipe], dict[str, Any]]
 """What a task and a recipe mean to a network."""
 
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], Arguments]] = {
     "sequence_model": (SequenceModel, sequence_model_arguments),
     "crnn": (CRNN, crnn_arguments),
+    "action_model": (ActionModel, action_model_arguments),
 }
 """What makes a network of a name, and of what."""
 

@@ -33,6 +33,7 @@ class Options:
     fonts: str | None = None
     split_seed: int | None = None
     distortion: float | None = None
+    bidirectional: bool | None = None
     cell: str | None = None
     hidden_size: int | None = None
     num_layers: int | None = None
@@ -55,7 +56,7 @@ PATHS = ("data", "fonts")
 """The options of a task that are paths; they are kept as absolute ones."""
 
 TASK_OPTIONS = (
-    *("length", "transpose", "alphabet", "width", "split_seed", "distortion"),
+    *("length", "transpose", "alphabet", "width", "split_seed", "distortion", "bidirectional"),
     *PATHS,
 )
 """The options that a task takes itself; which of them, its function says."""
@@ -189,7 +190,7 @@ def fingerprint(task: Task, arguments: dict[str, Any]) -> str | None:
     if "data" not in arguments:
         return None
     path = Path(arguments["data"])
-    files = [path] if path.is_file() else sorted(item for item in path.iterdir() if item.is_file())
+    files = [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file())
     digest = hashlib.blake2b(digest_size=8)
     for file in files:
         digest.update(file.read_bytes())

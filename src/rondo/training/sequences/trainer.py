@@ -83,6 +83,8 @@ class SequenceTrainer:
         torch.manual_seed(config.seed)
         self.config, self.task, self.recipe = config, task, config.recipe
         self.model = build_network(task.model, network_arguments(task, self.recipe))
+        if task.prepare is not None:
+            task.prepare(self.model)
         self.parameters = list(self.model.parameters())
         self.optimizer = optimizer_of(self.recipe, self.parameters)
         self.objective = Objective(task.distance) if task.loss is None else None
@@ -119,9 +121,9 @@ class SequenceTrainer:
     def train_step(self) -> None:
         """Does one step."""
         seed, progress = self.config.seed, self.progress
+        self._set_rate()
         batch = self.task.source.training_batch(seed, progress.step, self.recipe.batch_size)
         torch.manual_seed(generator_for("model", seed, progress.step).initial_seed())
-        self._set_rate()
         kept = self._add_noise()
         loss = self._loss(batch)
         self.optimizer.zero_grad()
@@ -240,19 +242,19 @@ class SequenceTrainer:
             parameter.copy_(value)
 
 
-def optimizer_of(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Returns the optimiser that the recipe names."""
-    if recipe.optimizer == "rmsprop":
-        return torch.optim.RMSprop(parameters, recipe.learning_rate, momentum=0.9)
-    return torch.optim.Adam(parameters, recipe.learning_rate, fused=True)
-
-
 def learning_rate(recipe: Recipe, done: float) -> float:
     """Returns the learning rate once a share of the budget is spent."""
     if not recipe.anneals:
         return recipe.learning_rate
     falling = (1 + math.cos(math.pi * min(done, 1.0))) / 2
     return recipe.learning_rate * min(1.0, (done + 0.002) / RISE) * falling
+
+
+def optimizer_of(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Returns the optimiser that the recipe names."""
+    if recipe.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, recipe.learning_rate, momentum=0.9)
+    return torch.optim.Adam(parameters, recipe.learning_rate, fused=True)
 
 
 def _num_terms(distances: Tensor, lengths: Tensor | None) -> int:

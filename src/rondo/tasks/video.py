@@ -1,0 +1,75 @@
+"""Grey frames of a video, through PyAV, which is imported when the first video is read."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+FRAME_SIZE = (48, 64)
+"""The height and the width to which frames are scaled."""
+
+FRAME_RATE = 12.5
+"""About so many frames a second are kept."""
+
+
+def read_frames(path: Path, stride: int | None = None) -> Tensor:
+    """Returns every n-th frame of a video in grey, scaled: (T, 48, 64) of bytes.
+
+    Args:
+        path: The video.
+        stride: n; by default such that some 12.5 frames a second are left, 1 for slower videos.
+
+    Raises:
+        ValueError: Where it is no video that can be read to its end, or has no frame.
+        OSError: Where there is no such file.
+        ModuleNotFoundError: Where PyAV is not installed.
+    """
+    av = _av()
+    height, width = FRAME_SIZE
+    frames = []
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise ValueError("it has no video stream")
+            stream = container.streams.video[0]
+            stride = stride or every(stream.average_rate)
+            for number, frame in enumerate(container.decode(stream)):
+                if number % stride == 0:
+                    small = frame.reformat(width, height, format="gray", interpolation="AREA")
+                    frames.append(torch.from_numpy(small.to_ndarray()))
+    except ValueError as error:
+        what = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"{path} cannot be read as a video: {what}") from error
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError) and not isinstance(error, EOFError):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise ValueError(f"{path} cannot be read as a video: {error.strerror}") from error
+    if not frames:
+        raise ValueError(f"{path} cannot be read as a video: it has no frame")
+    return torch.stack(frames)
+
+
+def every(rate: Fraction | None) -> int:
+    """Returns of how many frames one is kept, for frames a second.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> from rondo.tasks.video import every
+        >>> every(Fraction(25)), every(Fraction(30000, 1001)), every(Fraction(10)), every(None)
+        (2, 2, 1, 1)
+    """
+    return 1 if rate is None else max(1, round(float(rate) / FRAME_RATE))
+
+
+def _av() -> Any:
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'videos are read through PyAV; do: pip install "rondo-rnn[actions]"', name="av"
+        ) from error
+    return av
