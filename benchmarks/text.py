@@ -248,6 +248,8 @@ def main() -> None:
         f"- time of all runs: {total_minutes(arguments.runs):.0f} minutes\n\n"
         f"{textwrap.fill(NOTES, 98)}\n\n" + "\n\n".join(sections) + "\n"
     )
+    for path in (arguments.captcha, arguments.plates, arguments.runs, arguments.output):
+        page = page if path is None else page.replace(str(path), "PATH")
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "text.md").write_text(page)
     print(page)

@@ -295,7 +295,7 @@ def test_without_data_words_are_drawn(rondo: Run, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("train text --data nowhere", "there is no nowhere/labels.csv; text needs a folder"),
+        ("train text --data nowhere", "there is no .*nowhere/labels.csv; text needs a folder"),
         ("train text --data file", "there is no .*file/labels.csv"),
         ("train text --channels 0", "the number of channels must be 1 or more, but is 0"),
         ("train text --width 30", "the width must be a multiple of 4 from 8 to 2048, but is 30"),
