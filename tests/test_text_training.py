@@ -7,6 +7,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +268,20 @@ def test_the_rate_rises_and_falls() -> None:
 
 
 # --- drawn words
+
+
+@pytest.mark.slow
+def test_the_example_draws_trains_and_reads(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "examples" / "read_words.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--steps", "50"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("step 50: ")
+    assert lines[2].split() == ["drawn", "greedy", "beam", "lexicon"]
+    assert [line.split()[0] for line in lines[3:]][:2] == ["head", "cage"]
+    assert len(lines) == 11
 
 
 def test_without_data_words_are_drawn(rondo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
