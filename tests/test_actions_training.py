@@ -243,7 +243,10 @@ def test_signals_are_learnt(rondo: Run, tmp_path: Path) -> None:
         x = np.sin((1 + 2 * y[:, None]) * time + phase)[..., None]
         x = x + random.normal(size=(number, 40, 1)) / 10
         np.savez(tmp_path / f"{split}.npz", x=x, y=y)
-    code, out, _ = rondo(*WORDS, "--epochs", "12", "--data", ".", "--batch-size", "8")
+    code, out, _ = rondo(
+        *(*WORDS, "--epochs", "30", "--data", ".", "--batch-size", "8", "--dropout", "0"),
+        *("--learning-rate", "0.01"),
+    )
     assert code == 0
     assert float(rows(out)["test"][1]) > 90
 

@@ -200,7 +200,7 @@ def test_a_video_goes_through_all_commands(rondo: Run, tmp_path: Path) -> None:
     (tmp_path / "kth" / "boxing" / "person12_boxing_d1_uncomp.avi").write_text("no video")
     code, out, err = rondo(
         *("train", "actions", "--data", "kth", "--run", "mine", "--threads", "1"),
-        *("--epochs", "12", "--batch-size", "4", "--hidden-size", "8", "--dropout", "0"),
+        *("--epochs", "40", "--batch-size", "4", "--hidden-size", "16", "--dropout", "0"),
         *("--learning-rate", "0.01"),
     )
     assert code == 0
