@@ -251,7 +251,7 @@ def test_bones_keep_their_length(action: str) -> None:
     assert figure.shape == (30, len(JOINTS), 3)
     torch.testing.assert_close(lengths, lengths[:1].expand_as(lengths))
     moved = (figure - figure[:1]).norm(dim=-1).amax(0)
-    assert moved.max() > 0.2  # somebody moves
+    assert moved.max() > 0.15  # somebody moves
 
 
 def test_feet_stay_on_the_ground_in_a_squat_and_leave_it_in_a_jump() -> None:

@@ -42,11 +42,12 @@ def counting(num_frames: int, size: Sequence[int] = (120, 160)) -> np.ndarray:
 
 
 def moving(action: str, start: int, num_frames: int = 40) -> np.ndarray:
-    """A bright square: it goes to and fro where somebody is boxing, along where one is walking."""
+    """A bright square: above, to and fro, where somebody is boxing; below, along, where walking."""
     frames = np.full((num_frames, 60, 80), 30, np.uint8)
     for number, frame in enumerate(frames):
         left = start + (2 * number if action == "walking" else 12 * (number // 4 % 2))
-        frame[20:40, left % 60 : left % 60 + 16] = 200
+        top = 35 if action == "walking" else 5
+        frame[top : top + 20, left % 60 : left % 60 + 16] = 200
     return frames
 
 

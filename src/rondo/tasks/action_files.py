@@ -113,10 +113,10 @@ def read_clips(path: Path) -> Clips:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise ValueError("it holds one array without a name")
-        with file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("it holds one array without a name")
             return {name: file[name] for name in file.files}
     except UNREADABLE as error:
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
