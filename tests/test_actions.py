@@ -251,7 +251,7 @@ def test_bones_keep_their_length(action: str) -> None:
     assert figure.shape == (30, len(JOINTS), 3)
     torch.testing.assert_close(lengths, lengths[:1].expand_as(lengths))
     moved = (figure - figure[:1]).norm(dim=-1).amax(0)
-    assert moved.max() > 0.2  # somebody moves
+    assert moved.max() > 0.15  # somebody moves
 
 
 def test_feet_stay_on_the_ground_in_a_squat_and_leave_it_in_a_jump() -> None:
@@ -413,7 +413,9 @@ def test_what_is_no_npz_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"train.npz is no npz file that can be read"):
         read_clips(file)
     np.save(tmp_path / "one.npy", np.zeros((3, 15, 2)))
-    with pytest.raises(ValueError, match=r"one.npy holds one array; it must be an npz file"):
+    with pytest.raises(
+        ValueError, match=r"one.npy is no npz file that can be read: it holds one array"
+    ):
         read_clips(tmp_path / "one.npy")
     with pytest.raises(FileNotFoundError):
         read_clips(tmp_path / "absent.npz")
@@ -499,13 +501,18 @@ def test_a_mirrored_pose_has_its_sides_exchanged() -> None:
 
 
 def test_a_changed_pose_is_still_that_figure() -> None:
-    torch.manual_seed(0)
-    pose = draw_clip("run", torch.Generator().manual_seed(0))
-    clip = Example(pose, torch.tensor(0))
-    changed = augmented(clip, torch.Generator().manual_seed(5), kind="poses", shape=(15, 2)).inputs
-    before, after = (bone_lengths(p.view(-1, 15, 2)).mean(0) for p in (pose, changed))
-    ratio = after / before
-    assert (ratio / ratio.mean() - 1).abs().max() < 0.35
+    from rondo.tasks.action_augmentation import CHANGES
+
+    pose = draw_clip("run", torch.Generator().manual_seed(0)).view(-1, 15, 2)
+    num_mirrored = 0
+    for seed in range(20):
+        changed = CHANGES["poses"](pose, torch.Generator().manual_seed(seed))
+        ratios = [bone_lengths(changed) / bone_lengths(one) for one in (pose, pose[:, OTHER_SIDE])]
+        is_mirrored = bool(ratios[1].std() < ratios[0].std())
+        ratio = ratios[is_mirrored]
+        torch.testing.assert_close(ratio, ratio[:1, :1].expand_as(ratio), atol=1e-3, rtol=1e-3)
+        num_mirrored += is_mirrored
+    assert 4 < num_mirrored < 16
 
 
 def test_a_turned_signal_keeps_the_length_of_its_vectors() -> None:
@@ -563,3 +570,7 @@ def test_confusion_counts_what_was_taken_for_what() -> None:
     lines = confusion_table(found).splitlines()
     assert lines[1].split()[:4] == ["a", "2", ".", "1"]
     assert found.to_dict()["accuracy"]["num_clips"] == 6
+    found = evaluate_classes(probabilities[:3], labels[:3], ("a", "b", "c"))
+    assert found.to_dict()["by_class"]["b"] == {
+        "num_correct": 0, "num_clips": 0, "value": None, "low": 0.0, "high": 1.0
+    }  # fmt: skip

@@ -243,7 +243,10 @@ def test_signals_are_learnt(rondo: Run, tmp_path: Path) -> None:
         x = np.sin((1 + 2 * y[:, None]) * time + phase)[..., None]
         x = x + random.normal(size=(number, 40, 1)) / 10
         np.savez(tmp_path / f"{split}.npz", x=x, y=y)
-    code, out, _ = rondo(*WORDS, "--epochs", "12", "--data", ".", "--batch-size", "8")
+    code, out, _ = rondo(
+        *(*WORDS, "--epochs", "30", "--data", ".", "--batch-size", "8", "--dropout", "0"),
+        *("--learning-rate", "0.01"),
+    )
     assert code == 0
     assert float(rows(out)["test"][1]) > 90
 
@@ -319,11 +322,3 @@ def test_the_example_streams_and_draws(tmp_path: Path) -> None:
     assert words >= {*stick_figures.ACTIONS}
     title = [text for text in words if text and text.startswith("24 other clips: ")]
     assert len(title) == 1
-
-
-def test_the_picture_of_the_docs_shows_a_network_that_has_learnt() -> None:
-    root = ElementTree.parse(ROOT / "docs" / "images" / "actions.svg")
-    words = [text.text or "" for text in root.iter(f"{SVG}text")]
-    assert set(words) >= {*stick_figures.ACTIONS}
-    (title,) = [text for text in words if text.startswith("400 other clips: ")]
-    assert float(title.split()[3]) > 90

@@ -121,9 +121,9 @@ class PoseFeatures(Standardised):
 class VideoFeatures(nn.Module):
     """Three convolutions over a frame and its differences, then a linear layer.
 
-    Grey levels 0 to 255 become -1 to 1, differences -2 to 2. The convolutions are 3x3 with stride 2
-    and ReLU; their last map is averaged to 3 x 4 fields, so that the network knows where something
-    is.
+    Grey levels 0 to 255 become -1 to 1, differences -2 to 2. The convolutions are 3x3 with stride
+    2, batch normalisation (over all frames of a batch, never over padding) and ReLU; their last map
+    is averaged to 3 x 4 fields, so that the network knows where something is.
 
     Args:
         shape: (H, W) of a frame.
@@ -143,7 +143,11 @@ class VideoFeatures(nn.Module):
         channels = (1 + num_lags, *VIDEO_CHANNELS)
         layers: list[nn.Module] = []
         for before, after in pairwise(channels):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+            layers += [
+                nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+            ]
         self.maps = nn.Sequential(*layers, nn.AdaptiveAvgPool2d((3, 4)), nn.Flatten())
         self.output = nn.Linear(channels[-1] * 12, VIDEO_FEATURES)
 

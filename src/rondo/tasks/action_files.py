@@ -113,13 +113,14 @@ def read_clips(path: Path) -> Clips:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("it holds one array without a name")
             return {name: file[name] for name in file.files}
     except UNREADABLE as error:
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path} is no npz file that can be read: {what}") from error
-    except AttributeError as error:  # an array of its own, as of a .npy file
-        raise ValueError(f"{path} holds one array; it must be an npz file with names") from error
 
 
 def _poses(path: Path, values: dict[str, Any]) -> list[np.ndarray]:

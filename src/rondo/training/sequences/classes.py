@@ -120,11 +120,12 @@ def confusion_table(evaluation: ClassEvaluation) -> str:
     return "\n".join(columns(head, rows))
 
 
-def _of_share(share: Share) -> dict[str, float]:
+def _of_share(share: Share) -> dict[str, float | None]:
+    """Returns a share for JSON, which has no number that is none."""
     return {
         "num_correct": share.num_correct,
         "num_clips": share.num_photos,
-        "value": share.value,
+        "value": share.value if share.num_photos else None,
         "low": share.low,
         "high": share.high,
     }
