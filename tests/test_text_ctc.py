@@ -64,7 +64,7 @@ def test_the_steps_that_a_text_needs(text: Symbols, steps: int) -> None:
     logits = torch.zeros(1, steps + 1, 3)
     targets = torch.tensor(text, dtype=torch.long)[None]
     enough, too_few = (
-        float(ctc_distances(logits[:, :count], targets)) if count else math.inf
+        float(ctc_distances(logits[:, :count], targets)) if count > 0 else math.inf
         for count in (max(steps, 1), steps - 1)
     )
     assert enough < math.inf
