@@ -25,7 +25,7 @@ from rondo.training.sequences.classes import ClassEvaluation
 from rondo.training.sequences.recognise import Recogniser
 from rondo.training.shares import percent
 
-SHOWN = ("wave", "jump", "kick")
+SHOWN = ("squat", "jump", "kick")
 NUM_FIGURES, STEP, ROW = 11, 66, 118
 LEFT, RIGHT_INK, WRONG_INK, INK = 70, "#1f6e43", "#b3411d", "#1a1a1a"
 CELL_WIDTH, CELL_HEIGHT = 58, 22
