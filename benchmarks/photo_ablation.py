@@ -29,7 +29,7 @@ from rondo.bench.measure import machine_lines  # noqa: E402
 from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import SweptConvolution, count_multiplications, sweep_net  # noqa: E402
 from rondo.tasks.faces import PhotoSet  # noqa: E402
-from rondo.tasks.photo import MODELS, PhotoNetwork, load_data  # noqa: E402
+from rondo.tasks.photo import MODELS, PhotoNetwork, fingerprint, load_data  # noqa: E402
 from rondo.training import session  # noqa: E402
 from rondo.training.evaluation import predict  # noqa: E402
 from rondo.training.fit import fit  # noqa: E402
@@ -127,7 +127,10 @@ def run(
     name: str, seed: int, arguments: argparse.Namespace, data: dict[str, PhotoSet], judges: PhotoSet
 ) -> dict[str, Any]:
     """The figures of a variant, read from its folder or made now."""
-    folder = arguments.runs / f"{name}-{seed}-{arguments.epochs}"
+    folder = arguments.runs / f"{name}-{seed}-{arguments.epochs}-{arguments.size}"
+    kept = RunFolder(folder) if RunFolder(folder).config_file.exists() else None
+    if kept is not None and kept.read_config().data_fingerprint != fingerprint(data):
+        raise SystemExit(f"{folder} was made with other photos; give another --runs")
     result_file = folder / "ablation.json"
     if result_file.exists():
         return dict(json.loads(result_file.read_text()))
@@ -140,8 +143,8 @@ def run(
         seed=seed,
         threads=torch.get_num_threads(),
     )
-    if RunFolder(folder).config_file.exists():
-        prepared = session.Session(RunFolder(folder).read_config(), data, RunFolder(folder))
+    if kept is not None:
+        prepared = session.Session(kept.read_config(), data, kept)
     else:
         prepared = session.create(session.make_config(options), data, folder)
     outcome = fit(prepared.config, data, prepared.folder, say=note)

@@ -272,7 +272,10 @@ def test_wrong_use_is_answered_in_one_line(
 def test_options_that_a_run_of_actions_does_not_take_are_refused(rondo: Run) -> None:
     rondo(*WORDS, "--epochs", "1")
     for words, message in (
-        ("evaluate mine --robustness", "--robustness is for photos"),
+        (
+            "evaluate mine --robustness",
+            "--robustness is for runs of photo",
+        ),
         ("evaluate mine --split train", "there is no split 'train'; there are: test, val"),
         ("predict mine -", "clips are files, or the word drawn"),
         ("sample mine", "mine does not predict characters"),

@@ -337,8 +337,8 @@ def test_wrong_use_is_answered_in_one_line(
         ("predict RUN a.png --lexicon none.txt", "the lexicon none.txt holds no word"),
         ("predict RUN a.png --lexicon other.txt", r"no word of the lexicon .* reads \(ox皖\)"),
         ("predict RUN a.png --lexicon other.txt --decoder beam", "leave out --decoder"),
-        ("evaluate RUN --robustness", "--robustness is for runs on photos, and .* reads words"),
-        ("predict RUN a.png --stream", "--stream is for runs of actions, and .* reads words"),
+        ("evaluate RUN --robustness", "--robustness is for runs of photo, and .* is one of text"),
+        ("predict RUN a.png --stream", "--stream is for runs of actions, and .* is one of text"),
         ("evaluate RUN --split tset", "there is no split 'tset'; did you mean 'test'"),
         ("evaluate RUN --data gone", "cannot use the data gone: there is no gone/labels.csv"),
         ("sample RUN", "does not predict characters; sample a run of `rondo train characters`"),
@@ -354,10 +354,15 @@ def test_wrong_use_of_a_run(
     check_answered_in_one_line(rondo, tmp_path, told, message)
 
 
-def test_options_of_text_are_refused_for_other_runs(rondo: Run) -> None:
+def test_options_of_text_are_refused_for_other_runs(rondo: Run, tmp_path: Path) -> None:
+    begin("parity", Options(threads=1), tmp_path / "run", lambda text: None)
+    for words in ("predict RUN a.png --lexicon words.txt", "evaluate RUN --beam-width 3"):
+        told = words.replace("RUN", str(tmp_path / "run"))
+        message = "--(lexicon|beam-width) is for runs of text, and .*run is one of parity; leave"
+        check_answered_in_one_line(rondo, tmp_path, told, message)
     code, _, err = rondo("predict", "nowhere", "a.png", "--lexicon", "words.txt")
     assert code == 2
-    assert "--lexicon is for runs of `rondo train text`, and nowhere is none" in err
+    assert "there is no run folder nowhere" in err
 
 
 def test_a_run_of_another_task_reads_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rondo.tasks.faces import SEXES
 from rondo.tasks.photo import DRAWN
-from rondo.tasks.photo_files import PhotoError, read_pixels
+from rondo.tasks.photo_files import PhotoError, name_of, read_pixels
 from rondo.training.abstention import check_min_confidence
 from rondo.training.calibration import temper
 from rondo.training.config import RunConfig
@@ -141,8 +141,3 @@ def prediction_of(
     sex = max(named, key=named.__getitem__)
     answer = sex if named[sex] >= min_confidence else None
     return Prediction(source, answer, named[sex], named)
-
-
-def name_of(source: Path | BinaryIO) -> str:
-    """Returns what to call a source."""
-    return str(source) if isinstance(source, Path) else "standard input"

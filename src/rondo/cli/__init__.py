@@ -8,21 +8,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rondo.bench.options import DEFAULT_PEERS, MODULES, PEERS, QUICK, SUITES, Options
 from rondo.cli.actions import evaluate_actions, predict_actions
+from rondo.cli.by_task import Command, add_decoding, by_task
 from rondo.cli.commands import (
     INTERRUPTED,
     SUCCESS,
     USAGE,
-    add_decoding,
     bench,
-    check_no_decoding,
     predict,
-    run_path,
     say,
     train_photo,
 )
@@ -58,9 +56,6 @@ VIDEO_PACKAGES = {"av"}
 PHOTO_SUMMARY = "learn to predict a person's sex from a photo of the face"
 TABLE_SUMMARY = "compare the networks of the lecture's table, and Rondo's own, on the same photos"
 
-Command = Callable[[argparse.Namespace], int]
-"""What a command does; it returns the exit code."""
-
 
 def build_parser() -> Parser:
     """Returns the parser of all commands."""
@@ -74,10 +69,8 @@ def build_parser() -> Parser:
     table = _add_command_of_tasks(commands, "table", "train many networks under one budget")
     add_table_photo(_add_task(table, "photo", TABLE_SUMMARY, table_photo))
     parser_of_evaluate = add_evaluate(commands)
-    parser_of_evaluate.set_defaults(
-        run=_on_runs(_by_task(evaluate, actions=evaluate_actions, text=evaluate_text)),
-        parser=parser_of_evaluate,
-    )
+    to_evaluate = by_task(evaluate, actions=evaluate_actions, text=evaluate_text)
+    parser_of_evaluate.set_defaults(run=_on_runs(to_evaluate), parser=parser_of_evaluate)
     _add_predict(commands)
     parser_of_sample = add_sample(commands)
     parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
@@ -146,8 +139,8 @@ def _add_predict(commands: Any) -> None:
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--csv", action="store_true", help="print a CSV table (photos, text)")
     add_decoding(parser)
-    by_task = _by_task(predict, actions=predict_actions, text=predict_text)
-    parser.set_defaults(run=_on_runs(by_task), parser=parser)
+    to_predict = by_task(predict, actions=predict_actions, text=predict_text)
+    parser.set_defaults(run=_on_runs(to_predict), parser=parser)
 
 
 def _add_bench(commands: Any) -> None:
@@ -219,24 +212,6 @@ def _on_runs(command: Command) -> Command:
             return _fail(str(error))
 
     return answered
-
-
-def _by_task(photo: Command, **others: Command) -> Command:
-    """A command on a run folder, which a run of another task than photos does in its own way."""
-
-    def chosen(parsed: argparse.Namespace) -> int:
-        from rondo.training.run_files import task_of
-
-        task = task_of(run_path(parsed.RUN))
-        if task != "text":
-            check_no_decoding(parsed)
-        command = others.get(task)
-        if command is None:
-            return photo(parsed)
-        parsed.extra = "tasks"
-        return command(parsed)
-
-    return chosen
 
 
 def _missing(error: ModuleNotFoundError, extra: str) -> str:

@@ -23,8 +23,6 @@ def evaluate_actions(arguments: argparse.Namespace) -> int:
     from rondo.training.sequences.recognise import Recogniser
     from rondo.training.shares import percent
 
-    if arguments.robustness:
-        raise UsageError("--robustness is for photos; leave it out for a run of actions")
     recogniser = Recogniser(run_path(arguments.RUN))
     data = None if arguments.data is None else Path(arguments.data)
     predicted = recogniser.evaluate(data, arguments.split)
@@ -57,10 +55,8 @@ def predict_actions(arguments: argparse.Namespace) -> int:
     """Names the action of each clip, once or after every frame."""
     from rondo.training.sequences.recognise import Recogniser
 
-    if arguments.from_list or "-" in arguments.IMAGE:
-        raise UsageError("clips are files, or the word drawn; - and --from-list are for photos")
-    if arguments.csv:
-        raise UsageError("--csv is for photos and text; a run of actions prints --json")
+    if "-" in arguments.IMAGE:
+        raise UsageError("clips are files, or the word drawn; - is for pictures")
     recogniser = Recogniser(run_path(arguments.RUN), arguments.min_confidence)
     found = []
     if not arguments.json:

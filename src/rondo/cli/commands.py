@@ -69,8 +69,6 @@ def predict(arguments: argparse.Namespace) -> int:
     """Predicts the sex of the person in each image."""
     from rondo.predictor import Predictor
 
-    if arguments.stream:
-        raise UsageError("--stream is for runs of actions; leave it out for photos")
     predictor = Predictor.load(run_path(arguments.RUN), arguments.min_confidence)
     sources = list(sources_of(arguments.IMAGE, arguments.from_list))
     predictions = []
@@ -86,7 +84,7 @@ def predict(arguments: argparse.Namespace) -> int:
             json.dumps({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
         )
     elif arguments.csv:
-        print_csv([_without(asdict(item), "probabilities") for item in predictions])
+        print_csv(("source", "sex", "probability", "error"), predictions)
     else:
         print("\n".join(notes))
     return SOME_FAILED if any(item.error for item in predictions) else SUCCESS
@@ -99,37 +97,11 @@ def _prediction_line(prediction: Prediction) -> str:
     return f"{prediction.sex or 'not sure':8} {female:>8} {male:>8}  {prediction.source}"
 
 
-def print_csv(rows: Sequence[dict[str, Any]]) -> None:
-    """Prints a table with the keys of the rows in its first line."""
-    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-
-
-def _without(values: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if key != name}
-
-
-def add_decoding(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say how a run on text finds the words."""
-    add = parser.add_argument
-    add("--decoder", metavar="NAME", help="of text: greedy (default) or beam")
-    add("--beam-width", type=int, metavar="N",
-        help="of text: beginnings that beam search keeps (default: 10)")  # fmt: skip
-    add("--lexicon", type=Path, metavar="FILE",
-        help="of text: answer with the likeliest word of a file, one a line")  # fmt: skip
-
-
-def check_no_decoding(arguments: argparse.Namespace) -> None:
-    """Raises `UsageError` where an option stands that is for runs on text alone."""
-    names = ("decoder", "beam_width", "lexicon")
-    given = [
-        "--" + name.replace("_", "-") for name in names if getattr(arguments, name) is not None
-    ]
-    if given:
-        raise UsageError(
-            f"{', '.join(given)} is for runs of `rondo train text`, and {arguments.RUN} is none"
-        )
+def print_csv(names: Sequence[str], rows: Sequence[Any]) -> None:
+    """Prints a table of the attributes of such names, which stand in its first line."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([getattr(row, name) for name in names] for row in rows)
 
 
 def sources_of(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryIO]:

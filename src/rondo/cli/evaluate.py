@@ -7,7 +7,8 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from rondo.cli.commands import SUCCESS, add_decoding, run_path, say
+from rondo.cli.by_task import add_decoding
+from rondo.cli.commands import SUCCESS, run_path, say
 from rondo.cli.manual import share
 
 if TYPE_CHECKING:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 def evaluate_text(arguments: argparse.Namespace) -> int:
     """Measures how well a run reads words."""
     path = run_path(arguments.RUN)
-    if arguments.robustness:
-        raise UsageError(f"--robustness is for runs on photos, and {path} reads words")
     from rondo.training.reading import Reader
     from rondo.training.run_error import look_up
 
@@ -39,8 +37,6 @@ def evaluate_text(arguments: argparse.Namespace) -> int:
 
 def predict_text(arguments: argparse.Namespace) -> int:
     """Reads the word in each picture."""
-    if arguments.stream:
-        raise UsageError(f"--stream is for runs of actions, and {arguments.RUN} reads words")
     from rondo.training.reading import Reader
 
     reader = Reader.load(run_path(arguments.RUN), _decoding(arguments))
@@ -56,7 +52,7 @@ def predict_text(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([asdict(reading) for reading in readings], indent=2))
     elif arguments.csv:
-        print_csv([asdict(reading) for reading in readings])
+        print_csv(("source", "text", "probability", "error"), readings)
     return SOME_FAILED if any(reading.error for reading in readings) else SUCCESS
 
 

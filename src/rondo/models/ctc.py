@@ -60,8 +60,8 @@ def ctc_distances(logits: Tensor, targets: Tensor, steps: Tensor | None = None) 
         >>> import torch
         >>> from rondo.models.ctc import ctc_distances
         >>> even = torch.zeros(1, 2, 2)  # of four paths --, -a, a-, aa three read "a"
-        >>> ctc_distances(even, torch.tensor([[1]])).exp()
-        tensor([1.3333])
+        >>> (-ctc_distances(even, torch.tensor([[1]]))).exp()
+        tensor([0.7500])
     """
     _check_logits(logits)
     num_rows, num_steps, num_classes = logits.shape

@@ -2,9 +2,10 @@
 
 The lecture's recurrent network spends two thirds of its multiplications on dilated convolutions of
 large maps, and classifies what its sweeps give. This one keeps the convolutions of a small network,
-two before a pooling where the map is large, and adds to the maps that are small what narrow sweeps
-say of each place. It starts from what is known of VGG (Simonyan and Zisserman, 2015), ResNets (He
-et al., 2016) and ReNet (Visin et al., 2015); the choices were measured, see docs/photo_models.md.
+two before a pooling where the map is large, and where it is small adds to a convolution what narrow
+sweeps say of each place. It starts from what is known of VGG (Simonyan and Zisserman, 2015),
+ResNets (He et al., 2016) and ReNet (Visin et al., 2015); the choices were measured, see
+docs/photo_models.md.
 """
 
 from __future__ import annotations
@@ -91,12 +92,13 @@ def sweep_net(
     cell: str = "elman",
     dropout: float = 0.0,
 ) -> AveragedClassifier:
-    """A photo network of convolutions and of sweeps that add to their maps.
+    """A photo network of convolutions and of sweeps beside some of them.
 
     It is made of stages: 3x3 convolutions, each with batch normalisation and ReLU, the last one
-    with 2x2 max pooling before them, then a :class:`Sweep`. In a swept map every place has seen the
-    whole photo. The last map is averaged and classified by a linear layer. Photos are normalised
-    with the mean and deviation of ImageNet inside.
+    with 2x2 max pooling before them. In a stage with a hidden size the last one is a
+    :class:`SweptConvolution`, in whose map every place has seen the whole photo. The last map is
+    averaged and classified by a linear layer. Photos are normalised with the mean and deviation of
+    ImageNet inside.
 
     Args:
         image_size: The side of the photos in pixels, a multiple of 32 by default: of 2 for each

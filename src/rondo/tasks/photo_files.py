@@ -141,6 +141,11 @@ def read_each(paths: Sequence[Path], to_pixels: ToPixels) -> Iterator[np.ndarray
         yield from pool.map(read, paths)
 
 
+def name_of(source: Path | BinaryIO) -> str:
+    """Returns what to call a source."""
+    return str(source) if isinstance(source, Path) else "standard input"
+
+
 def _check_image_size(image_size: int) -> None:
     if image_size < 1:
         raise ValueError(f"image_size must be 1 pixel or more, got {image_size}")

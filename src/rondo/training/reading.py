@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from rondo.models.crnn import CRNN, num_steps
 from rondo.models.ctc import Symbols, beam_search, best_of, greedy, log_probabilities
-from rondo.tasks.photo_files import PhotoError
+from rondo.tasks.photo_files import PhotoError, name_of
 from rondo.tasks.text import decoded, encoded
 from rondo.tasks.word_pictures import Word, composed, read_columns
 from rondo.training.abstention import check_min_confidence
@@ -150,11 +151,10 @@ class Reader:
             columns = [item for item in opened if isinstance(item, Tensor)]
             found = iter(self.texts(columns))
             for source, item in zip(some, opened, strict=True):
-                name = str(source) if isinstance(source, Path) else "standard input"
                 if isinstance(item, Tensor):
-                    yield self._reading(name, *next(found))
+                    yield self._reading(name_of(source), *next(found))
                 else:
-                    yield Reading(name, error=item)
+                    yield Reading(name_of(source), error=item)
 
     def texts(self, pictures: Sequence[Tensor]) -> list[tuple[str, float]]:
         """Returns the text of each picture (W, 32) and its probability."""
@@ -196,12 +196,12 @@ class Reader:
         """Returns the text of one row of logits (T, K + 1) and its probability."""
         if self.lexicon is not None:
             best, log = best_of(logits, self.lexicon)
-            return decoded(self.lexicon[best], self.symbols) if best >= 0 else "", exp(log)
+            return decoded(self.lexicon[best], self.symbols) if best >= 0 else "", _probability(log)
         if self.decoding.decoder == "beam":
             symbols = beam_search(logits, self.decoding.beam_width)[0][0]
         else:
             symbols = greedy(logits[None])[0]
-        return decoded(symbols, self.symbols), exp(log_probabilities(logits, [symbols])[0])
+        return decoded(symbols, self.symbols), _probability(log_probabilities(logits, [symbols])[0])
 
     def _encoded(self, words: Sequence[str]) -> list[Symbols]:
         """Returns the words of a lexicon that the network has outputs for.
@@ -261,6 +261,6 @@ def edit_distance(a: str, b: str) -> int:
     return row[-1]
 
 
-def exp(log: Any) -> float:
-    """Returns the probability of a logarithm, at most 1."""
-    return min(1.0, float(torch.tensor(float(log), dtype=torch.float64).exp()))
+def _probability(log: Tensor | float) -> float:
+    """Returns the probability of a logarithm, which rounding may have brought above 0."""
+    return math.exp(min(float(log), 0.0))

@@ -193,12 +193,12 @@ def last_run(runs: Path = RUNS, task: str = "photo") -> Path:
     return configs[-1].parent
 
 
-def task_of(path: Path) -> str:
-    """Returns the task of a run folder; "photo" of one that cannot be read, to be told so there."""
+def task_of(path: Path) -> str | None:
+    """Returns the name of the task of a run folder; None where it cannot be read."""
     try:
         return str(json.loads((path / "config.json").read_text()).get("task", "photo"))
     except (OSError, ValueError, AttributeError):
-        return "photo"
+        return None
 
 
 def check_new_folder(path: Path, needed_bytes: int = NEEDED_BYTES) -> None:

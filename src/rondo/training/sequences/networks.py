@@ -14,47 +14,38 @@ from rondo.tasks.task import Recipe, Task
 from rondo.training.run_error import look_up
 
 
-def sequence_model_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
-    """Returns the arguments of the `SequenceModel` of a task."""
+def common_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Returns the arguments that every network takes."""
     return {
         "cell": recipe.cell,
-        "input_size": task.input_size,
         "hidden_size": recipe.hidden_size,
-        "output_size": task.output_size,
-        "num_layers": recipe.num_layers,
-        "final": task.final,
-        "embedding_size": recipe.embedding_size,
-        "dropout": recipe.dropout,
-    }
-
-
-def crnn_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
-    """Returns the arguments of the `CRNN` of a task."""
-    return {
-        "num_classes": task.output_size,
-        "cell": recipe.cell,
-        "hidden_size": recipe.hidden_size,
-        "num_layers": recipe.num_layers,
-        "channels": recipe.channels,
-        "dropout": recipe.dropout,
-    }
-
-
-def action_model_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
-    """Returns the arguments of the `ActionModel` of a task."""
-    return {
-        "cell": recipe.cell,
-        "input_size": task.input_size,
-        "hidden_size": recipe.hidden_size,
-        "output_size": task.output_size,
         "num_layers": recipe.num_layers,
         "dropout": recipe.dropout,
         **task.model_arguments,
     }
 
 
+def sequence_model_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Returns the other arguments of the `SequenceModel` of a task."""
+    return {
+        **action_model_arguments(task, recipe),
+        "final": task.final,
+        "embedding_size": recipe.embedding_size,
+    }
+
+
+def crnn_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Returns the other arguments of the `CRNN` of a task."""
+    return {"num_classes": task.output_size, "channels": recipe.channels}
+
+
+def action_model_arguments(task: Task, _recipe: Recipe) -> dict[str, Any]:
+    """Returns the other arguments of the `ActionModel` of a task."""
+    return {"input_size": task.input_size, "output_size": task.output_size}
+
+
 Arguments = Callable[[Task, Recipe], dict[str, Any]]
-"""What a task and a recipe mean to a network."""
+"""What a task and a recipe mean to one network, beside what they mean to all."""
 
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], Arguments]] = {
     "sequence_model": (SequenceModel, sequence_model_arguments),
@@ -66,7 +57,7 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Module], Arguments]] = {
 
 def network_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
     """Returns the arguments of the network of a task."""
-    return NETWORKS[task.model][1](task, recipe)
+    return common_arguments(task, recipe) | NETWORKS[task.model][1](task, recipe)
 
 
 def build_network(name: str, arguments: dict[str, Any]) -> nn.Module:
