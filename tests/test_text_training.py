@@ -84,6 +84,14 @@ def test_a_folder_becomes_a_table(trained: Path, rondo: Run) -> None:
     assert "zz.png: is not a picture in one of the formats" in last["error"]
 
 
+def test_a_table_of_no_pictures_has_its_first_line(
+    trained: Path, rondo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    code, out, _ = rondo("predict", str(trained / "run"), "-", "--from-list", "--csv")
+    assert (code, out) == (0, "source,text,probability,error\n")
+
+
 def test_every_way_of_decoding(trained: Path, rondo: Run) -> None:
     run, image = str(trained / "run"), str(trained / "words" / "test3.png")
     Path("lexicon.txt").write_text("xo\nnever\n\nxoxx\n")
