@@ -1,7 +1,7 @@
 """Names what a stick figure does while it does it, and draws the picture of docs/actions.md.
 
     rondo train actions --run runs/actions
-    python examples/actions_stream.py runs/actions docs/images/actions.svg
+    python examples/actions_stream.py runs/actions docs/images/tasks/actions.svg
 
 Figures that the network has not seen come one frame at a time. The state of the network is kept
 from frame to frame, so each answer costs one step; it is the answer that the network would give for

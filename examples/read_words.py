@@ -1,7 +1,7 @@
 """Read words in pictures: draw some, train a small CRNN on them, and read new ones.
 
     python examples/read_words.py                        # a few minutes on one core
-    python examples/read_words.py --run RUN --picture docs/images/drawn_words.png
+    python examples/read_words.py --run RUN --picture docs/images/tasks/drawn_words.png
 
 All words are drawn by the program. With --run the network is that of a run of `rondo train text`.
 """

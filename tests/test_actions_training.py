@@ -328,7 +328,7 @@ def test_the_example_streams_and_draws(tmp_path: Path) -> None:
 
 
 def test_the_picture_of_the_docs_shows_a_network_that_has_learnt() -> None:
-    root = ElementTree.parse(ROOT / "docs" / "images" / "actions.svg")
+    root = ElementTree.parse(ROOT / "docs" / "images" / "tasks" / "actions.svg")
     words = [text.text or "" for text in root.iter(f"{SVG}text")]
     assert set(words) >= {*stick_figures.ACTIONS}
     (title,) = [text for text in words if text.startswith("400 other clips: ")]
