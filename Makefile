@@ -13,7 +13,7 @@ demo: $(INSTALLED) ## train on the embedded drawings and predict one of them (mi
 	$(BIN)/python examples/demo.py
 
 test: $(INSTALLED) lint ## everything that must be green
-	$(BIN)/python -m pytest -m "not slow and not real_data"
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow and not real_data"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

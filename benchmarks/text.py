@@ -2,8 +2,9 @@
 
 The pictures of a captcha folder and of a folder of licence plates (`labels.csv` with file, text
 and, of plates, source; plates are those of the source cn) are divided once by a seed: held-out
-words, words to choose by, and the rest to train on. Plates are learnt from new weights, and from
-those of a run on drawn words of capital letters and digits. Then a training step is timed beside
+words, words to choose by, and the rest to train on. Captchas are learnt from the weights of a run
+on drawn words, plates from new weights, and from those of a run on drawn words of capital letters
+and digits. Then a training step is timed beside
 the same network with torch.nn.LSTM, which gives the same numbers.
 
 Every run is kept under --runs; started again, the program goes on where it was stopped.
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kept_runs import Kept, kept_run, note, total_minutes
+from kept_runs import Kept, kept_run, total_minutes
 from rondo.bench.measure import machine_lines, take_turns
 from rondo.cells.named import num_parameters
 from rondo.models.crnn import CRNN
@@ -64,7 +65,7 @@ DRAWN: dict[str, dict[str, Any]] = {
                        "num_sequences": 24_000},
 }  # fmt: skip
 COLLECTIONS = {
-    "captcha": Collection(104, 84, None, {"epochs": 60}),
+    "captcha, started from drawn": Collection(104, 84, None, {"epochs": 40}, "drawn"),
     "plates": Collection(200, 80, "cn", {"epochs": 80}),
     "plates, started from drawn-capitals": Collection(
         200, 80, "cn", {"epochs": 60}, "drawn-capitals"
@@ -217,6 +218,11 @@ def speed_section(num_rounds: int, threads: int) -> str:
     return "\n".join([head, *rows])
 
 
+def folder_of(part: str, folders: dict[str, Path | None]) -> Path | None:
+    """The folder that a part learns from: that of the first word of its name."""
+    return folders.get(part.partition(",")[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captcha", type=Path, help="folder of captchas")
@@ -229,15 +235,15 @@ def main() -> None:
     arguments = parser.parse_args()
     folders = {"captcha": arguments.captcha, "plates": arguments.plates}
     rows = []
-    for part in arguments.parts:
-        pictures = folders.get(part.partition(",")[0])
-        if part == "drawn":
-            rows += measure_drawn(arguments.runs, "drawn", arguments.threads)
-        elif part in COLLECTIONS and pictures is None:
-            note(f"{part}: left out, no folder was given")
-        elif part in COLLECTIONS:
-            start = COLLECTIONS[part].start
-            rows += measure_drawn(arguments.runs, start, arguments.threads) if start else []
+    given = [
+        part for part in arguments.parts if part not in COLLECTIONS or folder_of(part, folders)
+    ]
+    starts = [COLLECTIONS[part].start if part in COLLECTIONS else part for part in given]
+    for name in dict.fromkeys(start for start in starts if start in DRAWN):
+        rows += measure_drawn(arguments.runs, name, arguments.threads)
+    for part in given:
+        pictures = folder_of(part, folders)
+        if pictures is not None:
             rows += measure_collection(arguments.runs, part, pictures, arguments.threads)
     sections = ["\n".join([HEAD, *rows])] if rows else []
     if "speed" in arguments.parts:

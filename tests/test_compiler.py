@@ -73,6 +73,14 @@ REFUSED = {
         lambda cell, x, h: (h, h) if x.sum() > 0 else (x, h),
         r"reads the value of a tensor .* choose with torch.where",
     ),
+    "a choice by value": (
+        lambda cell, x, h: (h, torch.zeros_like(h).index_put((x > 0,), x[x > 0])),
+        r"reads the value of a tensor",
+    ),
+    "whether two are equal": (
+        lambda cell, x, h: (h, h) if torch.equal(x, h) else (x, h),
+        r"reads the value of a tensor",
+    ),
     "no state": (lambda cell, x, h: x, r"must return \(output, new_state\), got float32\[3, 3\]"),
     "another form of state": (
         lambda cell, x, h: (x, (h, h)),
@@ -121,6 +129,12 @@ def test_a_tensor_from_outside_is_captured() -> None:
     layer = rondo.Recurrent(StepCell(lambda cell, x, h: (x * outside, h)))
     y, _ = layer(torch.ones(2, 4, 3))
     assert torch.equal(y, outside.expand(2, 4, 3))
+
+
+def test_the_value_of_a_constant_may_be_read() -> None:
+    step = trace_step(lambda cell, x, h: (x * torch.tensor(2.0).item(), h))
+    assert [node.op_name for node in step.graph.nodes] == ["mul"]
+    assert step.captured == ()
 
 
 # ---- plan ----

@@ -31,3 +31,14 @@ def test_help_does_not_wait_for_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "rondo train photo" in done.stdout
+
+
+def test_running_a_cell_does_not_wait_for_the_compiler_of_torch() -> None:
+    code = (
+        "import sys, torch, rondo\n"
+        "layer = rondo.Recurrent(rondo.LSTMCell(2, 3))\n"
+        "with torch.no_grad(): layer(torch.randn(1, 4, 2))\n"
+        "assert 'torch._dynamo' not in sys.modules, 'TorchDynamo takes a second to load'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -11,12 +11,14 @@ import signal
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from commands import Run, check_answered_in_one_line, command_that_is_ended, command_to_its_end
 from photo_runs import without_times
@@ -24,12 +26,13 @@ from rondo.models import ResNet
 from rondo.training import comparison, session
 from rondo.training.comparison import Comparison, Outcome, compare
 from rondo.training.comparison_page import Row, Table, mean_share, table_points, write_table
-from rondo.training.plots import accuracy_over_time, standalone
+from rondo.training.plots import standalone
 from rondo.training.result import Result, read_result
 from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options
 from rondo.training.shares import wilson
+from rondo.training.time_plot import Point, accuracy_over_time, write_names
 
 OPTIONS = Options(
     num_drawn=16, image_size=32, recipe="table", epochs=2, batch_size=8, threads=1,
@@ -138,6 +141,21 @@ def test_the_plot_of_a_table() -> None:
         assert name in svg
     empty = {title: [] for title in points}
     assert ElementTree.fromstring(standalone(accuracy_over_time(empty))) is not None
+
+
+def test_names_in_the_plot_keep_apart() -> None:
+    places = [(37, 86.5), (40, 86.1), (57, 85.8), (399, 92.5), (412, 92.2), (389, 93.8)]
+    points = [
+        Point(f"network_{i}", seconds, accuracy, accuracy - 1.4, accuracy + 1.4)
+        for i, (seconds, accuracy) in enumerate(places)
+    ]
+    axes = Figure(figsize=(5.2, 4.2), dpi=72).add_subplot(xscale="log", xlim=(10, 2000))
+    axes.set_ylim(80, 100)
+    write_names(axes, points)
+    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert boxes.keys() == {point.name for point in points}
+    for (_, first), (_, second) in combinations(boxes.items(), 2):
+        assert not first.overlaps(second)
 
 
 def test_the_interval_of_several_seeds_is_that_of_the_photos_not_of_the_runs() -> None:

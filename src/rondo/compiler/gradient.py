@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch._decomp import get_decompositions
 
 from rondo.compiler.graph import (
     Node,
@@ -107,6 +106,8 @@ def differentiate(
 def _trace_joint(
     graph: RecurrentGraph, inputs: Sequence[str], parameters: Sequence[str], device: object
 ) -> tuple[StepGraph, tuple[torch.Tensor, ...]]:
+    from torch._decomp import get_decompositions  # slow to load, and only training needs it
+
     step = graph.step
     given = [*step.inputs, *step.state]
     wanted = [*parameters, *inputs, *(value.name for value in step.state)]

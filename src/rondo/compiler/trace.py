@@ -13,33 +13,33 @@ first trace.
 from __future__ import annotations
 
 import contextlib
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 from rondo.compiler.graph import (
     Argument,
     Node,
-    Ref,
     Rows,
     Shape,
     StepGraph,
     Value,
     live_nodes,
-    map_argument,
+)
+from rondo.compiler.record import (
+    Decompositions,
+    Recording,
+    ValueReadError,
+    fresh_name,
+    record,
 )
 from rondo.compiler.simplify import simplify
 from rondo.compiler.views import RESHAPES
 
 TRACE_ROWS = (3, 5)  # two batch sizes; what differs between their graphs follows the batch size
-
-aten = torch.ops.aten
-ALIASES = {aten.lift_fresh_copy.default, aten.alias.default, aten.lift_fresh.default}
 
 
 class TraceError(ValueError):
@@ -91,8 +91,8 @@ def trace(
         return _check_returned(returned, x, leaves, form)
 
     taken = {"x", "output"}
-    state_names = [_fresh(name, taken) for name in names_in_state(form)]
-    names = [_fresh(name.replace(".", "_"), taken) for name in tensors]
+    state_names = [fresh_name(name, taken) for name in names_in_state(form)]
+    names = [fresh_name(name.replace(".", "_"), taken) for name in tensors]
     return trace_function(
         step,
         list(zip(names, tensors.values(), strict=True)),
@@ -114,27 +114,27 @@ def trace_function(
     state: Sequence[tuple[str, torch.Tensor]],
     *,
     num_outputs: int,
-    decompositions: Mapping[Any, Callable[..., Any]] | None = None,
+    decompositions: Decompositions | None = None,
 ) -> Traced:
     """Trace `function(parameters, *inputs, state)` with two batch sizes and join the graphs.
 
     The function returns `num_outputs` outputs, then one next state for each state, then sums.
     """
-    traces = [
-        _trace_at(num_rows, function, parameters, inputs, state, decompositions)
+    first, second = (
+        _record_at(num_rows, function, parameters, inputs, state, decompositions or {})
         for num_rows in TRACE_ROWS
-    ]
-    return _join(traces, parameters, inputs, state, num_outputs)
+    )
+    return _join(first, second, parameters, inputs, state, num_outputs)
 
 
-def _trace_at(
+def _record_at(
     num_rows: int,
     function: Callable[..., Sequence[torch.Tensor]],
     parameters: Sequence[tuple[str, torch.Tensor]],
     inputs: Sequence[tuple[str, torch.Tensor]],
     state: Sequence[tuple[str, torch.Tensor]],
-    decompositions: Mapping[Any, Callable[..., Any]] | None,
-) -> torch.fx.GraphModule:
+    decompositions: Decompositions,
+) -> Recording:
     rows = [_with_rows(value, num_rows) for _, value in inputs]
     state_rows = [_with_rows(value, num_rows) for _, value in state]
     weights = [_zeros(value.shape, value) for _, value in parameters]
@@ -143,21 +143,15 @@ def _trace_at(
         p, i = len(weights), len(weights) + len(rows)
         return function(values[:p], *values[p:i], values[i:])
 
+    names = [name for name, _ in (*parameters, *inputs, *state)]
     with torch.inference_mode(False), torch.random.fork_rng(), _without_autocast():
         try:
-            pure = torch.func.functionalize(flat, remove="mutations")
-            traced = make_fx(pure, decomposition_table=dict(decompositions or {}))(
-                *weights, *rows, *state_rows
-            )
-        except RuntimeError as error:
-            if "tracing tensor" in str(error) or "data-dependent" in str(error):
-                raise TraceError(
-                    "the step reads the value of a tensor (a branch, a loop or .item() on it), so "
-                    "it is not one graph for all inputs; choose with torch.where instead"
-                ) from error
-            raise
-    traced.graph.eliminate_dead_code()
-    return traced
+            return record(flat, names, [*weights, *rows, *state_rows], decompositions)
+        except ValueReadError as error:
+            raise TraceError(
+                "the step reads the value of a tensor (a branch, a loop or .item() on it), so "
+                "it is not one graph for all inputs; choose with torch.where instead"
+            ) from error
 
 
 def _with_rows(value: torch.Tensor, num_rows: int) -> torch.Tensor:
@@ -226,64 +220,37 @@ def names_in_state(form: pytree.TreeSpec) -> list[str]:
     return ["h", "c"][:count] if count <= 2 else [f"state_{i}" for i in range(count)]
 
 
-# ---- from two fx graphs to one StepGraph ----
+# ---- from two recordings to one StepGraph ----
 
 
 def _join(
-    traces: list[torch.fx.GraphModule],
+    first: Recording,
+    second: Recording,
     parameters: Sequence[tuple[str, torch.Tensor]],
     inputs: Sequence[tuple[str, torch.Tensor]],
     state: Sequence[tuple[str, torch.Tensor]],
     num_outputs: int,
 ) -> Traced:
-    first, second = (list(traced.graph.nodes) for traced in traces)
-    if [n.target for n in first if n.op == "call_function"] != [
-        n.target for n in second if n.op == "call_function"
-    ]:
+    if [node.op for node in first.nodes] != [node.op for node in second.nodes]:
         raise TraceError(
             f"the step does something else for a batch of {TRACE_ROWS[0]} than for one of "
             f"{TRACE_ROWS[1]}; it must not depend on the batch size"
         )
-    names = [name for name, _ in (*parameters, *inputs, *state)]
-    renamed: dict[str, str] = {}
-    captured: list[tuple[str, torch.Tensor]] = []
-    nodes: list[Node] = []
-    ends: tuple[str, ...] = ()
-    taken = set(names)
-    for index, (a, b) in enumerate(zip(first, second, strict=True)):
-        if a.op == "placeholder":
-            renamed[a.name] = names[index]
-        elif a.op == "get_attr":
-            renamed[a.name] = name = _fresh(f"constant_{len(captured)}", taken)
-            captured.append((name, getattr(traces[0], str(a.target))))
-        elif a.op == "output":
-            ends = tuple(renamed[end.name] for end in a.args[0])
-        elif a.target in ALIASES:
-            renamed[a.name] = renamed[a.args[0].name]
-        else:
-            renamed[a.name] = _fresh(a.name, taken)
-            nodes.append(_node(a, b, renamed))
+    nodes = tuple(_node(a, b) for a, b in zip(first.nodes, second.nodes, strict=True))
+    live = live_nodes(nodes, first.ends)
+    read = {*first.ends, *(name for node in live for name in node.reads)}
+    captured = {name: value for name, value in first.captured.items() if name in read}
     last_state = num_outputs + len(state)
     graph = StepGraph(
-        tuple(_value(*item) for item in (*parameters, *captured)),
+        tuple(_value(*item) for item in (*parameters, *captured.items())),
         tuple(_row_value(*item) for item in inputs),
         tuple(_row_value(*item) for item in state),
-        live_nodes(tuple(nodes), ends),
-        ends[:num_outputs],
-        ends[num_outputs:last_state],
-        ends[last_state:],
+        live,
+        first.ends[:num_outputs],
+        first.ends[num_outputs:last_state],
+        first.ends[last_state:],
     )
-    return Traced(simplify(graph.check()), tuple(value for _, value in captured))
-
-
-def _fresh(name: str, taken: set[str]) -> str:
-    name = name.strip("_")
-    candidate, number = name, 0
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}_{number}"
-    taken.add(candidate)
-    return candidate
+    return Traced(simplify(graph.check()), tuple(captured.values()))
 
 
 def _value(name: str, tensor: torch.Tensor) -> Value:
@@ -294,64 +261,43 @@ def _row_value(name: str, tensor: torch.Tensor) -> Value:
     return Value(name, (Rows(), *tensor.shape[1:]), tensor.dtype)
 
 
-def _node(a: torch.fx.Node, b: torch.fx.Node, renamed: dict[str, str]) -> Node:
+def _node(a: Node, b: Node) -> Node:
     _refuse_mutation(a)
-    keys = sorted(a.kwargs)
-    node = Node(
-        renamed[a.name],
-        a.target if callable(a.target) else operator.getitem,
-        tuple(_merge(x, y, a) for x, y in zip(a.args, b.args, strict=True)),
-        tuple((key, _merge(a.kwargs[key], b.kwargs[key], a)) for key in keys),
-        *_merged_meta(a, b),
-    )
-    args = map_argument(
-        lambda leaf: Ref(renamed[leaf.name]) if isinstance(leaf, Ref) else leaf, node.args
-    )
-    kwargs = map_argument(
-        lambda leaf: Ref(renamed[leaf.name]) if isinstance(leaf, Ref) else leaf, node.kwargs
-    )
-    if node.packet in RESHAPES:
-        args = (args[0], node.shape)  # without -1, which does not stand for a size of no rows
-    return replace(node, args=args, kwargs=kwargs)
+    args, kwargs = _merge(a.args, b.args, a.op), _merge(a.kwargs, b.kwargs, a.op)
+    shape: Shape | None = None
+    if a.shape is not None and b.shape is not None:
+        shape = tuple(
+            x if x == y else _rows_of(x, y, a.op) for x, y in zip(a.shape, b.shape, strict=True)
+        )
+    if a.packet in RESHAPES:
+        args = (args[0], shape)  # without -1, which does not stand for a size of no rows
+    return replace(a, args=args, kwargs=kwargs, shape=shape)
 
 
-def _refuse_mutation(node: torch.fx.Node) -> None:
-    schema = getattr(node.target, "_schema", None)
+def _refuse_mutation(node: Node) -> None:
+    schema = getattr(node.op, "_schema", None)
     if schema is not None and schema.is_mutable:
         raise TraceError(
-            f"the step changes a parameter, a buffer or its input in place ({node.target}); what "
+            f"the step changes a parameter, a buffer or its input in place ({node.op}); what "
             "must be carried from step to step belongs into the state"
         )
 
 
-def _merge(a: Any, b: Any, node: torch.fx.Node) -> Argument:
-    """One argument out of the same argument of both traces."""
-    if isinstance(a, torch.fx.Node):
-        return Ref(a.name)
-    if isinstance(a, list | tuple):
-        return tuple(_merge(x, y, node) for x, y in zip(a, b, strict=True))
+def _merge(a: Argument, b: Argument, op: object) -> Argument:
+    """One argument out of the same argument of both recordings."""
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return tuple(_merge(x, y, op) for x, y in zip(a, b, strict=True))
     if a == b and type(a) is type(b):
         return a
-    return _rows_of(a, b, str(node.target))
+    return _rows_of(a, b, op)
 
 
-def _rows_of(a: Any, b: Any, where: str) -> Rows:
+def _rows_of(a: Any, b: Any, op: object) -> Rows:
     factor, rest = divmod(a, TRACE_ROWS[0]) if isinstance(a, int) else (0, 1)
     if rest or not isinstance(b, int) or b != factor * TRACE_ROWS[1]:
         raise TraceError(
             f"the step computes with the batch size ({a} for a batch of {TRACE_ROWS[0]}, {b} for "
-            f"one of {TRACE_ROWS[1]} in {where}); the rows of a batch must be treated alike, "
+            f"one of {TRACE_ROWS[1]} in {op}); the rows of a batch must be treated alike, "
             "whatever their number"
         )
     return Rows(factor)
-
-
-def _merged_meta(a: torch.fx.Node, b: torch.fx.Node) -> tuple[Shape | None, torch.dtype | None]:
-    first, second = a.meta["val"], b.meta["val"]
-    if not isinstance(first, torch.Tensor):  # several results
-        return None, None
-    shape = tuple(
-        x if x == y else _rows_of(x, y, str(a.target))
-        for x, y in zip(first.shape, second.shape, strict=True)
-    )
-    return shape, first.dtype

@@ -34,7 +34,7 @@ RECIPES = {
     ),
     "signals": Recipe(
         cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, anneals=True,
-        num_sequences=40_000, dropout=0.5,
+        num_sequences=16_000, dropout=0.5,
     ),
     "video": Recipe(
         cell="gru", hidden_size=64, batch_size=16, learning_rate=1e-3, anneals=True,
@@ -43,7 +43,7 @@ RECIPES = {
 }  # fmt: skip
 """How to train on each kind of clips."""
 
-LAGS = {"poses": (1, 4), "signals": (1,), "video": (1,)}
+LAGS = {"poses": (1, 4), "signals": (1, 2, 4, 8), "video": (1,)}
 """The steps over which differences are taken."""
 
 FITTED_TOGETHER = 100

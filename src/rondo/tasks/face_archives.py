@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
 
 from rondo.tasks.face_layouts import find_named, picture_files
 from rondo.tasks.face_lists import ListBuilder, PhotoList
@@ -90,6 +89,8 @@ def read_imdb_wiki(file: Path) -> PhotoList:
 
 def _imdb_wiki_table(file: Path) -> tuple[str, dict[str, np.ndarray]]:
     """The word "imdb" or "wiki", and the fields as arrays of equal length."""
+    from scipy.io import loadmat  # slow to load, and only these archives need it
+
     try:
         contents: dict[str, Any] = loadmat(file, squeeze_me=True)
     except Exception as error:  # a damaged file may raise anything at all

@@ -12,23 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rondo.tasks.label_tables import fault_of
+from rondo.tasks.skipped import Skipped, count_of, describe_skipped
+from rondo.tasks.splits import split_order
 
 SEXES = ("female", "male")
 """The class order everywhere: label 0 is female, label 1 is male."""
 
 SEX_WORDS = {"female": 0, "f": 0, "woman": 0, "women": 0, "male": 1, "m": 1, "man": 1, "men": 1}
 """What label files and folders may call the classes, in lower case."""
-
-SPLIT_WORDS = {
-    "training": "train",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "testing": "test",
-}
-"""Other words for the main splits."""
-
-MAIN_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -50,14 +41,6 @@ class Photo:
     source: str
     age: float | None = None
     group: str | None = None
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file or a row that is not used, and why; alike reasons have alike words."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -133,38 +116,11 @@ class ListBuilder:
         return PhotoList(self.layout, photos, skipped, self.root).check()
 
 
-def split_name(word: str | None) -> str | None:
-    """The split that a word of the labels means; None for an empty one."""
-    lower = (word or "").strip().lower()
-    return SPLIT_WORDS.get(lower, lower) or None
-
-
-def split_order(split: str | None) -> tuple[int, str]:
-    """Sorts train, val and test first, then other names, then photos without a split."""
-    if split in MAIN_SPLITS:
-        return MAIN_SPLITS.index(split), ""
-    return len(MAIN_SPLITS) + (split is None), split or ""
-
-
 def describe_sexes(labels: Iterable[int]) -> str:
     """For example "10 photos (4 female, 6 male)"."""
     found = Counter(labels)
     words = ", ".join(f"{found[label]} {word}" for label, word in enumerate(SEXES))
     return f"{count_of(found.total(), 'photo')} ({words})"
-
-
-def describe_skipped(skipped: Iterable[Skipped]) -> str:
-    """For example "3 skipped: the file is missing (2), the file is empty (1)"."""
-    reasons = Counter(item.reason for item in skipped)
-    if not reasons:
-        return "none skipped"
-    words = ", ".join(f"{reason} ({number})" for reason, number in reasons.most_common())
-    return f"{reasons.total()} skipped: {words}"
-
-
-def count_of(number: int, noun: str) -> str:
-    """For example "1 photo" or "2 photos"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _plan_of_splits(named: Counter[str | None]) -> list[str]:

@@ -29,18 +29,10 @@ from rondo.tasks.face_archives import (
     read_utkface,
 )
 from rondo.tasks.face_layouts import find_csv, find_folders, read_csv, read_folders
-from rondo.tasks.face_lists import (
-    MAIN_SPLITS,
-    SEXES,
-    Photo,
-    PhotoList,
-    Skipped,
-    describe_sexes,
-    describe_skipped,
-    split_order,
-)
-from rondo.tasks.label_tables import split_by_hash
+from rondo.tasks.face_lists import SEXES, Photo, PhotoList, describe_sexes
 from rondo.tasks.photo_files import read_many
+from rondo.tasks.skipped import Skipped, describe_skipped
+from rondo.tasks.splits import MAIN_SPLITS, split_by_hash, split_order
 
 __all__ = [
     "LAYOUTS",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 from collections.abc import Container, Iterator
 from pathlib import Path
@@ -65,13 +64,3 @@ def fault_of(root: Path, name: str, taken: Container[str]) -> str | None:
     if normal in taken:
         return "the file is named a second time (the first counts)"
     return None if os.path.isfile(root / normal) else "the file is missing"
-
-
-def split_by_hash(name: str, seed: int) -> str:
-    """Returns "train", "val" or "test", for 80, 10 and 10 % of names, by their hash and a seed.
-
-    It does not depend on which other names there are.
-    """
-    digest = hashlib.blake2b(f"{seed}:".encode() + os.fsencode(name), digest_size=8).digest()
-    tenth = int.from_bytes(digest, "big") % 10
-    return {8: "val", 9: "test"}.get(tenth, "train")

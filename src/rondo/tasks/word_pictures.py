@@ -23,16 +23,10 @@ from torch import Tensor
 
 from rondo.models.crnn import LEAST_WIDTH, PICTURE_HEIGHT, PIXELS_PER_STEP, num_steps
 from rondo.models.ctc import steps_needed
-from rondo.tasks.face_lists import (
-    MAIN_SPLITS,
-    Skipped,
-    count_of,
-    describe_skipped,
-    split_name,
-    split_order,
-)
-from rondo.tasks.label_tables import MISFIT, fault_of, split_by_hash, table_rows
+from rondo.tasks.label_tables import MISFIT, fault_of, table_rows
 from rondo.tasks.photo_files import PhotoError, read_each, read_picture, upright_rgb
+from rondo.tasks.skipped import Skipped, count_of, describe_skipped
+from rondo.tasks.splits import MAIN_SPLITS, split_by_hash, split_name, split_order
 
 LABELS = "labels.csv"
 """The file of a folder that names its pictures and their texts."""

@@ -19,6 +19,7 @@ from rondo.training.report_page import PAGE, WARNING
 from rondo.training.result import Result
 from rondo.training.run_files import write_atomically
 from rondo.training.shares import Share, wilson
+from rondo.training.time_plot import Point, accuracy_over_time
 
 NOTES = (
     "In brackets 95 % Wilson intervals over the photos of the split; of several seeds the mean "
@@ -99,7 +100,7 @@ def mean_share(shares: list[Share]) -> Share | None:
 
 def write_table(table: Table, folder: Path) -> None:
     """Writes `table.md`, `table.csv`, `table.html` and `table.svg` into a folder."""
-    svg = plots.accuracy_over_time(table_points(table))
+    svg = accuracy_over_time(table_points(table))
     texts = {
         "table.md": markdown(table),
         "table.csv": comma_separated(table),
@@ -257,16 +258,16 @@ def _csv_share(share: Share, name: str, bounds: str, split: str) -> dict[str, fl
 # ---- the plot ----
 
 
-def table_points(table: Table) -> dict[str, list[plots.Point]]:
+def table_points(table: Table) -> dict[str, list[Point]]:
     """Returns the points of the plot, ours and the lecture's, by the title of their panel."""
     ours, lecture = [], []
     for row in table.rows:
         seconds, accuracy = row.mean("seconds"), row.accuracy
         if seconds is not None and accuracy is not None:
             shown = (100 * accuracy.value, 100 * accuracy.low, 100 * accuracy.high)
-            ours.append(plots.Point(row.name, seconds, *shown))
+            ours.append(Point(row.name, seconds, *shown))
         if row.name in LECTURE_RESULTS:
             found = LECTURE_RESULTS[row.name]
             point = (found.seconds, found.accuracy, found.accuracy, found.accuracy)
-            lecture.append(plots.Point(row.name, *point))
+            lecture.append(Point(row.name, *point))
     return {"here": ours, "in the lecture, on other photos": lecture}

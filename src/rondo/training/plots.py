@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -30,17 +29,6 @@ COLOURS = {"train": "#8a8f98", "val": "#c98500", "test": "#2a7de1", "cross": "#d
 
 OTHER_COLOUR = "#2c9c69"
 """The colour of any other split."""
-
-FAMILIES = {
-    "fcnn": "#8a8f98",
-    "cnn": "#c98500",
-    "resnet": "#2a7de1",
-    "tl": "#2c9c69",
-}
-"""A colour for each family of networks, by what its names begin with."""
-
-RECURRENT_COLOUR = "#d1495b"
-"""The colour of all other networks, which are recurrent."""
 
 STANDALONE_STYLE = (
     "<style>svg { color: #1d2330; } "
@@ -110,46 +98,6 @@ def accuracy_bars(shares: dict[str, Share], majority_rate: float, title: str) ->
         axes.set_xlim(100 * min(least, majority_rate) - 4, 101.5)
         axes.set_xlabel("accuracy in %; dotted: majority class of all")
         return to_svg(figure, f"accuracy by {title}")
-
-
-@dataclass(frozen=True)
-class Point:
-    """A network in a plot: training time in seconds; accuracy and its interval in %."""
-
-    name: str
-    seconds: float
-    accuracy: float
-    low: float
-    high: float
-
-
-def accuracy_over_time(panels: dict[str, list[Point]]) -> str:
-    """Returns accuracy over training time, a panel beside another, with the names of the points."""
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "time"}):
-        figure = Figure(figsize=(5.2 * len(panels), 4.2), layout="constrained")
-        for axes, (title, points) in zip(
-            figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-        ):
-            axes.set_title(title)
-            axes.set_xscale("log")
-            times = [point.seconds for point in points] or [1.0]
-            axes.set_xlim(min(times) / 2, 4 * max(times))  # room for names on the right
-            axes.xaxis.set_major_formatter("{x:,g}")
-            axes.set_xlabel("training time in s")
-            axes.set_ylabel("accuracy in %")
-            for point in points:
-                _draw_point(axes, point)
-        return to_svg(figure, "accuracy over training time")
-
-
-def _draw_point(axes: Axes, point: Point) -> None:
-    family = point.name.split("_")[0]
-    bars = [[point.accuracy - point.low], [point.high - point.accuracy]]
-    place, colour = (point.seconds, point.accuracy), FAMILIES.get(family, RECURRENT_COLOUR)
-    axes.errorbar(*place, yerr=bars, fmt="o", color=colour, elinewidth=1.5)
-    axes.annotate(
-        point.name, place, xytext=(6, 4), textcoords="offset points", color=colour, fontsize=9
-    )
 
 
 def standalone(svg: str) -> str:
