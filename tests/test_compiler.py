@@ -14,7 +14,8 @@ from torch import Tensor, nn
 import rondo
 from cases import CELLS, PeepholeNormLSTM, make_cell
 from rondo.compiler import Plan, TraceError, close_loops, plan, trace
-from rondo.compiler.rows import SHARED, SUMMED, Along, Mixed, row_layouts
+from rondo.compiler.layouts import SHARED, SUMMED, Along, Mixed
+from rondo.compiler.rows import row_layouts
 from rondo.compiler.trace import named_tensors
 
 

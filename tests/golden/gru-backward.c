@@ -16,9 +16,9 @@ typedef struct { int tensor; int64_t height, width; } total;
 #define NUM_TOTALS 4
 static const total TOTALS[] = {
     {8, 5, 15}, /* grad_weight_hh */
-    {9, 1, 15}, /* sum_1 */
+    {9, 1, 15}, /* sum */
     {10, 3, 15}, /* grad_weight_ih */
-    {11, 1, 15}, /* sum_2 */
+    {11, 1, 15}, /* sum_1 */
 };
 #define TOTAL_ROWS 10
 #define TOTALS_SIZE (5 * in_vectors(15) + 1 * in_vectors(15) + 3 * in_vectors(15) + 1 * in_vectors(15))

@@ -19,15 +19,15 @@ typedef struct { int tensor; int64_t height, width; } total;
 #define NUM_TOTALS 10
 static const total TOTALS[] = {
     {18, 2, 3}, /* grad_out_2_weight */
-    {19, 1, 2}, /* sum_1 */
+    {19, 1, 2}, /* sum */
     {20, 3, 5}, /* grad_out_0_weight */
-    {21, 1, 3}, /* sum_2 */
+    {21, 1, 3}, /* sum_1 */
     {22, 1, 5}, /* grad_norm_weight */
     {23, 1, 5}, /* grad_norm_bias */
-    {24, 1, 5}, /* sum_7 */
+    {24, 1, 5}, /* sum_6 */
     {25, 5, 20}, /* grad_from_h_weight */
     {26, 3, 20}, /* grad_from_x_weight */
-    {27, 1, 20}, /* sum_8 */
+    {27, 1, 20}, /* sum_7 */
 };
 #define TOTAL_ROWS 19
 #define TOTALS_SIZE (2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5) + 1 * in_vectors(5) + 5 * in_vectors(20) + 3 * in_vectors(20) + 1 * in_vectors(20))
@@ -87,8 +87,8 @@ static void one_step(
     float *restrict const mul_25_all = (float *)(room->chunk + 176 * room->capacity);
     float *restrict const mul_39_all = (float *)(room->chunk + 208 * room->capacity);
     float *restrict const mm_6_all = (float *)(room->local + 0 * room->step_capacity);
+    float sum_2_row[1];
     float sum_3_row[1];
-    float sum_4_row[1];
     const real *const matrix_2 = c->packed + packed_size(2, 3) + packed_size(3, 5);
     for (int64_t r = 0; r < rows; ++r) {
         float *const grad_h_at = grad_h_all + (row + r) * 5;
@@ -98,9 +98,9 @@ static void one_step(
         const float *const tanh_1_at = tanh_1_all + (packed + r) * 5;
         float *const mul_18_at = mul_18_all + (chunk_row + r) * 32;
         const float *const norm_weight_at = norm_weight_all;
-        float *const sum_3_at = sum_3_row;
+        float *const sum_2_at = sum_2_row;
         const float *const mul_3_at = mul_3_all + (packed + r) * 5;
-        float *const sum_4_at = sum_4_row;
+        float *const sum_3_at = sum_3_row;
         float *const mul_25_at = mul_25_all + (chunk_row + r) * 32;
         float *const grad_c_at = grad_c_all + (row + r) * 5;
         const float *const div_at = div_all + (packed + r) * 1;
@@ -111,9 +111,9 @@ static void one_step(
         const float *const sigmoid_at = sigmoid_all + (packed + r) * 5;
         float *const mul_39_at = mul_39_all + (chunk_row + r) * 32;
         const float *const peephole_at = peephole_all;
+        real sum_2_sum = 0;
         real sum_3_sum = 0;
-        real sum_4_sum = 0;
-        #pragma omp simd reduction(+ : sum_3_sum, sum_4_sum)
+        #pragma omp simd reduction(+ : sum_2_sum, sum_3_sum)
         for (int64_t j0 = 0; j0 < 5; ++j0) {
             const real v0 = grad_h_at[j0];
             const real v1 = mm_3_at[j0];
@@ -128,16 +128,16 @@ static void one_step(
             const real v10 = v6 * v9;
             const real v11 = norm_weight_at[j0];
             const real v12 = v10 * v11;
-            sum_3_sum += v12;
+            sum_2_sum += v12;
             const real v13 = mul_3_at[j0];
             const real v14 = v12 * v13;
-            sum_4_sum += v14;
+            sum_3_sum += v14;
             const real v15 = v10 * v13;
             mul_18_at[j0] = (float)(v10);
             mul_25_at[j0] = (float)(v15);
         }
+        sum_2_at[0] = (sum_2_sum);
         sum_3_at[0] = (sum_3_sum);
-        sum_4_at[0] = (sum_4_sum);
         #pragma omp simd
         for (int64_t j0 = 0; j0 < 5; ++j0) {
             const real v0 = grad_c_at[j0];
@@ -146,10 +146,10 @@ static void one_step(
             const real v3 = norm_weight_at[j0];
             const real v4 = v2 * v3;
             const real v5 = v4 * (real)5;
-            const real v6 = sum_3_at[0];
+            const real v6 = sum_2_at[0];
             const real v7 = v5 - v6;
             const real v8 = mul_3_at[j0];
-            const real v9 = sum_4_at[0];
+            const real v9 = sum_3_at[0];
             const real v10 = v8 * v9;
             const real v11 = v7 - v10;
             const real v12 = v1 * v11;

@@ -21,11 +21,11 @@ from rondo.compiler.call import Call, Sizes, Slot, openmp
 from rondo.compiler.graph import Node, Shape, live_nodes
 from rondo.compiler.interpret import evaluate
 from rondo.compiler.kernel import Kernel, Level
+from rondo.compiler.layouts import SUMMED
 from rondo.compiler.lower import lower
 from rondo.compiler.plan import Plan
 from rondo.compiler.reference import Previous, Resets, Result, Steps, named, nothing
 from rondo.compiler.render_c import render_c, render_product, tensor_order
-from rondo.compiler.rows import SUMMED
 from rondo.compiler.run import Run
 from rondo.compiler.runtime import load
 from rondo.compiler.views import row_dim

@@ -31,7 +31,8 @@ from rondo.compiler.graph import (
     sizes_at,
 )
 from rondo.compiler.interpret import evaluate
-from rondo.compiler.rows import SHARED, row_layouts
+from rondo.compiler.layouts import SHARED
+from rondo.compiler.rows import row_layouts
 from rondo.compiler.simplify import rename
 from rondo.compiler.trace import Traced, trace_function
 

@@ -263,6 +263,11 @@ def counts_truths(node: Value | Node, values: Mapping[str, Value | Node]) -> boo
     return values[node.args[0].name].dtype == torch.bool
 
 
+def draws_random(node: Node) -> bool:
+    """Whether a node draws random numbers, so that running it again gives others."""
+    return torch.Tag.nondeterministic_seeded in getattr(node.op, "tags", ())
+
+
 def is_getitem(node: Node) -> bool:
     """Whether a node takes one result out of several."""
     return node.op is operator.getitem

@@ -20,14 +20,8 @@ from functools import cached_property
 from pathlib import Path
 
 from rondo.compiler.graph import Node, RecurrentGraph, StepGraph
-from rondo.compiler.rows import (
-    SHARED,
-    SUMMED,
-    Along,
-    Layout,
-    Mixed,
-    row_layouts,
-)
+from rondo.compiler.layouts import SHARED, SUMMED, Along, Layout, Mixed
+from rondo.compiler.rows import row_layouts
 from rondo.drawing import Drawing
 
 STAGES = ("constants", "before", "loop", "after")

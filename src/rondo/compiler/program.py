@@ -18,9 +18,8 @@ from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from rondo.compiler.engines import Engine, engine_for
 from rondo.compiler.gradient import Gradient, differentiate
-from rondo.compiler.graph import RecurrentGraph, close_loops
+from rondo.compiler.graph import RecurrentGraph, close_loops, draws_random
 from rondo.compiler.plan import Plan, plan
-from rondo.compiler.rows import draws_random
 from rondo.compiler.trace import trace
 
 T = TypeVar("T")

@@ -20,8 +20,8 @@ import torch
 
 from rondo.compiler.graph import StepGraph, Value, sizes_at
 from rondo.compiler.interpret import Environment, evaluate
+from rondo.compiler.layouts import SHARED, Along
 from rondo.compiler.plan import Plan
-from rondo.compiler.rows import SHARED, Along
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Node, Rows, Value, counts_truths, is_getitem
+from rondo.compiler.graph import Node, Rows, Value, counts_truths, draws_random, is_getitem
 from rondo.compiler.kernel import NotCoveredError
+from rondo.compiler.layouts import SHARED, SUMMED, Along, Mixed
 from rondo.compiler.plan import Plan
 from rondo.compiler.primitive import RULES
-from rondo.compiler.rows import SHARED, SUMMED, ZEROS, Along, Mixed, draws_random
+from rondo.compiler.rows import ZEROS
 from rondo.compiler.views import RESHAPES, VIEWS
 
 aten = torch.ops.aten

@@ -11,8 +11,7 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Node, Ref, StepGraph, live_nodes, map_argument
-from rondo.compiler.rows import draws_random
+from rondo.compiler.graph import Node, Ref, StepGraph, draws_random, live_nodes, map_argument
 
 aten = torch.ops.aten
 

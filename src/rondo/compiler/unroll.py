@@ -16,9 +16,16 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from rondo.compiler.graph import Node, RecurrentGraph, Ref, Rows, StepGraph, map_argument
+from rondo.compiler.graph import (
+    Node,
+    RecurrentGraph,
+    Ref,
+    Rows,
+    StepGraph,
+    draws_random,
+    map_argument,
+)
 from rondo.compiler.readable import picture_of
-from rondo.compiler.rows import draws_random
 from rondo.drawing import Drawing, check_num_steps
 
 FxNodes = dict[str, torch.fx.Node]
