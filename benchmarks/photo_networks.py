@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 
 from rondo.training.memory import keep_freed_memory
 
@@ -20,8 +21,9 @@ from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import count_multiplications  # noqa: E402
 from rondo.tasks.drawn import draw_photos  # noqa: E402
 from rondo.tasks.photo import MODELS, RECIPES, PhotoSet  # noqa: E402
-from rondo.training.config import RunConfig, resolve_precision  # noqa: E402
+from rondo.training.config import RunConfig  # noqa: E402
 from rondo.training.module import PhotoClassifier  # noqa: E402
+from rondo.training.precision import resolved_precision  # noqa: E402
 
 
 def make_classifier(name: str, photos: PhotoSet) -> PhotoClassifier:
@@ -37,7 +39,7 @@ def make_classifier(name: str, photos: PhotoSet) -> PhotoClassifier:
         model=name,
         model_arguments={"image_size": size, "num_classes": 2, **depth},
         recipe_name="table",
-        recipe=resolve_precision(RECIPES["table"]),
+        recipe=replace(RECIPES["table"], precision=resolved_precision("auto")),
         seed=0,
         num_threads=torch.get_num_threads(),
     )

@@ -33,9 +33,10 @@ from rondo.tasks.seeds import generator_for
 from rondo.training import callbacks, run_files, session
 from rondo.training.averaging import WeightAverage
 from rondo.training.batches import EpochBatches, num_batches
-from rondo.training.config import config_from_json, resolve_precision
+from rondo.training.config import config_from_json
 from rondo.training.fit import Outcome, fit
 from rondo.training.module import PhotoClassifier, decay_groups, learning_rate
+from rondo.training.precision import PRECISIONS, resolved_precision
 from rondo.training.run_error import RunError
 from rondo.training.run_files import last_run, new_run_path, write_atomically
 from rondo.training.run_folder import RunFolder
@@ -106,8 +107,8 @@ def test_decay_spares_what_is_no_matrix_where_the_recipe_says_so() -> None:
 
 
 def test_precision_auto_becomes_one_that_can_be_trained() -> None:
-    assert resolve_precision(replace(SHORT, precision="auto")).precision in ("float32", "bfloat16")
-    assert resolve_precision(SHORT) is SHORT
+    assert resolved_precision("auto") in PRECISIONS
+    assert resolved_precision("float32") == "float32"
 
 
 # --- batches

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rondo import cells, compiler, drawing, layers, models
     from rondo.cells import (
         Cell,
+        ConvGRUCell,
         DeepCell,
         Edge,
         ElmanCell,
@@ -61,6 +62,7 @@ __all__ = [
     "RNN",
     "Bidirectional",
     "Cell",
+    "ConvGRUCell",
     "DeepCell",
     "DropConnect",
     "Edge",

@@ -1,6 +1,7 @@
 """One time step: the cells."""
 
 from rondo.cells.cell import Cell, initial_state
+from rondo.cells.conv_gru import ConvGRUCell
 from rondo.cells.deep import DeepCell, StackedCell
 from rondo.cells.dropout import VariationalCell, ZoneoutCell
 from rondo.cells.elman import ElmanCell, IndRNNCell, JordanCell
@@ -13,6 +14,7 @@ from rondo.cells.norm import LayerNormElmanCell, LayerNormGRUCell, LayerNormLSTM
 
 __all__ = [
     "Cell",
+    "ConvGRUCell",
     "DeepCell",
     "Edge",
     "ElmanCell",

@@ -114,11 +114,15 @@ def state_of_rows(cell: nn.Module, batch_size: int) -> State:
 def initial_state(cell: nn.Module, x: Tensor) -> State:
     """The state before the first step, for the rows of x (B, ...).
 
-    It is what the cell's own `initial_state(batch_size)` gives, else zeros of `state_size`.
+    It is what the cell's own `initial_state_for(x)` gives, for states whose sizes follow the input;
+    else its `initial_state(batch_size)`; else zeros of `state_size`.
 
     Raises:
         TypeError: Where the cell has neither.
     """
+    own = getattr(cell, "initial_state_for", None)
+    if callable(own):
+        return own(x)
     own = getattr(cell, "initial_state", None)
     if callable(own):
         return own(x.shape[0])

@@ -36,6 +36,7 @@ from rondo.cli.manual import (
     share,
     words_of,
 )
+from rondo.cli.segmentation import evaluate_segmentation, predict_segmentation
 from rondo.cli.sequences import SEQUENCE_TASKS, add_options, add_sample, sample, trainer_of
 from rondo.cli.show import add_show
 from rondo.cli.table import add_table_photo, table_photo
@@ -69,7 +70,12 @@ def build_parser() -> Parser:
     table = _add_command_of_tasks(commands, "table", "train many networks under one budget")
     add_table_photo(_add_task(table, "photo", TABLE_SUMMARY, table_photo))
     parser_of_evaluate = add_evaluate(commands)
-    to_evaluate = by_task(evaluate, actions=evaluate_actions, text=evaluate_text)
+    to_evaluate = by_task(
+        evaluate,
+        actions=evaluate_actions,
+        segmentation=evaluate_segmentation,
+        text=evaluate_text,
+    )
     parser_of_evaluate.set_defaults(run=_on_runs(to_evaluate), parser=parser_of_evaluate)
     _add_predict(commands)
     parser_of_sample = add_sample(commands)
@@ -122,12 +128,13 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    help_text = "predict the sex of a person, read a word, or name the action of a clip"
+    help_text = "predict the sex of a person, read a word, name an action or the class of pixels"
     parser = commands.add_parser("predict", help=help_text, description=help_text)
     parser.add_argument("RUN", help='a run folder, or "last"')
     parser.add_argument("IMAGE", nargs="+",
                         help="images, folders of images, or - for standard input; for a run of "
-                        "actions npz files, videos, or the word drawn")  # fmt: skip
+                        "actions npz files, videos, or the word drawn; of segmentation also "
+                        "videos, or the word drawn")  # fmt: skip
     parser.add_argument("--from-list", action="store_true",
                         help="standard input holds paths of images, one a line")  # fmt: skip
     parser.add_argument("--min-confidence", type=share, default=0.0, metavar="P",
@@ -138,8 +145,13 @@ def _add_predict(commands: Any) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--csv", action="store_true", help="print a CSV table (photos, text)")
+    parser.add_argument("--output", type=Path, metavar="DIR",
+                        help="of segmentation: the folder to write label maps and overlays to "
+                        "(default: segmented)")  # fmt: skip
     add_decoding(parser)
-    to_predict = by_task(predict, actions=predict_actions, text=predict_text)
+    to_predict = by_task(
+        predict, actions=predict_actions, segmentation=predict_segmentation, text=predict_text
+    )
     parser.set_defaults(run=_on_runs(to_predict), parser=parser)
 
 

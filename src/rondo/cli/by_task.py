@@ -20,6 +20,7 @@ TASKS_OF_OPTIONS = {
     "csv": ("photo", "text"),
     "from_list": ("photo", "text"),
     "stream": ("actions",),
+    "output": ("segmentation",),
 }
 """The options of `evaluate` and `predict` that are for runs of some tasks alone."""
 

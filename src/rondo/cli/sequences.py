@@ -25,6 +25,7 @@ class Words:
         transpose: Whether there is `--transpose`.
         pictures: Whether the inputs are pictures of words.
         bidirectional: Whether there is `--bidirectional`.
+        scenes: Whether the inputs are labelled pictures or videos.
     """
 
     summary: str
@@ -33,6 +34,7 @@ class Words:
     transpose: bool = False
     pictures: bool = False
     bidirectional: bool = False
+    scenes: bool = False
 
 
 STEPS = "least number of steps of a sequence (default: 100)"
@@ -66,6 +68,12 @@ SEQUENCE_TASKS = {
         data="a folder of npz files or of KTH's videos (default: stick figures that are drawn)",
         bidirectional=True,
     ),
+    "segmentation": Words(
+        "name the class of every pixel of a picture or a video",
+        data="a folder with list.csv (split,image,label) and classes.csv (id,name) (default: "
+        "street scenes that are drawn)",
+        scenes=True,
+    ),
 }
 """The tasks on sequences, as `rondo.tasks.sequence_tasks` makes them."""
 
@@ -85,6 +93,8 @@ def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
     if words.bidirectional:
         add("--bidirectional", action="store_const", const=True,
             help="read backward too; cannot answer frame by frame")  # fmt: skip
+    if words.scenes:
+        add_scenes(parser)
     add("--cell", metavar="NAME", help="tanh, gru, lstm, lstm-1997 ... (default: the task's)")
     add("--hidden-size", type=int, metavar="N", help="units of a layer")
     add("--num-layers", type=int, metavar="N", help="layers on top of each other (default: 1)")
@@ -124,6 +134,25 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
     add("--channels", type=int, metavar="N",
         help="of the first convolution; 64 in the paper (default: 16)")  # fmt: skip
     add("--start-from", metavar="RUN", help="begin with the weights of a finished run")
+
+
+def add_scenes(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a task whose inputs are labelled pictures or videos."""
+    add = parser.add_argument
+    add("--size", metavar="WxH", help="bring pictures to this size, such as 240x180 (default: as "
+        "they are)")  # fmt: skip
+    add("--video", action="store_const", const=True,
+        help="learn from clips; a state goes from frame to frame")  # fmt: skip
+    add("--context", metavar="NAME",
+        help="what sees the whole map: sweeps, or convolutions of as many parameters "
+        "(default: sweeps)")  # fmt: skip
+    add("--weights", metavar="FILE",
+        help="weights of a trained ResNet-18 or -50 for the front, a file or owner/name on the "
+        "Hugging Face hub")  # fmt: skip
+    add("--channels", type=int, metavar="N", help="of the upsampling (default: 50; drawn: 24)")
+    add("--precision", metavar="TYPE",
+        help="float32, bfloat16, or auto: what is fast here (default: auto; drawn: "
+        "float32)")  # fmt: skip
 
 
 def trainer_of(name: str) -> Callable[[argparse.Namespace], int]:

@@ -57,6 +57,9 @@ DECOMPOSED = [
 ]
 
 
+CONVOLUTION_BACKWARD = aten.convolution_backward.default
+
+
 @dataclass(frozen=True)
 class Gradient:
     """A step that can be trained: forward and backward graph.
@@ -143,9 +146,22 @@ def _trace_joint(
             for value, new in zip(step.state, next_state, strict=True)
         ],
         num_outputs=num_outputs + len(next_state) + len(inputs),
-        decompositions=get_decompositions(DECOMPOSED),
+        decompositions={**get_decompositions(DECOMPOSED), CONVOLUTION_BACKWARD: in_two},
     )
     return traced.graph, traced.captured
+
+
+def in_two(gradient: torch.Tensor, *rest: Any) -> Any:
+    """The backward pass of a convolution as two operations: to its input, and to its weights.
+
+    The gradient of a state goes through the first at every step; the second then leaves the loop.
+    """
+    *arguments, (to_input, to_weight, to_bias) = rest
+    if not to_input or not (to_weight or to_bias):
+        return NotImplemented
+    of_input, _, _ = CONVOLUTION_BACKWARD(gradient, *arguments, [True, False, False])
+    _, *of_weights = CONVOLUTION_BACKWARD(gradient, *arguments, [False, to_weight, to_bias])
+    return of_input, *of_weights
 
 
 def _gradient_name(output: int) -> str:

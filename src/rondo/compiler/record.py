@@ -59,7 +59,8 @@ def record(
         function: Returns tensors.
         names: What its tensors are called.
         tensors: What it is run on.
-        decompositions: What to do in place of some operations.
+        decompositions: What to do in place of some operations; what returns `NotImplemented`
+            leaves it at them.
 
     Raises:
         ValueReadError: Where a value of a tensor decides what is done.
@@ -109,7 +110,9 @@ class _Recorder(TorchDispatchMode):
         instead = self.decompositions.get(op) or _parts(op)
         if instead is not None:
             with self:
-                return instead(*args, **kwargs)
+                result = instead(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
         refs = map_argument(self._ref, tuple(args))
         keyword_refs = {key: map_argument(self._ref, value) for key, value in kwargs.items()}
         if READS_A_VALUE.intersection(op.tags):

@@ -36,5 +36,7 @@ def state_form(cell: nn.Module, step: StepGraph) -> Any:
 
 
 def _example(cell: nn.Module, value: Value) -> torch.Tensor:
+    """Zeros like a value, of the cell's own type: it may have run in another, under autocast."""
     like = next(cell.parameters(), torch.zeros(()))
-    return torch.zeros(sizes_at(value.shape, 1), dtype=value.dtype, device=like.device)
+    dtype = like.dtype if value.dtype.is_floating_point else value.dtype
+    return torch.zeros(sizes_at(value.shape, 1), dtype=dtype, device=like.device)

@@ -12,6 +12,7 @@ from rondo.tasks.digits_by_row import digits_by_row
 from rondo.tasks.music import music
 from rondo.tasks.parity import parity
 from rondo.tasks.reber import reber
+from rondo.tasks.segmentation import segmentation
 from rondo.tasks.task import Task
 from rondo.tasks.temporal_order import temporal_order_6a, temporal_order_6b
 from rondo.tasks.text import text
@@ -29,5 +30,6 @@ SEQUENCE_TASKS: dict[str, Callable[..., Task]] = {
     "digits-by-row": digits_by_row,
     "text": text,
     "actions": actions,
+    "segmentation": segmentation,
 }
 """What makes a task of a name."""

@@ -70,6 +70,8 @@ class Recipe:
         channels: Channels of the first convolution, where the network has some.
         anneals: Whether the learning rate rises over the first twentieth of the budget and then
             falls to 0 along half a cosine.
+        precision: "float32"; "bfloat16" for products and convolutions; or "auto", what this
+            machine computes fastest.
     """
 
     cell: str = "lstm"
@@ -87,13 +89,15 @@ class Recipe:
     weight_noise: float = 0.0
     channels: int | None = None
     anneals: bool = False
+    precision: str = "float32"
 
 
 Losses = Callable[[Tensor, Batch], Tensor]
 """From outputs and a batch to the loss of each sequence (B,)."""
 
 Right = Callable[[Tensor, Batch], Tensor]
-"""From outputs and a batch to whether each sequence (B,), or step (B, T), is answered rightly."""
+"""From outputs and a batch to whether each sequence (B,), or step (B, T), is answered rightly; or
+to the share of each sequence (B,) that is."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,11 @@ class Task:
         nats_per_unit: The loss in nats that makes one of this unit.
         symbols: The characters that inputs and outputs stand for, where they are characters.
         classes: The names of the classes, where the answer is one of them.
+        pixel_classes: The same, where there is an answer for every pixel.
         model: The network, a name in `rondo.training.sequences.networks.NETWORKS`.
         model_arguments: What it takes beside the sizes, the cell and the dropout.
+        keeps_last: Whether the last weights are kept, and not those with the smallest loss in a
+            check.
         prepare: Has a new network take figures from the training sequences, where it needs some.
         loss: The loss of each sequence, where it is not a distance of each step.
         digest: What tells other data from these, where the files of `data` do not tell it.
@@ -136,8 +143,10 @@ class Task:
     nats_per_unit: float = 1.0
     symbols: str | None = None
     classes: tuple[str, ...] | None = None
+    pixel_classes: tuple[str, ...] | None = None
     model: str = "sequence_model"
     model_arguments: Mapping[str, Any] = field(default_factory=dict)
+    keeps_last: bool = False
     prepare: Callable[[nn.Module], None] | None = None
     loss: Losses | None = None
     digest: str | None = None

@@ -1,11 +1,13 @@
-"""Grey frames of a video, through PyAV, which is imported when the first video is read."""
+"""The frames of a video, through PyAV, which is imported when the first video is read."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,9 +30,27 @@ def read_frames(path: Path, stride: int | None = None) -> Tensor:
         OSError: Where there is no such file.
         ModuleNotFoundError: Where PyAV is not installed.
     """
-    av = _av()
     height, width = FRAME_SIZE
-    frames = []
+    small = (
+        frame.reformat(width, height, format="gray", interpolation="AREA").to_ndarray()
+        for frame in decoded(path, stride)
+    )
+    return torch.stack([torch.from_numpy(pixels) for pixels in small])
+
+
+def read_pictures(path: Path) -> Iterator[np.ndarray]:
+    """Yields the frames of a video in colour, as they are: (H, W, 3) of bytes.
+
+    It raises what `read_frames` does.
+    """
+    for frame in decoded(path, 1):
+        yield frame.to_ndarray(format="rgb24")
+
+
+def decoded(path: Path, stride: int | None = None) -> Iterator[Any]:
+    """Yields every n-th frame of a video as PyAV gives it; see `read_frames`."""
+    av = _av()
+    number = -1
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -39,8 +59,7 @@ def read_frames(path: Path, stride: int | None = None) -> Tensor:
             stride = stride or every(stream.average_rate)
             for number, frame in enumerate(container.decode(stream)):
                 if number % stride == 0:
-                    small = frame.reformat(width, height, format="gray", interpolation="AREA")
-                    frames.append(torch.from_numpy(small.to_ndarray()))
+                    yield frame
     except ValueError as error:
         what = getattr(error, "strerror", None) or str(error)
         raise ValueError(f"{path} cannot be read as a video: {what}") from error
@@ -48,9 +67,8 @@ def read_frames(path: Path, stride: int | None = None) -> Tensor:
         if isinstance(error, OSError) and not isinstance(error, EOFError):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise ValueError(f"{path} cannot be read as a video: {error.strerror}") from error
-    if not frames:
+    if number < 0:
         raise ValueError(f"{path} cannot be read as a video: it has no frame")
-    return torch.stack(frames)
 
 
 def every(rate: Fraction | None) -> int:

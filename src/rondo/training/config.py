@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
-
-import torch
 
 from rondo.tasks.augmentation import Augmentation
 from rondo.tasks.photo import DRAWN, MODELS, SIZE_STEP, Recipe
+from rondo.training.precision import PRECISIONS
 from rondo.training.run_error import RunError, check_from_0, check_from_1, look_up
 from rondo.training.versions import current_versions, from_json, to_json
 
@@ -70,9 +69,9 @@ class RunConfig:
             number_of_drawn_portraits=self.num_drawn,
             number_of_threads=self.num_threads,
         )
-        if self.recipe.precision not in ("float32", "bfloat16"):
+        if self.recipe.precision not in PRECISIONS:
             raise RunError(
-                f"the precision must be float32 or bfloat16, but is {self.recipe.precision!r}"
+                f"the precision must be {' or '.join(PRECISIONS)}, but is {self.recipe.precision!r}"
             )
         check_from_0(seed=self.seed)
         self._check_batches()
@@ -123,15 +122,3 @@ def _recipe_from(values: dict[str, Any]) -> Recipe:
 
 def _tupled(value: Any) -> Any:
     return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
-
-
-def resolve_precision(recipe: Recipe) -> Recipe:
-    """Returns the recipe with "auto" replaced by what this machine computes fastest."""
-    if recipe.precision != "auto":
-        return recipe
-    if torch.cuda.is_available():
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        features = torch.cpu.get_capabilities()
-        fast = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
-    return replace(recipe, precision="bfloat16" if fast else "float32")

@@ -25,8 +25,9 @@ from rondo.tasks.photo import (
     load_data,
 )
 from rondo.training.calibration import fit_temperature, temper
-from rondo.training.config import RunConfig, resolve_precision
+from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, evaluate, predict, unseen
+from rondo.training.precision import resolved_precision
 from rondo.training.robustness import try_splits
 from rondo.training.run_error import RunError, look_up
 from rondo.training.run_files import check_new_folder, new_run_path, write_atomically
@@ -129,7 +130,8 @@ def _recipe(name: str, options: Options) -> Recipe:
         "image_sizes": ((1.0, 1.0),) if network.one_size else None,
     }
     given = {field: value for field, value in changes.items() if value is not None}
-    return resolve_precision(replace(recipe, **given))
+    changed = replace(recipe, **given)
+    return replace(changed, precision=resolved_precision(changed.precision))
 
 
 def begin(options: Options, path: Path | None, say: Callable[[str], None]) -> Session:

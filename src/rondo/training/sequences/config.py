@@ -10,6 +10,7 @@ from typing import Any
 from rondo.cells.named import NAMED_CELLS
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
 from rondo.tasks.task import Recipe, Task
+from rondo.training.precision import PRECISIONS
 from rondo.training.run_error import RunError, check_from_0, check_from_1, look_up
 from rondo.training.versions import current_versions, from_json, to_json
 
@@ -51,6 +52,7 @@ class SequenceConfig:
         recipe = self.recipe
         look_up("cell", recipe.cell, NAMED_CELLS)
         look_up("optimizer", recipe.optimizer, dict.fromkeys(OPTIMIZERS))
+        look_up("precision", recipe.precision, dict.fromkeys(PRECISIONS))
         check_from_1(
             hidden_size=recipe.hidden_size,
             number_of_layers=recipe.num_layers,

@@ -119,7 +119,7 @@ class _Run:
             "arguments": network_arguments(trainer.task, config.recipe),
             "version": config.versions["rondo"],
             "symbols": trainer.task.symbols,
-            "classes": trainer.task.classes,
+            "classes": trainer.task.classes or trainer.task.pixel_classes,
         }
         self.folder.write_weights(trainer.kept_weights(), origin)
         self.folder.write_metrics(self.records)

@@ -9,6 +9,7 @@ from torch import nn
 
 from rondo.models.action_model import ActionModel
 from rondo.models.crnn import CRNN
+from rondo.models.reseg import ReSeg
 from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.task import Recipe, Task
 from rondo.training.run_error import look_up
@@ -34,8 +35,8 @@ def sequence_model_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def crnn_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
-    """Returns the other arguments of the `CRNN` of a task."""
+def picture_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Returns the other arguments of the `CRNN` or `ReSeg` of a task."""
     return {"num_classes": task.output_size, "channels": recipe.channels}
 
 
@@ -49,8 +50,9 @@ Arguments = Callable[[Task, Recipe], dict[str, Any]]
 
 NETWORKS: dict[str, tuple[Callable[..., nn.Module], Arguments]] = {
     "sequence_model": (SequenceModel, sequence_model_arguments),
-    "crnn": (CRNN, crnn_arguments),
+    "crnn": (CRNN, picture_arguments),
     "action_model": (ActionModel, action_model_arguments),
+    "reseg": (ReSeg, picture_arguments),
 }
 """What makes a network of a name, and of what."""
 

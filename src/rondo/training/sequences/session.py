@@ -13,6 +13,7 @@ import torch
 
 from rondo.cells.named import NAMED_CELLS, named_cell, num_parameters
 from rondo.tasks.task import Recipe, Task
+from rondo.training.precision import resolved_precision
 from rondo.training.run_error import RunError, suggestion
 from rondo.training.run_files import check_new_folder, new_run_path
 from rondo.training.sequences.config import SequenceConfig, build_task, needs_data
@@ -34,6 +35,10 @@ class Options:
     split_seed: int | None = None
     distortion: float | None = None
     bidirectional: bool | None = None
+    size: str | None = None
+    video: bool | None = None
+    context: str | None = None
+    weights: str | None = None
     cell: str | None = None
     hidden_size: int | None = None
     num_layers: int | None = None
@@ -47,6 +52,7 @@ class Options:
     dropout: float | None = None
     weight_noise: float | None = None
     channels: int | None = None
+    precision: str | None = None
     start_from: str | None = None
     seed: int = 0
     threads: int | None = None
@@ -57,6 +63,7 @@ PATHS = ("data", "fonts")
 
 TASK_OPTIONS = (
     *("length", "transpose", "alphabet", "width", "split_seed", "distortion", "bidirectional"),
+    *("size", "video", "context", "weights"),
     *PATHS,
 )
 """The options that a task takes itself; which of them, its function says."""
@@ -126,6 +133,8 @@ def make_config(name: str, options: Options) -> tuple[SequenceConfig, Task]:
         key: value for key in TASK_OPTIONS if (value := getattr(options, key)) is not None
     }
     arguments |= {key: os.path.abspath(arguments[key]) for key in PATHS if key in arguments}
+    if os.path.exists(arguments.get("weights", "")):  # else a name on the hub
+        arguments["weights"] = os.path.abspath(arguments["weights"])
     if "data" not in arguments and needs_data(name):
         raise RunError(f"{name} needs data: give --data PATH")
     start = None if options.start_from is None else Path(options.start_from)
@@ -166,6 +175,7 @@ def make_recipe(task: Task, options: Options) -> Recipe:
         changes["num_sequences"] = options.epochs * num_train
     if num_train is not None:
         changes["check_every"] = num_train
+    changes["precision"] = resolved_precision(changes.get("precision", task.recipe.precision))
     return replace(task.recipe, **changes)
 
 

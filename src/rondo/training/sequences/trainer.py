@@ -161,23 +161,21 @@ class SequenceTrainer:
     def measure(self, batches: Iterable[Batch]) -> Score:
         """Returns what the present weights are worth."""
         self.model.eval()
-        loss, num_terms, num_right, num_sequences, state = 0.0, 0, 0, 0, None
+        loss, num_terms, num_right, num_sequences, state = 0.0, 0, 0.0, 0, None
         for batch in batches:
-            outputs, state = self.model(
-                batch.inputs, state if batch.continues else None, lengths=batch.lengths
-            )
+            outputs, state = self._outputs(batch, state)
             distances = self._distances(outputs, batch)
             loss += distances.double().sum().item()
             num_terms += _num_terms(distances, self._lengths(batch))
             num_sequences += len(batch.inputs)
             if self.task.right is not None:
-                num_right += int(self.task.right(outputs, batch).sum())
+                num_right += float(self.task.right(outputs, batch).sum())
         self.model.train()
         right = None if self.task.right is None else num_right / num_sequences
         return Score(loss / num_terms / self.task.nats_per_unit, right, num_sequences)
 
     def kept_weights(self) -> dict[str, Tensor]:
-        """Returns the weights that predict: of a task with a goal the last, else the best."""
+        """Returns the weights that predict: of some tasks the last, of others the best."""
         return self.model.state_dict() if self.best is None or self._keeps_last else self.best
 
     def state(self) -> dict[str, Any]:
@@ -199,11 +197,18 @@ class SequenceTrainer:
 
     @property
     def _keeps_last(self) -> bool:
-        return self.task.goal is not None
+        return self.task.keeps_last or self.task.goal is not None
+
+    def _outputs(self, batch: Batch, state: Any) -> tuple[Tensor, Any]:
+        """What the network answers, and its state; after the state of the batch before, or not."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            outputs, state = self.model(
+                batch.inputs, state if batch.continues else None, lengths=batch.lengths
+            )
+        return outputs.float(), state
 
     def _loss(self, batch: Batch) -> Tensor:
-        before = self.carried if batch.continues else None
-        outputs, state = self.model(batch.inputs, before, lengths=batch.lengths)
+        outputs, state = self._outputs(batch, self.carried)
         self.carried = detached(state)
         if self.objective is None:
             return self._distances(outputs, batch).mean()
