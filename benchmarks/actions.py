@@ -15,20 +15,19 @@ import argparse
 import copy
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
 
 from kept_runs import SEEDS, Kept, kept_run, note, total_minutes
+from torch_layers import TorchLayer
 
 import torch  # isort: skip
 from torch import Tensor, nn  # isort: skip
 
 from rondo.bench.measure import machine_lines
 from rondo.cells.named import num_parameters
-from rondo.layers import Bidirectional
 from rondo.models.action_model import ActionModel
 from rondo.tasks.actions import actions
 from rondo.tasks.task import Task
@@ -41,7 +40,6 @@ from rondo.training.shares import Share, percent, wilson
 
 CELLS = ("gru", "lstm", "tanh")
 NUM_STEPS, NUM_ROUNDS = 6, 15
-TORCH_LAYERS: dict[str, Callable[..., nn.Module]] = {"gru": nn.GRU, "lstm": nn.LSTM, "tanh": nn.RNN}
 
 
 @dataclass(frozen=True)
@@ -134,39 +132,10 @@ def confusion(runs: Path, data: Path, best: Trained) -> str:
     return markdown_table(["class, taken for", *recogniser.classes, "right"], rows)
 
 
-class TorchLayers(nn.Module):
-    """The recurrent layers of torch.nn in the place of Rondo's, with their weights."""
-
-    def __init__(self, cell: str, layer: Any) -> None:
-        super().__init__()
-        both = isinstance(layer, Bidirectional)
-        layers = (layer.forward_layer, layer.backward_layer) if both else (layer,)
-        cells = [one.cell for one in layers]
-        self.run = TORCH_LAYERS[cell](
-            cells[0].input_size, cells[0].hidden_size, batch_first=True, bidirectional=both
-        )
-        with torch.no_grad():
-            for one, end in zip(cells, ("", "_reverse"), strict=False):
-                for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-                    value = getattr(one, name)
-                    target = getattr(self.run, f"{name}_l0{end}")
-                    target.copy_(torch.zeros_like(target) if value is None else value)
-
-    def forward(self, x: Tensor, state: Any, *, lengths: Tensor | None) -> tuple[Tensor, Any]:
-        assert lengths is not None
-        packed = nn.utils.rnn.pack_padded_sequence(
-            x, lengths, batch_first=True, enforce_sorted=False
-        )
-        y, state = self.run(packed)
-        return nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])[
-            0
-        ], state
-
-
 def with_torch_layers(model: ActionModel, cell: str) -> ActionModel:
     """The same network, its recurrent layers run by torch.nn."""
     other = copy.deepcopy(model)
-    other.layers = nn.ModuleList(TorchLayers(cell, layer) for layer in model.layers)
+    other.layers = nn.ModuleList(TorchLayer(cell, layer) for layer in model.layers)
     return other
 
 

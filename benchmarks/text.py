@@ -35,6 +35,7 @@ from rondo.tasks.word_pictures import LABELS, Word, load_words
 from rondo.training.reading import Decoding, Reader, TextScore
 from rondo.training.sequences.session import Options
 from rondo.training.shares import percent
+from torch_layers import TorchLayer
 
 SPLIT_SEED = 0
 DECODINGS = {"greedy": Decoding(), "beam of 10": Decoding("beam", 10)}
@@ -141,30 +142,11 @@ def measure_collection(runs: Path, name: str, pictures: Path, threads: int) -> l
     return [row_of(name, *item, kept) for item in found]
 
 
-class TorchBidirectional(nn.Module):
-    """`torch.nn.LSTM` in both directions, called as Rondo's layer is."""
-
-    def __init__(self, layer: nn.Module, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.lstm = nn.LSTM(input_size, hidden_size, batch_first=True, bidirectional=True)
-        for name, end in (("forward_layer", ""), ("backward_layer", "_reverse")):
-            for key, value in getattr(layer, name).cell.state_dict().items():
-                getattr(self.lstm, f"{key}_l0{end}").data.copy_(value)
-            getattr(self.lstm, f"bias_hh_l0{end}").data.zero_()
-
-    def forward(self, x: Tensor, lengths: None = None) -> tuple[Tensor, Any]:
-        return self.lstm(x)
-
-
 def with_torch(model: CRNN, channels: int, hidden_size: int) -> CRNN:
     """The same network, weights too, with `torch.nn.LSTM`."""
     other = CRNN(37, channels=channels, hidden_size=hidden_size)
     other.load_state_dict(model.state_dict())
-    sizes = (8 * channels, hidden_size)
-    other.layers = nn.ModuleList(
-        TorchBidirectional(layer, size, hidden_size)
-        for layer, size in zip(model.layers, sizes, strict=True)
-    )
+    other.layers = nn.ModuleList(TorchLayer("lstm", layer) for layer in model.layers)
     return other
 
 
