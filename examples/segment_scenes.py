@@ -1,7 +1,7 @@
-"""Follows drawn street scenes frame by frame, and makes the pictures of docs/segmentation.md.
+"""Follows drawn street scenes frame by frame, and makes the picture of docs/segmentation.md.
 
     rondo train segmentation --video --run runs/scenes
-    python examples/segment_scenes.py runs/scenes docs/images/tasks
+    python examples/segment_scenes.py runs/scenes docs/images/tasks/segmentation.gif
 
 Scenes that the network has not seen come one frame at a time, and the state of the network is kept
 from frame to frame. What it answers with that state is compared with what it answers when it
@@ -19,11 +19,11 @@ from PIL import Image, ImageDraw
 from rondo.tasks.drawn_scenes import CLASSES, draw_scenes
 from rondo.tasks.seeds import generator_for
 from rondo.training.sequences.regions import PixelEvaluation, confusion_of
-from rondo.training.sequences.segment import Picture, Segmenter, colours, overlay
+from rondo.training.sequences.segment import Picture, Segmenter, colours
 
 import torch  # isort: skip
 
-NUM_CLIPS, NUM_FRAMES = 20, 16
+NUM_CLIPS, NUM_FRAMES = 20, 12
 SCALE, GAP, HEAD, FOOT = 4, 6, 18, 20
 TITLES = ("what the network sees", "what it answers", "what is there")
 
@@ -46,7 +46,7 @@ def answers_of(
 def panel(frame: np.ndarray, answer: np.ndarray, truth: np.ndarray) -> Image.Image:
     """A frame, the answer for it and the truth side by side, with the colours of the classes."""
     pictures = [Image.fromarray(frame)]
-    pictures += [overlay(frame, labels, len(CLASSES)) for labels in (answer, truth)]
+    pictures += [Image.fromarray(colours(len(CLASSES))[labels]) for labels in (answer, truth)]
     width, height = SCALE * frame.shape[1], SCALE * frame.shape[0]
     page = Image.new("RGB", (3 * width + 4 * GAP, HEAD + height + FOOT), "white")
     pen = ImageDraw.Draw(page)
@@ -66,7 +66,7 @@ def main() -> None:
     """Answers and draws."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="a run of `rondo train segmentation`")
-    parser.add_argument("output", type=Path, help="the folder for the pictures")
+    parser.add_argument("output", type=Path, help="the picture to write, .gif")
     arguments = parser.parse_args()
     segmenter = Segmenter(arguments.run)
     batch = draw_scenes(NUM_CLIPS, NUM_FRAMES, generator_for("shown scenes"))
@@ -80,11 +80,10 @@ def main() -> None:
     shown = answers_of(segmenter, clips[0], remembers=True)
     truth = batch.targets[0].numpy().astype(np.uint8)
     pages = [panel(*items) for items in zip(clips[0], shown, truth, strict=True)]
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    pages[-1].save(arguments.output / "segmentation.png", optimize=True)
-    first, *rest = [page.quantize(48, dither=Image.Dither.NONE) for page in pages]
-    file = arguments.output / "segmentation.gif"
-    first.save(file, save_all=True, append_images=rest, duration=250, loop=0, optimize=True)
+    first, *rest = [page.quantize(32, dither=Image.Dither.NONE) for page in pages]
+    first.save(
+        arguments.output, save_all=True, append_images=rest, duration=250, loop=0, optimize=True
+    )
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Any
 from rondo.bench.options import DEFAULT_PEERS, MODULES, PEERS, QUICK, SUITES, Options
 from rondo.cli.actions import evaluate_actions, predict_actions
 from rondo.cli.by_task import Command, add_decoding, by_task
+from rondo.cli.captions import evaluate_captions, predict_captions
 from rondo.cli.commands import (
     INTERRUPTED,
     SUCCESS,
@@ -51,8 +52,8 @@ PHOTO_PACKAGES = {
 WEB_PACKAGES = {"anyio", "starlette", "uvicorn"}
 """What the extra `web` installs beside them."""
 
-VIDEO_PACKAGES = {"av"}
-"""What the extra `actions` installs beside those of `tasks`."""
+EXTRAS = {"av": "actions", "sacrebleu": "captions"}
+"""The extras that bring one package more than `tasks`, by that package."""
 
 PHOTO_SUMMARY = "learn to predict a person's sex from a photo of the face"
 TABLE_SUMMARY = "compare the networks of the lecture's table, and Rondo's own, on the same photos"
@@ -73,6 +74,7 @@ def build_parser() -> Parser:
     to_evaluate = by_task(
         evaluate,
         actions=evaluate_actions,
+        captions=evaluate_captions,
         segmentation=evaluate_segmentation,
         text=evaluate_text,
     )
@@ -128,13 +130,15 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    help_text = "predict the sex of a person, read a word, name an action or the class of pixels"
+    help_text = (
+        "predict the sex of a person, read a word, name an action or pixels, write a caption"
+    )
     parser = commands.add_parser("predict", help=help_text, description=help_text)
     parser.add_argument("RUN", help='a run folder, or "last"')
     parser.add_argument("IMAGE", nargs="+",
                         help="images, folders of images, or - for standard input; for a run of "
-                        "actions npz files, videos, or the word drawn; of segmentation also "
-                        "videos, or the word drawn")  # fmt: skip
+                        "actions npz files, videos, or the word drawn; of segmentation "
+                        "videos, or the word drawn, of captions the word drawn")  # fmt: skip
     parser.add_argument("--from-list", action="store_true",
                         help="standard input holds paths of images, one a line")  # fmt: skip
     parser.add_argument("--min-confidence", type=share, default=0.0, metavar="P",
@@ -150,7 +154,11 @@ def _add_predict(commands: Any) -> None:
                         "(default: segmented)")  # fmt: skip
     add_decoding(parser)
     to_predict = by_task(
-        predict, actions=predict_actions, segmentation=predict_segmentation, text=predict_text
+        predict,
+        actions=predict_actions,
+        captions=predict_captions,
+        segmentation=predict_segmentation,
+        text=predict_text,
     )
     parser.set_defaults(run=_on_runs(to_predict), parser=parser)
 
@@ -228,9 +236,9 @@ def _on_runs(command: Command) -> Command:
 
 def _missing(error: ModuleNotFoundError, extra: str) -> str:
     package = (error.name or "").split(".")[0]
-    if package not in PHOTO_PACKAGES | WEB_PACKAGES | VIDEO_PACKAGES:
+    if package not in PHOTO_PACKAGES | WEB_PACKAGES | set(EXTRAS):
         raise error
-    extra = "actions" if package in VIDEO_PACKAGES else extra
+    extra = EXTRAS.get(package, extra)
     return f'{package} is not installed; do: pip install "rondo-rnn[{extra}]"'
 
 

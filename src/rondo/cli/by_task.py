@@ -15,10 +15,10 @@ Command = Callable[[argparse.Namespace], int]
 TASKS_OF_OPTIONS = {
     "robustness": ("photo",),
     "decoder": ("text",),
-    "beam_width": ("text",),
+    "beam_width": ("text", "captions"),
     "lexicon": ("text",),
-    "csv": ("photo", "text"),
-    "from_list": ("photo", "text"),
+    "csv": ("photo", "text", "captions"),
+    "from_list": ("photo", "text", "captions"),
     "stream": ("actions",),
     "output": ("segmentation",),
 }
@@ -50,7 +50,8 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--decoder", metavar="NAME", help="of text: greedy (default) or beam")
     add("--beam-width", type=int, metavar="N",
-        help="of text: beginnings that beam search keeps (default: 10)")  # fmt: skip
+        help="of text and captions: beginnings that beam search keeps (default: 10; "
+        "captions: 5)")  # fmt: skip
     add("--lexicon", type=Path, metavar="FILE",
         help="of text: answer with the likeliest word of a file, one a line")  # fmt: skip
 
@@ -60,6 +61,12 @@ def _check_options(parsed: argparse.Namespace, task: str) -> None:
     for name, tasks in TASKS_OF_OPTIONS.items():
         if task not in tasks and getattr(parsed, name, None) not in (None, False):
             raise UsageError(
-                f"--{name.replace('_', '-')} is for runs of {' and '.join(tasks)}, and "
+                f"--{name.replace('_', '-')} is for runs of {_joined(tasks)}, and "
                 f"{parsed.RUN} is one of {task}; leave it out"
             )
+
+
+def _joined(words: tuple[str, ...]) -> str:
+    """For example "photo, text and captions"."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last

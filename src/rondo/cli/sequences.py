@@ -26,6 +26,7 @@ class Words:
         pictures: Whether the inputs are pictures of words.
         bidirectional: Whether there is `--bidirectional`.
         scenes: Whether the inputs are labelled pictures or videos.
+        captions: Whether the inputs are photos with captions.
     """
 
     summary: str
@@ -35,6 +36,7 @@ class Words:
     pictures: bool = False
     bidirectional: bool = False
     scenes: bool = False
+    captions: bool = False
 
 
 STEPS = "least number of steps of a sequence (default: 100)"
@@ -74,6 +76,12 @@ SEQUENCE_TASKS = {
         "street scenes that are drawn)",
         scenes=True,
     ),
+    "captions": Words(
+        "say in words what a picture shows",
+        data="a folder of photos with captions.csv (image,caption), or Flickr8k's files (default: "
+        "two shapes that are drawn)",
+        captions=True,
+    ),
 }
 """The tasks on sequences, as `rondo.tasks.sequence_tasks` makes them."""
 
@@ -95,6 +103,8 @@ def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
             help="read backward too; cannot answer frame by frame")  # fmt: skip
     if words.scenes:
         add_scenes(parser)
+    if words.captions:
+        add_captions(parser)
     add("--cell", metavar="NAME", help="tanh, gru, lstm, lstm-1997 ... (default: the task's)")
     add("--hidden-size", type=int, metavar="N", help="units of a layer")
     add("--num-layers", type=int, metavar="N", help="layers on top of each other (default: 1)")
@@ -153,6 +163,17 @@ def add_scenes(parser: argparse.ArgumentParser) -> None:
     add("--precision", metavar="TYPE",
         help="float32, bfloat16, or auto: what is fast here (default: auto; drawn: "
         "float32)")  # fmt: skip
+
+
+def add_captions(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a task that tells of photos."""
+    add = parser.add_argument
+    add("--weights", metavar="FILE",
+        help="weights of a trained ResNet-18 or -50 that makes the features of photos, a file or "
+        "owner/name on the Hugging Face hub (default: fixed features)")  # fmt: skip
+    add("--split-seed", type=int, metavar="N",
+        help="chooses what is held out where no splits are named (default: 0)")  # fmt: skip
+    add("--embedding-size", type=int, metavar="N", help="width of the embedded words")
 
 
 def trainer_of(name: str) -> Callable[[argparse.Namespace], int]:

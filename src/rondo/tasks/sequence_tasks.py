@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from rondo.tasks.actions import actions
 from rondo.tasks.adding import adding, multiplication
+from rondo.tasks.captions import captions
 from rondo.tasks.characters import characters
 from rondo.tasks.copying import copying
 from rondo.tasks.digits_by_row import digits_by_row
@@ -31,5 +32,6 @@ SEQUENCE_TASKS: dict[str, Callable[..., Task]] = {
     "text": text,
     "actions": actions,
     "segmentation": segmentation,
+    "captions": captions,
 }
 """What makes a task of a name."""

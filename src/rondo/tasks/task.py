@@ -20,6 +20,7 @@ class Batch:
         lengths: (B,) the steps of each sequence, or None where all have T.
         allowed: (B, T, O) which outputs are right, where several may be; else None.
         continues: Whether these are the next steps of the rows of the batch before.
+        pictures: (B, ...) what each sequence tells of, where it tells of something; else None.
     """
 
     inputs: Tensor
@@ -27,6 +28,7 @@ class Batch:
     lengths: Tensor | None = None
     allowed: Tensor | None = None
     continues: bool = False
+    pictures: Tensor | None = None
 
 
 class Source(Protocol):
@@ -118,6 +120,7 @@ class Task:
         unit: What the loss is given in.
         nats_per_unit: The loss in nats that makes one of this unit.
         symbols: The characters that inputs and outputs stand for, where they are characters.
+        words: The words that inputs and outputs stand for, where they are words.
         classes: The names of the classes, where the answer is one of them.
         pixel_classes: The same, where there is an answer for every pixel.
         model: The network, a name in `rondo.training.sequences.networks.NETWORKS`.
@@ -142,6 +145,7 @@ class Task:
     unit: str = "loss"
     nats_per_unit: float = 1.0
     symbols: str | None = None
+    words: tuple[str, ...] | None = None
     classes: tuple[str, ...] | None = None
     pixel_classes: tuple[str, ...] | None = None
     model: str = "sequence_model"

@@ -59,6 +59,7 @@ class SequenceConfig:
             batch_size=recipe.batch_size,
             number_of_sequences=recipe.num_sequences,
             patience=1 if recipe.patience is None else recipe.patience,
+            embedding_size=1 if recipe.embedding_size is None else recipe.embedding_size,
             number_of_channels=1 if recipe.channels is None else recipe.channels,
             number_of_threads=self.num_threads,
         )

@@ -119,6 +119,7 @@ class _Run:
             "arguments": network_arguments(trainer.task, config.recipe),
             "version": config.versions["rondo"],
             "symbols": trainer.task.symbols,
+            "words": trainer.task.words,
             "classes": trainer.task.classes or trainer.task.pixel_classes,
         }
         self.folder.write_weights(trainer.kept_weights(), origin)

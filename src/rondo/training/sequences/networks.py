@@ -9,6 +9,7 @@ from torch import nn
 
 from rondo.models.action_model import ActionModel
 from rondo.models.crnn import CRNN
+from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.models.reseg import ReSeg
 from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.task import Recipe, Task
@@ -45,6 +46,11 @@ def action_model_arguments(task: Task, _recipe: Recipe) -> dict[str, Any]:
     return {"input_size": task.input_size, "output_size": task.output_size}
 
 
+def multimodal_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Returns the other arguments of the `MultimodalRNN` of a task."""
+    return {"num_symbols": task.output_size, "embedding_size": recipe.embedding_size}
+
+
 Arguments = Callable[[Task, Recipe], dict[str, Any]]
 """What a task and a recipe mean to one network, beside what they mean to all."""
 
@@ -53,6 +59,7 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Module], Arguments]] = {
     "crnn": (CRNN, picture_arguments),
     "action_model": (ActionModel, action_model_arguments),
     "reseg": (ReSeg, picture_arguments),
+    "multimodal_rnn": (MultimodalRNN, multimodal_arguments),
 }
 """What makes a network of a name, and of what."""
 

@@ -42,6 +42,7 @@ class Options:
     cell: str | None = None
     hidden_size: int | None = None
     num_layers: int | None = None
+    embedding_size: int | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
     num_sequences: int | None = None

@@ -202,8 +202,9 @@ class SequenceTrainer:
     def _outputs(self, batch: Batch, state: Any) -> tuple[Tensor, Any]:
         """What the network answers, and its state; after the state of the batch before, or not."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.precision == "bfloat16"):
+            given = {} if batch.pictures is None else {"pictures": batch.pictures}
             outputs, state = self.model(
-                batch.inputs, state if batch.continues else None, lengths=batch.lengths
+                batch.inputs, state if batch.continues else None, lengths=batch.lengths, **given
             )
         return outputs.float(), state
 
