@@ -366,7 +366,7 @@ def test_options_of_text_are_refused_for_other_runs(rondo: Run, tmp_path: Path) 
     begin("parity", Options(threads=1), tmp_path / "run", lambda text: None)
     for words in ("predict RUN a.png --lexicon words.txt", "evaluate RUN --beam-width 3"):
         told = words.replace("RUN", str(tmp_path / "run"))
-        message = "--(lexicon|beam-width) is for runs of text, and .*run is one of parity; leave"
+        message = "is for runs of text( and captions)?, and .*run is one of parity; leave"
         check_answered_in_one_line(rondo, tmp_path, told, message)
     code, _, err = rondo("predict", "nowhere", "a.png", "--lexicon", "words.txt")
     assert code == 2

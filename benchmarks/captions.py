@@ -1,0 +1,187 @@
+"""Captions of photos: BLEU beside two simple answers, photos learnt by heart, and the speed.
+
+A network is trained on a folder of photos with captions by the recipe of `rondo train captions`,
+and the weights with the smallest loss on val are tested once. Another learns 50 training photos
+with one caption each by heart. Then a training step is timed beside the same network with
+torch.nn's recurrent layer, which gives the same numbers.
+
+Every run is kept under --runs; started again, the program goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import csv
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+from kept_runs import kept_run, note, total_minutes
+from torch_layers import TorchLayer
+
+import torch  # isort: skip
+from torch import nn  # isort: skip
+
+from rondo.bench.measure import machine_lines, take_turns
+from rondo.cells.named import num_parameters
+from rondo.models.multimodal_rnn import MultimodalRNN
+from rondo.tasks.caption_files import read_captions
+from rondo.tasks.captions import MULTIMODAL_SIZE, RECIPES
+from rondo.tasks.picture_features import NUM_FEATURES
+from rondo.tasks.task import Batch
+from rondo.training.columns import markdown_table
+from rondo.training.objective import Objective
+from rondo.training.sequences.caption import Captioner, CaptionScore
+from rondo.training.sequences.caption_scores import Bleu
+from rondo.training.sequences.session import Options
+
+RECIPE = RECIPES["files"]
+NUM_BY_HEART = 50
+NUM_SYMBOLS, NUM_WORDS = 1_500, 12
+"""Of the network that is timed, and of the captions that it is timed on."""
+
+
+def score_rows(name: str, score: CaptionScore) -> list[list[str]]:
+    """The lines of a split in the table."""
+    answers: list[tuple[str, Bleu | None, float | None]] = [
+        ("the network", score.bleu, score.perplexity),
+        ("one caption for all", score.typical, None),
+        ("the nearest photo's caption", score.nearest, None),
+    ]
+    return [
+        [name, label, *(f"{value:.1f}" for value in found.orders),
+         "" if perplexity is None else f"{perplexity:.1f}"]
+        for label, found, perplexity in answers
+        if found is not None
+    ]  # fmt: skip
+
+
+def learnt_by_heart(runs: Path, data: Path, threads: int) -> str:
+    """How many of 50 captions greedy decoding gives back, with how many words in all."""
+    place = runs / "by-heart-data"
+    place.mkdir(parents=True, exist_ok=True)
+    photos = read_captions(data).splits["train"][:NUM_BY_HEART]
+    with (place / "captions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "split", "caption"])
+        for number, photo in enumerate(photos):
+            for split in ("train", "val", "test"):  # it is asked for what it has learnt
+                name = f"{split}-{number}{photo.path.suffix}"
+                if not (place / name).is_symlink():
+                    (place / name).symlink_to(photo.path.absolute())
+                writer.writerow([name, split, photo.captions[0]])
+    options = Options(data=str(place), epochs=300, dropout=0.0, threads=threads)
+    kept_run(runs, "by-heart", "captions", options)
+    score = Captioner(runs / "by-heart", beam_width=1).evaluate(None, "test")["test"]
+    return (
+        f"{round(score.bleu.exact * NUM_BY_HEART / 100)} of {NUM_BY_HEART} captions are given back "
+        "word for word."
+    )
+
+
+def with_torch_layer(model: MultimodalRNN) -> MultimodalRNN:
+    """The same network, its recurrent layer run by torch.nn."""
+    other = copy.deepcopy(model)
+    other.layers = nn.ModuleList(TorchLayer(RECIPE.cell, layer) for layer in model.layers)
+    return other
+
+
+def training_step(model: MultimodalRNN, batch: Batch) -> Callable[[], None]:
+    """One step, as a function to time."""
+    optimizer = torch.optim.Adam(model.parameters(), 1e-4, fused=True)
+    objective = Objective("cross_entropy")
+
+    def step() -> None:
+        logits, _ = model(batch.inputs, pictures=batch.pictures, lengths=batch.lengths)
+        loss = objective(logits, batch.targets, batch.lengths)
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+        optimizer.step()
+
+    return step
+
+
+def speed_row(num_rounds: int) -> list[str]:
+    """The speed of a training step of both networks."""
+    torch.manual_seed(0)
+    ours = MultimodalRNN(
+        NUM_SYMBOLS, (NUM_FEATURES,), cell=RECIPE.cell, hidden_size=RECIPE.hidden_size,
+        embedding_size=RECIPE.embedding_size or 128, multimodal_size=MULTIMODAL_SIZE["files"],
+    )  # fmt: skip
+    theirs = with_torch_layer(ours)
+    words = torch.randint(NUM_SYMBOLS, (RECIPE.batch_size, NUM_WORDS + 1))
+    lengths = torch.randint(NUM_WORDS // 2, NUM_WORDS + 1, (RECIPE.batch_size,))
+    lengths[0] = NUM_WORDS
+    batch = Batch(words[:, :-1], words[:, 1:], lengths,
+                  pictures=torch.randn(RECIPE.batch_size, NUM_FEATURES))  # fmt: skip
+    real = torch.arange(NUM_WORDS) < lengths[:, None]
+    with torch.no_grad():
+        pair = [
+            model(batch.inputs, pictures=batch.pictures, lengths=lengths)[0][real]
+            for model in (ours, theirs)
+        ]
+    torch.testing.assert_close(*pair, rtol=1e-4, atol=1e-4)
+    steps = {"rondo": training_step(ours, batch), "torch": training_step(theirs, batch)}
+    times = take_turns(steps, num_rounds, turn_s=0.3)
+    ratio = times["torch"].over(times["rondo"])
+    low, high = ratio.quartiles
+    speeds = [f"{RECIPE.batch_size / times[name].median:.0f}" for name in ("rondo", "torch")]
+    note(f"speed: {speeds}")
+    return [f"{num_parameters(ours):,}", *speeds, f"{ratio.median:.2f} ({low:.2f} to {high:.2f})"]
+
+
+NOTES = """\
+The division is that of the file of captions. BLEU is that of sacrebleu over the whole split,
+against all captions of a photo, in lower case and without punctuation; the network's captions are
+found by beam search with 5 beginnings. "One caption for all" is the training caption that fits the training
+photos most; the nearest photo is that among the training photos whose features are nearest. No
+weights of other data are used: photos are seen through fixed features. One run, seed 0.
+"""
+
+SPEED_NOTES = f"""\
+A training step on {RECIPE.batch_size} captions of {NUM_WORDS // 2} to {NUM_WORDS} words, without
+dropout. Both networks have the same weights and give the same logits; only the recurrent layer
+differs. Each side has its turn in every round.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, help="a folder of photos with captions")
+    parser.add_argument("--runs", type=Path, required=True, help="where the runs are kept")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--rounds", type=int, default=15, help="of the speed")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    sections = []
+    if arguments.data is not None:
+        options = Options(data=str(arguments.data), threads=arguments.threads)
+        kept = kept_run(arguments.runs, "photos", "captions", options)
+        scores = Captioner(arguments.runs / "photos").evaluate()
+        rows = [row for name, score in scores.items() for row in score_rows(name, score)]
+        head = ["split", "answer", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "perplexity"]
+        sections.append(markdown_table(head, rows))
+        sections.append(f"Training took {kept.test['seconds'] / 60:.1f} minutes.")
+        heart = learnt_by_heart(arguments.runs, arguments.data, arguments.threads)
+        sections.append(f"## Learnt by heart\n\n{heart}")
+    head = ["parameters", "Rondo, captions/s", f"torch.nn.{RECIPE.cell.upper()}, captions/s",
+            "ratio (quartiles)"]  # fmt: skip
+    speed = markdown_table(head, [speed_row(arguments.rounds)])
+    sections.append(f"## Training speed\n\n{textwrap.fill(SPEED_NOTES, 98)}\n\n{speed}")
+    page = (
+        f"# Captions\n\n{machine_lines()}"
+        f"- time of all runs: {total_minutes(arguments.runs):.0f} minutes\n\n"
+        f"{textwrap.fill(NOTES, 98)}\n\n" + "\n\n".join(sections) + "\n"
+    )
+    for path in (arguments.data, arguments.runs):
+        page = page if path is None else page.replace(str(path), "PATH")
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "captions.md").write_text(page)
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
