@@ -135,8 +135,8 @@ def speed_row(num_rounds: int) -> list[str]:
 NOTES = """\
 The division is that of the file of captions. BLEU is that of sacrebleu over the whole split,
 against all captions of a photo, in lower case and without punctuation; the network's captions are
-found by beam search with 5 beginnings. "One caption for all" is the training caption that fits the training
-photos most; the nearest photo is that among the training photos whose features are nearest. No
+found by beam search with 5 beginnings. "One caption for all" is the training caption that fits
+the training photos most; the nearest photo is the training photo whose features are nearest. No
 weights of other data are used: photos are seen through fixed features. One run, seed 0.
 """
 
