@@ -6,6 +6,7 @@ Here are the options and the exit codes; `manual` holds the words, `commands` wh
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -54,6 +55,11 @@ WEB_PACKAGES = {"anyio", "starlette", "uvicorn"}
 
 EXTRAS = {"av": "actions", "sacrebleu": "captions"}
 """The extras that bring one package more than `tasks`, by that package."""
+
+RARELY = (100_000, 50, 100)
+"""How seldom Python looks for circles of objects that nothing refers to. Modules, of which torch has
+thousands, never become such; to look through them again and again takes a tenth of the time that a
+command needs to begin."""
 
 PHOTO_SUMMARY = "learn to predict a person's sex from a photo of the face"
 TABLE_SUMMARY = "compare the networks of the lecture's table, and Rondo's own, on the same photos"
@@ -186,6 +192,7 @@ def _add_bench(commands: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
+    gc.set_threshold(*RARELY)
     parser = build_parser()
     try:
         parsed = parser.parse_all(sys.argv[1:] if arguments is None else arguments)

@@ -148,6 +148,7 @@ def predict(
 def _probabilities(model: nn.Module, pixels: Tensor, *, mirror: bool, precision: str) -> Tensor:
     """Returns the probabilities (N, 2) of one batch, on the CPU."""
     images = pixels.to(next(model.parameters()).device).float()
+    images = images.contiguous(memory_format=torch.channels_last)  # convolutions are faster so
     views = (images, images.flip(3)) if mirror else (images,)
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         probabilities = [model(view).float().softmax(dim=1) for view in views]

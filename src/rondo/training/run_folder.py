@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 
 from rondo.tasks.photo import build_model
@@ -23,8 +24,9 @@ class RunFolder(RunFiles[RunConfig]):
         return config_from_json(text)
 
     def build_model(self, name: str, arguments: dict[str, Any]) -> nn.Module:
-        """Returns a new network of a name."""
-        return build_model(name, arguments)
+        """Returns a new network of a name; its weights lie in memory as convolutions want them."""
+        model = build_model(name, arguments)
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def write_model(self, model: nn.Module, config: RunConfig) -> None:
         """Keeps the weights that predict."""
