@@ -57,9 +57,9 @@ EXTRAS = {"av": "actions", "sacrebleu": "captions"}
 """The extras that bring one package more than `tasks`, by that package."""
 
 RARELY = (100_000, 50, 100)
-"""How seldom Python looks for circles of objects that nothing refers to. Modules, of which torch has
-thousands, never become such; to look through them again and again takes a tenth of the time that a
-command needs to begin."""
+"""How seldom Python looks for circles of objects that nothing refers to. Modules, of which torch
+has thousands, never become such; to look through them again and again takes a tenth of the time
+that a command needs to begin."""
 
 PHOTO_SUMMARY = "learn to predict a person's sex from a photo of the face"
 TABLE_SUMMARY = "compare the networks of the lecture's table, and Rondo's own, on the same photos"
