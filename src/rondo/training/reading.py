@@ -19,7 +19,7 @@ from rondo.tasks.text import decoded, encoded
 from rondo.tasks.word_pictures import Word, composed, read_columns
 from rondo.training.abstention import check_min_confidence
 from rondo.training.run_error import RunError, check_from_1, look_up
-from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.folder import read_run
 from rondo.training.shares import Share, wilson
 
 DECODERS = ("greedy", "beam")
@@ -131,12 +131,7 @@ class Reader:
         Raises:
             RunError: If it is no run of `rondo train text`, or has no weights yet.
         """
-        folder = SequenceFolder(run, "text")
-        config = folder.read_config()
-        if config.task != "text":
-            raise RunError(f"{run} is a run of `rondo train {config.task}`, and reads no words")
-        model, origin = folder.read_model_and_origin()
-        assert isinstance(model, CRNN)
+        config, model, origin = read_run(run, "text", CRNN)
         return cls(model, origin["symbols"], config.task_arguments.get("width"), decoding)
 
     def read(self, sources: Sequence[Path | BinaryIO]) -> list[Reading]:

@@ -21,7 +21,7 @@ from rondo.training.objective import Objective
 from rondo.training.run_error import RunError, check_from_1, look_up
 from rondo.training.sequences.caption_scores import Bleu, bleu, most_typical, nearest_captions
 from rondo.training.sequences.config import build_task
-from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.folder import read_run
 
 TASK = "captions"
 """The name of the task."""
@@ -95,13 +95,7 @@ class Captioner:
     def __init__(self, path: Path, beam_width: int = BEAM_WIDTH) -> None:
         check_from_1(beam_width=beam_width)
         self.beam_width = beam_width
-        folder = SequenceFolder(path, TASK)
-        self.config = folder.read_config()
-        if self.config.task != TASK:
-            raise RunError(f"{path} is a run of `rondo train {self.config.task}`, not of {TASK}")
-        model, origin = folder.read_model_and_origin()
-        assert isinstance(model, MultimodalRNN)
-        self.model = model.eval()
+        self.config, self.model, origin = read_run(path, TASK, MultimodalRNN)
         self.vocabulary = Vocabulary(tuple(origin["words"]))
         self.sees_pixels = len(self.model.picture_shape) == 3
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
+from rondo.training.run_error import RunError
 from rondo.training.run_files import RunFiles
 from rondo.training.sequences.config import SequenceConfig, config_from_json
 from rondo.training.sequences.networks import build_network
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class SequenceFolder(RunFiles[SequenceConfig]):
@@ -36,3 +39,20 @@ class SequenceFolder(RunFiles[SequenceConfig]):
     def build_model(self, name: str, arguments: dict[str, Any]) -> nn.Module:
         """Returns a new network of a name."""
         return build_network(name, arguments)
+
+
+def read_run(
+    path: Path, task: str, kind: type[Network]
+) -> tuple[SequenceConfig, Network, dict[str, Any]]:
+    """Returns the settings of a run of a task, its network, and what stands beside the weights.
+
+    Raises:
+        RunError: If the run cannot be used, or is of another task.
+    """
+    folder = SequenceFolder(path, task)
+    config = folder.read_config()
+    if config.task != task:
+        raise RunError(f"{path} is a run of `rondo train {config.task}`, not of {task}")
+    model, origin = folder.read_model_and_origin()
+    assert isinstance(model, kind)
+    return config, model, origin

@@ -24,7 +24,7 @@ from rondo.training.sequences.classes import (
     evaluate_classes,
 )
 from rondo.training.sequences.config import build_task
-from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.folder import read_run
 
 TASK = "actions"
 """The name of the task."""
@@ -88,13 +88,7 @@ class Recogniser:
     def __init__(self, path: Path, min_confidence: float = 0.0) -> None:
         check_min_confidence(min_confidence)
         self.min_confidence = min_confidence
-        folder = SequenceFolder(path, TASK)
-        self.config = folder.read_config()
-        if self.config.task != TASK:
-            raise RunError(f"{path} is a run of `rondo train {self.config.task}`, not of actions")
-        model, origin = folder.read_model_and_origin()
-        assert isinstance(model, ActionModel)
-        self.model = model
+        self.config, self.model, origin = read_run(path, TASK, ActionModel)
         self.classes: tuple[str, ...] = tuple(origin["classes"])
         self.kind: str = origin["arguments"]["frames"]
         self.shape: tuple[int, ...] = tuple(origin["arguments"]["frame_shape"])

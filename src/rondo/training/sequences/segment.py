@@ -22,7 +22,7 @@ from rondo.tasks.video import read_pictures
 from rondo.training.abstention import check_min_confidence
 from rondo.training.run_error import RunError, look_up
 from rondo.training.sequences.config import build_task
-from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.folder import read_run
 from rondo.training.sequences.regions import PixelEvaluation, evaluate_pixels
 
 TASK = "segmentation"
@@ -83,13 +83,7 @@ class Segmenter:
     def __init__(self, path: Path, min_confidence: float = 0.0) -> None:
         check_min_confidence(min_confidence)
         self.min_confidence = min_confidence
-        folder = SequenceFolder(path, TASK)
-        self.config = folder.read_config()
-        if self.config.task != TASK:
-            raise RunError(f"{path} is a run of `rondo train {self.config.task}`, not of {TASK}")
-        model, origin = folder.read_model_and_origin()
-        assert isinstance(model, ReSeg)
-        self.model = model
+        self.config, self.model, origin = read_run(path, TASK, ReSeg)
         self.classes: tuple[str, ...] = tuple(origin["classes"])
         size = self.config.task_arguments.get("size")
         self.size = None if size is None else size_of(size)
