@@ -181,7 +181,7 @@ def test_what_cannot_be_trained_is_said(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("predict {} drawn --csv", "--csv is for runs of photo and text"),
+        ("predict {} drawn --csv", "--csv is for runs of photo, text and captions"),
         ("predict {} drawn --stream", "--stream is for runs of actions"),
         ("evaluate {} --min-confidence 0.5", "--min-confidence is not for segmentation"),
         ("predict {} -", "pictures and videos are files"),

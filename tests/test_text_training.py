@@ -375,7 +375,7 @@ def test_options_of_text_are_refused_for_other_runs(rondo: Run, tmp_path: Path) 
 
 def test_a_run_of_another_task_reads_nothing(tmp_path: Path) -> None:
     session = begin("parity", Options(threads=1), tmp_path / "run", lambda text: None)
-    with pytest.raises(RunError, match="is a run of `rondo train parity`, and reads no words"):
+    with pytest.raises(RunError, match="is a run of `rondo train parity`, not of text"):
         Reader.load(session.folder.path)
 
 
