@@ -194,15 +194,28 @@ def test_a_wide_beam_finds_what_trying_everything_finds(seed: int, power: float)
         assert item.score == pytest.approx(scores[item.symbols], abs=1e-5)
 
 
-def test_a_beam_of_one_is_greedy() -> None:
-    chain = Chain(6, 11)
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("power", [0.0, 1.0])
+def test_a_beam_of_one_is_greedy(seed: int, power: float) -> None:
+    chain = Chain(6, seed)
     symbols: list[int] = []
     before = last = 0
     while len(symbols) < 10 and (found := int(chain.table[before, last].argmax())) != 0:
         symbols.append(found)
         before, last = last, found
-    answer = beam_search(chain, end=0, width=1, most_symbols=10, length_power=1.0)[0]
-    assert answer.symbols in (tuple(symbols[:n]) for n in range(len(symbols) + 1))
+    (answer,) = beam_search(chain, end=0, width=1, most_symbols=10, length_power=power)
+    assert answer.symbols == tuple(symbols)
+    assert answer.log_probability == pytest.approx(chain.log_probability(symbols), abs=1e-5)
+
+
+def test_a_forbidden_symbol_is_never_said_and_the_others_keep_their_probabilities() -> None:
+    chain = Chain(4, 1)
+    every = [s for n in range(5) for s in itertools.product((1, 3), repeat=n)]
+    best = sorted(every, key=lambda s: -chain.log_probability(s) / (len(s) + 1))[:5]
+    found = beam_search(chain, end=0, width=500, most_symbols=4, length_power=1.0, never=(2,))
+    assert [item.symbols for item in found[:5]] == best
+    assert len(found) == len(every)
+    assert found[0].log_probability == pytest.approx(chain.log_probability(best[0]), abs=1e-5)
 
 
 @pytest.mark.parametrize("options", [{"width": 0}, {"most_symbols": 0}, {"length_power": 1.5}])
@@ -237,6 +250,12 @@ def test_captions_are_read_from_the_files_of_flickr8k(tmp_path: Path) -> None:
     sets = read_captions(tmp_path)
     assert [photo.name for photo in sets.splits["val"]] == ["8.png", "9.png"]
     assert sets.splits["test"][0].captions == ("a wall number 10 .", "a wall number 10 .")
+    (tmp_path / "Flickr_8k.trainImages.txt").write_text("0.png\n1.png")
+    sets = read_captions(tmp_path)
+    assert str(sets) == (
+        "train 2, val 2, test 2 photos with captions; 6 skipped: no file of splits names the "
+        "photo (6)"
+    )
 
 
 def test_photos_without_a_split_are_divided(tmp_path: Path) -> None:

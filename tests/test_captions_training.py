@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from commands import Run, check_answered_in_one_line
 from rondo.tasks import captions as task_module
+from rondo.tasks.vocabulary import UNKNOWN
 from rondo.training.run_error import RunError
 from rondo.training.sequences.caption import Captioner
 from rondo.training.sequences.fit import Outcome, fit
@@ -60,7 +62,8 @@ def test_one_caption_and_more_for_a_photo(walls: Path) -> None:
     assert caption.text in ("a green wall", "the wall it is green")
     assert caption.probability is not None
     assert 0.2 < caption.probability <= 1
-    assert len(caption.others) == 4
+    assert len(caption.others) == len(caption.other_probabilities) == 4
+    assert caption.probability > caption.other_probabilities[-1]
     (greedy,) = Captioner(walls / "run", beam_width=1).captions([photo])
     assert greedy.others == ()
     with pytest.raises(RunError, match="beam width must be 1 or more"):
@@ -82,6 +85,12 @@ def test_the_commands(rondo: Run, tmp_path: Path) -> None:
     assert code == 0
     assert len(found["captions"]) == 6
     assert "of people" in found["notes"][0]
+    code, out, _ = rondo("predict", "mine", "drawn", "--beam-width", "2")
+    assert code == 0
+    assert [line.count("(p = ") for line in out.splitlines()] == [1] * 12 + [0]
+    assert out.count("\n    or: ") == 6
+    code, out, _ = rondo("predict", "mine", "drawn")
+    assert "or: " not in out
     (tmp_path / "broken.png").write_text("nothing")
     code, out, _ = rondo("predict", "mine", "broken.png", "none.png", "--csv")
     assert code == 1
@@ -90,6 +99,24 @@ def test_the_commands(rondo: Run, tmp_path: Path) -> None:
     code, out, err = rondo("evaluate", "mine", "--data", str(photo_folder(tmp_path / "data")))
     assert (code, out) == (2, "")
     assert "learnt from drawn pictures" in err
+
+
+def test_the_missing_sacrebleu_is_told_before_any_caption_is_made(
+    walls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    captioner = Captioner(walls / "run")
+    monkeypatch.setattr(captioner, "say", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "rondo-rnn\[captions\]"'):
+        captioner.evaluate()
+
+
+def test_no_caption_has_an_unknown_word(walls: Path) -> None:
+    captioner = Captioner(walls / "run")
+    with torch.no_grad():
+        captioner.model.output.bias[UNKNOWN] = 20.0  # rare words are the likeliest everywhere
+    (caption,) = captioner.captions([walls / "data" / "images" / "28.png"])
+    assert not any("<unknown>" in str(text) for text in (caption.text, *caption.others))
 
 
 def test_photos_and_drawn_pictures_are_not_mixed_up(walls: Path) -> None:

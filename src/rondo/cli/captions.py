@@ -51,7 +51,7 @@ def predict_captions(arguments: argparse.Namespace) -> int:
     for caption in captioner.captions(sources):
         said.append(caption)
         if is_table:
-            print(_line(caption), flush=True)
+            print("\n".join(_lines(caption, arguments.beam_width is not None)), flush=True)
     if arguments.json:
         print(json.dumps({"notes": [NOTE], "captions": [asdict(item) for item in said]}, indent=2))
     elif arguments.csv:
@@ -86,7 +86,16 @@ def _words(score: Bleu) -> list[str]:
     return [*(f"{value:.1f}" for value in score.orders), f"{score.exact:.0f} %"]
 
 
-def _line(caption: Caption) -> str:
+def _lines(caption: Caption, with_others: bool) -> list[str]:
+    """A caption with its probability, and below it the next best ones if they are asked for."""
     if caption.error is not None:
-        return f"unread: {caption.source}: {caption.error}"
-    return f"{caption.source}: {caption.text}"
+        return [f"unread: {caption.source}: {caption.error}"]
+    best = f"{caption.source}: {caption.text}  ({_share(caption.probability)})"
+    if not with_others:
+        return [best]
+    pairs = zip(caption.others, caption.other_probabilities, strict=True)
+    return [best, *(f"    or: {text}  ({_share(value)})" for text, value in pairs)]
+
+
+def _share(probability: float | None) -> str:
+    return f"p = {probability or 0:.2g}"

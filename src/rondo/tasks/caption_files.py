@@ -8,8 +8,9 @@ the captions:
   `Flickr_8k.trainImages.txt`, `.devImages.txt` and `.testImages.txt`, which name the splits.
 
 Photos lie in the folder itself, or in its folder `images`, `Images` or `Flicker8k_Dataset`. Photos
-without a split are divided by a hash of their names. A caption whose photo is missing, an empty
-one, and a photo without a caption are skipped, counted and told.
+without a split are divided by a hash of their names; but where Flickr8k's files name splits, a
+photo in none of them is skipped. That, a caption whose photo is missing, an empty one, and a photo
+without a caption are counted and told.
 
 Hodosh, Young & Hockenmaier, "Framing image description as a ranking task", 2013.
 """
@@ -33,6 +34,9 @@ SPLIT_FILES = {
     "val": "Flickr_8k.devImages.txt",
     "test": "Flickr_8k.testImages.txt",
 }
+UNLISTED = "unlisted"
+"""The split of a photo that no file of splits names, where there are such files."""
+
 PHOTO_FOLDERS = ("", "images", "Images", "Flicker8k_Dataset")
 
 Line = tuple[int, str | None, str, str | None]
@@ -112,6 +116,9 @@ def read_captions(folder: Path, *, seed: int = 0) -> CaptionSets:
     splits: dict[str, list[Captioned]] = {name: [] for name in MAIN_SPLITS}
     for name, path in found.items():
         split = split_of[name] or split_by_hash(name, seed)
+        if split == UNLISTED:
+            skipped.append(Skipped(name, "no file of splits names the photo"))
+            continue
         splits.setdefault(split, []).append(Captioned(name, path, tuple(captions[name])))
     for name in MAIN_SPLITS:
         if not splits[name]:
@@ -148,7 +155,8 @@ def _of_tokens(folder: Path) -> Iterator[Line]:
         if line.strip():
             name, _, caption = line.partition("\t")
             photo = name.rpartition("#")[0] or name
-            yield number, photo.strip(), caption, split_of.get(photo.strip())
+            unlisted = UNLISTED if split_of else None
+            yield number, photo.strip(), caption, split_of.get(photo.strip(), unlisted)
 
 
 def _text_of(file: Path) -> str:

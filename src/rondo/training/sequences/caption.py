@@ -16,10 +16,16 @@ from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.tasks.captions import CaptionSource, Looker, Told, drawn_test
 from rondo.tasks.photo_files import PhotoError, name_of, read_pixels
 from rondo.tasks.task import Batch
-from rondo.tasks.vocabulary import END, Vocabulary
+from rondo.tasks.vocabulary import END, UNKNOWN, Vocabulary
 from rondo.training.objective import Objective
 from rondo.training.run_error import RunError, check_from_1, look_up
-from rondo.training.sequences.caption_scores import Bleu, bleu, most_typical, nearest_captions
+from rondo.training.sequences.caption_scores import (
+    Bleu,
+    bleu,
+    most_typical,
+    nearest_captions,
+    sacrebleu_metrics,
+)
 from rondo.training.sequences.config import build_task
 from rondo.training.sequences.folder import read_run
 
@@ -48,6 +54,7 @@ class Caption:
         text: The best caption; None where the picture cannot be read.
         probability: The probability of that caption.
         others: The next best ones.
+        other_probabilities: Their probabilities.
         error: Why the picture cannot be read, or None.
     """
 
@@ -55,6 +62,7 @@ class Caption:
     text: str | None = None
     probability: float | None = None
     others: tuple[str, ...] = ()
+    other_probabilities: tuple[float, ...] = ()
     error: str | None = None
 
 
@@ -81,6 +89,19 @@ class CaptionScore:
     said: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Simple:
+    """What the answers that need no network are made of.
+
+    Args:
+        train: The training pictures.
+        typical: The caption that fits them most.
+    """
+
+    train: Sequence[Told]
+    typical: str
+
+
 class Captioner:
     """The network of a run with its words.
 
@@ -100,14 +121,19 @@ class Captioner:
         self.sees_pixels = len(self.model.picture_shape) == 3
 
     def say(self, seen: Tensor) -> list[Found]:
-        """Returns the best captions of a picture, as the network sees it, the best first."""
+        """Returns the best captions of a picture, as the network sees it, the best first.
+
+        None of them has the symbol of unknown words in it.
+        """
 
         def step(symbols: Tensor, state: Any) -> tuple[Tensor, Any]:
             pictures = seen.expand(len(symbols), *seen.shape)
             logits, after = self.model(symbols[:, None], state, pictures=pictures)
             return logits[:, -1], after
 
-        return beam_search(step, end=END, width=self.beam_width, most_symbols=MOST_WORDS)
+        return beam_search(
+            step, end=END, width=self.beam_width, most_symbols=MOST_WORDS, never=(UNKNOWN,)
+        )
 
     def text_of(self, found: Found) -> str:
         """Returns a caption in words."""
@@ -141,6 +167,7 @@ class Captioner:
             RunError: If the data cannot be used.
             ModuleNotFoundError: Where sacrebleu is not installed.
         """
+        sacrebleu_metrics()  # before minutes of work
         arguments = dict(self.config.task_arguments)
         if data is not None:
             arguments["data"] = str(data.absolute())
@@ -157,17 +184,20 @@ class Captioner:
         batches = {"val": source.check_batches(0, 0), "test": source.test_batches()}
         wanted = ("val", "test") if split is None else (split,)
         train = source.splits["train"]
-        return {name: self._score(source.splits[name], train, batches.get(name)) for name in wanted}
+        simple = Simple(train, most_typical(train))
+        return {
+            name: self._score(source.splits[name], simple, batches.get(name)) for name in wanted
+        }
 
     def _score(
-        self, told: Sequence[Told], train: Sequence[Told] | None, batches: Iterator[Batch] | None
+        self, told: Sequence[Told], simple: Simple | None, batches: Iterator[Batch] | None
     ) -> CaptionScore:
         said = [self.text_of(self.say(item.seen)[0]) for item in told]
         references = [item.captions for item in told]
         typical = nearest = None
-        if train is not None:
-            typical = bleu([most_typical(train)] * len(told), references)
-            nearest = bleu(nearest_captions(told, train), references)
+        if simple is not None:
+            typical = bleu([simple.typical] * len(told), references)
+            nearest = bleu(nearest_captions(told, simple.train), references)
         names = [item.name for item in told]
         return CaptionScore(
             num_pictures=len(told),
@@ -202,6 +232,7 @@ class Captioner:
             self.text_of(best),
             math.exp(best.log_probability),
             tuple(self.text_of(found) for found in others),
+            tuple(math.exp(found.log_probability) for found in others),
         )
 
     def _seen(self, source: Path | BinaryIO) -> Tensor:

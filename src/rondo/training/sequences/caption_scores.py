@@ -58,17 +58,10 @@ def bleu(answers: Sequence[str], references: Sequence[Sequence[str]]) -> Bleu:
         >>> found.orders[0], found.exact
         (100.0, 100.0)
     """
-    metric = _sacrebleu().BLEU
-    plain = [" ".join(words_of(answer)) for answer in answers]
-    given = [[" ".join(words_of(text)) for text in texts] for texts in references]
-    most = max(map(len, given))
-    streams = [[texts[n] if n < len(texts) else None for texts in given] for n in range(most)]
-    orders = tuple(
-        float(metric(max_ngram_order=n, tokenize="none").corpus_score(plain, streams).score)
-        for n in range(1, MOST_ORDER + 1)
-    )
+    plain, given = [_plain(answer) for answer in answers], [_plained(item) for item in references]
+    orders = tuple(_bleu_of_order(n, plain, given) for n in range(1, MOST_ORDER + 1))
     same = sum(answer in texts for answer, texts in zip(plain, given, strict=True))
-    return Bleu(tuple(round(value, 10) for value in orders), 100 * same / len(plain))
+    return Bleu(orders, 100 * same / len(plain))
 
 
 def most_typical(told: Sequence[Told]) -> str:
@@ -77,15 +70,15 @@ def most_typical(told: Sequence[Told]) -> str:
     Of those whose length is nearly the median and whose pairs of words are the most frequent, the
     one with the highest BLEU-4 against the captions of all these pictures.
     """
-    texts = [" ".join(words_of(text)) for item in told for text in item.captions]
+    texts = [_plain(text) for item in told for text in item.captions]
     pairs = Counter(pair for text in texts for pair in _pairs(text))
     usual = median(len(text.split()) for text in texts)
     near = sorted({text for text in texts if abs(len(text.split()) - usual) <= 2})
     near.sort(key=lambda text: -sum(pairs[pair] for pair in _pairs(text)) / len(_pairs(text)))
-    references = [item.captions for item in told]
+    given = [_plained(item.captions) for item in told]
     return max(
         near[:NUM_CANDIDATES],
-        key=lambda text: bleu([text] * len(references), references).orders[-1],
+        key=lambda text: _bleu_of_order(MOST_ORDER, [text] * len(given), given),
     )
 
 
@@ -103,7 +96,28 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     return list(pairwise(["", *text.split(), ""]))
 
 
-def _sacrebleu() -> Any:
+def _plain(caption: str) -> str:
+    return " ".join(words_of(caption))
+
+
+def _plained(captions: Sequence[str]) -> list[str]:
+    return [_plain(text) for text in captions]
+
+
+def _bleu_of_order(order: int, plain: Sequence[str], given: Sequence[Sequence[str]]) -> float:
+    """BLEU with n-grams up to so many words, of plain captions."""
+    most = max(map(len, given))
+    streams = [[texts[n] if n < len(texts) else None for texts in given] for n in range(most)]
+    metric = sacrebleu_metrics().BLEU(max_ngram_order=order, tokenize="none")
+    return round(float(metric.corpus_score(list(plain), streams).score), 10)
+
+
+def sacrebleu_metrics() -> Any:
+    """Returns sacrebleu's module of metrics.
+
+    Raises:
+        ModuleNotFoundError: Where sacrebleu is not installed.
+    """
     try:
         from sacrebleu import metrics
     except ModuleNotFoundError as error:
