@@ -1,8 +1,8 @@
-"""Whether a photo is better predicted from several views of it: at other scales, and mirrored.
+"""How large the mirror image should be that a photo is predicted from beside itself.
 
-The probabilities of the views are averaged. The sets of scales are compared on val; the other
-splits are told for the best set on val and for the photo as it is, which is what Rondo predicts
-from.
+A prediction is the mean over the photo and its mirror image (`rondo.tasks.photo.Recipe.mirror`).
+The sizes are compared on val by the log loss; test and cross are told for the best of them, and for
+a mirror image as large as the photo. The weights are those of a finished run.
 """
 
 from __future__ import annotations
@@ -10,52 +10,28 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate, nll_loss, pad
+from torch import Tensor
+from torch.nn.functional import nll_loss
 
 from rondo.bench.measure import machine_lines
 from rondo.tasks.photo import load_data
+from rondo.training.columns import markdown_table
 from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder
 from rondo.training.shares import percent, wilson
 
-SETS = ((1.0,), (0.88,), (1.12,), (0.88, 1.0), (1.0, 1.12), (0.88, 1.0, 1.12))
-"""The sets of scales; below 1 the borders of the photo are repeated around it."""
+SIZES = (0.0, 0.76, 0.82, 0.88, 0.94, 1.0)
+"""Widths of the mirror image in widths of the photo; 0 is the photo alone."""
 
 
-def scaled(photos: Tensor, scale: float) -> Tensor:
-    """The photos larger and cut, or smaller with a border."""
-    side = photos.shape[-1]
-    if scale == 1:
-        return photos.float()
-    if scale > 1:
-        shown = int(side / scale)
-        first = (side - shown) // 2
-        cut = photos[..., first : first + shown, first : first + shown].float()
-        return interpolate(cut, (side, side), mode="bilinear", antialias=True)
-    shown = int(side * scale)
-    small = interpolate(photos.float(), (shown, shown), mode="bilinear", antialias=True)
-    first, rest = (side - shown) // 2, side - shown - (side - shown) // 2
-    return pad(small, (first, rest, first, rest), mode="replicate")
+def log_loss(probabilities: Tensor, labels: Tensor) -> float:
+    return float(nll_loss(probabilities.clamp_min(1e-9).log(), labels))
 
 
-def probabilities(
-    model: nn.Module, photos: Tensor, scales: tuple[float, ...], precision: str
-) -> Tensor:
-    """The mean over the views at some scales and their mirror images."""
-    views = []
-    for scale in scales:
-        found = predict(model, scaled(photos, scale), mirror=True, precision=precision)
-        assert found is not None
-        views.append(found)
-    return torch.stack(views).mean(0)
-
-
-def row(name: str, scales: tuple[float, ...], found: Tensor, labels: Tensor) -> str:
-    share = wilson(int((found.argmax(1) == labels).sum()), len(labels))
-    loss = nll_loss(found.clamp_min(1e-9).log(), labels).item()
-    return f"| {name} | {', '.join(f'{s:g}' for s in scales)} | {percent(share)} | {loss:.3f} |"
+def row(split: str, size: float, probabilities: Tensor, labels: Tensor) -> list[str]:
+    share = wilson(int((probabilities.argmax(1) == labels).sum()), len(labels))
+    shown = f"{size:g}" if size else "the photo alone"
+    return [split, shown, percent(share), f"{log_loss(probabilities, labels):.4f}"]
 
 
 def main() -> None:
@@ -66,20 +42,21 @@ def main() -> None:
     folder = RunFolder(arguments.run)
     config, model = folder.read_config(), folder.read_model()
     data = load_data(str(arguments.data), config.image_size, layout=None, seed=0, num_drawn=0)
-    precision = config.recipe.precision
-    val = data["val"]
-    found = {scales: probabilities(model, val.pixels, scales, precision) for scales in SETS}
-    right = {s: (p.argmax(1) == val.labels).float().mean().item() for s, p in found.items()}
-    best = max(SETS, key=lambda scales: right[scales])
-    print(machine_lines())
-    print("| split | scales | accuracy (95 % interval) | log loss |\n|---|---|---|---|")
-    for scales, values in found.items():
-        print(row("val", scales, values, val.labels))
-    for name in ("test", "cross"):
-        photos = data[name]
-        for scales in dict.fromkeys([SETS[0], best]):
-            values = probabilities(model, photos.pixels, scales, precision)
-            print(row(name, scales, values, photos.labels))
+
+    def found(split: str, size: float) -> Tensor:
+        pixels, precision = data[split].pixels, config.recipe.precision
+        probabilities = predict(model, pixels, mirror=size, precision=precision)
+        assert probabilities is not None
+        return probabilities
+
+    val = {size: found("val", size) for size in SIZES}
+    best = min(SIZES, key=lambda size: log_loss(val[size], data["val"].labels))
+    rows = [row("val", size, values, data["val"].labels) for size, values in val.items()]
+    for split in ("test", "cross"):
+        for size in dict.fromkeys([1.0, best]):
+            rows.append(row(split, size, found(split, size), data[split].labels))
+    head = ["split", "size of the mirror image", "accuracy (95 % interval)", "log loss"]
+    print(f"{machine_lines()}\n{markdown_table(head, rows)}")
 
 
 if __name__ == "__main__":

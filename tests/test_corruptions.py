@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from photo_runs import SIZE, TinyNetwork, photo_data, run_config
+from photo_runs import SHORT, SIZE, TinyNetwork, photo_data, run_config
 from rondo.tasks.corruptions import CORRUPTIONS, Corruption, corrupt
 from rondo.tasks.drawn import draw_photos
 from rondo.training.evaluation import evaluate, predict
@@ -97,7 +97,7 @@ def test_trials_begin_with_the_photos_as_they_are() -> None:
     assert [trial.level for trial in trials] == [0, *(1, 2, 3) * len(CORRUPTIONS)]
     assert trials[0].name == trials[0].corruption == UNCHANGED
     assert trials[1].name == "blur 1 %"
-    found = predict(model, data["test"].pixels, mirror=True, precision="float32")
+    found = predict(model, data["test"].pixels, mirror=SHORT.mirror, precision="float32")
     assert found is not None
     assert trials[0].accuracy == evaluate(found, data["test"]).accuracy
     plain = try_photos(model, config, data["test"], 1.0)

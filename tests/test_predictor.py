@@ -60,7 +60,10 @@ def test_predictions_are_those_of_the_evaluation(folder: RunFolder, tmp_path: Pa
     paths = files(tmp_path)
     predictions = Predictor.load(folder.path).predict(paths)
     expected = predict(
-        folder.read_model(), photo_data()["test"].pixels[:5], mirror=True, precision="float32"
+        folder.read_model(),
+        photo_data()["test"].pixels[:5],
+        mirror=SHORT.mirror,
+        precision="float32",
     )
     assert expected is not None
     for number in (0, 2, 4):
@@ -105,7 +108,7 @@ def test_a_run_without_weights_is_refused(tmp_path: Path) -> None:
 def test_the_mirror_image_is_a_matter_of_the_recipe(folder: RunFolder, tmp_path: Path) -> None:
     path = files(tmp_path)[0]
     with_mirror = Predictor.load(folder.path).predict([path])[0]
-    plain = replace(run_config(photo_data()), recipe=replace(SHORT, mirror=False))
+    plain = replace(run_config(photo_data()), recipe=replace(SHORT, mirror=0.0))
     without = Predictor(folder.read_model(), plain).predict([path])[0]
     assert isinstance(without, Prediction)
     assert with_mirror.probability != without.probability

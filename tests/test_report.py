@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from photo_runs import SIZE, TinyNetwork, photo_data, photo_set, run_config
+from rondo.tasks.augmentation import resize, shrink
 from rondo.tasks.faces import PhotoSet, Skipped
 from rondo.training.calibration import Temperature
 from rondo.training.evaluation import (
@@ -128,8 +129,8 @@ class LeftHalf(nn.Module):
 def test_prediction_is_the_mean_over_the_mirror_image() -> None:
     photo = torch.zeros(1, 3, SIZE, SIZE, dtype=torch.uint8)
     photo[..., : SIZE // 2] = 100
-    plain = predict(LeftHalf(), photo, mirror=False, precision="float32")
-    both = predict(LeftHalf(), photo, mirror=True, precision="float32")
+    plain = predict(LeftHalf(), photo, mirror=0.0, precision="float32")
+    both = predict(LeftHalf(), photo, mirror=1.0, precision="float32")
     sigmoid = 1 / (1 + math.exp(-2))
     assert plain is not None
     assert both is not None
@@ -137,11 +138,30 @@ def test_prediction_is_the_mean_over_the_mirror_image() -> None:
     assert both[0, 1].item() == pytest.approx((sigmoid + 0.5) / 2)
 
 
+def test_the_mirror_image_may_be_smaller_with_its_borders_repeated() -> None:
+    pixels = 255 * torch.rand(2, 3, SIZE, SIZE)
+    shown = int(0.75 * SIZE)
+    before = (SIZE - shown) // 2
+    small = resize(pixels.flip(3), shown)
+    found = shrink(pixels.flip(3), 0.75)
+    end = before + shown
+    assert found.shape == pixels.shape
+    torch.testing.assert_close(found[..., before:end, before:end], small)
+    corner = found[..., : before + 1, end - 1 :]
+    assert torch.equal(corner, corner[..., -1:, :1].expand_as(corner))
+    smaller, plain = (predict(LeftHalf(), pixels, mirror=m, precision="float32") for m in (0.75, 0))
+    alone = predict(LeftHalf(), found, mirror=0.0, precision="float32")
+    assert smaller is not None
+    assert plain is not None
+    assert alone is not None
+    torch.testing.assert_close(smaller, (plain + alone) / 2)
+
+
 def test_prediction_leaves_the_model_in_its_mode_and_can_be_stopped() -> None:
     model, photos = TinyNetwork(), photo_data()["test"].pixels
-    assert predict(model, photos, mirror=True, precision="float32") is not None
+    assert predict(model, photos, mirror=1.0, precision="float32") is not None
     assert model.training
-    stopped = predict(model, photos, mirror=True, precision="float32", should_stop=lambda: True)
+    stopped = predict(model, photos, mirror=1.0, precision="float32", should_stop=lambda: True)
     assert stopped is None
 
 
@@ -183,7 +203,7 @@ def report_input(source: str = "drawn") -> ReportInput:
     others = {name: photos for name, photos in data.items() if name != "train"}
     probabilities = {}
     for name, photos in others.items():
-        predicted = predict(model, photos.pixels, mirror=True, precision="float32")
+        predicted = predict(model, photos.pixels, mirror=1.0, precision="float32")
         assert predicted is not None
         probabilities[name] = predicted
     records = [

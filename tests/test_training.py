@@ -507,7 +507,7 @@ def test_signals_are_given_back(whole: RunFolder) -> None:
     [
         replace(RECIPES["lecture"], num_epochs=2, batch_size=8),
         replace(SHORT, precision="bfloat16"),
-        replace(SHORT, augmentation=None, image_sizes=((0.5, 2.0), (0.5, 1.0)), mirror=False),
+        replace(SHORT, augmentation=None, image_sizes=((0.5, 2.0), (0.5, 1.0)), mirror=0.0),
     ],
     ids=["lecture", "bfloat16", "sizes"],
 )

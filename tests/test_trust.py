@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import rondo as rondo_package
 from commands import Run, check_answered_in_one_line
-from photo_runs import SIZE, TinyNetwork, new_run, photo_data, photo_set, run_config
+from photo_runs import SHORT, SIZE, TinyNetwork, new_run, photo_data, photo_set, run_config
 from rondo.predictor import Predictor
 from rondo.tasks import photo
 from rondo.tasks.corruptions import CORRUPTIONS
@@ -115,7 +115,7 @@ def test_predictions_and_evaluation_have_the_same_temperature(tmp_path: Path) ->
     session.folder.write_temperature(Temperature(2.0, 120, 1.5, 2.5, ""))
     predictor = Predictor.load(session.folder.path)
     pixels = data["test"].pixels
-    plain = predict(session.folder.read_model(), pixels, mirror=True, precision="float32")
+    plain = predict(session.folder.read_model(), pixels, mirror=SHORT.mirror, precision="float32")
     assert plain is not None
     torch.testing.assert_close(predictor.probabilities(pixels), temper(plain, 2.0))
 
@@ -126,7 +126,7 @@ def test_a_run_of_before_temperatures_answers_as_ever(tmp_path: Path) -> None:
     predictor = Predictor.load(session.folder.path)
     assert predictor.temperature == 1.0
     pixels = session.data["test"].pixels
-    plain = predict(predictor.model, pixels, mirror=True, precision="float32")
+    plain = predict(predictor.model, pixels, mirror=SHORT.mirror, precision="float32")
     assert predictor.probabilities(pixels).equal(plain)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
+from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate, pad
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,25 @@ def resize(pixels: Tensor, image_size: int) -> Tensor:
     if pixels.shape[-1] == image_size:
         return pixels.float()
     return interpolate(pixels.float(), (image_size, image_size), mode="bilinear", antialias=True)
+
+
+def shrink(pixels: Tensor, size: float) -> Tensor:
+    """Returns photos (B, 3, S, S) with all of them at some size, and borders repeated around it.
+
+    Args:
+        pixels: The photos, of floating point.
+        size: What the width becomes, in widths of the photo: above 0 and at most 1.
+
+    Example:
+        >>> import torch
+        >>> shrink(torch.tensor([[[[1.0, 2, 3, 4]] * 4]]), 0.5)[0, 0, 0]
+        tensor([1.7143, 1.7143, 3.2857, 3.2857])
+    """
+    side = pixels.shape[-1]
+    shown = max(1, int(side * size))
+    before = (side - shown) // 2
+    after = side - shown - before
+    return pad(resize(pixels, shown), (before, after, before, after), mode="replicate")
 
 
 def _move(pixels: Tensor, image_size: int, strength: Augmentation, dice: Dice) -> Tensor:

@@ -59,7 +59,7 @@ def draw_scene(generator: torch.Generator) -> DrawnScene:
         >>> import torch
         >>> scene = draw_scene(torch.Generator().manual_seed(3))
         >>> scene.captions[:2]
-        ('a yellow triangle is right of a red square', 'a red square is left of a yellow triangle')
+        ('a green circle is left of a blue cross', 'a blue cross is right of a green circle')
     """
     first, second = _shape(generator), _shape(generator)
     while second == first:

@@ -49,7 +49,8 @@ class Recipe:
         max_grad_norm: Norm to which gradients are clipped, or None.
         averaging_decay: Decay of the moving average of the weights that predicts, or None.
         augmentation: Random changes to training photos, or None.
-        mirror: Whether a prediction is the mean over the photo and its mirror image.
+        mirror: Size of the mirror image, in widths of the photo: a prediction is the mean over
+            both. Below 1 its borders are repeated around it; 0 is for the photo alone.
         image_sizes: Pairs (share of the epochs, factor on the image size), in order; a size is
             rounded to a multiple of `SIZE_STEP`.
         precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where the machine has it.
@@ -70,7 +71,7 @@ class Recipe:
     max_grad_norm: float | None = None
     averaging_decay: float | None = None
     augmentation: Augmentation | None = None
-    mirror: bool = False
+    mirror: float = 0.0
     image_sizes: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
     precision: str = "float32"
     channels_last: bool = False
@@ -97,7 +98,7 @@ _DEFAULT = Recipe(
     max_grad_norm=2.0,
     averaging_decay=0.998,
     augmentation=Augmentation(),
-    mirror=True,
+    mirror=0.88,
     image_sizes=((0.25, 0.5), (0.3, 0.75), (0.45, 1.0)),
     precision="auto",
     channels_last=True,
@@ -107,7 +108,12 @@ RECIPES: dict[str, Recipe] = {
     "default": _DEFAULT,
     # Drawings differ in pose, light and colour as it is, and there are as many as one likes.
     "drawn": replace(
-        _DEFAULT, num_epochs=6, dropout=0.0, augmentation=None, image_sizes=((1.0, 1.0),)
+        _DEFAULT,
+        num_epochs=6,
+        dropout=0.0,
+        augmentation=None,
+        mirror=1.0,
+        image_sizes=((1.0, 1.0),),
     ),
     # One budget for all networks of a table: few epochs, all at the full size.
     "table": replace(
@@ -115,6 +121,7 @@ RECIPES: dict[str, Recipe] = {
         num_epochs=10,
         dropout=0.0,
         averaging_decay=0.99,
+        mirror=1.0,
         image_sizes=((1.0, 1.0),),
     ),
     # The lecture, slide "training": plain stochastic gradient descent with momentum.

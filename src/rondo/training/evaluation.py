@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from rondo.tasks.augmentation import resize
+from rondo.tasks.augmentation import resize, shrink
 from rondo.tasks.photo import SEXES, PhotoSet
 from rondo.training.calibration import Calibration, calibration, temper
 from rondo.training.shares import Share, wilson
@@ -115,7 +115,7 @@ def predict(
     model: nn.Module,
     pixels: Tensor,
     *,
-    mirror: bool,
+    mirror: float,
     precision: str,
     image_size: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
@@ -125,7 +125,8 @@ def predict(
     Args:
         model: A classifier of pixels 0..255; it computes in evaluation mode.
         pixels: The photos (N, 3, S, S), of any type of number.
-        mirror: Whether to take the mean over each photo and its mirror image.
+        mirror: Size of the mirror image, in widths of the photo, whose probabilities are averaged
+            with those of the photo; 0 for the photo alone.
         precision: "float32" or "bfloat16".
         image_size: Side to which the photos are scaled, or None to leave them as they are.
         should_stop: Is asked after each batch.
@@ -145,13 +146,16 @@ def predict(
 
 
 @torch.no_grad()
-def _probabilities(model: nn.Module, pixels: Tensor, *, mirror: bool, precision: str) -> Tensor:
+def _probabilities(model: nn.Module, pixels: Tensor, *, mirror: float, precision: str) -> Tensor:
     """Returns the probabilities (N, 2) of one batch, on the CPU."""
     images = pixels.to(next(model.parameters()).device).float()
-    images = images.contiguous(memory_format=torch.channels_last)  # convolutions are faster so
-    views = (images, images.flip(3)) if mirror else (images,)
+    views = [images, shrink(images.flip(3), mirror)] if mirror else [images]
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        probabilities = [model(view).float().softmax(dim=1) for view in views]
+        # convolutions are faster with the channels last
+        probabilities = [
+            model(view.contiguous(memory_format=torch.channels_last)).float().softmax(dim=1)
+            for view in views
+        ]
     return (sum(probabilities[1:], probabilities[0]) / len(views)).cpu()
 
 
