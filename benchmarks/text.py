@@ -3,9 +3,8 @@
 The pictures of a captcha folder and of a folder of licence plates (`labels.csv` with file, text
 and, of plates, source; plates are those of the source cn) are divided once by a seed: held-out
 words, words to choose by, and the rest to train on. Captchas are learnt from the weights of a run
-on drawn words, plates from new weights, and from those of a run on drawn words of capital letters
-and digits. Then a training step is timed beside
-the same network with torch.nn.LSTM, which gives the same numbers.
+on drawn words, plates from new weights, and from those of that run. Then a training step is timed
+beside the same network with torch.nn.LSTM, which gives the same numbers.
 
 Every run is kept under --runs; started again, the program goes on where it was stopped.
 """
@@ -14,12 +13,10 @@ from __future__ import annotations
 
 import argparse
 import csv
-import string
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -49,30 +46,26 @@ class Collection:
         num_test: Words held out.
         num_val: Words to choose by.
         source: The source of the rows that are taken, or None for all.
-        options: How to train.
-        start: The name of the run of drawn words that it starts from, or None.
+        epochs: How long to train.
+        starts_from_drawn: Whether it starts from the weights of the run on drawn words.
     """
 
     num_test: int
     num_val: int
     source: str | None
-    options: dict[str, Any]
-    start: str | None = None
+    epochs: int
+    starts_from_drawn: bool = False
 
 
-DRAWN: dict[str, dict[str, Any]] = {
-    "drawn": {},
-    "drawn-capitals": {"alphabet": string.digits + string.ascii_uppercase, "length": 7,
-                       "num_sequences": 24_000},
-}  # fmt: skip
+DRAWN = "drawn"
+"""The run on drawn words."""
+
 COLLECTIONS = {
-    "captcha, started from drawn": Collection(104, 84, None, {"epochs": 40}, "drawn"),
-    "plates": Collection(200, 80, "cn", {"epochs": 80}),
-    "plates, started from drawn-capitals": Collection(
-        200, 80, "cn", {"epochs": 60}, "drawn-capitals"
-    ),
+    "captcha, started from drawn": Collection(104, 84, None, 40, starts_from_drawn=True),
+    "plates": Collection(200, 80, "cn", 80),
+    "plates, started from drawn": Collection(200, 80, "cn", 60, starts_from_drawn=True),
 }
-PARTS = ("drawn", *COLLECTIONS, "speed")
+PARTS = (DRAWN, *COLLECTIONS, "speed")
 
 
 def divided(pictures: Path, place: Path, collection: Collection) -> Path:
@@ -121,13 +114,10 @@ HEAD = (
 )
 
 
-def measure_drawn(runs: Path, name: str, threads: int) -> list[str]:
+def measure_drawn(runs: Path, threads: int) -> list[str]:
     """The rows of a run on drawn words."""
-    options = Options(threads=threads, **DRAWN[name])
-    kept = kept_run(runs, name, "text", options)
-    wanted = {key: value for key, value in DRAWN[name].items() if key in ("alphabet", "length")}
-    found = scores(runs / name, text_words(**wanted).splits)
-    return [row_of(name, *item, kept) for item in found]
+    kept = kept_run(runs, DRAWN, "text", Options(threads=threads))
+    return [row_of(DRAWN, *item, kept) for item in scores(runs / DRAWN, text_words().splits)]
 
 
 def measure_collection(runs: Path, name: str, pictures: Path, threads: int) -> list[str]:
@@ -135,8 +125,8 @@ def measure_collection(runs: Path, name: str, pictures: Path, threads: int) -> l
     collection = COLLECTIONS[name]
     label = name.replace(", ", "-").replace(" ", "-")
     folder = divided(pictures, runs / "data" / name.partition(",")[0], collection)
-    start = None if collection.start is None else str(runs / collection.start)
-    options = Options(data=str(folder), threads=threads, start_from=start, **collection.options)
+    start = str(runs / DRAWN) if collection.starts_from_drawn else None
+    options = Options(data=str(folder), threads=threads, start_from=start, epochs=collection.epochs)
     kept = kept_run(runs, label, "text", options)
     found = scores(runs / label, load_words(folder).splits)
     return [row_of(name, *item, kept) for item in found]
@@ -220,9 +210,9 @@ def main() -> None:
     given = [
         part for part in arguments.parts if part not in COLLECTIONS or folder_of(part, folders)
     ]
-    starts = [COLLECTIONS[part].start if part in COLLECTIONS else part for part in given]
-    for name in dict.fromkeys(start for start in starts if start in DRAWN):
-        rows += measure_drawn(arguments.runs, name, arguments.threads)
+    from_drawn = {name for name, item in COLLECTIONS.items() if item.starts_from_drawn}
+    if {DRAWN, *from_drawn} & set(given):
+        rows += measure_drawn(arguments.runs, arguments.threads)
     for part in given:
         pictures = folder_of(part, folders)
         if pictures is not None:
