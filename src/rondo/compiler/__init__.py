@@ -1,10 +1,11 @@
 """From a cell to a program: trace, close the loops, plan, differentiate, run."""
 
 from rondo.compiler.cpu import CompiledLoop
-from rondo.compiler.engines import ENGINES, Engine, EngineWarning
+from rondo.compiler.engines import ENGINES, Engine, EngineName, EngineWarning, is_parallel
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import Loop, Node, RecurrentGraph, StepGraph, close_loops
 from rondo.compiler.operators import recurrence
+from rondo.compiler.parallel import Newton, Parallel, Solution
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.program import Program, apart, compile_step
 from rondo.compiler.trace import TraceError, trace
@@ -14,13 +15,17 @@ __all__ = [
     "ENGINES",
     "CompiledLoop",
     "Engine",
+    "EngineName",
     "EngineWarning",
     "Gradient",
     "Loop",
+    "Newton",
     "Node",
+    "Parallel",
     "Plan",
     "Program",
     "RecurrentGraph",
+    "Solution",
     "StepGraph",
     "TraceError",
     "UnrolledGraph",
@@ -28,6 +33,7 @@ __all__ = [
     "close_loops",
     "compile_step",
     "differentiate",
+    "is_parallel",
     "plan",
     "recurrence",
     "trace",

@@ -17,15 +17,20 @@ from torch import Tensor
 from rondo.compiler import reference
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.kernel import NotCoveredError
+from rondo.compiler.parallel import Newton, Parallel
 from rondo.compiler.plan import Plan
-from rondo.compiler.reference import Previous, Resets, Result, Steps
+from rondo.compiler.reference import EngineWarning, Previous, Resets, Result, Steps
 from rondo.compiler.runtime import NoCompilerError
 
-ENGINES = ("auto", "cpu", "reference")
+ENGINES = ("auto", "cpu", "parallel", "reference")
+
+EngineName = str | Newton
+"""One of `ENGINES`, or how the parallel engine is to solve loops that are not linear."""
 
 
-class EngineWarning(UserWarning):
-    """A faster engine was not used, and why."""
+def is_parallel(engine: EngineName) -> bool:
+    """Whether the parallel engine is asked for."""
+    return engine == "parallel" or isinstance(engine, Newton)
 
 
 class Engine(Protocol):
@@ -62,23 +67,29 @@ class Reference:
 
 
 def engine_for(
-    plan: Plan, engine: str, device: torch.device, previous: Collection[str] = ()
+    plan: Plan, engine: EngineName, device: torch.device, previous: Collection[str] = ()
 ) -> Engine:
     """What runs a plan on a device.
 
     Args:
         plan: The plan.
         previous: The inputs of the plan that will be given as `Previous`.
-        engine: "reference"; "cpu", which fails where it does not cover the plan; or "auto", which
+        engine: "reference"; "cpu", which fails where it does not cover the plan; "auto", which
             takes the cpu engine where it covers the plan and otherwise warns and takes the
-            reference engine.
+            reference engine; "parallel" or its options, which fails as "cpu" does.
         device: Where the tensors are.
 
     Raises:
-        ValueError: Where the cpu engine was asked for and does not cover the plan.
+        ValueError: Where the cpu or the parallel engine was asked for and does not cover the plan.
     """
     if engine == "reference":
         return Reference(plan)
+    if is_parallel(engine):
+        newton = engine if isinstance(engine, Newton) else Newton()
+        try:
+            return Parallel(plan, device, newton)
+        except NotCoveredError as error:
+            raise ValueError(f"the parallel engine cannot run this cell: {error}") from error
     if device.type != "cpu":
         if engine == "cpu":
             raise ValueError(f"the cpu engine runs on the CPU, and the tensors are on {device}")

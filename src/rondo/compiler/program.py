@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-from rondo.compiler.engines import Engine, engine_for
+from rondo.compiler.engines import Engine, EngineName, engine_for
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import RecurrentGraph, close_loops, draws_random
 from rondo.compiler.plan import Plan, plan
@@ -47,7 +47,7 @@ class Program:
     gradient: Gradient | None
     wanted: tuple[bool, ...]
     input_wanted: bool
-    engine: str
+    engine: EngineName
     device: torch.device
     places: tuple[int, ...] = (0,)
 
@@ -102,7 +102,7 @@ class Program:
         graphs = [self.graph]
         if self.gradient is not None:
             graphs += [self.gradient.forward, self.gradient.backward]
-        return "-".join([self.engine, str(self.device), *(graph.digest for graph in graphs)])
+        return "-".join([str(self.engine), str(self.device), *(graph.digest for graph in graphs)])
 
 
 def apart(function: Callable[[], T]) -> T:
@@ -127,7 +127,7 @@ def compile_step(
     *,
     wanted: Sequence[bool],
     input_wanted: bool,
-    engine: str = "auto",
+    engine: EngineName = "auto",
     return_states: bool = False,
 ) -> Program:
     """Compile one step of a cell.

@@ -12,7 +12,7 @@ engine works under autograd to any order, `vmap`, forward-mode AD and per-sample
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,10 @@ from rondo.compiler.graph import StepGraph, Value, sizes_at
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.layouts import SHARED, Along
 from rondo.compiler.plan import Plan
+
+
+class EngineWarning(UserWarning):
+    """A faster engine was not used, and why."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +220,13 @@ class Result:
     sums: list[torch.Tensor]
 
 
+Loop = Callable[
+    [Plan, Environment, Environment, list[torch.Tensor], Steps, Resets | None],
+    tuple[Environment, Environment, list[torch.Tensor]],
+]
+"""What runs a loop; see `step_by_step`."""
+
+
 def run(
     plan: Plan,
     parameters: Sequence[torch.Tensor],
@@ -223,6 +234,7 @@ def run(
     state: Sequence[torch.Tensor],
     steps: Steps,
     resets: Resets | None = None,
+    loop: Loop | None = None,
 ) -> Result:
     """Run a plan over all steps.
 
@@ -233,6 +245,7 @@ def run(
         state: One tensor (B, ...) for each state; rows beyond the size of a step wait or rest.
         steps: Where the rows of each step lie.
         resets: Where sequences begin anew, or None.
+        loop: What runs the loop; default step by step.
 
     Returns:
         The outputs of the graph, packed; the state at the end; the sums.
@@ -246,7 +259,8 @@ def run(
     given = [item.rows(everything) if isinstance(item, Previous) else item for item in inputs]
     together = {**shared, **named(step.inputs, given)}
     evaluate(plan.before, together, steps.num_rows)
-    collected, summed, state = _loop(plan, shared, together, list(state), steps, resets)
+    run_loop = step_by_step if loop is None else loop
+    collected, summed, state = run_loop(plan, shared, together, list(state), steps, resets)
     together |= collected
     evaluate(plan.after, together, steps.num_rows)
     outputs = [together[name] for name in step.outputs]
@@ -261,7 +275,7 @@ def named(values: Sequence[Value], tensors: Sequence[torch.Tensor]) -> Environme
     return {value.name: tensor for value, tensor in zip(values, tensors, strict=True)}
 
 
-def _loop(
+def step_by_step(
     plan: Plan,
     shared: Environment,
     together: Environment,
@@ -272,7 +286,7 @@ def _loop(
     """Run the loop; return the packed values that others read, and what is summed in it."""
     names = [value.name for value in plan.step.state]
     sliced = _read_by_loop(plan)
-    collect: dict[str, list[torch.Tensor]] = {name: [] for name in _read_outside_loop(plan)}
+    collect: dict[str, list[torch.Tensor]] = {name: [] for name in read_outside_loop(plan)}
     summed: Environment = {}
     for first, size in steps:
         now = [value[:size] for value in state]
@@ -317,7 +331,7 @@ def _read_by_loop(plan: Plan) -> list[str]:
     ]
 
 
-def _read_outside_loop(plan: Plan) -> list[str]:
+def read_outside_loop(plan: Plan) -> list[str]:
     """The values of the loop that must be kept for all steps."""
     reads = {name for node in plan.after for name in node.reads} | set(plan.step.outputs)
     return [name for name in plan.step.by_name if name in reads and plan.stage_of(name) == "loop"]

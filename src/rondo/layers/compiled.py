@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from rondo.compiler import CompiledLoop, Program, compile_step, recurrence
+from rondo.compiler import CompiledLoop, EngineName, Program, compile_step, recurrence
 from rondo.compiler.operators import (
     Registered,
     is_observed,
@@ -61,7 +61,7 @@ class Programs:
         state: Any,
         packing: Packing,
         *,
-        engine: str = "auto",
+        engine: EngineName = "auto",
         resets: Tensor | None = None,
         reverse: bool = False,
         checkpoint_every: int | None = None,
@@ -129,7 +129,7 @@ class Programs:
         return outputs[0], last, states
 
     def step(
-        self, cell: nn.Module, x: Tensor, state: Any, engine: str
+        self, cell: nn.Module, x: Tensor, state: Any, engine: EngineName
     ) -> tuple[Tensor, Any] | None:
         """One step by a kernel whose weights stay packed; None where the cell is to run itself."""
         leaves = _leaves_of(state)
@@ -152,7 +152,9 @@ class Programs:
         output, new = stepper(x, leaves)
         return output, new[0] if isinstance(state, Tensor) else tuple(new)
 
-    def new_stepper(self, cell: nn.Module, x: Tensor, state: Any, engine: str) -> Stepper | None:
+    def new_stepper(
+        self, cell: nn.Module, x: Tensor, state: Any, engine: EngineName
+    ) -> Stepper | None:
         """A kernel for single steps from a state on; None where the cell is to run itself."""
         leaves, form = pytree.tree_flatten(state)
         tensors = tensors_of(cell)
@@ -169,7 +171,7 @@ class Programs:
         rows: Tensor,
         leaves: list[Tensor],
         form: Any,
-        engine: str,
+        engine: EngineName,
         return_states: bool,
         is_ragged: bool,
         is_run_again: bool,

@@ -17,10 +17,15 @@ from rondo.compiler import (
     ENGINES,
     CompiledLoop,
     Engine,
+    EngineName,
+    Newton,
+    Parallel,
     Plan,
     Program,
     RecurrentGraph,
+    Solution,
     UnrolledGraph,
+    is_parallel,
     unroll,
 )
 from rondo.compiler.names import LazyNames, saved_names
@@ -62,7 +67,9 @@ class Recurrent(nn.Module):
         reverse: Whether to run from the last step of each row to its first.
         engine: What runs the loop: "cpu", a kernel compiled for the cell; "reference", torch
             operations; "auto", a kernel where one can be had, otherwise the reference engine, with
-            a warning that says why.
+            a warning that says why; "parallel", all steps at once, forward and backward: a scan
+            where the loop is linear in the state, elsewhere Newton's method, whose settings
+            :class:`rondo.Newton` has; `solution` tells how the last call went.
         checkpoint_every: For long sequences: keep for the backward pass the state of every so many
             steps and compute the rest again, instead of keeping all that it reads. "auto" is
             twice the square root of T, rounded up: memory beside x and y then grows as that root.
@@ -86,7 +93,7 @@ class Recurrent(nn.Module):
         *,
         batch_first: bool = True,
         reverse: bool = False,
-        engine: str = "auto",
+        engine: EngineName = "auto",
         checkpoint_every: int | Literal["auto"] | None = None,
     ) -> None:
         super().__init__()
@@ -98,8 +105,10 @@ class Recurrent(nn.Module):
         self.cell = cell
         self.batch_first = batch_first
         self.reverse = reverse
-        if engine not in ENGINES:
-            raise ValueError(f"engine must be one of {', '.join(ENGINES)}, got {engine!r}")
+        if not isinstance(engine, Newton) and engine not in ENGINES:
+            raise ValueError(
+                f"engine must be one of {', '.join(ENGINES)}, or rondo.Newton(...), got {engine!r}"
+            )
         self.engine = engine
         _check_checkpoint_every(checkpoint_every)
         self.checkpoint_every = checkpoint_every
@@ -181,7 +190,7 @@ class Recurrent(nn.Module):
         """
         state = initial_state(self.cell, x) if state is None else state
         if self.engine != "reference" and not torch.compiler.is_compiling():
-            found = self._programs.step(self.cell, x, state, self.engine)
+            found = self._programs.step(self.cell, x, state, self._stepping_engine)
             if found is not None:
                 return found
         return cast(tuple[Tensor, Any], self.cell(x, state))
@@ -280,7 +289,22 @@ class Recurrent(nn.Module):
         every = self.checkpoint_every
         return ", ".join(parts if every is None else [*parts, f"checkpoint_every={every!r}"])
 
+    @property
+    def solution(self) -> Solution | None:
+        """How the parallel engine solved the last forward pass; None before one."""
+        return _solution(self._program(), backward=False)
+
+    @property
+    def backward_solution(self) -> Solution | None:
+        """How the parallel engine solved the last backward pass; None before one."""
+        return _solution(self._program(), backward=True)
+
     # ---- running ----
+
+    @property
+    def _stepping_engine(self) -> EngineName:
+        """The engine for one step, where nothing is to be solved."""
+        return "auto" if is_parallel(self.engine) else self.engine
 
     def _given(self, x: Any, lengths: Tensor | None, resets: Tensor | None) -> _Given:
         """Sequences in any form as packed rows."""
@@ -353,6 +377,12 @@ class Recurrent(nn.Module):
             with torch.enable_grad():
                 self(like.new_zeros(sizes, requires_grad=True))
         return next(reversed(self._programs.by_kind.values()))
+
+
+def _solution(program: Program, *, backward: bool) -> Solution | None:
+    engines = (program.run_backward,) if backward else (program.run_forward, program.run)
+    found = [engine.solution for engine in engines if isinstance(engine, Parallel)]
+    return next((solution for solution in found if solution is not None), None)
 
 
 def _explained(plan: Plan, engine: Engine) -> Plan:

@@ -101,7 +101,7 @@ class Stream:
         has_kernel = layer.engine != "reference" and layer._programs.stepping[1] is not None
         if not has_kernel or not is_plain(x, pytree.tree_leaves(state)):
             return None
-        stepper = layer._programs.new_stepper(layer.cell, x, state, layer.engine)
+        stepper = layer._programs.new_stepper(layer.cell, x, state, layer._stepping_engine)
         if stepper is not None:
             self._watched = [
                 (owner, name, tensor, tensor.data_ptr(), tensor._version)
