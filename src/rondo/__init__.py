@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         VariationalCell,
         ZoneoutCell,
     )
-    from rondo.compiler import EngineWarning
+    from rondo.compiler import EngineWarning, Newton
     from rondo.layers import (
         GRU,
         LSTM,
@@ -83,6 +83,7 @@ __all__ = [
     "MGUCell",
     "MinGRUCell",
     "MinLSTMCell",
+    "Newton",
     "Node",
     "Recurrent",
     "SLSTMCell",

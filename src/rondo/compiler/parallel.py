@@ -46,7 +46,7 @@ class Newton:
 
     Args:
         tolerance: The largest difference |F(s(t-1)) - s(t)| of a solution, in units of
-            max(1, |s|); default 2e-6, and 1e-12 in float64.
+            max(1, |s|); default that of `TOLERANCES`.
         max_iterations: After so many without a solution the loop is run step by step.
         jacobian: "full", of all numbers of a state; "diagonal", where each number of a state moves
             those in its own place alone: more iterations, but their cost does not grow with the
@@ -68,7 +68,13 @@ class Newton:
             )
 
 
+TOLERANCES = {torch.float32: 4e-6, torch.float64: 1e-12}
+"""Tolerances where none is given: some times what rounding leaves of a solution."""
+
 JACOBIANS = ("auto", "full", "diagonal")
+
+LARGEST_GROWTH = 100.0
+"""A guess that much farther from a solution than the best one is dropped for a smaller step."""
 
 LARGEST_FULL = 32
 """Numbers in the state of a row up to which "auto" takes the whole Jacobian."""
@@ -110,6 +116,9 @@ class Parallel:
         self.has_told = False
         if not plan.loop:
             return
+        other = [v for v in plan.step.state if v.dtype not in TOLERANCES]
+        if other:
+            raise NotCoveredError(f"the state {other[0].name} is of {other[0].dtype}")
         self.tangent = Tangent.of(plan, device)
         self.is_linear = is_linear(plan)
         sizes = tuple(tuple(sizes_at(value.shape[1:], 0)) for value in plan.step.state)
@@ -186,23 +195,25 @@ class Equations:
 
     def solve(self, newton: Newton, is_linear: bool) -> Solution:
         """Find the states; leaves the values of the step on all rows in `values`."""
-        tolerance = newton.tolerance or (1e-12 if self.initial.dtype == torch.float64 else 2e-6)
+        tolerance = newton.tolerance or TOLERANCES[self.initial.dtype]
         guess = self.initial.expand(len(self.trajectory.steps.batch_sizes), *self.initial.shape)
         difference = self._run(guess)
         if is_linear:
             self._run(self._solved(1.0))
             return Solution("scan")
+        guess = self._solved(0.0)  # the step from the guess: a better one, where it is all zeros
         share, accepted, least = 1.0, guess, torch.inf
-        for iteration in range(newton.max_iterations):
+        for iteration in range(1, newton.max_iterations + 1):
+            difference = self._run(guess)
             if difference <= tolerance:
                 return Solution("newton", iteration, difference)
-            if difference < least or share == 0:
-                accepted, least, share = guess, difference, min(1.0, 2 * share)
+            if difference < LARGEST_GROWTH * least or share == 0:
+                accepted, least = guess, min(difference, least)
+                share = min(1.0, max(4 * share, 1 / 4))
             else:
                 share = share / 4 if share > 1 / 64 else 0.0
                 self._run(accepted)
             guess = self._solved(share)
-            difference = self._run(guess)
         return Solution("steps", newton.max_iterations, difference)
 
     def ends(self) -> list[Tensor]:
@@ -258,7 +269,7 @@ class Equations:
             share: What the Jacobians are multiplied by; less takes smaller steps, and with 0 each
                 state follows from the guess of the one before it.
         """
-        matrices = share * self._jacobians()
+        matrices = share * self._jacobians() if share else self._no_jacobians()
         carried = self._carried()
         if self.resets is not None:
             matrices = torch.where(self._flags(matrices), 0, matrices)
@@ -268,6 +279,9 @@ class Equations:
         offsets = self.trajectory.spread(offsets, offsets.new_zeros(()))
         first = offsets[0] + apply(matrices[0], self.initial)
         return solve_recurrence(matrices, torch.cat([first[None], offsets[1:]]))
+
+    def _no_jacobians(self) -> Tensor:
+        return self.begins.new_zeros(*self.begins.shape, self.begins.shape[-1])
 
     def _jacobians(self) -> Tensor:
         """How what each step leaves moves with what it begins with, (N, ..., K, K)."""

@@ -41,7 +41,7 @@ aten = torch.ops.aten
 LINEAR = {aten.add, aten.sub, aten.rsub, aten.neg, aten.mul, aten.div, aten.clone, aten.alias}
 """Operations that are linear in one of what they read, number by number."""
 
-COPIES = {aten.expand, aten._to_copy, aten.clone, aten.alias}
+COPIES = {aten.expand, aten._to_copy}
 
 KEEPS_PLACES = {*RESHAPES, aten.slice, aten.select, aten.cat, aten.zeros_like, operator.getitem}
 """Operations beside those on numbers that leave a number of the state over its own place."""
@@ -147,9 +147,6 @@ def check_rows(plan: Plan) -> None:
         layout = plan.layouts[name]
         if layout != SHARED and layout != Along(0):
             raise NotCoveredError(f"the rows of {name} do not come first")
-    for value in plan.step.state:
-        if not value.dtype.is_floating_point:
-            raise NotCoveredError(f"the state {value.name} is of {value.dtype}")
 
 
 def is_linear(plan: Plan) -> bool:
@@ -186,7 +183,7 @@ def _example(value: Value | Node, device: torch.device) -> Tensor:
 
 
 def _without_copies(graph: StepGraph) -> tuple[tuple[Node, ...], tuple[str, ...]]:
-    """The operations and the ends without copies, which jvp makes many of."""
+    """The operations and the ends without those that change nothing, which jvp makes many of."""
     source: dict[str, str] = {}
     kept = []
     for node in graph.nodes:

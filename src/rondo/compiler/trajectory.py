@@ -94,11 +94,12 @@ class Vectors:
         return torch.cat(flat, 1)[:, None] if self.whole else torch.stack(flat, -1)
 
     def split(self, vectors: Tensor) -> list[Tensor]:
-        """The state of vectors."""
+        """The state of vectors, laid out as the steps of a loop leave it."""
         if self.whole:
             flat = vectors.squeeze(1).split([prod(sizes) for sizes in self.sizes], 1)
         else:
             flat = vectors.unbind(-1)
         return [
-            value.reshape(len(value), *sizes) for value, sizes in zip(flat, self.sizes, strict=True)
+            value.reshape(len(value), *sizes).contiguous()
+            for value, sizes in zip(flat, self.sizes, strict=True)
         ]

@@ -292,14 +292,22 @@ class Recurrent(nn.Module):
     @property
     def solution(self) -> Solution | None:
         """How the parallel engine solved the last forward pass; None before one."""
-        return _solution(self._program(), backward=False)
+        return self._solution("run_forward", "run")
 
     @property
     def backward_solution(self) -> Solution | None:
         """How the parallel engine solved the last backward pass; None before one."""
-        return _solution(self._program(), backward=True)
+        return self._solution("run_backward")
 
     # ---- running ----
+
+    def _solution(self, *names: str) -> Solution | None:
+        """The last solution of the engines with these names in the newest program that has one."""
+        for program in reversed(self._programs.by_kind.values()):
+            for engine in (vars(program).get(name) for name in names):  # those that were run
+                if isinstance(engine, Parallel) and engine.solution is not None:
+                    return engine.solution
+        return None
 
     @property
     def _stepping_engine(self) -> EngineName:
@@ -377,12 +385,6 @@ class Recurrent(nn.Module):
             with torch.enable_grad():
                 self(like.new_zeros(sizes, requires_grad=True))
         return next(reversed(self._programs.by_kind.values()))
-
-
-def _solution(program: Program, *, backward: bool) -> Solution | None:
-    engines = (program.run_backward,) if backward else (program.run_forward, program.run)
-    found = [engine.solution for engine in engines if isinstance(engine, Parallel)]
-    return next((solution for solution in found if solution is not None), None)
 
 
 def _explained(plan: Plan, engine: Engine) -> Plan:
