@@ -46,6 +46,8 @@ class ReSeg(nn.Module):
         channels: Filters of the transposed convolutions.
         memory_size: The channels of the state that goes from frame to frame; 0 for none.
         dropout: The share of the channels set to zero in training before the upsampling.
+        even_light: Whether each colour of each picture is brought to one mean and deviation first,
+            so that dusk and noon look alike.
 
     Shape:
         Frames (B, T, 3, H, W) with values 0 to 255, pictures with T = 1; logits (B, T, K, H, W).
@@ -75,6 +77,7 @@ class ReSeg(nn.Module):
         channels: int = 50,
         memory_size: int = 0,
         dropout: float = 0.0,
+        even_light: bool = False,
     ) -> None:
         super().__init__()
         check_choice("context", context, dict.fromkeys(CONTEXTS))
@@ -84,6 +87,7 @@ class ReSeg(nn.Module):
                 f"and memory_size at least 0, got {num_classes}, {hidden_size}, {num_layers}, "
                 f"{channels} and {memory_size}"
             )
+        self.even_light = even_light
         self.front = ResNetFront(depth, front_stages)
         self.reduction = self.front.reduction
         layers, before = [], self.front.channels
@@ -126,7 +130,10 @@ class ReSeg(nn.Module):
         if frames.ndim != 5 or frames.shape[2] != 3:
             raise ValueError(f"frames must be (B, T, 3, H, W), got {tuple(frames.shape)}")
         batch_size, num_frames, _, height, width = frames.shape
-        x = self.context(self.front(_filled_up(frames.flatten(0, 1).float(), self.reduction)))
+        pictures = frames.flatten(0, 1).float()
+        if self.even_light:
+            pictures = evenly_lit(pictures)
+        x = self.context(self.front(_filled_up(pictures, self.reduction)))
         after: Any = ()
         if self.memory is not None:
             clips = x.unflatten(0, (batch_size, num_frames))
@@ -155,6 +162,16 @@ def as_convolutions(input_channels: int, output_channels: int, num_wanted: int) 
         nn.BatchNorm2d(output_channels),
         nn.ReLU(),
     )
+
+
+def evenly_lit(pictures: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) each of whose colours has the mean 118 and the deviation 58.
+
+    That is about what photos have, on a scale of 0 to 255. A colour that is the same everywhere
+    becomes that mean.
+    """
+    deviation, mean = torch.std_mean(pictures, (2, 3), correction=0, keepdim=True)
+    return 118 + 58 * (pictures - mean) / deviation.clamp_min(1e-3)
 
 
 def _filled_up(pictures: Tensor, multiple: int) -> Tensor:

@@ -42,7 +42,7 @@ RECIPES = {
 }  # fmt: skip
 """How to train on drawn scenes and on a folder of pictures."""
 
-CHANGE = Change(crop=0.8, scale=0.25)
+CHANGE = Change(crop=0.8, scale=0.25, gamma=0.3)
 """How training pictures of a folder are changed."""
 
 FRONT_STAGES = {"drawn": 1, "files": 2}
@@ -104,6 +104,7 @@ def segmentation(
         "front_stages": FRONT_STAGES[kind],
         "depth": 18 if checkpoint is None else checkpoint.depth,
         "context": context,
+        "even_light": data is not None,
         "memory_size": MEMORY_SIZE[kind] if video else 0,
     }
     return Task(

@@ -20,6 +20,8 @@ class Change:
         scale: The standard deviation of the logarithm of the scale.
         flip: Whether half of the clips are mirrored.
         light: The standard deviation of the logarithm of the brightness, and of the contrast.
+        gamma: The standard deviation of the logarithm of the power that values from 0 to 1 are
+            raised to.
         colour: The same of each of red, green and blue.
     """
 
@@ -27,6 +29,7 @@ class Change:
     scale: float = 0.0
     flip: bool = True
     light: float = 0.2
+    gamma: float = 0.0
     colour: float = 0.05
 
 
@@ -64,6 +67,8 @@ def changed(
 
 def _lit(frames: Tensor, change: Change, generator: torch.Generator) -> Tensor:
     """Frames in another light."""
+    if change.gamma:
+        frames = 255 * (frames / 255) ** math.exp(change.gamma * _normal(generator))
     mean = frames.mean()
     contrast = math.exp(change.light * _normal(generator))
     gain = math.exp(change.light * _normal(generator))
