@@ -19,16 +19,16 @@ from rondo.tasks.sources import Example
 OTHER_SIDE = (0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13)
 """For each of the 15 joints of JHMDB the one that it becomes in a mirror."""
 
-TURN = {"poses": 0.15, "signals": 0.1}
+TURN = {"poses": 0.15, "signals": 0.3}
 """The standard deviation of an angle, in radians: in the picture, or around each axis."""
 
 SCALE = {"poses": 0.15, "signals": 0.1}
 """The standard deviation of the logarithm of a scale."""
 
-STRETCH = {"poses": 0.2, "signals": 0.2, "video": 0.1}
+STRETCH = {"poses": 0.2, "signals": 0.1, "video": 0.1}
 """The standard deviation of the logarithm of a speed."""
 
-CUT = {"poses": 0.2, "signals": 0.2, "video": 0.1}
+CUT = {"poses": 0.2, "signals": 0.0, "video": 0.1}
 """At most so much of a clip is cut off at either end."""
 
 LEAST_FRAMES = 8

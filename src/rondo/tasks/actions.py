@@ -43,7 +43,7 @@ RECIPES = {
 }  # fmt: skip
 """How to train on each kind of clips."""
 
-LAGS = {"poses": (1, 4), "signals": (1, 2, 4, 8), "video": (1,)}
+LAGS = {"poses": (1, 4), "signals": (1,), "video": (1,)}
 """The steps over which differences are taken."""
 
 FITTED_TOGETHER = 100
