@@ -273,11 +273,13 @@ class Recurrent(nn.Module):
         """The kernel that runs the loop of the forward pass, as C.
 
         Raises:
-            ValueError: Where the reference engine runs it, with the reason.
+            ValueError: Where another engine runs it, with the reason.
         """
         engine = self._program().run
         if isinstance(engine, CompiledLoop):
             return engine.source
+        if isinstance(engine, Parallel):
+            raise ValueError("there is no kernel, the parallel engine solves the loop")
         reason = getattr(engine, "reason", None) or f"engine is {self.engine!r}"
         raise ValueError(f"there is no kernel, the reference engine runs this cell: {reason}")
 

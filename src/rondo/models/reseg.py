@@ -48,6 +48,8 @@ class ReSeg(nn.Module):
         dropout: The share of the channels set to zero in training before the upsampling.
         even_light: Whether each colour of each picture is brought to one mean and deviation first,
             so that dusk and noon look alike.
+        normalised: Whether the map of each layer of sweeps is normalised over the batch, as that
+            of the convolutions always is.
 
     Shape:
         Frames (B, T, 3, H, W) with values 0 to 255, pictures with T = 1; logits (B, T, K, H, W).
@@ -78,6 +80,7 @@ class ReSeg(nn.Module):
         memory_size: int = 0,
         dropout: float = 0.0,
         even_light: bool = False,
+        normalised: bool = False,
     ) -> None:
         super().__init__()
         check_choice("context", context, dict.fromkeys(CONTEXTS))
@@ -90,14 +93,16 @@ class ReSeg(nn.Module):
         self.even_light = even_light
         self.front = ResNetFront(depth, front_stages)
         self.reduction = self.front.reduction
-        layers, before = [], self.front.channels
+        layers: list[nn.Module] = []
+        before = self.front.channels
         for _ in range(num_layers):
-            layer: nn.Module = SpatialRNN(
+            sweeps = SpatialRNN(
                 1, NAMED_CELLS[cell], input_channels=before, hidden_size=hidden_size
             )
             if context == "convolutions":
-                layer = as_convolutions(before, 2 * hidden_size, num_parameters(layer))
-            layers.append(layer)
+                layers.append(as_convolutions(before, 2 * hidden_size, num_parameters(sweeps)))
+            else:
+                layers += [sweeps, nn.BatchNorm2d(2 * hidden_size)] if normalised else [sweeps]
             before = 2 * hidden_size
         self.context = nn.Sequential(*layers)
         self.memory: Recurrent | None = None

@@ -37,13 +37,16 @@ RECIPES = {
     ),
     "files": Recipe(
         cell="gru", hidden_size=100, num_layers=2, channels=50, batch_size=8, learning_rate=2e-3,
-        max_grad_norm=5.0, num_sequences=60 * 367, anneals=True, dropout=0.1, precision="auto",
+        max_grad_norm=5.0, num_sequences=60 * 367, anneals=True, dropout=0.2, precision="auto",
     ),
 }  # fmt: skip
 """How to train on drawn scenes and on a folder of pictures."""
 
 CHANGE = Change(crop=0.8, scale=0.25, gamma=0.3)
 """How training pictures of a folder are changed."""
+
+WEIGHT_POWER = {"drawn": 1.0, "files": 0.5}
+"""The power of the weights of classes; below 1 frequent classes keep more of theirs."""
 
 FRONT_STAGES = {"drawn": 1, "files": 2}
 """The stages of the ResNet in front."""
@@ -105,6 +108,7 @@ def segmentation(
         "depth": 18 if checkpoint is None else checkpoint.depth,
         "context": context,
         "even_light": data is not None,
+        "normalised": data is not None,
         "memory_size": MEMORY_SIZE[kind] if video else 0,
     }
     return Task(
@@ -114,7 +118,9 @@ def segmentation(
         output_size=len(classes),
         distance="cross_entropy",
         recipe=RECIPES[kind],
-        loss=partial(pixel_losses, weights=class_weights(counted, len(classes))),
+        loss=partial(
+            pixel_losses, weights=class_weights(counted, len(classes), WEIGHT_POWER[kind])
+        ),
         right=pixels_right,
         unit="nats",
         pixel_classes=classes,
@@ -141,8 +147,10 @@ def size_of(text: str) -> tuple[int, int]:
     return width_height
 
 
-def class_weights(labels: Tensor | Iterable[Tensor], num_classes: int) -> Tensor:
-    """Returns m / f_c for each class c: see above; 0 for a class that never occurs.
+def class_weights(
+    labels: Tensor | Iterable[Tensor], num_classes: int, power: float = 1.0
+) -> Tensor:
+    """Returns (m / f_c)^power for each class c: see above; 0 for a class that never occurs.
 
     Example:
         >>> import torch
@@ -159,7 +167,7 @@ def class_weights(labels: Tensor | Iterable[Tensor], num_classes: int) -> Tensor
     frequencies = counts / of_pictures.clamp_min(1)
     occurs = frequencies > 0
     median = frequencies[occurs].median() if bool(occurs.any()) else torch.tensor(0.0)
-    return torch.where(occurs, median / frequencies.clamp_min(1e-12), 0.0)
+    return torch.where(occurs, (median / frequencies.clamp_min(1e-12)) ** power, 0.0)
 
 
 def pixel_losses(outputs: Tensor, batch: Batch, *, weights: Tensor) -> Tensor:
