@@ -92,7 +92,8 @@ def with_torch_layers(model: ReSeg, cell: str) -> ReSeg:
     """The same network, its sweeps run by torch.nn."""
     other = copy.deepcopy(model)
     for layer in other.context:
-        assert isinstance(layer, SpatialRNN)
+        if not isinstance(layer, SpatialRNN):
+            continue
         layer.vertical = TorchLayer(cell, layer.vertical)
         layer.horizontal = TorchLayer(cell, layer.horizontal)
     return other

@@ -19,7 +19,7 @@ from rondo.tasks.sources import Example
 OTHER_SIDE = (0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13)
 """For each of the 15 joints of JHMDB the one that it becomes in a mirror."""
 
-TURN = {"poses": 0.15, "signals": 0.3}
+TURN = {"poses": 0.15, "signals": 0.2}
 """The standard deviation of an angle, in radians: in the picture, or around each axis."""
 
 SCALE = {"poses": 0.15, "signals": 0.1}
