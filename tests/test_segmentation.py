@@ -15,7 +15,7 @@ from PIL import Image
 import rondo
 from rondo.cells.named import num_parameters
 from rondo.models.checkpoint import load_checkpoint
-from rondo.models.reseg import ReSeg
+from rondo.models.reseg import ReSeg, evenly_lit
 from rondo.models.resnet import ResNet
 from rondo.models.resnet_front import ResNetFront
 from rondo.tasks.drawn_scenes import CLASSES, draw_scenes
@@ -321,6 +321,35 @@ def test_a_picture_and_its_labels_change_alike() -> None:
         pixels, numbers = changed(frames, labels, change, generator)
         assert pixels.shape == (1, 3, 12, 16)
         torch.testing.assert_close(pixels[:, 0], 10.0 * numbers, atol=6.0, rtol=0)
+
+
+def test_another_gamma_keeps_black_and_white() -> None:
+    frames = torch.tensor([0, 64, 255], dtype=torch.uint8).expand(1, 3, 3, 3)
+    labels = torch.zeros(1, 3, 3, dtype=torch.uint8)
+    change = Change(flip=False, light=0, colour=0, gamma=0.5)
+    found, _ = changed(frames, labels, change, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found[0, 0, 0, [0, 2]], torch.tensor([0.0, 255.0]))
+    assert abs(found[0, 0, 0, 1] - 64) > 1
+
+
+def test_evenly_lit_pictures_forget_gain_offset_and_tint() -> None:
+    pictures = 255 * torch.rand(2, 3, 33, 36)
+    lit = evenly_lit(pictures)
+    torch.testing.assert_close(lit.mean((2, 3)), torch.full((2, 3), 118.0))
+    torch.testing.assert_close(lit.std((2, 3), correction=0), torch.full((2, 3), 58.0))
+    dusk = torch.tensor([0.2, 0.3, 0.4])[:, None, None] * pictures + 5
+    torch.testing.assert_close(evenly_lit(dusk), lit, rtol=1e-4, atol=1e-2)
+    assert (evenly_lit(torch.full((1, 3, 4, 4), 7.0)) == 118).all()
+    model = ReSeg(3, hidden_size=4, channels=4, even_light=True, normalised=True).eval()
+    answers = [model(given[:, None])[0] for given in (pictures, dusk)]
+    torch.testing.assert_close(*answers, rtol=1e-3, atol=1e-4)
+    assert isinstance(model.context[1], torch.nn.BatchNorm2d)
+
+
+def test_weights_of_classes_to_a_power() -> None:
+    labels = torch.tensor([[[0, 0], [0, 1]]])
+    torch.testing.assert_close(class_weights(labels, 2, 0.5), class_weights(labels, 2).sqrt())
+    assert not class_weights(torch.full((1, 2, 2), VOID), 3, 0.5).any()
 
 
 def broken(root: Path, kind: str) -> None:

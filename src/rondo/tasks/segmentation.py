@@ -2,8 +2,9 @@
 
 What is minimised is the cross-entropy of the pixels. Those of a class c are weighted by the median
 of the frequencies of all classes over its own, m / f_c, f_c counted in the training pictures where
-the class occurs; pixels without a class count nothing. The data are a folder in the form of CamVid
-(`rondo.tasks.segmentation_files`), or street scenes that the program draws, each anew.
+the class occurs, or by a power of that; pixels without a class count nothing. The data are a folder
+in the form of CamVid (`rondo.tasks.segmentation_files`), or street scenes that the program draws,
+each anew.
 
 Eigen & Fergus, "Predicting depth, surface normals and semantic labels with a common multi-scale
 convolutional architecture", 2015, weight by frequencies in this way.
