@@ -157,8 +157,8 @@ divided them; 11 classes; pixels without a class count nowhere. Both networks: t
 of a ResNet-18 from new weights, two layers that see the whole map, three transposed convolutions;
 the layers are sweeps of GRUs (ReNet), or for each two 3x3 convolutions of as many parameters. The
 last weights are tested. Settings were changed twice after both were measured on val and test
-(docs/segmentation.md tells what that gave). Published with VGG-16 weights of ImageNet, at 480 x 360:
-ReSeg 58.8 %.
+(docs/segmentation.md tells what that gave). Published with VGG-16 weights of ImageNet, at
+480 x 360: ReSeg 58.8 %.
 """
 
 SPEED_NOTES = f"""\
