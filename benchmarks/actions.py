@@ -13,20 +13,18 @@ from __future__ import annotations
 
 import argparse
 import copy
-import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
 
-from kept_runs import SEEDS, Kept, kept_run, note, total_minutes
+from kept_runs import SEEDS, Kept, kept_run, note, write_page
 from torch_layers import TorchLayer
 
 import torch  # isort: skip
 from torch import Tensor, nn  # isort: skip
 
-from rondo.bench.measure import machine_lines
 from rondo.cells.named import num_parameters
 from rondo.models.action_model import ActionModel
 from rondo.tasks.actions import actions
@@ -184,16 +182,11 @@ def speed_row(task: Task, name: str, cell: str, bidirectional: bool) -> list[str
     return [name, cell, directions, f"{speeds[0]:.0f}", f"{speeds[1]:.0f}", ratio]
 
 
-def filled(text: str) -> str:
-    """The paragraphs of a text in lines of one width."""
-    paragraphs = text.strip().split("\n\n")
-    return "\n\n".join(textwrap.fill(item, 98, break_on_hyphens=False) for item in paragraphs)
-
-
 NOTES = f"""\
-The recipes are those of `rondo train actions`. They were chosen with one seed by the loss on the
-clips that are held out of the training: the last fifth of each class, or those of the file for
-validation. Each network was trained with the seeds {", ".join(map(str, SEEDS))} and tested once.
+The recipes are those of `rondo train actions`. They were chosen on the clips that are held out of
+the training, the last fifth of each class, or those of the file for validation; how signals are
+changed in training by the accuracy there, among settings that were all measured on the test too.
+Each network was trained with the seeds {", ".join(map(str, SEEDS))}.
 In brackets the 95 % interval of Wilson for that many test clips; it does not tell how far seeds
 differ, which the last column shows.
 
@@ -228,7 +221,7 @@ def main() -> None:
             f"{len(task.source.val)} for checks, {len(task.source.test)} for the test, "  # type: ignore[attr-defined]
             f"{len(task.classes or ())} classes.\n\n{accuracy_table(found)}\n\nThe smallest "
             f"validation loss: {which}. Its answers on the test, summed over the seeds:\n\n"
-            f"{confusion(arguments.runs, data, best)}\n"
+            f"{confusion(arguments.runs, data, best)}"
         )
         speed += [
             speed_row(task, data.name, cell, bidirectional)
@@ -236,17 +229,9 @@ def main() -> None:
             for bidirectional in (False, True)
         ]
     head = ["clips", "cell", "directions", "Rondo, clips/s", "torch.nn, clips/s", "ratio"]
-    page = (
-        f"# Actions\n\n{machine_lines()}"
-        f"- time of all runs: {total_minutes(arguments.runs):.0f} minutes\n\n{filled(NOTES)}\n\n"
-        + "\n".join(sections)
-        + f"\n## Speed of training\n\n{markdown_table(head, speed)}\n"
-    )
-    for data in (*arguments.data, arguments.runs):
-        page = page.replace(str(data), "PATH")
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "actions.md").write_text(page)
-    print(page)
+    sections.append(f"## Speed of training\n\n{markdown_table(head, speed)}")
+    file = arguments.output / "actions.md"
+    write_page(file, "Actions", NOTES, sections, arguments.runs, *arguments.data)
 
 
 if __name__ == "__main__":

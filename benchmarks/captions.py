@@ -19,13 +19,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
 
-from kept_runs import SEEDS, kept_run, note, total_minutes
+from kept_runs import SEEDS, kept_run, note, write_page
 from torch_layers import TorchLayer
 
 import torch  # isort: skip
 from torch import nn  # isort: skip
 
-from rondo.bench.measure import machine_lines, take_turns
+from rondo.bench.measure import take_turns
 from rondo.cells.named import num_parameters
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.tasks.caption_files import Captioned, read_captions
@@ -218,16 +218,8 @@ def main() -> None:
             "ratio (quartiles)"]  # fmt: skip
     speed = markdown_table(head, [speed_row(arguments.rounds)])
     sections.append(f"## Training speed\n\n{textwrap.fill(SPEED_NOTES, 98)}\n\n{speed}")
-    page = (
-        f"# Captions\n\n{machine_lines()}"
-        f"- time of all runs: {total_minutes(arguments.runs):.0f} minutes\n\n"
-        f"{textwrap.fill(NOTES, 98)}\n\n" + "\n\n".join(sections) + "\n"
-    )
-    for path in (arguments.data, arguments.runs):
-        page = page if path is None else page.replace(str(path), "PATH")
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "captions.md").write_text(page)
-    print(page)
+    file = arguments.output / "captions.md"
+    write_page(file, "Captions", NOTES, sections, arguments.runs, arguments.data)
 
 
 if __name__ == "__main__":

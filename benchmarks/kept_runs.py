@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from rondo.training.memory import keep_freed_memory
 
 keep_freed_memory()  # before torch takes its first memory
 
+from rondo.bench.measure import machine_lines  # noqa: E402
 from rondo.training.run_error import RunError  # noqa: E402
 from rondo.training.sequences import session  # noqa: E402
 from rondo.training.sequences.fit import fit  # noqa: E402
@@ -84,6 +87,32 @@ def total_minutes(runs: Path) -> float:
     folders = [SequenceFolder(path.parent, "") for path in runs.glob("*/config.json")]
     last = [records[-1] for folder in folders if (records := folder.read_metrics())]
     return sum(record["seconds"] for record in last) / 60
+
+
+def write_page(
+    file: Path, title: str, notes: str, sections: Sequence[str], runs: Path, *given: Path | None
+) -> None:
+    """Writes and prints the result of a benchmark, with PATH in the place of folders.
+
+    Args:
+        file: Where it is written.
+        title: Its title.
+        notes: What is measured, paragraphs in lines of any length.
+        sections: What was found.
+        runs: Where the runs are kept.
+        given: Other folders that were given, or None.
+    """
+    paragraphs = notes.strip().split("\n\n")
+    told = "\n\n".join(textwrap.fill(item, 98, break_on_hyphens=False) for item in paragraphs)
+    page = (
+        f"# {title}\n\n{machine_lines()}- time of all runs: {total_minutes(runs):.0f} minutes\n\n"
+        f"{told}\n\n" + "\n\n".join(sections) + "\n"
+    )
+    for path in (*given, runs, file.parent):
+        page = page if path is None else page.replace(str(path), "PATH")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(page)
+    print(page)
 
 
 def quiet(_text: str) -> None:

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from kept_runs import Kept, kept_run, total_minutes
-from rondo.bench.measure import machine_lines, take_turns
+from kept_runs import Kept, kept_run, write_page
+from rondo.bench.measure import take_turns
 from rondo.cells.named import num_parameters
 from rondo.models.crnn import CRNN
 from rondo.models.ctc import ctc_distances
@@ -221,16 +221,16 @@ def main() -> None:
     if "speed" in arguments.parts:
         speed = speed_section(arguments.rounds, arguments.threads)
         sections.append(f"## Training speed\n\n{textwrap.fill(SPEED_NOTES, 98)}\n\n{speed}")
-    page = (
-        f"# Words in pictures\n\n{machine_lines()}"
-        f"- time of all runs: {total_minutes(arguments.runs):.0f} minutes\n\n"
-        f"{textwrap.fill(NOTES, 98)}\n\n" + "\n\n".join(sections) + "\n"
+    file = arguments.output / "text.md"
+    write_page(
+        file,
+        "Words in pictures",
+        NOTES,
+        sections,
+        arguments.runs,
+        arguments.captcha,
+        arguments.plates,
     )
-    for path in (arguments.captcha, arguments.plates, arguments.runs, arguments.output):
-        page = page if path is None else page.replace(str(path), "PATH")
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "text.md").write_text(page)
-    print(page)
 
 
 NOTES = f"""\

@@ -21,20 +21,18 @@ from typing import Any
 import torch
 
 from rondo.compiler.graph import (
-    Node,
     RecurrentGraph,
     StepGraph,
     Value,
     close_loops,
     counts_truths,
     live_nodes,
-    sizes_at,
 )
 from rondo.compiler.interpret import evaluate
 from rondo.compiler.layouts import SHARED
 from rondo.compiler.rows import row_layouts
 from rondo.compiler.simplify import rename
-from rondo.compiler.trace import Traced, trace_function
+from rondo.compiler.trace import Traced, example_of, trace_function
 
 aten = torch.ops.aten
 
@@ -136,13 +134,13 @@ def _trace_joint(
     next_state = [step.by_name[name] for name in step.next_state]
     traced: Traced = trace_function(
         joint,
-        [(value.name, _example(value, device)) for value in step.parameters],
+        [(value.name, example_of(value, device)) for value in step.parameters],
         [
-            *((value.name, _example(value, device)) for value in given),
-            *((_gradient_name(i), _example(o, device)) for i, o in enumerate(outputs)),
+            *((value.name, example_of(value, device)) for value in given),
+            *((_gradient_name(i), example_of(o, device)) for i, o in enumerate(outputs)),
         ],
         [
-            (f"grad_{value.name}", _example(new, device))
+            (f"grad_{value.name}", example_of(new, device))
             for value, new in zip(step.state, next_state, strict=True)
         ],
         num_outputs=num_outputs + len(next_state) + len(inputs),
@@ -172,10 +170,6 @@ def _run_step(step: StepGraph, values: dict[str, torch.Tensor]) -> list[torch.Te
     num_rows = values[step.state[0].name].shape[0] if step.state else values["x"].shape[0]
     evaluate(step.nodes, values, num_rows)
     return [values[name] for name in (*step.outputs, *step.next_state)]
-
-
-def _example(value: Value | Node, device: object) -> torch.Tensor:
-    return torch.zeros(sizes_at(value.shape, 1), dtype=value.dtype, device=device)  # type: ignore[call-overload]
 
 
 # ---- what to save ----

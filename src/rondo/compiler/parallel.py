@@ -36,7 +36,7 @@ from rondo.compiler.reference import (
     read_outside_loop,
 )
 from rondo.compiler.scan import apply, solve_recurrence
-from rondo.compiler.tangent import Tangent, is_linear, size_of
+from rondo.compiler.tangent import Tangent, is_linear
 from rondo.compiler.trajectory import Trajectory, Vectors
 
 
@@ -116,13 +116,15 @@ class Parallel:
         self.has_told = False
         if not plan.loop:
             return
-        other = [v for v in plan.step.state if v.dtype not in TOLERANCES]
-        if other:
-            raise NotCoveredError(f"the state {other[0].name} is of {other[0].dtype}")
+        first, *_ = plan.step.state
+        for value in plan.step.state:
+            if value.dtype not in TOLERANCES or value.dtype != first.dtype:
+                raise NotCoveredError(f"the state {value.name} is of {value.dtype}")
         self.tangent = Tangent.of(plan, device)
         self.is_linear = is_linear(plan)
         sizes = tuple(tuple(sizes_at(value.shape[1:], 0)) for value in plan.step.state)
-        is_small = newton.jacobian == "auto" and size_of(plan) <= LARGEST_FULL
+        size = Vectors(sizes, whole=True).length
+        is_small = newton.jacobian == "auto" and size <= LARGEST_FULL
         whole = not self.is_linear and (newton.jacobian == "full" or is_small)
         self.vectors = Vectors(sizes, whole)
         if not whole and len(set(sizes)) > 1:

@@ -1,26 +1,29 @@
 """Take out of a step what says the same twice.
 
 In goes a traced step, out comes one with the same results: of nodes that do the same to the same
-values only the first is left, and a transposition of a transposition is the value itself.
+values only the first is left, a transposition of a transposition is the value itself, and so is
+what is brought to the size or the type that it has.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Node, Ref, StepGraph, draws_random, live_nodes, map_argument
+from rondo.compiler.graph import Node, Ref, StepGraph, Value, draws_random, live_nodes, map_argument
 
 aten = torch.ops.aten
 
 
 def simplify(step: StepGraph) -> StepGraph:
-    """Merge equal nodes and cancel double transpositions."""
+    """Merge equal nodes; leave out double transpositions and what changes nothing."""
     names: dict[str, str] = {}
     first: dict[Any, Node] = {}
     by_name: dict[str, Node] = {}
+    arguments = {value.name: value for value in step.arguments()}
 
     def renamed(leaf: Any) -> Any:
         return Ref(names.get(leaf.name, leaf.name)) if isinstance(leaf, Ref) else leaf
@@ -30,7 +33,7 @@ def simplify(step: StepGraph) -> StepGraph:
         node = replace(
             old, args=map_argument(renamed, old.args), kwargs=map_argument(renamed, old.kwargs)
         )
-        source = _untransposed(node, by_name)
+        source = _untransposed(node, by_name) or _unchanged(node, {**arguments, **by_name})
         key = (node.op, repr(node.args), repr(node.kwargs))
         if source is not None:
             names[node.name] = source
@@ -54,6 +57,16 @@ def _untransposed(node: Node, by_name: dict[str, Node]) -> str | None:
         return None
     inner = by_name.get(node.args[0].name)
     return inner.args[0].name if inner is not None and inner.packet is aten.t else None
+
+
+def _unchanged(node: Node, by_name: Mapping[str, Value | Node]) -> str | None:
+    """The value that an operation gives back as it is."""
+    lays_out_anew = dict(node.kwargs).get("memory_format") is not None
+    if node.packet not in (aten.expand, aten._to_copy) or lays_out_anew:
+        return None
+    given = by_name.get(node.args[0].name)
+    same = given is not None and (given.shape, given.dtype) == (node.shape, node.dtype)
+    return node.args[0].name if same else None
 
 
 def rename(step: StepGraph, names: dict[str, str]) -> StepGraph:

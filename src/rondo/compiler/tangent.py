@@ -13,35 +13,27 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rondo.compiler.graph import (
-    Node,
-    Ref,
-    StepGraph,
-    Value,
-    draws_random,
-    live_nodes,
-    map_argument,
-    sizes_at,
-)
+from rondo.compiler.graph import Node, draws_random, live_nodes
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.layouts import SHARED, Along
 from rondo.compiler.plan import Plan
-from rondo.compiler.trace import trace_function
+from rondo.compiler.trace import example_of, trace_function
 from rondo.compiler.views import RESHAPES
 
 aten = torch.ops.aten
 
-LINEAR = {aten.add, aten.sub, aten.rsub, aten.neg, aten.mul, aten.div, aten.clone, aten.alias}
-"""Operations that are linear in one of what they read, number by number."""
-
-COPIES = {aten.expand, aten._to_copy}
+LINEAR = {
+    *(aten.add.Tensor, aten.sub.Tensor, aten.rsub.Scalar, aten.neg.default),
+    *(aten.add.Scalar, aten.sub.Scalar, aten.mul.Tensor, aten.mul.Scalar),
+    *(aten.div.Tensor, aten.div.Scalar, aten.clone.default),
+}
+"""Operations that are linear in one of what they read, number by number; none that rounds."""
 
 KEEPS_PLACES = {*RESHAPES, aten.slice, aten.select, aten.cat, aten.zeros_like, operator.getitem}
 """Operations beside those on numbers that leave a number of the state over its own place."""
@@ -91,9 +83,9 @@ class Tangent:
             return list(found[1])
 
         def examples(chosen: Sequence[str]) -> list[tuple[str, Tensor]]:
-            return [(name, _example(known[name], device)) for name in chosen]
+            return [(name, example_of(known[name], device)) for name in chosen]
 
-        moves = [(_move(value.name), _example(value, device)) for value in step.state]
+        moves = [(_move(value.name), example_of(value, device)) for value in step.state]
         traced = trace_function(
             directions,
             examples(shared),
@@ -102,8 +94,8 @@ class Tangent:
             num_outputs=len(names),
         )
         captured = [value.name for value in traced.graph.parameters[len(shared) :]]
-        nodes, ends = _without_copies(traced.graph)
-        return cls(plan, nodes, dict(zip(captured, traced.captured, strict=True)), ends)
+        tensors = dict(zip(captured, traced.captured, strict=True))
+        return cls(plan, traced.graph.nodes, tensors, traced.graph.outputs)
 
     def along(self, moves: Sequence[Tensor], values: Environment) -> list[Tensor]:
         """The direction of each next state (N, ...), given the directions of the states."""
@@ -157,7 +149,7 @@ def is_linear(plan: Plan) -> bool:
         moved = [name for name in node.reads if name in moving]
         if not moved:
             continue
-        if node.packet not in LINEAR or node.shape is None or node.shape[1:] not in places:
+        if node.op not in LINEAR or node.shape is None or node.shape[1:] not in places:
             return False
         if node.packet is aten.mul and len(moved) > 1:
             return False
@@ -176,34 +168,6 @@ def _reads(plan: Plan) -> list[str]:
 
 def _move(state: str) -> str:
     return f"move_of_{state}"
-
-
-def _example(value: Value | Node, device: torch.device) -> Tensor:
-    return torch.zeros(sizes_at(value.shape, 1), dtype=value.dtype, device=device)
-
-
-def _without_copies(graph: StepGraph) -> tuple[tuple[Node, ...], tuple[str, ...]]:
-    """The operations and the ends without those that change nothing, which jvp makes many of."""
-    source: dict[str, str] = {}
-    kept = []
-    for node in graph.nodes:
-        args, kwargs = (
-            map_argument(
-                lambda leaf: (
-                    Ref(source.get(leaf.name, leaf.name)) if isinstance(leaf, Ref) else leaf
-                ),
-                argument,
-            )
-            for argument in (node.args, node.kwargs)
-        )
-        if node.packet in COPIES:
-            read = graph.by_name[args[0].name]
-            if (read.shape, read.dtype) == (node.shape, node.dtype):
-                source[node.name] = read.name
-                continue
-        kept.append(replace(node, args=args, kwargs=kwargs))
-    ends = tuple(source.get(end, end) for end in graph.outputs)
-    return live_nodes(tuple(kept), ends), ends
 
 
 def _in_place(node: Node, moving: set[str]) -> Node:
@@ -228,8 +192,3 @@ def _product_with_diagonals(moves: Tensor, weights: Tensor) -> Tensor:
 
 def _nothing(moves: Tensor, sizes: list[int]) -> Tensor:
     return moves.new_zeros(sizes)
-
-
-def size_of(plan: Plan) -> int:
-    """How many numbers the state of a row has."""
-    return sum(prod(sizes_at(value.shape, 1)) for value in plan.step.state)

@@ -28,6 +28,7 @@ from rondo.compiler.graph import (
     StepGraph,
     Value,
     live_nodes,
+    sizes_at,
 )
 from rondo.compiler.record import (
     Decompositions,
@@ -125,6 +126,11 @@ def trace_function(
         for num_rows in TRACE_ROWS
     )
     return _join(first, second, parameters, inputs, state, num_outputs)
+
+
+def example_of(value: Value | Node, device: Any) -> torch.Tensor:
+    """A tensor like a value of a step, of one row, to trace with."""
+    return torch.zeros(sizes_at(value.shape, 1), dtype=value.dtype, device=device)
 
 
 def _record_at(
