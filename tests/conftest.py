@@ -4,8 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import torch
+
+if not torch.cuda.is_available():  # the kernels for GPUs are run by Triton's interpreter
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
+import pytest
 
 from commands import Run
 from rondo import cli

@@ -366,9 +366,9 @@ def test_a_cell_that_mixes_rows_is_refused_or_said_to_be_slow(training: bool) ->
 
 def test_says_that_there_are_no_kernels_for_other_devices() -> None:
     plan = rondo.Recurrent(rondo.GRUCell(2, 3), engine="reference").plan
-    with pytest.warns(rondo.EngineWarning, match="there are no kernels for cuda yet"):
-        engine_for(plan, "auto", torch.device("cuda"))
-    with pytest.raises(ValueError, match="the cpu engine runs on the CPU, and the tensors are on"):
+    with pytest.warns(rondo.EngineWarning, match="there are no kernels for xpu"):
+        engine_for(plan, "auto", torch.device("xpu"))
+    with pytest.raises(ValueError, match="it runs on the CPU, and the tensors are on cuda"):
         engine_for(plan, "cpu", torch.device("cuda"))
 
 

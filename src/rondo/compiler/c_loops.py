@@ -14,7 +14,6 @@ from rondo.compiler.c_operators import C_SPELLING, FAR_SPELLING, Spelling
 from rondo.compiler.graph import Ref
 from rondo.compiler.kernel import Compute, Kernel, Load, Loop, NotCoveredError, Reduce, Store
 from rondo.compiler.region import CONSTANTS
-from rondo.compiler.views import Index
 
 aten = torch.ops.aten
 
@@ -103,14 +102,8 @@ def _nested_lines(kernel: Kernel, loop: Loop, spellings: Mapping[Any, Spelling])
         opening.append(for_line)
         closing = [f"{indent}}}", *closing]
     indent = "    " * len(sizes)
-    body = [f"{indent}{_statement(kernel, item, spellings)}" for item in _stores_last(loop)]
+    body = [f"{indent}{_statement(kernel, item, spellings)}" for item in loop.stores_last]
     return [*opening, *body, *closing]
-
-
-def _stores_last(loop: Loop) -> list[Load | Compute | Store | Reduce]:
-    """The body with what it stores at its end, so that nothing is read after it was replaced."""
-    first = [item for item in loop.body if not isinstance(item, Store)]
-    return [*first, *(item for item in loop.body if isinstance(item, Store))]
 
 
 def _accumulator(item: Reduce) -> str:
@@ -119,7 +112,7 @@ def _accumulator(item: Reduce) -> str:
 
 def _finish(kernel: Kernel, item: Reduce) -> str:
     cast = "to_stored" if kernel.buffers[item.buffer].dtype == torch.bfloat16 else ""
-    return f"{item.buffer}_at[{_index(item.index)}] = {cast}({_accumulator(item)});"
+    return f"{item.buffer}_at[{item.index.written}] = {cast}({_accumulator(item)});"
 
 
 def _statement(
@@ -127,7 +120,7 @@ def _statement(
 ) -> str:
     if isinstance(item, Load):
         kind = "real" if item.dtype != torch.bool else "int"
-        element = f"{item.buffer}_at[{_index(item.index)}]"
+        element = f"{item.buffer}_at[{item.index.written}]"
         if item.dtype == torch.bfloat16:
             element = f"from_stored({element})"
         return f"const {kind} {item.name} = {element};"
@@ -138,7 +131,7 @@ def _statement(
             value = f"to_stored({item.value})"
         elif dtype == torch.bool:
             value = f"{item.value} != 0"
-        return f"{item.buffer}_at[{_index(item.index)}] = {value};"
+        return f"{item.buffer}_at[{item.index.written}] = {value};"
     if isinstance(item, Compute):
         kind = "real" if item.dtype != torch.bool else "int"
         return f"const {kind} {item.name} = {_expression(item, spellings)};"
@@ -147,15 +140,6 @@ def _statement(
         return f"{total} += {value};"
     sign = ">" if item.kind == "max" else "<"
     return f"{total} = {value} {sign} {total} || {value} != {value} ? {value} : {total};"
-
-
-def _index(index: Index) -> str:
-    terms = [
-        f"j{number}" if coefficient == 1 else f"{coefficient} * j{number}"
-        for number, coefficient in enumerate(index.coefficients)
-        if coefficient
-    ]
-    return " + ".join([*terms, str(index.offset)] if index.offset or not terms else terms)
 
 
 def _expression(item: Compute, spellings: Mapping[Any, Spelling]) -> str:

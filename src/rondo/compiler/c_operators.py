@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 
+from rondo.compiler.kernel import Target
+
 aten = torch.ops.aten
 
 Spelling = Callable[..., str]
@@ -144,3 +146,13 @@ FAR_SPELLING: dict[Any, Spelling] = {
     aten.tan: _function("LIBM(tan)"),
 }
 """How C writes the operations that hold only up to `FAR` otherwise, for one number at a time."""
+
+C_TARGET = Target(
+    elementwise=C_SPELLING,
+    computed={
+        torch.float32: torch.float32,
+        torch.float64: torch.float64,
+        torch.bfloat16: torch.float32,
+    },
+)
+"""What C can be written for."""

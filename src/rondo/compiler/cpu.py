@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rondo.compiler.c_operators import C_SPELLING
+from rondo.compiler.c_operators import C_TARGET
 from rondo.compiler.call import Call, Sizes, Slot, openmp
 from rondo.compiler.graph import Node, Shape, live_nodes
 from rondo.compiler.interpret import evaluate
@@ -57,7 +57,7 @@ class CompiledLoop:
 
     def __init__(self, plan: Plan, previous: Collection[str] = ()) -> None:
         self.plan = plan
-        self.kernel = kernel = lower(plan, C_SPELLING, previous)
+        self.kernel = kernel = lower(plan, C_TARGET, previous)
         self.source = render_c(kernel)
         self.binary = load(self.source)
         self.binary.rondo_workspace_bytes.restype = ctypes.c_int64

@@ -1,7 +1,8 @@
 """Which engine runs a plan.
 
-In go a plan and the name of an engine, out comes what runs it. The cpu engine is taken where it
-covers the plan; where it does not, the reference engine runs and says why, once.
+In go a plan and the name of an engine, out comes what runs it. The cpu engine, or on a GPU the cuda
+engine, is taken where it covers the plan; where it does not, the reference engine runs and says
+why, once.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from torch import Tensor
 
 from rondo.compiler import reference
 from rondo.compiler.cpu import CompiledLoop
+from rondo.compiler.cuda import TritonLoop
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.parallel import Newton, Parallel
 from rondo.compiler.plan import Plan
 from rondo.compiler.reference import EngineWarning, Previous, Resets, Result, Steps
 from rondo.compiler.runtime import NoCompilerError
 
-ENGINES = ("auto", "cpu", "parallel", "reference")
+ENGINES = ("auto", "cpu", "cuda", "parallel", "reference")
 
 EngineName = str | Newton
 """One of `ENGINES`, or how the parallel engine is to solve loops that are not linear."""
@@ -73,33 +75,46 @@ def engine_for(
 
     Args:
         plan: The plan.
-        previous: The inputs of the plan that will be given as `Previous`.
-        engine: "reference"; "cpu", which fails where it does not cover the plan; "auto", which
-            takes the cpu engine where it covers the plan and otherwise warns and takes the
-            reference engine; "parallel" or its options, which fails as "cpu" does.
+        engine: "reference"; "cpu" or "cuda", which fail where they do not cover the plan; "auto",
+            which takes the one of them that is for the device where it covers the plan, and
+            otherwise warns and takes the reference engine; "parallel" or its options, which fails
+            as they do.
         device: Where the tensors are.
+        previous: The inputs of the plan that will be given as `Previous`.
 
     Raises:
-        ValueError: Where the cpu or the parallel engine was asked for and does not cover the plan.
+        ValueError: Where an engine was asked for by name and does not cover the plan.
     """
     if engine == "reference":
         return Reference(plan)
-    if is_parallel(engine):
-        newton = engine if isinstance(engine, Newton) else Newton()
-        try:
-            return Parallel(plan, device, newton)
-        except NotCoveredError as error:
-            raise ValueError(f"the parallel engine cannot run this cell: {error}") from error
-    if device.type != "cpu":
-        if engine == "cpu":
-            raise ValueError(f"the cpu engine runs on the CPU, and the tensors are on {device}")
-        return _instead(plan, f"there are no kernels for {device.type} yet")
+    name = _name_of(engine, device)
     try:
-        return CompiledLoop(plan, previous)
+        if name == "parallel":
+            return Parallel(plan, device, engine if isinstance(engine, Newton) else Newton())
+        if name == "cuda":
+            return TritonLoop(plan, device)
+        if name == "cpu":
+            _check_device(device, "cpu")
+            return CompiledLoop(plan, previous)
     except (NotCoveredError, NoCompilerError) as error:
-        if engine == "cpu":
-            raise ValueError(f"the cpu engine cannot run this cell: {error}") from error
+        if engine != "auto":
+            raise ValueError(f"the {name} engine cannot run this cell: {error}") from error
         return _instead(plan, str(error))
+    return _instead(plan, f"there are no kernels for {device.type}")
+
+
+def _name_of(engine: EngineName, device: torch.device) -> str | None:
+    """The engine to try: the one that was asked for, or that is for the device."""
+    if is_parallel(engine):
+        return "parallel"
+    if engine != "auto":
+        return str(engine)
+    return device.type if device.type in ("cpu", "cuda") else None
+
+
+def _check_device(device: torch.device, wanted: str) -> None:
+    if device.type != wanted:
+        raise NotCoveredError(f"it runs on the {wanted.upper()}, and the tensors are on {device}")
 
 
 def _instead(plan: Plan, reason: str) -> Reference:

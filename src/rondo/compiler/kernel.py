@@ -7,6 +7,7 @@ some rows, an index says where in a row an element lies.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -19,6 +20,23 @@ from rondo.compiler.views import Index
 
 class NotCoveredError(Exception):
     """A plan that cannot become a kernel, and why."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a renderer can write down.
+
+    Args:
+        elementwise: The elementwise operations that it can spell.
+        computed: For each type that the values of a loop may have, the type they are computed in.
+        around: Whether it writes what is done for some steps together before and after them.
+        in_place: Whether the next state may be written where the state lies.
+    """
+
+    elementwise: Collection[Any]
+    computed: Mapping[torch.dtype, torch.dtype]
+    around: bool = True
+    in_place: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,12 @@ class Loop:
     num_reduced: int
     body: tuple[Load | Compute | Store | Reduce, ...]
 
+    @property
+    def stores_last(self) -> list[Load | Compute | Store | Reduce]:
+        """The body, what it stores at its end: nothing is read after it was replaced."""
+        first = [item for item in self.body if not isinstance(item, Store)]
+        return [*first, *(item for item in self.body if isinstance(item, Store))]
+
 
 @dataclass(frozen=True)
 class Product:
@@ -110,6 +134,16 @@ class Product:
     left: str
     left_offset: int
     matrix: int
+
+    @property
+    def reads(self) -> set[str]:
+        """The buffers that it reads."""
+        return {self.left}
+
+    @property
+    def writes(self) -> set[str]:
+        """The buffers that it writes."""
+        return {self.result}
 
 
 @dataclass(frozen=True)

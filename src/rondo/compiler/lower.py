@@ -32,6 +32,7 @@ from rondo.compiler.kernel import (
     NotCoveredError,
     Product,
     Sum,
+    Target,
 )
 from rondo.compiler.memory import Memory
 from rondo.compiler.plan import Plan
@@ -72,23 +73,23 @@ WHO = ((True, True), (True, False), (False, True), (False, False))
 """Whether the kernel does what comes before the loop, and what comes after it: what is tried."""
 
 
-def lower(plan: Plan, elementwise: Collection[Any], previous: Collection[str] = ()) -> Kernel:
+def lower(plan: Plan, target: Target, previous: Collection[str] = ()) -> Kernel:
     """Turn a plan into a kernel.
 
     Args:
         plan: The plan.
-        elementwise: The elementwise operations that the renderer can spell.
+        target: What the renderer can write down.
         previous: The inputs that are states which steps begin with.
 
     Raises:
         NotCoveredError: Where the loop does what a kernel cannot, with the operation named.
     """
     reason = None
-    for opening, closing in WHO:
-        region = region_of(plan, elementwise, opening=opening, closing=closing)
+    for opening, closing in WHO if target.around else WHO[-1:]:
+        region = region_of(plan, target.elementwise, opening=opening, closing=closing)
         check_covered(plan, region)
         try:
-            kernel = _Lowering(plan, region, elementwise, previous).kernel()
+            kernel = _Lowering(plan, region, target, previous).kernel()
         except NotCoveredError as error:
             if not opening and not closing:
                 raise
@@ -120,11 +121,12 @@ class _Lowering:
         self,
         plan: Plan,
         region: Region,
-        elementwise: Collection[Any],
+        target: Target,
         previous: Collection[str],
     ) -> None:
         self.plan = plan
         self.region = region
+        self.target = target
         values: dict[str, Value | Node] = dict(plan.step.by_name)
         expansion = Expansion()
         opening, loop, closing = (
@@ -135,9 +137,9 @@ class _Lowering:
         step = plan.step
         given = {value.name for value in (*step.parameters, *step.inputs)}
         given |= {node.name for node in (*plan.constants, *region.before)}
-        self.memory = Memory(values, step.state, given, previous)
+        self.memory = Memory(values, step.state, given, previous, target.computed)
         for node in (*opening, *loop, *closing):
-            if node.packet not in {*elementwise, *STRUCTURE}:
+            if node.packet not in {*target.elementwise, *STRUCTURE}:
                 raise NotCoveredError(f"{node.op_name} is an operation that no kernel does")
         opening, loop = self._with_addends_in_loop(opening, loop, closing)
         self.stages = (
@@ -384,7 +386,7 @@ class _Lowering:
 
     def _set_next_state(self, sources: Iterable[str]) -> None:
         for state, source in zip(self.plan.step.state, sources, strict=True):
-            if source == state.name:
+            if source == state.name and self.target.in_place:
                 continue
             target = f"next_{state.name}"
             self.memory.new_buffer(target, "local", like=state.name)
@@ -464,7 +466,8 @@ class _Lowering:
 
     def _levels(self) -> tuple[Level, ...]:
         """The levels of a stage."""
-        self.schedule.write_states_directly()
+        if self.target.in_place:
+            self.schedule.write_states_directly()
         return tuple(
             Level(
                 tuple(loop_of(self.memory, (number, i), draft) for i, draft in enumerate(drafts)),

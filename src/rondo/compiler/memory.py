@@ -7,7 +7,7 @@ states) lies in memory from the start; what it must keep gets a buffer while it 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import prod
 
 import torch
@@ -45,6 +45,7 @@ class Memory:
         state: The states of the step.
         given: The names of what is there before the kernel runs.
         previous: Those of them that are states which steps begin with.
+        computed: For each type that values may have, the type that they are computed in.
     """
 
     def __init__(
@@ -53,22 +54,23 @@ class Memory:
         state: tuple[Value, ...],
         given: Collection[str],
         previous: Collection[str],
+        computed: Mapping[torch.dtype, torch.dtype],
     ) -> None:
         self.nodes: dict[str, Node] = {}  # those of the stage that is being written down
         self.values = values
         self.given = given
         self.previous = previous
         self.state = state
-        self.stored = self._stored_dtype()
-        self.dtype = torch.float32 if self.stored == torch.bfloat16 else self.stored
+        self.stored = self._stored_dtype(computed)
+        self.dtype = computed[self.stored]
         self.buffers: dict[str, Buffer] = {}
         self.done: dict[str, Position] = {}  # where a buffer that the kernel writes is complete
 
-    def _stored_dtype(self) -> torch.dtype:
+    def _stored_dtype(self, computed: Collection[torch.dtype]) -> torch.dtype:
         if not self.state:
             raise NotCoveredError("there is no state")
         state = self.state[0]
-        if state.dtype not in (torch.float32, torch.float64, torch.bfloat16):
+        if state.dtype not in computed:
             raise NotCoveredError(f"{state.name} is {state.dtype}, which no kernel is made for")
         return state.dtype
 

@@ -40,6 +40,16 @@ class Index:
             total = total[:-1]
         return Index(total, self.offset + other.offset)
 
+    @property
+    def written(self) -> str:
+        """The index as C and Python write it, with loop variables j0, j1, ..."""
+        terms = [
+            f"j{number}" if coefficient == 1 else f"{coefficient} * j{number}"
+            for number, coefficient in enumerate(self.coefficients)
+            if coefficient
+        ]
+        return " + ".join([*terms, str(self.offset)] if self.offset or not terms else terms)
+
 
 @dataclass(frozen=True)
 class Row:

@@ -24,6 +24,7 @@ from rondo.compiler import (
     Program,
     RecurrentGraph,
     Solution,
+    TritonLoop,
     UnrolledGraph,
     is_parallel,
     unroll,
@@ -65,8 +66,8 @@ class Recurrent(nn.Module):
         cell: Any module whose `forward(x, state)` returns `(output, new_state)`.
         batch_first: Whether sequences are (B, T, ...), rather than (T, B, ...).
         reverse: Whether to run from the last step of each row to its first.
-        engine: What runs the loop: "cpu", a kernel compiled for the cell; "reference", torch
-            operations; "auto", a kernel where one can be had, otherwise the reference engine, with
+        engine: What runs the loop: "cpu", a kernel compiled for the cell; "cuda", the same on
+            a GPU, by Triton, in float32, bfloat16 or float16; "reference", torch operations; "auto", a kernel where one can be had, otherwise the reference engine, with
             a warning that says why; "parallel", all steps at once, forward and backward: a scan
             where the loop is linear in the state, elsewhere Newton's method, whose settings
             :class:`rondo.Newton` has; `solution` tells how the last call went.
@@ -270,13 +271,13 @@ class Recurrent(nn.Module):
 
     @property
     def source(self) -> str:
-        """The kernel that runs the loop of the forward pass, as C.
+        """The kernel that runs the loop of the forward pass: C, or on a GPU Triton's language.
 
         Raises:
             ValueError: Where another engine runs it, with the reason.
         """
         engine = self._program().run
-        if isinstance(engine, CompiledLoop):
+        if isinstance(engine, CompiledLoop | TritonLoop):
             return engine.source
         if isinstance(engine, Parallel):
             raise ValueError("there is no kernel, the parallel engine solves the loop")
@@ -391,7 +392,7 @@ class Recurrent(nn.Module):
 
 def _explained(plan: Plan, engine: Engine) -> Plan:
     """The plan, saying who runs what where a kernel runs a part."""
-    return engine.explained() if isinstance(engine, CompiledLoop) else plan
+    return engine.explained() if isinstance(engine, CompiledLoop | TritonLoop) else plan
 
 
 def _named(plan: Plan, labels: Mapping[str, str]) -> Plan:

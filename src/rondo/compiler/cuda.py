@@ -1,0 +1,253 @@
+"""The cuda engine: runs a plan as kernels in Triton's language.
+
+In go a plan and tensors on a GPU, as for the reference engine, out come the same results. What
+comes before and after the loop is run by torch, for all steps together; the loop is one kernel,
+whose programs all run at once and wait for each other between the phases of a step. A single step
+is run phase by phase.
+
+Where `TRITON_INTERPRET=1` is set, Triton's interpreter runs the kernels on the CPU, slowly: for
+tests on machines without a GPU.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import linecache
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rondo.compiler import reference
+from rondo.compiler.interpret import Environment
+from rondo.compiler.kernel import NotCoveredError
+from rondo.compiler.lower import lower
+from rondo.compiler.phases import phases_of
+from rondo.compiler.plan import Plan
+from rondo.compiler.reference import Previous, Resets, Result, Steps
+from rondo.compiler.render_triton import pointers_of, render_triton
+from rondo.compiler.triton_operators import TRITON_TARGET
+from rondo.compiler.triton_tiles import num_tiles
+
+MOST_ROWS = 64
+"""The most rows of a tile of a product."""
+
+COLUMNS = 16
+"""The columns of a tile of a product: the fewest that there may be, for the most programs."""
+
+INTERPRETED_PROGRAMS = 3
+"""Programs of a phase in the interpreter, which runs one after the other."""
+
+
+class TritonLoop:
+    """A plan as a kernel for a GPU.
+
+    Args:
+        plan: The plan.
+        device: Where the tensors are.
+
+    Raises:
+        NotCoveredError: Where the loop does what a kernel cannot, or there is no Triton.
+    """
+
+    def __init__(self, plan: Plan, device: torch.device) -> None:
+        self.kernel = kernel = lower(plan, TRITON_TARGET)
+        self.interpreted = _check_there(device)
+        self.plan = _with_more_in_loop(plan, [*kernel.before, *kernel.after, *kernel.totals])
+        self.phases = phases_of(kernel)
+        self.source = render_triton(kernel)
+        self.module = module_of(self.source)
+
+    def explained(self) -> Plan:
+        """The plan, saying of every node who runs it."""
+        inside = {node.name for node in self.plan.loop}
+        return self.plan.run_by(lambda name: "the kernel" if name in inside else "torch")
+
+    def __call__(
+        self,
+        parameters: Sequence[Tensor],
+        inputs: Sequence[Tensor | Previous],
+        state: Sequence[Tensor],
+        steps: Steps,
+        resets: Resets | None = None,
+    ) -> Result:
+        """Run all steps; see `reference.run`."""
+        return reference.run(
+            self.plan, parameters, inputs, state, steps, resets, loop=self._run_loop
+        )
+
+    def _run_loop(
+        self,
+        plan: Plan,
+        shared: Environment,
+        together: Environment,
+        state: list[Tensor],
+        steps: Steps,
+        resets: Resets | None,
+    ) -> tuple[Environment, Environment, list[Tensor]]:
+        """Run the loop; see `reference.step_by_step`."""
+        kernel, (num_rows, *_), device = self.kernel, state[0].shape, state[0].device
+        dtypes = [value.dtype for value in state]
+        given: dict[str, Tensor] = {}
+        for buffer, value in zip(kernel.at("state"), state, strict=True):
+            given[f"{buffer.name}_states"] = torch.stack([value, value]).to(buffer.dtype)
+        starts = state if resets is None else resets.to
+        for buffer, value in zip(kernel.at("state"), starts, strict=True):
+            given[f"{buffer.name}_start"] = value.to(buffer.dtype).contiguous()
+        made: dict[str, Tensor] = {}
+        for name, buffer in pointers_of(kernel):
+            if buffer.place == "output":
+                sizes = (steps.num_rows, *buffer.sizes)
+                made[buffer.name] = torch.empty(sizes, dtype=buffer.dtype, device=device)
+                given[name] = made[buffer.name]
+            elif buffer.place in ("local", "row"):
+                sizes = (num_rows, *buffer.sizes)
+                given[name] = torch.empty(sizes, dtype=buffer.dtype, device=device)
+            elif buffer.place in ("shared", "input"):
+                value = shared[buffer.name] if buffer.place == "shared" else together[buffer.name]
+                dim = self._dim(buffer.name) if buffer.place == "input" else 0
+                given[name] = value.movedim(dim, 0).contiguous() if dim else value.contiguous()
+        for number, matrix in enumerate(kernel.matrices):
+            given[f"matrix_{number}"] = shared[matrix.tensor].contiguous()
+        self._launch(given, num_rows, steps, resets, device)
+        if resets is not None and resets.divert:
+            for buffer, value in zip(kernel.at("state"), resets.to, strict=True):
+                value.copy_(given[f"{buffer.name}_start"])
+        turn = len(steps.batch_sizes) % 2
+        last = [
+            given[f"{buffer.name}_states"][turn].to(dtype)
+            for buffer, dtype in zip(kernel.at("state"), dtypes, strict=True)
+        ]
+        outputs = {
+            name: made[buffer].movedim(0, self._dim(name))
+            for name, buffer in kernel.outputs.items()
+        }
+        return outputs, {}, last
+
+    def _dim(self, name: str) -> int:
+        """The dimension of the rows in a value of the plan."""
+        return getattr(self.plan.layouts[name], "dim", 0)
+
+    def _launch(
+        self,
+        given: dict[str, Tensor],
+        num_rows: int,
+        steps: Steps,
+        resets: Resets | None,
+        device: torch.device,
+    ) -> None:
+        """Run all phases of all steps."""
+        batch_sizes, first_rows = _sizes_on(steps.batch_sizes, device)
+        flags = batch_sizes if resets is None else resets.flags.to(device)
+        arguments = {
+            "num_rows": num_rows,
+            "batch_sizes": batch_sizes,
+            "first_rows": first_rows,
+            "resets": _as_bytes(flags.contiguous()),
+            **{name: _as_bytes(tensor) for name, tensor in given.items()},
+            "RESETS": 0 if resets is None else 2 if resets.divert else 1,
+            "PRECISION": "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32",
+            "ROWS": min(MOST_ROWS, max(16, 1 << (num_rows - 1).bit_length())),
+            "COLUMNS": COLUMNS,
+        }
+        num_steps, num_programs = len(steps.batch_sizes), INTERPRETED_PROGRAMS
+        if not self.interpreted:
+            num_programs = min(_num_processors(device), self._num_tiles(arguments))
+        if num_steps > 1 and not self.interpreted:
+            self.run_together(arguments, num_steps, steps.reverse, num_programs)
+        else:
+            self.run_apart(arguments, num_steps, steps.reverse, num_programs)
+
+    def _num_tiles(self, arguments: dict[str, Any]) -> int:
+        """The most tiles that a loop or a product of the kernel has."""
+        sizes = arguments["num_rows"], arguments["ROWS"], arguments["COLUMNS"]
+        items = (item for phase in self.phases for item in phase.work)
+        return max(1, *(num_tiles(self.kernel, item, *sizes) for item in items))
+
+    def run_together(
+        self, arguments: dict[str, Any], num_steps: int, reverse: bool, num_programs: int
+    ) -> None:
+        """All steps by one kernel, whose programs wait for each other."""
+        device = arguments["batch_sizes"].device
+        counter = torch.zeros(1, dtype=torch.int32, device=device)
+        at_once = {} if self.interpreted else {"launch_cooperative_grid": True}
+        self.module.all_steps[(num_programs,)](
+            counter=counter, num_steps=num_steps, REVERSE=reverse, **arguments, **at_once
+        )
+
+    def run_apart(
+        self, arguments: dict[str, Any], num_steps: int, reverse: bool, num_programs: int
+    ) -> None:
+        """One kernel for each phase of each step."""
+        for turn in range(num_steps):
+            step = num_steps - 1 - turn if reverse else turn
+            for number in range(len(self.phases)):
+                kernel = getattr(self.module, f"only_{number}")
+                kernel[(num_programs,)](turn=turn, step=step, **arguments)
+
+
+def module_of(source: str) -> ModuleType:
+    """The module of a rendered source, which is kept where tracebacks and Triton find it."""
+    name = f"rondo_kernel_{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    file = f"<{name}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    module = ModuleType(name)
+    module.__file__ = file
+    exec(compile(source, file, "exec"), module.__dict__)
+    return module
+
+
+def is_interpreted() -> bool:
+    """Whether Triton's interpreter runs kernels, on the CPU."""
+    if find_spec("triton") is None:
+        return False
+    import triton
+
+    return bool(triton.knobs.runtime.interpret)
+
+
+def _check_there(device: torch.device) -> bool:
+    """Fail where kernels cannot run; return whether the interpreter runs them."""
+    if find_spec("triton") is None:
+        raise NotCoveredError("Triton is not installed; `pip install triton`")
+    interpreted = is_interpreted()
+    if device.type != "cuda" and not interpreted:
+        raise NotCoveredError(f"it runs on a GPU, and the tensors are on {device}")
+    return interpreted
+
+
+def _with_more_in_loop(plan: Plan, around: Collection[Any]) -> Plan:
+    """The plan with everything in its loop that is neither constant nor in `around`."""
+    left = {node.name for node in around}
+    return replace(
+        plan,
+        nodes=tuple(
+            planned
+            if planned.stage in ("constants", "loop") or planned.node.name in left
+            else replace(planned, stage="loop", reason=f"{planned.reason}, done with the loop")
+            for planned in plan.nodes
+        ),
+    )
+
+
+def _as_bytes(tensor: Tensor) -> Tensor:
+    """Truth values as numbers of one byte, which kernels read and write."""
+    return tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor
+
+
+@functools.lru_cache(maxsize=64)
+def _sizes_on(batch_sizes: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """The rows of each step, and the number of its first row, where kernels read them."""
+    sizes = torch.tensor(batch_sizes, dtype=torch.int32)
+    firsts = torch.cumsum(sizes, 0, dtype=torch.int64) - sizes
+    return sizes.to(device), firsts.to(device)
+
+
+@functools.cache
+def _num_processors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count

@@ -1,0 +1,354 @@
+"""The loops and products of a kernel in Triton's language, tile by tile.
+
+In goes a loop or a product, out come lines that do every so manyth tile of it. Names that they use:
+`rows`, the rows of the step, which are the first ones; `first`, where they begin in packed values.
+In a tile `r` is the row and `j` the element of each number; `known` tells whether there is such an
+element, `is_live` whether its row takes part in the step, `is_inside` whether there is such a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import ceil, prod
+from typing import Any
+
+import torch
+
+from rondo.compiler.c_loops import IGNORED
+from rondo.compiler.graph import Node, Ref
+from rondo.compiler.kernel import (
+    Buffer,
+    Compute,
+    Kernel,
+    Load,
+    Loop,
+    NotCoveredError,
+    Product,
+    Reduce,
+)
+from rondo.compiler.phases import Tiles, product_of
+from rondo.compiler.region import CONSTANTS
+from rondo.compiler.triton_operators import TRITON_SPELLING
+
+aten = torch.ops.aten
+
+MOST_COLUMNS, MOST_NUMBERS = 128, 1024
+"""The most columns, and numbers, of a tile without products."""
+
+MOST_REDUCED = 1024
+"""The most elements of a row that are summed at once."""
+
+MOST_DEPTH = 64
+"""The most rows of a matrix that a product takes at once."""
+
+STORED = {torch.float32: "tl.float32", torch.bfloat16: "tl.bfloat16", torch.float16: "tl.float16"}
+
+EMPTY_REDUCTION = {"sum": "0.0", "max": 'float("-inf")', "min": 'float("inf")'}
+COMBINED = {"sum": "{a} + {b}", "max": "greater({a}, {b})", "min": "smaller({a}, {b})"}
+REDUCED = {"sum": "tl.sum({a}, 1)", "max": "tl.reduce({a}, 1, greater)",
+           "min": "tl.reduce({a}, 1, smaller)"}  # fmt: skip
+
+
+def lines_of(kernel: Kernel, tiles: Tiles) -> list[str]:
+    """A loop that sums nothing, with the products that it computes."""
+    loop, size = tiles.loop, prod(tiles.loop.sizes)
+    height, width = "ROWS", "COLUMNS"
+    if not tiles.products:
+        height, width = map(str, _tile_sizes(size))
+    body = _index_lines(loop.sizes, "j", 0)
+    sums: dict[str, str] = {}  # a load of an element of a product, and its sum
+    for name, products in tiles.products.items():
+        for product in products:
+            loads = [
+                item
+                for item in loop.body
+                if isinstance(item, Load)
+                and item.buffer == name
+                and product_of(kernel, products, item, size) == product
+            ]
+            first = {
+                f"sum_{load.name}": load.index.offset - product.result_offset for load in loads
+            }
+            body += _sum_lines(kernel, product, first)
+            sums |= {load.name: f"sum_{load.name}" for load in loads}
+    body += _body_lines(kernel, loop, sums)
+    return [*_tile_lines(size, height, width), *(f"    {line}" for line in body)]
+
+
+def product_lines(kernel: Kernel, product: Product) -> list[str]:
+    """A product whose result lies in memory."""
+    matrix, result = kernel.matrices[product.matrix], kernel.buffers[product.result]
+    address = _address(result, _moved("j", product.result_offset))
+    body = [
+        *_sum_lines(kernel, product, {"total": 0}),
+        f"tl.store({address}, total, mask=is_live)",
+    ]
+    return [*_tile_lines(matrix.width, "ROWS", "COLUMNS"), *(f"    {line}" for line in body)]
+
+
+def loop_lines(kernel: Kernel, loop: Loop) -> list[str]:
+    """A loop that sums over the elements of a row, or finds their extremes."""
+    num_kept = len(loop.sizes) - loop.num_reduced
+    kept, reduced = prod(loop.sizes[:num_kept]), prod(loop.sizes[num_kept:])
+    height, width = _line_sizes(reduced)
+    reductions = [item for item in loop.body if isinstance(item, Reduce)]
+    inner = [
+        f"j = start + tl.arange(0, {width})[None, :]",
+        "r = row + 0 * j",
+        f"known = j < {reduced}",
+        "is_inside = (r < num_rows) & known",
+        "is_live = (r < rows) & known",
+        *_index_lines(loop.sizes[num_kept:], "j", num_kept),
+        *_body_lines(kernel, loop, {}),
+    ]
+    return [
+        f"for tile in range(program, tl.cdiv(num_rows * {kept}, {height}), num_programs):",
+        f"    line = tile * {height} + tl.arange(0, {height})[:, None]",
+        f"    row = line // {kept}",
+        "    is_reset = row < 0",
+        "    if RESETS != 0:",
+        "        is_reset = tl.load(resets + first + row, mask=row < rows, other=0) != 0",
+        *(f"    {line}" for line in _index_lines(loop.sizes[:num_kept], f"line % {kept}", 0)),
+        *(
+            f"    {_accumulator(item)} = tl.full(({height}, {width}), "
+            f"{EMPTY_REDUCTION[item.kind]}, tl.float32)"
+            for item in reductions
+        ),
+        f"    for start in range(0, {reduced}, {width}):",
+        *(f"        {line}" for line in inner),
+        *(f"    {_finish(kernel, item)}" for item in reductions),
+    ]
+
+
+def num_tiles(kernel: Kernel, item: Tiles | Product, num_rows: int, rows: int, columns: int) -> int:
+    """How many tiles a loop or a product has, those of products being of so many rows and columns.
+
+    More programs than that have nothing to do.
+    """
+    if isinstance(item, Product):
+        size = kernel.matrices[item.matrix].width
+    else:
+        size, reduced = prod(item.loop.sizes), item.loop.num_reduced
+        if reduced:
+            height, _ = _line_sizes(prod(item.loop.sizes[-reduced:]))
+            return ceil(num_rows * prod(item.loop.sizes[:-reduced]) / height)
+        if not item.products:
+            rows, columns = _tile_sizes(size)
+    return ceil(num_rows / rows) * ceil(size / columns)
+
+
+def _tile_sizes(size: int) -> tuple[int, int]:
+    """The rows and columns of a tile without products, of rows of so many elements."""
+    columns = min(MOST_COLUMNS, _power_of_two(size))
+    return MOST_NUMBERS // columns, columns
+
+
+def _line_sizes(reduced: int) -> tuple[int, int]:
+    """How many sums over so many elements are made at once, and of how many elements at once."""
+    width = min(MOST_REDUCED, _power_of_two(reduced))
+    return MOST_NUMBERS // width, width
+
+
+def _tile_lines(size: int, height: str, width: str) -> list[str]:
+    """The beginning of a loop over tiles: which rows and columns a tile is of."""
+    across = f"tl.cdiv({size}, {width})"
+    return [
+        f"for tile in range(program, tl.cdiv(num_rows, {height}) * {across}, num_programs):",
+        f"    row = (tile // {across} * {height} + tl.arange(0, {height}))[:, None]",
+        f"    j = (tile % {across} * {width} + tl.arange(0, {width}))[None, :]",
+        "    r = row + 0 * j",
+        f"    known = j < {size}",
+        "    is_inside = (r < num_rows) & known",
+        "    is_live = (r < rows) & known",
+        "    is_reset = row < 0",
+        "    if RESETS != 0:",
+        "        is_reset = tl.load(resets + first + row, mask=row < rows, other=0) != 0",
+    ]
+
+
+def _index_lines(sizes: tuple[int, ...], flat: str, first: int) -> list[str]:
+    """The loop variables of an element from its number among all of these sizes."""
+    lines = []
+    below = prod(sizes)
+    for number, size in enumerate(sizes):
+        below //= max(size, 1)
+        text = f"{flat} // {below}" if below > 1 else flat
+        if number:
+            text = f"({text}) % {size}"
+        lines.append(f"j{first + number} = {text}")
+    return lines
+
+
+def _sum_lines(kernel: Kernel, product: Product, columns: Mapping[str, int]) -> list[str]:
+    """Sums of products of the rows of a tile, each with the columns from a first one on."""
+    matrix, left = kernel.matrices[product.matrix], kernel.buffers[product.left]
+    stored = STORED[kernel.stored]
+    step = max(16, min(MOST_DEPTH, _power_of_two(matrix.depth)))
+    height, width = (1, matrix.depth) if matrix.transposed else (matrix.width, 1)
+    start = (matrix.batch or 0) * matrix.depth * matrix.width
+    index = _moved("k", product.left_offset)
+    within = f"(row < rows) & (k < {matrix.depth})"
+    if left.place == "state":
+        rows = _state_load(left.name, f"row * {left.size} + {index}", within)
+    else:
+        rows = _load(left, _address(left, index, "row"), within)
+    lines = [f"{total} = tl.zeros((ROWS, COLUMNS), tl.float32)" for total in columns]
+    lines += [
+        f"for depth in range(0, {matrix.depth}, {step}):",
+        f"    k = depth + tl.arange(0, {step})[None, :]",
+        f"    left = factor({rows}, {stored})",
+        f"    k = depth + tl.arange(0, {step})[:, None]",
+    ]
+    for total, first in columns.items():
+        column = _moved("j", first)
+        if width > 1:
+            column = f"({column}) * {width}" if first else f"{column} * {width}"
+        row = "k" if height == 1 else f"k * {height}"
+        place = f"matrix_{product.matrix} + {_moved(row, start)} + {column}"
+        lines += [
+            f"    right = tl.load({place}, mask=(k < {matrix.depth}) & known, other=0.0)",
+            f"    right = factor(right, {stored})",
+            f"    {total} = tl.dot(left, right, {total}, input_precision=PRECISION)",
+        ]
+    return lines
+
+
+def _body_lines(kernel: Kernel, loop: Loop, sums: Mapping[str, str]) -> list[str]:
+    """What a loop does with the elements of a tile; `sums` holds products under their loads."""
+    states = {target: state for state, target in kernel.commits}
+    dtypes: dict[str, torch.dtype] = {}
+    lines = []
+    for item in loop.stores_last:
+        if isinstance(item, Load):
+            dtypes[item.name] = torch.bool if item.dtype == torch.bool else torch.float32
+            value = sums.get(item.name) or _loaded(kernel, item)
+            lines.append(f"{item.name} = {value}")
+        elif isinstance(item, Compute):
+            dtypes[item.name] = item.dtype
+            lines.append(f"{item.name} = {_expression(item, dtypes)}")
+        elif isinstance(item, Reduce):
+            number = _as_number(item.value, dtypes)
+            value = f"tl.where(is_live, {number}, {EMPTY_REDUCTION[item.kind]})"
+            total = _accumulator(item)
+            lines.append(f"{total} = {COMBINED[item.kind].format(a=total, b=value)}")
+        elif item.buffer in states:
+            name = states[item.buffer]
+            place = f"r * {kernel.buffers[name].size} + {item.index.written}"
+            where = f"{name}_now, {name}_after, {name}_start, {place}"
+            value = _as_number(item.value, dtypes)
+            lines.append(f"store_state({where}, {value}, is_live, is_inside, is_reset, RESETS)")
+        else:
+            buffer = kernel.buffers[item.buffer]
+            value = _stored(item.value, dtypes, buffer.dtype)
+            lines.append(f"tl.store({_address(buffer, item.index.written)}, {value}, mask=is_live)")
+    return lines
+
+
+def _loaded(kernel: Kernel, item: Load) -> str:
+    """The elements of a tile that a load reads, as truth values or float32."""
+    buffer, index = kernel.buffers[item.buffer], item.index.written
+    if buffer.place == "state":
+        place = f"r * {buffer.size} + {index}"
+        return _state_load(buffer.name, place, "is_live")
+    mask = "known" if buffer.place == "shared" else "is_live"
+    loaded = _load(buffer, _address(buffer, index), mask)
+    if buffer.dtype == torch.bool:
+        return f"{loaded} != 0"
+    return f"{loaded}.to(tl.float32)"
+
+
+def _address(buffer: Buffer, index: str, row: str = "r") -> str:
+    """Where elements of the rows of a tile lie."""
+    start = {
+        "shared": "0 * j",
+        "input": f"(first + {row}) * {buffer.size}",
+        "output": f"(first + {row}) * {buffer.size}",
+    }.get(buffer.place, f"{row} * {buffer.size}")
+    return f"{buffer.name}_at + {start} + {index}"
+
+
+def _moved(index: str, offset: int) -> str:
+    return f"{index} + {offset}" if offset else index
+
+
+def _load(buffer: Buffer, address: str, mask: str) -> str:
+    again = ', cache_modifier=".cg"' if buffer.place in ("local", "row") else ""  # never an old one
+    return f"tl.load({address}, mask={mask}, other=0{again})"
+
+
+def _state_load(name: str, place: str, mask: str) -> str:
+    return f"load_state({name}_now, {name}_start, {place}, {mask}, is_reset, RESETS)"
+
+
+def _stored(value: str, dtypes: Mapping[str, torch.dtype], dtype: torch.dtype) -> str:
+    if dtype == torch.bool:
+        return f"({value} != 0).to(tl.uint8)"
+    return _as_number(value, dtypes)
+
+
+def _as_number(value: str, dtypes: Mapping[str, torch.dtype]) -> str:
+    return f"{value}.to(tl.float32)" if dtypes.get(value) == torch.bool else value
+
+
+def _accumulator(item: Reduce) -> str:
+    return f"{item.buffer}_{item.kind}"
+
+
+def _finish(kernel: Kernel, item: Reduce) -> str:
+    """Store what was summed over the elements of rows."""
+    buffer = kernel.buffers[item.buffer]
+    start = f"(first + row) * {buffer.size}" if buffer.place == "output" else f"row * {buffer.size}"
+    total = REDUCED[item.kind].format(a=_accumulator(item))
+    return (
+        f"tl.store({buffer.name}_at + {start} + {item.index.written}, {total}[:, None], "
+        "mask=row < rows)"
+    )
+
+
+TRUTHS: dict[Any, tuple[int, ...]] = {aten.where: (0,), aten.masked_fill: (1,)}
+"""The arguments that are truth values of operations whose others are numbers."""
+
+
+def _expression(item: Compute, dtypes: Mapping[str, torch.dtype]) -> str:
+    node = item.node
+    if node.packet in CONSTANTS:
+        dtype = "tl.int1" if item.dtype == torch.bool else "tl.float32"
+        return f"tl.full((1, 1), {_number(item.args[0])}, {dtype})"
+    is_truth = item.dtype == torch.bool
+    if node.packet is aten._to_copy and is_truth:
+        return f"{_number(item.args[0])} != 0"
+    arguments = [
+        None
+        if value is None
+        else _as_number(_number(value), {} if _stays(node, number, is_truth) else dtypes)
+        for number, value in enumerate(item.args)
+    ]
+    keywords = {key: _number(value) for key, value in node.kwargs if key not in IGNORED}
+    try:
+        return TRITON_SPELLING[node.packet](*arguments, **keywords)
+    except TypeError as error:
+        raise NotCoveredError(f"{node} has options that the renderer does not know") from error
+
+
+def _stays(node: Node, argument: int, is_truth: bool) -> bool:
+    """Whether an argument that is a truth value is read as one."""
+    return is_truth or argument in TRUTHS.get(node.packet, ())
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, Ref):
+        return value.name
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, int | float):
+        special = value != value or value in (float("inf"), -float("inf"))
+        text = f'float("{value}")' if special else repr(float(value))
+        return f"({text})" if value < 0 else text
+    raise NotCoveredError(f"{value!r} is no number")
+
+
+def _power_of_two(number: int) -> int:
+    """The smallest power of two that is no smaller."""
+    return 1 << max(0, number - 1).bit_length()

@@ -1,0 +1,349 @@
+"""The kernels for GPUs, run by Triton's interpreter where there is none, and compiled for one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+import rondo
+from cases import CELLS, VARIANTS, make_cell, relative_error
+from rondo.compiler import TritonLoop, cuda
+from rondo.compiler.lower import lower
+from rondo.compiler.phases import Tiles, phases_of
+from rondo.compiler.triton_operators import TRITON_SPELLING, TRITON_TARGET
+from test_conformance import ALL_CELLS, MODES, make_case, run_layer, run_plain
+
+pytest.importorskip("triton")
+pytestmark = pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
+"""What numpy, in which the interpreter computes, says of numbers that are masked or not finite."""
+
+GOLDEN = Path(__file__).parent / "golden"
+
+aten = torch.ops.aten
+
+
+def on_both(
+    name: str, mode: str, reverse: bool = False, sizes: tuple[int, ...] = (4, 5, 3, 6)
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The results of a cell by the cuda engine, and by the reference engine."""
+    case = make_case(name, sizes, mode, torch.float32)
+    layers = [
+        rondo.Recurrent(case["cell"], engine=engine, reverse=reverse)
+        for engine in ("cuda", "reference")
+    ]
+    got, expected = (run_layer(layer, case, mode) for layer in layers)
+    return got, expected
+
+
+def assert_same(got: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
+    for key, value in expected.items():
+        scale = max(1.0, float(value.abs().max())) if value.numel() else 1.0
+        torch.testing.assert_close(
+            got[key], value, rtol=0, atol=tolerance * scale, msg=lambda m, k=key: f"{k}: {m}"
+        )
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", CELLS)
+def test_gives_what_the_reference_engine_gives(name: str, mode: str, reverse: bool) -> None:
+    assert_same(*on_both(name, mode, reverse), 5e-6)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_gives_what_the_reference_engine_gives(name: str) -> None:
+    assert_same(*on_both(name, "ragged-resets"), 5e-6)
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 3, 19, 33), (70, 2, 3, 4)], ids=str)
+@pytest.mark.parametrize("name", ["lstm", "gru-reset-before", "layer-norm-lstm"])
+def test_sizes_beyond_one_tile(name: str, sizes: tuple[int, ...]) -> None:
+    assert_same(*on_both(name, "ragged-resets", sizes=sizes), 2e-5)
+
+
+@pytest.mark.parametrize("name", ALL_CELLS)
+def test_float32_stays_within_the_error_budget(name: str) -> None:
+    """At most twice the error that plain PyTorch makes at float32, both against float64."""
+    case = make_case(name, (4, 9, 5, 13), "dense", torch.float32)
+    check_budget(case, name, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("name", ["elman", "gru", "lstm", "layer-norm-lstm", "slstm"])
+def test_half_precision_stays_within_the_error_budget(name: str, dtype: torch.dtype) -> None:
+    check_budget(make_case(name, (3, 6, 5, 13), "dense", dtype), name, dtype)
+
+
+def check_budget(case: dict[str, Any], name: str, dtype: torch.dtype) -> None:
+    exact = {
+        "cell": make_cell(name, 5, 13, dtype).double(),
+        "x": case["x"].detach().double().requires_grad_(),
+        "state": pytree.tree_map(lambda s: s.detach().double().requires_grad_(), case["state"]),
+        "lengths": case["lengths"],
+        "resets": case["resets"],
+    }
+    reference, plain = run_plain(exact, False), run_plain(case, False)
+    got = run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "dense")
+    for key, value in reference.items():
+        budget = 2 * max(relative_error(plain[key], value), torch.finfo(dtype).eps)
+        assert relative_error(got[key], value) <= budget, key
+
+
+# ---- how programs share the work ----
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, num_programs: int, together: bool) -> list[Tensor]:
+    """The results of a layer whose kernels are run by so many programs, or by one kernel."""
+    case = make_case("layer-norm-gru", (5, 4, 3, 20), "ragged-resets", torch.float32)
+    if together:
+        monkeypatch.setattr(TritonLoop, "run_apart", TritonLoop.run_together)
+    monkeypatch.setattr(cuda, "INTERPRETED_PROGRAMS", num_programs)
+    results = run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "ragged-resets")
+    monkeypatch.undo()
+    return list(results.values())
+
+
+def test_the_number_of_programs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = launched(monkeypatch, 1, together=False)
+    for num_programs in (2, 7):
+        for a, b in zip(launched(monkeypatch, num_programs, False), expected, strict=True):
+            assert torch.equal(a, b)
+
+
+def test_one_kernel_for_all_steps_gives_what_one_for_each_phase_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = launched(monkeypatch, 1, together=False)
+    for a, b in zip(launched(monkeypatch, 1, together=True), expected, strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("name", "num_phases"),
+    [("elman", 1), ("lstm", 1), ("gru", 1), ("gru-reset-before", 2), ("min-gru", 1)],
+)
+def test_products_are_computed_where_they_are_read(name: str, num_phases: int) -> None:
+    layer = rondo.Recurrent(make_cell(name, 3, 8, torch.float32), engine="reference")
+    kernel = lower(layer.plan, TRITON_TARGET)
+    phases = phases_of(kernel)
+    assert len(phases) == num_phases
+    assert all(isinstance(item, Tiles) for phase in phases for item in phase.work)
+
+
+def test_a_phase_reads_nothing_that_it_writes() -> None:
+    for name in ALL_CELLS:
+        layer = rondo.Recurrent(make_cell(name, 3, 8, torch.float32), engine="reference")
+        kernel = lower(layer.plan, TRITON_TARGET)
+        for phase in phases_of(kernel):
+            written: set[str] = set()
+            for item in phase.work:
+                assert not written & item.reads, name
+                written |= item.writes
+
+
+# ---- elementwise operations ----
+
+
+def of_one(function: Any) -> Any:
+    return lambda x, y: function(x)
+
+
+OPERATIONS: dict[Any, Any] = {
+    aten.add: lambda x, y: torch.add(x, y, alpha=0.5),
+    aten.sub: lambda x, y: torch.sub(x, y, alpha=2),
+    aten.rsub: lambda x, y: 2 - x,
+    aten.mul: torch.mul,
+    aten.div: torch.div,
+    **{
+        getattr(aten, name): of_one(getattr(torch, name))
+        for name in (
+            *("neg", "reciprocal", "abs", "sqrt", "rsqrt", "exp", "exp2", "log", "log2", "sin"),
+            *("cos", "erf", "floor", "ceil", "tanh", "sigmoid", "expm1", "log1p", "sign", "sgn"),
+            *("relu", "square"),
+        )
+    },
+    aten.silu: of_one(nn.functional.silu),
+    aten.gelu: lambda x, y: nn.functional.gelu(x) + nn.functional.gelu(y, approximate="tanh"),
+    aten.softplus: lambda x, y: nn.functional.softplus(x) + nn.functional.softplus(y, 2.0, 3.0),
+    aten.leaky_relu: of_one(nn.functional.leaky_relu),
+    aten.elu: lambda x, y: nn.functional.elu(x, 0.7) + nn.functional.selu(y),
+    aten.pow: lambda x, y: x**2 + x**3 + y**0.5 + x**-1 + x**-2 + y**-0.5 + y**2.5 + x**4,
+    aten.maximum: torch.maximum,
+    aten.minimum: torch.minimum,
+    aten.clamp: lambda x, y: x.clamp(-0.5, 0.7) + y.clamp(max=0.2) + y.clamp(min=-1),
+    aten.hardtanh: of_one(nn.functional.hardtanh),
+    aten.clamp_min: lambda x, y: x.clamp_min(0.1),
+    aten.clamp_max: lambda x, y: x.clamp_max(0.1),
+    aten.where: lambda x, y: torch.where(x > y, x, 2.0 * y),
+    aten.masked_fill: lambda x, y: x.masked_fill(y > 0, 3.0),
+    aten.lerp: lambda x, y: torch.lerp(x, y, 0.3),
+    aten.addcmul: lambda x, y: torch.addcmul(x, x, y, value=0.5),
+    aten.addcdiv: lambda x, y: torch.addcdiv(x, x, y, value=0.5),
+    aten.eq: lambda x, y: (x == x.floor()) * y,
+    aten.ne: lambda x, y: (x != x.floor()) * y,
+    **{
+        getattr(aten, name): lambda x, y, name=name: getattr(torch, name)(x, y) * y
+        for name in ("lt", "le", "gt", "ge")
+    },
+    **{
+        getattr(aten, name): lambda x, y, name=name: getattr(torch, name)(x > 0, y > 0) * y
+        for name in (
+            *("logical_and", "logical_or", "logical_xor"),
+            *("bitwise_and", "bitwise_or", "bitwise_xor"),
+        )
+    },
+    aten.logical_not: lambda x, y: torch.logical_not(x > 0) * y,
+    aten.bitwise_not: lambda x, y: torch.bitwise_not(x > 0) * y,
+    aten.isnan: lambda x, y: torch.where(torch.isnan(x), y, x),
+    aten._to_copy: lambda x, y: (x > 0).to(x.dtype) + y.to(torch.bool).to(x.dtype),
+}
+"""An expression for each operation that kernels know."""
+
+
+class Applied(rondo.Cell):
+    """An operation of the input and the state, which stays as it is."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(1, 8)
+        self.function = function
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        return self.function(x + 0 * h, h), h
+
+
+def test_each_operation_has_an_expression() -> None:
+    assert set(OPERATIONS) == set(TRITON_SPELLING)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_each_operation(operation: Any) -> None:
+    cell = Applied(OPERATIONS[operation])
+    x = torch.randn(4, 3, 8)
+    x[0, 0, :6] = torch.tensor([0.0, -0.0, torch.inf, -torch.inf, torch.nan, 1e-6])
+    x[0, 1, :6] = torch.tensor([50.0, -50.0, 100.0, -100.0, 1e-20, 3.0])
+    x = torch.cat([x, x.abs()])
+    h = torch.randn(8, 8).abs()
+    if operation is aten.gelu:
+        x = torch.where(x.isinf(), 1.0, x)  # of which torch makes NaN
+    if operation in (aten.sin, aten.cos):
+        x = torch.where(x.abs() < 1e4, x, 1.0)
+    got, expected = (
+        rondo.Recurrent(cell, engine=engine)(x, h)[0] for engine in ("cuda", "reference")
+    )
+    torch.testing.assert_close(got, expected, rtol=4e-6, atol=1e-7, equal_nan=True)
+
+
+# ---- what is refused ----
+
+
+def test_float64_is_refused() -> None:
+    layer = rondo.Recurrent(rondo.GRUCell(2, 3).double(), engine="cuda")
+    with pytest.raises(ValueError, match=r"cuda engine cannot run this cell: h is torch\.float64"):
+        layer(torch.zeros(1, 2, 2, dtype=torch.float64))
+
+
+def test_a_power_that_is_not_known_is_refused() -> None:
+    layer = rondo.Recurrent(Applied(lambda x, h: x.abs() ** 2.3 + h), engine="cuda")
+    with pytest.raises(ValueError, match=r"a power of 2\.3 is none that kernels for GPUs do"):
+        layer(torch.zeros(1, 2, 8))
+
+
+def test_the_cpu_is_refused_without_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "is_interpreted", lambda: False)
+    with pytest.raises(ValueError, match="it runs on a GPU, and the tensors are on cpu"):
+        rondo.Recurrent(rondo.GRUCell(2, 3), engine="cuda")(torch.zeros(1, 2, 2))
+
+
+def test_a_missing_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="Triton is not installed"):
+        rondo.Recurrent(rondo.GRUCell(2, 3), engine="cuda")(torch.zeros(1, 2, 2))
+
+
+# ---- sources ----
+
+
+@pytest.mark.parametrize("name", ["gru", "layer-norm-elman"])
+@pytest.mark.parametrize("which", ["forward", "backward"])
+def test_the_source_is_as_it_was(name: str, which: str) -> None:
+    """`python tests/test_cuda_engine.py` writes the sources anew; look at what changed."""
+    assert golden_source(name, which) == (GOLDEN / f"{name}-{which}.py.txt").read_text()
+
+
+def golden_source(name: str, which: str) -> str:
+    layer = rondo.Recurrent(make_cell(name, 3, 8, torch.float32), engine="cuda")
+    layer(torch.zeros(1, 2, 3, requires_grad=True))
+    (program,) = layer._programs.by_kind.values()
+    engine = program.run_forward if which == "forward" else program.run_backward
+    assert isinstance(engine, TritonLoop)
+    return engine.source
+
+
+def test_a_layer_shows_its_kernel_and_who_runs_what() -> None:
+    layer = rondo.Recurrent(rondo.LSTMCell(3, 5), engine="cuda")
+    assert "def all_steps(" in layer.source
+    assert "the kernel runs it" in str(layer.plan)
+
+
+COMPILE = """
+import torch, rondo
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from rondo.cells.named import NAMED_CELLS
+from rondo.compiler.cuda import module_of
+from rondo.compiler.lower import lower
+from rondo.compiler.render_triton import pointers_of, render_triton
+from rondo.compiler.triton_operators import TRITON_TARGET
+
+TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16",
+         torch.bool: "*u8"}
+CONSTANTS = {"REVERSE": False, "RESETS": 1, "PRECISION": "ieee", "ROWS": 16, "COLUMNS": 16}
+
+for name in ("lstm", "layer-norm-gru"):
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        layer = rondo.Recurrent(NAMED_CELLS[name](64, 64).to(dtype), engine="reference")
+        layer(torch.zeros(2, 3, 64, dtype=dtype, requires_grad=True))
+        program = list(layer._programs.by_kind.values())[-1]
+        for plan in (program.forward, program.backward):
+            kernel = lower(plan, TRITON_TARGET)
+            function = module_of(render_triton(kernel)).all_steps
+            types = {"counter": "*i32", "num_steps": "i32", "num_rows": "i32",
+                     "batch_sizes": "*i32", "first_rows": "*i64", "resets": "*u8"}
+            types |= {key: TYPES[buffer.dtype] for key, buffer in pointers_of(kernel)}
+            types |= {f"matrix_{i}": TYPES[dtype] for i in range(len(kernel.matrices))}
+            signature = {key: types.get(key, "constexpr") for key in function.arg_names}
+            constants = {(function.arg_names.index(k),): v for k, v in CONSTANTS.items()}
+            source = ASTSource(function, signature, constants)
+            compiled = compile(source, target=GPUTarget("cuda", 90, 32))
+            assert len(compiled.asm["cubin"]) > 1000
+            print(name, dtype, "compiled")
+"""
+
+
+def test_kernels_compile_for_an_h100() -> None:
+    """Triton needs no GPU to compile for one: this finds what the interpreter lets pass."""
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("compiled") == 12
+
+
+if __name__ == "__main__":
+    for golden_name in ("gru", "layer-norm-elman"):
+        for golden_which in ("forward", "backward"):
+            text = golden_source(golden_name, golden_which)
+            (GOLDEN / f"{golden_name}-{golden_which}.py.txt").write_text(text)
