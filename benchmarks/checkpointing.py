@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from torch import Tensor
 
 import rondo
+from memory_use import kept_bytes, raised_peak, training_step
 from rondo.bench.measure import machine_lines, take_turns
 
 CELLS = {"elman": rondo.ElmanCell, "lstm": rondo.LSTMCell, "gru": rondo.GRUCell}
@@ -29,47 +27,10 @@ def make_layer(name: str, every: int | str | None) -> rondo.Recurrent:
     return rondo.Recurrent(cell, batch_first=False, checkpoint_every=every)
 
 
-def training_step(layer: rondo.Recurrent, x: Tensor) -> Callable[[], None]:
-    """Forward and backward, as a function to time."""
-
-    def step() -> None:
-        layer.zero_grad()
-        layer(x)[0].sum().backward()
-
-    return step
-
-
-def kept_bytes(layer: rondo.Recurrent, x: Tensor) -> int:
-    """What the autograd graph keeps, beside x, y and the parameters."""
-    sizes: dict[int, int] = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        y, _ = layer(x)
-    for given in (x, y, *layer.parameters()):
-        sizes.pop(given.untyped_storage().data_ptr(), None)
-    return sum(sizes.values())
-
-
-def raised_peak(name: str, every: int | str | None, num_steps: int, batch_size: int) -> int:
+def raised_by(name: str, every: int | str | None, num_steps: int, batch_size: int) -> int:
     """By how many bytes forward and backward raise the peak of this process's memory."""
     layer = make_layer(name, every)
-    training_step(layer, torch.zeros(2, 1, HIDDEN_SIZE))()  # compiles
-    x = torch.randn(num_steps, batch_size, HIDDEN_SIZE)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak is what is used now
-    before = peak_bytes()
-    training_step(layer, x)()
-    return peak_bytes() - before
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has held; `getrusage` would count its parent's."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.split("VmHWM:")[1].split()[0])
+    return raised_peak(layer, torch.randn(num_steps, batch_size, HIDDEN_SIZE))
 
 
 def main() -> None:
@@ -92,7 +53,7 @@ def main() -> None:
         times = take_turns(steps, arguments.rounds)
         for every, layer in layers.items():
             with spawn.Pool(1) as pool:
-                peak = pool.apply(raised_peak, (name, every, num_steps, batch_size))
+                peak = pool.apply(raised_by, (name, every, num_steps, batch_size))
             kept, time = kept_bytes(layer, x), times[str(every)].median
             print(
                 f"| {name} | {every} | {kept / 1e6:.1f} | {peak / 1e6:.0f} | {1e3 * time:.0f} | "

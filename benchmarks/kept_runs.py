@@ -90,7 +90,12 @@ def total_minutes(runs: Path) -> float:
 
 
 def write_page(
-    file: Path, title: str, notes: str, sections: Sequence[str], runs: Path, *given: Path | None
+    file: Path,
+    title: str,
+    notes: str,
+    sections: Sequence[str],
+    runs: Path | None,
+    *given: Path | None,
 ) -> None:
     """Writes and prints the result of a benchmark, with PATH in the place of folders.
 
@@ -99,15 +104,15 @@ def write_page(
         title: Its title.
         notes: What is measured, paragraphs in lines of any length.
         sections: What was found.
-        runs: Where the runs are kept.
+        runs: Where the runs are kept, or None.
         given: Other folders that were given, or None.
     """
     paragraphs = notes.strip().split("\n\n")
     told = "\n\n".join(textwrap.fill(item, 98, break_on_hyphens=False) for item in paragraphs)
-    page = (
-        f"# {title}\n\n{machine_lines()}- time of all runs: {total_minutes(runs):.0f} minutes\n\n"
-        f"{told}\n\n" + "\n\n".join(sections) + "\n"
-    )
+    lines = machine_lines()
+    if runs is not None:
+        lines += f"- time of all runs: {total_minutes(runs):.0f} minutes\n"
+    page = f"# {title}\n\n{lines}\n{told}\n\n" + "\n\n".join(sections) + "\n"
     for path in (*given, runs, file.parent):
         page = page if path is None else page.replace(str(path), "PATH")
     file.parent.mkdir(parents=True, exist_ok=True)

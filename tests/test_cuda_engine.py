@@ -97,6 +97,19 @@ def check_budget(case: dict[str, Any], name: str, dtype: torch.dtype) -> None:
         assert relative_error(got[key], value) <= budget, key
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_under_autocast_it_computes_in_half_precision(dtype: torch.dtype) -> None:
+    layer = rondo.Recurrent(rondo.GRUCell(3, 8), engine="cuda")
+    x = torch.randn(2, 5, 3)
+    with torch.autocast("cpu", dtype):
+        y, h = layer(x)
+    assert y.dtype == h.dtype == dtype
+    expected, _ = rondo.Recurrent(layer.cell, engine="reference")(x)
+    torch.testing.assert_close(y.float(), expected, rtol=0, atol=0.02)
+    y.sum().backward()
+    assert all(parameter.grad.dtype == torch.float32 for parameter in layer.parameters())
+
+
 # ---- how programs share the work ----
 
 

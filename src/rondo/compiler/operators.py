@@ -123,6 +123,11 @@ def recurrence(
             registered, parameters, x, state, batch_sizes, resets, reverse, checkpoint_every
         )
     tensors = [*parameters, *program.captured, x, *state]
+    if resets is None and checkpoint_every is None and program.library is not None:
+        steps = Steps.of(batch_sizes, reverse)
+        if steps.num_rows and program.library.covers(steps):
+            *last, output = _ByLibrary.apply(program, batch_sizes, reverse, len(state), *tensors)
+            return [output], last
     results = _Recurrence.apply(
         program, batch_sizes, resets, reverse, checkpoint_every, len(state), *tensors
     )
@@ -382,3 +387,40 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx, *gradients):  # type: ignore[no-untyped-def]
         of_own, of_x, of_state = _backward(ctx, gradients)
         return (None, None, None, None, None, None, *of_own, of_x, *of_state)
+
+
+class _ByLibrary(torch.autograd.Function):
+    """The recurrence by torch's own function, whose gradients are torch's too."""
+
+    @staticmethod
+    def forward(ctx, program, batch_sizes, reverse, num_states, *tensors):  # type: ignore[no-untyped-def]
+        with torch.enable_grad():
+            leaves = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in tensors]
+            parameters, x, state = _divided(leaves, num_states)
+            steps = Steps.of(batch_sizes, reverse)
+            output, last = program.library(parameters, x, state, steps)
+        ctx.program, ctx.how, ctx.inner = program, (batch_sizes, reverse), (leaves, [*last, output])
+        ctx.save_for_backward(*tensors)
+        return tuple(value.detach() for value in (*last, output))
+
+    @staticmethod
+    def backward(ctx, *gradients):  # type: ignore[no-untyped-def]
+        leaves, results = ctx.inner
+        if torch.is_grad_enabled():
+            parameters, x, state = _divided(ctx.saved_tensors, len(results) - 1)
+            batch_sizes, reverse = ctx.how
+            given = Given(parameters, x, state, batch_sizes, None, reverse, None)
+            of_own, of_x, of_state = _differentiable_gradients(ctx.program, given, gradients)
+            return (None, None, None, None, *of_own, of_x, *of_state)
+        wanted = [leaf for leaf in leaves if leaf.requires_grad]
+        found = iter(torch.autograd.grad(results, wanted, gradients, True, allow_unused=True))
+        of_all = (next(found) if leaf.requires_grad else None for leaf in leaves)
+        return (None, None, None, None, *of_all)
+
+
+def _divided(
+    tensors: Sequence[Tensor], num_states: int
+) -> tuple[Sequence[Tensor], Tensor, Sequence[Tensor]]:
+    """Parameters, input and state."""
+    first = len(tensors) - num_states
+    return tensors[: first - 1], tensors[first - 1], tensors[first:]

@@ -19,6 +19,7 @@ from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from rondo.compiler.engines import Engine, EngineName, engine_for
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import RecurrentGraph, close_loops, draws_random
+from rondo.compiler.library import Library, library_of
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.trace import trace
 
@@ -95,6 +96,12 @@ class Program:
         reads = zip(self.backward.step.inputs, self.gradient.reads, strict=True)
         previous = {value.name for value, (kind, _) in reads if kind == "previous"}
         return engine_for(self.backward, self.engine, self.device, previous)
+
+    @cached_property
+    def library(self) -> Library | None:
+        """Torch's own kernel for the cell, where it is to be taken and there is one."""
+        is_asked_for = self.engine == "auto" and self.places == (0,) and not self.captured
+        return apart(lambda: library_of(self.plan, self.device)) if is_asked_for else None
 
     @cached_property
     def key(self) -> str:

@@ -66,11 +66,12 @@ class Recurrent(nn.Module):
         cell: Any module whose `forward(x, state)` returns `(output, new_state)`.
         batch_first: Whether sequences are (B, T, ...), rather than (T, B, ...).
         reverse: Whether to run from the last step of each row to its first.
-        engine: What runs the loop: "cpu", a kernel compiled for the cell; "cuda", the same on
-            a GPU, by Triton, in float32, bfloat16 or float16; "reference", torch operations; "auto", a kernel where one can be had, otherwise the reference engine, with
-            a warning that says why; "parallel", all steps at once, forward and backward: a scan
-            where the loop is linear in the state, elsewhere Newton's method, whose settings
-            :class:`rondo.Newton` has; `solution` tells how the last call went.
+        engine: What runs the loop: "cpu", a kernel compiled for the cell; "cuda", the same on a
+            GPU, by Triton, in float32, bfloat16 or float16; "reference", torch operations; "auto",
+            a kernel where one can be had, otherwise the reference engine, with a warning that says
+            why; "parallel", all steps at once, forward and backward: a scan where the loop is
+            linear in the state, elsewhere Newton's method, whose settings :class:`rondo.Newton`
+            has; `solution` tells how the last call went.
         checkpoint_every: For long sequences: keep for the backward pass the state of every so many
             steps and compute the rest again, instead of keeping all that it reads. "auto" is
             twice the square root of T, rounded up: memory beside x and y then grows as that root.

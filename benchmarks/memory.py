@@ -1,0 +1,83 @@
+"""How the memory of training grows with the length of sequences, in both precisions.
+
+For each layer and T: what the autograd graph keeps between the passes beside x, y and the
+parameters, and how far forward and backward raise the peak of the process's memory, each in a
+process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import rondo
+from kept_runs import write_page
+from memory_use import kept_bytes, raised_peak
+from rondo.training.columns import markdown_table
+
+LAYERS = {
+    "torch.nn.LSTM": lambda size: nn.LSTM(size, size),
+    "LSTM": lambda size: rondo.Recurrent(rondo.LSTMCell(size, size), batch_first=False),
+    "LSTM, checkpoints": lambda size: rondo.Recurrent(
+        rondo.LSTMCell(size, size), batch_first=False, checkpoint_every="auto"
+    ),
+    "torch.nn.GRU": lambda size: nn.GRU(size, size),
+    "GRU": lambda size: rondo.Recurrent(rondo.GRUCell(size, size), batch_first=False),
+    "GRU, checkpoints": lambda size: rondo.Recurrent(
+        rondo.GRUCell(size, size), batch_first=False, checkpoint_every="auto"
+    ),
+}
+STEPS = (256, 1024, 4096, 16384)
+
+NOTES = """\
+Forward and backward, time first, in MB (a million bytes). "Kept" is what lies between the passes
+beside the input, the output and the parameters; "peak" is by how much forward and backward raise
+the most memory that a process has held, without the input, which was there before. bfloat16 is
+`torch.autocast("cpu", torch.bfloat16)`; the copy of the input in bfloat16 counts as kept.
+Checkpoints are `checkpoint_every="auto"`, the state of every 2 sqrt(T)-th step.
+"""
+
+
+def measured(name: str, bfloat16: bool, sizes: tuple[int, int, int]) -> tuple[float, float]:
+    """What a layer keeps, and by how much it raises the peak, in MB."""
+    num_steps, batch_size, width = sizes
+    torch.manual_seed(0)
+    layer = LAYERS[name](width)
+    x = torch.randn(num_steps, batch_size, width)
+    peak = raised_peak(layer, x, bfloat16)
+    return kept_bytes(layer, x, bfloat16) / 1e6, peak / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--size", type=int, default=128, help="of the input and the state")
+    parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
+    arguments = parser.parse_args()
+    spawn = multiprocessing.get_context("spawn")
+    sections = []
+    for bfloat16 in (False, True):
+        rows = []
+        for name in LAYERS:
+            row = [name]
+            for num_steps in STEPS:
+                sizes = num_steps, arguments.batch, arguments.size
+                with spawn.Pool(1) as pool:
+                    kept, peak = pool.apply(measured, (name, bfloat16, sizes))
+                row.append(f"{kept:.1f} / {peak:.0f}")
+            rows.append(row)
+        head = ["kept / peak, MB", *(f"T = {number}" for number in STEPS)]
+        title = "bfloat16 autocast" if bfloat16 else "float32"
+        sections.append(
+            f"## {title}, B = {arguments.batch}, I = H = {arguments.size}\n\n"
+            + markdown_table(head, rows)
+        )
+    write_page(arguments.output / "memory.md", "Memory by length", NOTES, sections, None)
+
+
+if __name__ == "__main__":
+    main()
