@@ -318,14 +318,17 @@ from rondo.compiler.triton_operators import TRITON_TARGET
 
 TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16",
          torch.bool: "*u8"}
-CONSTANTS = {"REVERSE": False, "RESETS": 1, "PRECISION": "ieee", "ROWS": 16, "COLUMNS": 16}
+CONSTANTS = (
+    {"REVERSE": False, "RESETS": 1, "PRECISION": "ieee", "ROWS": 16, "COLUMNS": 16},
+    {"REVERSE": True, "RESETS": 2, "PRECISION": "tf32", "ROWS": 64, "COLUMNS": 16},
+)
 
 for name in ("lstm", "layer-norm-gru"):
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
         layer = rondo.Recurrent(NAMED_CELLS[name](64, 64).to(dtype), engine="reference")
         layer(torch.zeros(2, 3, 64, dtype=dtype, requires_grad=True))
         program = list(layer._programs.by_kind.values())[-1]
-        for plan in (program.forward, program.backward):
+        for plan, given in zip((program.forward, program.backward), CONSTANTS):
             kernel = lower(plan, TRITON_TARGET)
             function = module_of(render_triton(kernel)).all_steps
             types = {"counter": "*i32", "num_steps": "i32", "num_rows": "i32",
@@ -333,7 +336,7 @@ for name in ("lstm", "layer-norm-gru"):
             types |= {key: TYPES[buffer.dtype] for key, buffer in pointers_of(kernel)}
             types |= {f"matrix_{i}": TYPES[dtype] for i in range(len(kernel.matrices))}
             signature = {key: types.get(key, "constexpr") for key in function.arg_names}
-            constants = {(function.arg_names.index(k),): v for k, v in CONSTANTS.items()}
+            constants = {(function.arg_names.index(k),): v for k, v in given.items()}
             source = ASTSource(function, signature, constants)
             compiled = compile(source, target=GPUTarget("cuda", 90, 32))
             assert len(compiled.asm["cubin"]) > 1000
