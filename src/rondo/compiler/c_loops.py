@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.c_operators import C_SPELLING, FAR_SPELLING, Spelling
+from rondo.compiler.c_operators import C_SPELLING, FAR_SPELLING
+from rondo.compiler.elementwise import IGNORED, Spelling, written
 from rondo.compiler.graph import Ref
 from rondo.compiler.kernel import Compute, Kernel, Load, Loop, NotCoveredError, Reduce, Store
 from rondo.compiler.region import CONSTANTS
@@ -158,21 +159,13 @@ def _expression(item: Compute, spellings: Mapping[Any, Spelling]) -> str:
         raise NotCoveredError(f"{node} has options that the renderer does not know") from error
 
 
-IGNORED = {"dtype", "layout", "device", "pin_memory", "memory_format", "non_blocking"}
-"""Options that say nothing about numbers."""
-
-
 def _number(value: Any) -> str:
-    if isinstance(value, Ref):
-        return value.name
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, int | float):
-        if value != value:
-            return "(real)NAN"
-        if value in (float("inf"), -float("inf")):
-            return f"(real){'-' if value < 0 else ''}INFINITY"
-        return f"(real){value!r}" if value >= 0 else f"((real){value!r})"
-    raise NotCoveredError(f"{value!r} is no number")
+    return written(value, _literal)
+
+
+def _literal(value: float) -> str:
+    if value != value:
+        return "(real)NAN"
+    if value in (float("inf"), -float("inf")):
+        return f"(real){'-' if value < 0 else ''}INFINITY"
+    return f"(real){value!r}" if value >= 0 else f"((real){value!r})"

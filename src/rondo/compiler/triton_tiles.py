@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.c_loops import IGNORED
-from rondo.compiler.graph import Node, Ref
+from rondo.compiler.elementwise import IGNORED, written
+from rondo.compiler.graph import Node
 from rondo.compiler.kernel import (
     Buffer,
     Compute,
@@ -336,17 +336,13 @@ def _stays(node: Node, argument: int, is_truth: bool) -> bool:
 
 
 def _number(value: Any) -> str:
-    if isinstance(value, Ref):
-        return value.name
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, str):
-        return f'"{value}"'
-    if isinstance(value, int | float):
-        special = value != value or value in (float("inf"), -float("inf"))
-        text = f'float("{value}")' if special else repr(float(value))
-        return f"({text})" if value < 0 else text
-    raise NotCoveredError(f"{value!r} is no number")
+    return written(value, _literal)
+
+
+def _literal(value: float) -> str:
+    special = value != value or value in (float("inf"), -float("inf"))
+    text = f'float("{value}")' if special else repr(float(value))
+    return f"({text})" if value < 0 else text
 
 
 def _power_of_two(number: int) -> int:
