@@ -91,43 +91,49 @@ class TritonLoop:
         resets: Resets | None,
     ) -> tuple[Environment, Environment, list[Tensor]]:
         """Run the loop; see `reference.step_by_step`."""
-        kernel, (num_rows, *_), device = self.kernel, state[0].shape, state[0].device
-        dtypes = [value.dtype for value in state]
-        given: dict[str, Tensor] = {}
-        for buffer, value in zip(kernel.at("state"), state, strict=True):
-            given[f"{buffer.name}_states"] = torch.stack([value, value]).to(buffer.dtype)
         starts = state if resets is None else resets.to
-        for buffer, value in zip(kernel.at("state"), starts, strict=True):
-            given[f"{buffer.name}_start"] = value.to(buffer.dtype).contiguous()
-        made: dict[str, Tensor] = {}
-        for name, buffer in pointers_of(kernel):
-            if buffer.place == "output":
-                sizes = (steps.num_rows, *buffer.sizes)
-                made[buffer.name] = torch.empty(sizes, dtype=buffer.dtype, device=device)
-                given[name] = made[buffer.name]
-            elif buffer.place in ("local", "row"):
-                sizes = (num_rows, *buffer.sizes)
-                given[name] = torch.empty(sizes, dtype=buffer.dtype, device=device)
-            elif buffer.place in ("shared", "input"):
-                value = shared[buffer.name] if buffer.place == "shared" else together[buffer.name]
-                dim = self._dim(buffer.name) if buffer.place == "input" else 0
-                given[name] = value.movedim(dim, 0).contiguous() if dim else value.contiguous()
-        for number, matrix in enumerate(kernel.matrices):
-            given[f"matrix_{number}"] = shared[matrix.tensor].contiguous()
-        self._launch(given, num_rows, steps, resets, device)
+        given = self._memory({**together, **shared}, state, starts, steps.num_rows)
+        self._launch(given, len(state[0]), steps, resets, state[0].device)
+        states = self.kernel.at("state")
         if resets is not None and resets.divert:
-            for buffer, value in zip(kernel.at("state"), resets.to, strict=True):
+            for buffer, value in zip(states, resets.to, strict=True):
                 value.copy_(given[f"{buffer.name}_start"])
         turn = len(steps.batch_sizes) % 2
         last = [
-            given[f"{buffer.name}_states"][turn].to(dtype)
-            for buffer, dtype in zip(kernel.at("state"), dtypes, strict=True)
+            given[f"{buffer.name}_states"][turn].to(value.dtype)
+            for buffer, value in zip(states, state, strict=True)
         ]
         outputs = {
-            name: made[buffer].movedim(0, self._dim(name))
-            for name, buffer in kernel.outputs.items()
+            name: given[f"{buffer}_at"].movedim(0, self._dim(name))
+            for name, buffer in self.kernel.outputs.items()
         }
         return outputs, {}, last
+
+    def _memory(
+        self,
+        values: Environment,
+        state: Sequence[Tensor],
+        starts: Sequence[Tensor],
+        num_all_rows: int,
+    ) -> dict[str, Tensor]:
+        """What the kernel reads and writes, by the names that it has there."""
+        kernel = self.kernel
+        given: dict[str, Tensor] = {}
+        for buffer, value, start in zip(kernel.at("state"), state, starts, strict=True):
+            given[f"{buffer.name}_states"] = torch.stack([value, value]).to(buffer.dtype)
+            given[f"{buffer.name}_start"] = start.to(buffer.dtype).contiguous()
+        for name, buffer in pointers_of(kernel):
+            if buffer.place in ("output", "local", "row"):
+                num_rows = num_all_rows if buffer.place == "output" else len(state[0])
+                sizes = num_rows, *buffer.sizes
+                given[name] = torch.empty(sizes, dtype=buffer.dtype, device=state[0].device)
+            elif buffer.place == "input":
+                given[name] = values[buffer.name].movedim(self._dim(buffer.name), 0).contiguous()
+            elif buffer.place == "shared":
+                given[name] = values[buffer.name].contiguous()
+        for number, matrix in enumerate(kernel.matrices):
+            given[f"matrix_{number}"] = values[matrix.tensor].contiguous()
+        return given
 
     def _dim(self, name: str) -> int:
         """The dimension of the rows in a value of the plan."""
