@@ -162,6 +162,18 @@ def test_a_phase_reads_nothing_that_it_writes() -> None:
                 written |= item.writes
 
 
+@pytest.mark.parametrize(
+    ("num_rows", "hidden_size", "expected"),
+    [(16, 768, (16, 48)), (256, 1024, (32, 128)), (1024, 2048, (64, 512)), (1, 8, (16, 1))],
+)
+def test_tiles_are_wide_where_that_leaves_work_for_all(
+    num_rows: int, hidden_size: int, expected: tuple[int, int]
+) -> None:
+    plan = rondo.Recurrent(rondo.LSTMCell(3, hidden_size), engine="reference").plan
+    loop = TritonLoop(plan, torch.device("cpu"))
+    assert loop._tiles(num_rows, min(64, max(16, num_rows)), 132) == expected
+
+
 # ---- elementwise operations ----
 
 

@@ -37,8 +37,9 @@ from rondo.compiler.triton_tiles import num_tiles
 MOST_ROWS = 64
 """The most rows of a tile of a product."""
 
-COLUMNS = 16
-"""The columns of a tile of a product: the fewest that there may be, for the most programs."""
+COLUMNS = (64, 32, 16)
+"""The columns that a tile of a product may have: more use the weights better, fewer give more
+programs something to do."""
 
 INTERPRETED_PROGRAMS = 3
 """Programs of a phase in the interpreter, which runs one after the other."""
@@ -149,6 +150,9 @@ class TritonLoop:
     ) -> None:
         """Run all phases of all steps."""
         batch_sizes, first_rows = _sizes_on(steps.batch_sizes, device)
+        most = INTERPRETED_PROGRAMS if self.interpreted else _num_processors(device)
+        rows = min(MOST_ROWS, max(16, 1 << (num_rows - 1).bit_length()))
+        columns, num_tiles = self._tiles(num_rows, rows, most)
         flags = batch_sizes if resets is None else resets.flags.to(device)
         arguments = {
             "num_rows": num_rows,
@@ -158,22 +162,27 @@ class TritonLoop:
             **{name: _as_bytes(tensor) for name, tensor in given.items()},
             "RESETS": 0 if resets is None else 2 if resets.divert else 1,
             "PRECISION": "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32",
-            "ROWS": min(MOST_ROWS, max(16, 1 << (num_rows - 1).bit_length())),
-            "COLUMNS": COLUMNS,
+            "ROWS": rows,
+            "COLUMNS": columns,
         }
-        num_steps, num_programs = len(steps.batch_sizes), INTERPRETED_PROGRAMS
-        if not self.interpreted:
-            num_programs = min(_num_processors(device), self._num_tiles(arguments))
+        num_steps = len(steps.batch_sizes)
+        num_programs = most if self.interpreted else min(most, num_tiles)
         if num_steps > 1 and not self.interpreted:
             self.run_together(arguments, num_steps, steps.reverse, num_programs)
         else:
             self.run_apart(arguments, num_steps, steps.reverse, num_programs)
 
-    def _num_tiles(self, arguments: dict[str, Any]) -> int:
-        """The most tiles that a loop or a product of the kernel has."""
-        sizes = arguments["num_rows"], arguments["ROWS"], arguments["COLUMNS"]
-        items = (item for phase in self.phases for item in phase.work)
-        return max(1, *(num_tiles(self.kernel, item, *sizes) for item in items))
+    def _tiles(self, num_rows: int, rows: int, num_programs: int) -> tuple[int, int]:
+        """The columns of a tile with which half of so many programs have something to do.
+
+        And how many tiles that loop or product of the kernel has that has the most.
+        """
+        items = [item for phase in self.phases for item in phase.work]
+        for columns in COLUMNS:
+            found = max(num_tiles(self.kernel, item, num_rows, rows, columns) for item in items)
+            if 2 * found >= num_programs:
+                break
+        return columns, found
 
     def run_together(
         self, arguments: dict[str, Any], num_steps: int, reverse: bool, num_programs: int
