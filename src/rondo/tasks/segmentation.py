@@ -38,12 +38,12 @@ RECIPES = {
     ),
     "files": Recipe(
         cell="gru", hidden_size=100, num_layers=2, channels=50, batch_size=8, learning_rate=2e-3,
-        max_grad_norm=5.0, num_sequences=60 * 367, anneals=True, dropout=0.2, precision="auto",
+        max_grad_norm=5.0, num_sequences=160 * 367, anneals=True, dropout=0.2, precision="auto",
     ),
 }  # fmt: skip
 """How to train on drawn scenes and on a folder of pictures."""
 
-CHANGE = Change(crop=0.8, scale=0.25, gamma=0.3)
+CHANGE = Change(crop=0.8, scale=0.3, light=0.25, gamma=0.4, colour=0.1)
 """How training pictures of a folder are changed."""
 
 WEIGHT_POWER = {"drawn": 1.0, "files": 0.5}
