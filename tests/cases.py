@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 import rondo
 from rondo.cells.lstm_variants import GATES as LSTM_VARIANTS
+
+GOLDEN = Path(__file__).parent / "golden"
+"""Texts that generated ones are compared with."""
 
 
 class PeepholeNormLSTM(rondo.Cell):
@@ -179,3 +184,13 @@ def relative_error(value: Tensor, exact: Tensor) -> float:
     """The root mean square error, relative to that of the exact value."""
     scale = exact.square().mean().sqrt().clamp_min(1e-30)
     return ((value.double() - exact).square().mean().sqrt() / scale).item()
+
+
+def check_golden(name: str, text: str) -> None:
+    """Fails where a text is not as it was; to change it on purpose, remove the file and look."""
+    path = GOLDEN / name
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        pytest.fail(f"{name} was not there and is written now")
+    assert text == path.read_text()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import rondo
-from cases import CELLS, make_cell, relative_error
+from cases import CELLS, check_golden, make_cell, relative_error
 from rondo.compiler import cpu
 from rondo.compiler.engines import engine_for
-
-GOLDEN = Path(__file__).parent / "golden"
 
 
 def results(layer: nn.Module, x: Tensor, **keywords: Any) -> list[Tensor]:
@@ -439,12 +436,7 @@ def test_generated_source_is_as_it_was(name: str, which: str) -> None:
     common = files("rondo.compiler").joinpath("c", "call.c").read_text()
     begin, end = source.index("typedef struct { int tensor"), source.index("/* How the memory")
     step = source[begin:end].replace(common, "")
-    path = GOLDEN / f"{name}-{which}.c"
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(step)
-        pytest.fail(f"{path.name} was not there and is written now")
-    assert step == path.read_text()
+    check_golden(f"{name}-{which}.c", step)
 
 
 # ---- cells that nobody wrote ----

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import rondo
-from cases import CELLS, VARIANTS, make_cell, relative_error
+from cases import CELLS, VARIANTS, check_golden, make_cell, relative_error
 from rondo.compiler import TritonLoop, cuda
 from rondo.compiler.lower import lower
 from rondo.compiler.phases import Tiles, phases_of
@@ -24,8 +23,6 @@ from test_conformance import ALL_CELLS, MODES, make_case, run_layer, run_plain
 pytest.importorskip("triton")
 pytestmark = pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
 """What numpy, in which the interpreter computes, says of numbers that are masked or not finite."""
-
-GOLDEN = Path(__file__).parent / "golden"
 
 aten = torch.ops.aten
 
@@ -299,17 +296,13 @@ def test_a_missing_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["gru", "layer-norm-elman"])
 @pytest.mark.parametrize("which", ["forward", "backward"])
 def test_the_source_is_as_it_was(name: str, which: str) -> None:
-    """`python tests/test_cuda_engine.py` writes the sources anew; look at what changed."""
-    assert golden_source(name, which) == (GOLDEN / f"{name}-{which}.py.txt").read_text()
-
-
-def golden_source(name: str, which: str) -> str:
+    """To change it on purpose: remove the file, run this test twice and look at what changed."""
     layer = rondo.Recurrent(make_cell(name, 3, 8, torch.float32), engine="cuda")
     layer(torch.zeros(1, 2, 3, requires_grad=True))
     (program,) = layer._programs.by_kind.values()
     engine = program.run_forward if which == "forward" else program.run_backward
     assert isinstance(engine, TritonLoop)
-    return engine.source
+    check_golden(f"{name}-{which}.py.txt", engine.source)
 
 
 def test_a_layer_shows_its_kernel_and_who_runs_what() -> None:
@@ -368,10 +361,3 @@ def test_kernels_compile_for_an_h100() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("compiled") == 12
-
-
-if __name__ == "__main__":
-    for golden_name in ("gru", "layer-norm-elman"):
-        for golden_which in ("forward", "backward"):
-            text = golden_source(golden_name, golden_which)
-            (GOLDEN / f"{golden_name}-{golden_which}.py.txt").write_text(text)

@@ -125,6 +125,16 @@ def test_all_states_checkpoints_and_transforms_do_without(calls: list[str]) -> N
     assert calls == []
 
 
+def test_without_gradients_nothing_is_kept_for_them(calls: list[str]) -> None:
+    layer, x = rondo.Recurrent(rondo.LSTMCell(3, 5)), torch.randn(2, 4, 3)
+    expected = layer(x)[0].detach()
+    with torch.no_grad():
+        y, (h, c) = layer(x)
+    torch.testing.assert_close(y, expected)
+    assert not any(value.requires_grad for value in (y, h, c))
+    assert calls == ["lstm", "lstm"]
+
+
 def test_a_gradient_of_a_gradient() -> None:
     case = case_of("lstm", "dense")
     second = []

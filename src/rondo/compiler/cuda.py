@@ -60,7 +60,7 @@ class TritonLoop:
         self.kernel = kernel = lower(plan, TRITON_TARGET)
         self.interpreted = _check_there(device)
         self.plan = _with_more_in_loop(plan, [*kernel.before, *kernel.after, *kernel.totals])
-        self.phases = phases_of(kernel)
+        self.phases, self.pointers = phases_of(kernel), pointers_of(kernel)
         self.source = render_triton(kernel)
         self.module = module_of(self.source)
 
@@ -93,7 +93,7 @@ class TritonLoop:
     ) -> tuple[Environment, Environment, list[Tensor]]:
         """Run the loop; see `reference.step_by_step`."""
         starts = state if resets is None else resets.to
-        given = self._memory({**together, **shared}, state, starts, steps.num_rows)
+        given = self._memory(together, state, starts, steps.num_rows)
         self._launch(given, len(state[0]), steps, resets, state[0].device)
         states = self.kernel.at("state")
         if resets is not None and resets.divert:
@@ -123,7 +123,7 @@ class TritonLoop:
         for buffer, value, start in zip(kernel.at("state"), state, starts, strict=True):
             given[f"{buffer.name}_states"] = torch.stack([value, value]).to(buffer.dtype)
             given[f"{buffer.name}_start"] = start.to(buffer.dtype).contiguous()
-        for name, buffer in pointers_of(kernel):
+        for name, buffer in self.pointers:
             if buffer.place in ("output", "local", "row"):
                 num_rows = num_all_rows if buffer.place == "output" else len(state[0])
                 sizes = num_rows, *buffer.sizes

@@ -94,7 +94,7 @@ def engine_for(
         if name == "cuda":
             return TritonLoop(plan, device)
         if name == "cpu":
-            _check_device(device, "cpu")
+            _check_on_cpu(device)
             return CompiledLoop(plan, previous)
     except (NotCoveredError, NoCompilerError) as error:
         if engine != "auto":
@@ -112,9 +112,9 @@ def _name_of(engine: EngineName, device: torch.device) -> str | None:
     return device.type if device.type in ("cpu", "cuda") else None
 
 
-def _check_device(device: torch.device, wanted: str) -> None:
-    if device.type != wanted:
-        raise NotCoveredError(f"it runs on the {wanted.upper()}, and the tensors are on {device}")
+def _check_on_cpu(device: torch.device) -> None:
+    if device.type != "cpu":
+        raise NotCoveredError(f"it runs on the CPU, and the tensors are on {device}")
 
 
 def _instead(plan: Plan, reason: str) -> Reference:

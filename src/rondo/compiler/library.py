@@ -51,7 +51,7 @@ class Library:
     kind: str
 
     def covers(self, steps: Steps) -> bool:
-        """Whether it runs these steps: it runs them forward, and backward where no row is short."""
+        """Whether it runs these steps: from the last to the first only where all rows have all."""
         return not steps.reverse or len(set(steps.batch_sizes)) == 1
 
     def __call__(
@@ -72,11 +72,11 @@ class Library:
         output, *after = FUNCTIONS[self.kind](
             x, torch.tensor(steps.batch_sizes), hidden if self.kind == "lstm" else hidden[0],
             [weight for weight in weights if weight is not None],
-            "bias_ih" in given, 1, 0.0, True, False,
+            "bias_ih" in given, 1, 0.0, torch.is_grad_enabled(), False,
         )  # fmt: skip
         last = [
-            torch.cat([value.squeeze(0), given[num_rows:]])
-            for value, given in zip(after, state, strict=True)
+            torch.cat([value.squeeze(0), before[num_rows:]])
+            for value, before in zip(after, state, strict=True)
         ]
         return _turned(output, steps), last
 

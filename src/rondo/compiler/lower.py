@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -38,6 +37,7 @@ from rondo.compiler.memory import Memory
 from rondo.compiler.plan import Plan
 from rondo.compiler.primitive import Expansion, expand, renamed
 from rondo.compiler.region import (
+    COSTLY,
     JOINS,
     PRODUCTS,
     REDUCTIONS,
@@ -59,12 +59,6 @@ from rondo.compiler.views import (
 )
 
 aten = torch.ops.aten
-
-COSTLY: set[Any] = {
-    *(aten.exp, aten.log, aten.log1p, aten.expm1, aten.tanh, aten.sigmoid, aten.gelu, aten.silu),
-    *(aten.softplus, aten.erf, aten.pow, aten.sin, aten.cos, aten.div, aten.sqrt, aten.rsqrt),
-}
-
 
 NARROW = 16
 """A sum of products with so few columns is computed transposed."""

@@ -109,25 +109,26 @@ def recurrence(
         state at the end.
     """
     PROGRAMS.setdefault(program.key, program)  # a saved graph may name it
+    tensors = [*parameters, *program.captured]
+    observed, transformed = is_observed(x), is_transformed()
+    asks_more = observed or transformed or resets is not None or checkpoint_every is not None
+    if not asks_more and program.library is not None:
+        steps = Steps.of(batch_sizes, reverse)
+        if steps.num_rows and program.library.covers(steps):
+            return _by_library(program, tensors, x, state, batch_sizes, reverse)
     without_operator = program.gradient is None and not torch.compiler.is_compiling()
-    if without_operator or is_transformed():
-        tensors = [*parameters, *program.captured]
-        engine = _reference(program) if is_transformed() else program.run
+    if without_operator or transformed:
+        engine = _reference(program) if transformed else program.run
         result = engine(
             tensors, [x], state, Steps.of(batch_sizes, reverse), resets_of(resets, state)
         )
         return [result.outputs[place] for place in program.places], result.state
-    if is_observed(x):
+    if observed:
         registered = register(program)
         return run_registered(
             registered, parameters, x, state, batch_sizes, resets, reverse, checkpoint_every
         )
-    tensors = [*parameters, *program.captured, x, *state]
-    if resets is None and checkpoint_every is None and program.library is not None:
-        steps = Steps.of(batch_sizes, reverse)
-        if steps.num_rows and program.library.covers(steps):
-            *last, output = _ByLibrary.apply(program, batch_sizes, reverse, len(state), *tensors)
-            return [output], last
+    tensors = [*tensors, x, *state]
     results = _Recurrence.apply(
         program, batch_sizes, resets, reverse, checkpoint_every, len(state), *tensors
     )
@@ -387,6 +388,24 @@ class _Recurrence(torch.autograd.Function):
     def backward(ctx, *gradients):  # type: ignore[no-untyped-def]
         of_own, of_x, of_state = _backward(ctx, gradients)
         return (None, None, None, None, None, None, *of_own, of_x, *of_state)
+
+
+def _by_library(
+    program: Program,
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    batch_sizes: Tensor,
+    reverse: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Run a cell by torch's own function; see `recurrence`."""
+    if torch.is_grad_enabled():
+        tensors = *parameters, x, *state
+        *last, output = _ByLibrary.apply(program, batch_sizes, reverse, len(state), *tensors)
+    else:
+        assert program.library is not None
+        output, last = program.library(parameters, x, state, Steps.of(batch_sizes, reverse))
+    return [output], last
 
 
 class _ByLibrary(torch.autograd.Function):

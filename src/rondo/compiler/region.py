@@ -40,6 +40,12 @@ PRODUCTS: set[Any] = {aten.mm, aten.bmm}
 REDUCTIONS: dict[Any, str] = {aten.sum: "sum", aten.amax: "max", aten.amin: "min"}
 JOINS: set[Any] = {aten.cat, aten.slice_scatter}
 
+COSTLY: set[Any] = {
+    *(aten.exp, aten.log, aten.log1p, aten.expm1, aten.tanh, aten.sigmoid, aten.gelu, aten.silu),
+    *(aten.softplus, aten.erf, aten.pow, aten.sin, aten.cos, aten.div, aten.sqrt, aten.rsqrt),
+}
+"""Elementwise operations that are not done again for each loop that reads them."""
+
 STRUCTURE: set[Any] = {
     *(*VIEWS, *RESHAPES, *SPLITS, *CONSTANTS, *PRODUCTS, *REDUCTIONS, *JOINS, operator.getitem)
 }

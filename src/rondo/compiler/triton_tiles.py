@@ -296,13 +296,9 @@ def _accumulator(item: Reduce) -> str:
 
 def _finish(kernel: Kernel, item: Reduce) -> str:
     """Store what was summed over the elements of rows."""
-    buffer = kernel.buffers[item.buffer]
-    start = f"(first + row) * {buffer.size}" if buffer.place == "output" else f"row * {buffer.size}"
+    address = _address(kernel.buffers[item.buffer], item.index.written, "row")
     total = REDUCED[item.kind].format(a=_accumulator(item))
-    return (
-        f"tl.store({buffer.name}_at + {start} + {item.index.written}, {total}[:, None], "
-        "mask=row < rows)"
-    )
+    return f"tl.store({address}, {total}[:, None], mask=row < rows)"
 
 
 TRUTHS: dict[Any, tuple[int, ...]] = {aten.where: (0,), aten.masked_fill: (1,)}
