@@ -31,18 +31,12 @@ from rondo.compiler.phases import phases_of
 from rondo.compiler.plan import Plan
 from rondo.compiler.reference import Previous, Resets, Result, Steps
 from rondo.compiler.render_triton import pointers_of, render_triton
+from rondo.compiler.triton_grid import Grid, grid_of
 from rondo.compiler.triton_operators import TRITON_TARGET
-from rondo.compiler.triton_tiles import num_tiles
 
-MOST_ROWS = 64
-"""The most rows of a tile of a product."""
-
-COLUMNS = (64, 32, 16)
-"""The columns that a tile of a product may have: more use the weights better, fewer give more
-programs something to do."""
-
-INTERPRETED_PROGRAMS = 3
-"""Programs of a phase in the interpreter, which runs one after the other."""
+INTERPRETED_PROGRAMS, INTERPRETED_MEMORY = 3, 1 << 20
+"""Programs of a phase in the interpreter, which runs one after the other, and the bytes that each
+may keep."""
 
 
 class TritonLoop:
@@ -150,9 +144,9 @@ class TritonLoop:
     ) -> None:
         """Run all phases of all steps."""
         batch_sizes, first_rows = _sizes_on(steps.batch_sizes, device)
-        most = INTERPRETED_PROGRAMS if self.interpreted else _num_processors(device)
-        rows = min(MOST_ROWS, max(16, 1 << (num_rows - 1).bit_length()))
-        columns, num_tiles = self._tiles(num_rows, rows, most)
+        num_steps = len(steps.batch_sizes)
+        exact = torch.get_float32_matmul_precision() == "highest"
+        grid = self._grid(num_rows, num_steps, exact, device)
         flags = batch_sizes if resets is None else resets.flags.to(device)
         arguments = {
             "num_rows": num_rows,
@@ -161,28 +155,29 @@ class TritonLoop:
             "resets": _as_bytes(flags.contiguous()),
             **{name: _as_bytes(tensor) for name, tensor in given.items()},
             "RESETS": 0 if resets is None else 2 if resets.divert else 1,
-            "PRECISION": "ieee" if torch.get_float32_matmul_precision() == "highest" else "tf32",
-            "ROWS": rows,
-            "COLUMNS": columns,
+            "PRECISION": "ieee" if exact else "tf32",
+            "KEEP": grid.keep,
+            "ROWS": grid.rows,
+            "COLUMNS": grid.columns,
+            "num_warps": grid.num_warps,
+            "num_stages": grid.num_stages,
         }
-        num_steps = len(steps.batch_sizes)
-        num_programs = most if self.interpreted else min(most, num_tiles)
-        if num_steps > 1 and not self.interpreted:
-            self.run_together(arguments, num_steps, steps.reverse, num_programs)
-        else:
-            self.run_apart(arguments, num_steps, steps.reverse, num_programs)
+        together = num_steps > 1 and not self.interpreted
+        run = self.run_together if together else self.run_apart
+        run(arguments, num_steps, steps.reverse, grid.num_programs)
 
-    def _tiles(self, num_rows: int, rows: int, num_programs: int) -> tuple[int, int]:
-        """The columns of a tile with which half of so many programs have something to do.
+    def _grid(self, num_rows: int, num_steps: int, exact: bool, device: torch.device) -> Grid:
+        """The programs that run the kernel.
 
-        And how many tiles that loop or product of the kernel has that has the most.
+        To keep matrices pays for more than one step, and where products are computed by the GPU's
+        units for them, which exact ones in float32 are not.
         """
-        items = [item for phase in self.phases for item in phase.work]
-        for columns in COLUMNS:
-            found = max(num_tiles(self.kernel, item, num_rows, rows, columns) for item in items)
-            if 2 * found >= num_programs:
-                break
-        return columns, found
+        processors, memory = INTERPRETED_PROGRAMS, INTERPRETED_MEMORY
+        if not self.interpreted:
+            processors, memory = _resources(device)
+            if num_steps == 1 or (exact and self.kernel.stored == torch.float32):
+                memory = 0
+        return grid_of(self.kernel, self.phases, num_rows, processors, memory)
 
     def run_together(
         self, arguments: dict[str, Any], num_steps: int, reverse: bool, num_programs: int
@@ -264,5 +259,8 @@ def _sizes_on(batch_sizes: tuple[int, ...], device: torch.device) -> tuple[Tenso
 
 
 @functools.cache
-def _num_processors(device: torch.device) -> int:
-    return torch.cuda.get_device_properties(device).multi_processor_count
+def _resources(device: torch.device) -> tuple[int, int]:
+    """The programs that run at once, and the bytes of shared memory that each may have."""
+    properties = torch.cuda.get_device_properties(device)
+    memory = getattr(properties, "shared_memory_per_block_optin", 0)  # on AMD's it has none
+    return properties.multi_processor_count, memory

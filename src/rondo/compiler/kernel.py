@@ -31,12 +31,15 @@ class Target:
         computed: For each type that the values of a loop may have, the type they are computed in.
         around: Whether it writes what is done for some steps together before and after them.
         in_place: Whether the next state may be written where the state lies.
+        exact_factors: Whether a product in half precision reads its rows as they were computed;
+            otherwise it may read what was stored of them.
     """
 
     elementwise: Collection[Any]
     computed: Mapping[torch.dtype, torch.dtype]
     around: bool = True
     in_place: bool = True
+    exact_factors: bool = True
 
 
 @dataclass(frozen=True)

@@ -180,14 +180,14 @@ class _Lowering:
         self.memory.begin({node.name: node for node in self.stage.nodes})
         collected = self._collected(number)
         kept = self._kept(collected)
+        exact = self._factors() if self._keeps_digits() else ()
         next_state = [self._now(name) for name in self.plan.step.next_state]
         for name, node in self.memory.nodes.items():
             if node.packet in PRODUCTS:
                 self._product(node, collected)
             elif name in kept:
-                is_factor = self.memory.stored != self.memory.dtype and name in self._factors()
-                place = self.stage.local if is_factor else collected.get(name, self.stage.local)
-                self._keep(node, place)
+                place = collected.get(name, self.stage.local)
+                self._keep(node, self.stage.local if name in exact else place)
             if name in collected:
                 buffer = self.memory.buffers.get(name)
                 if buffer is None or buffer.place != collected[name]:
@@ -276,6 +276,10 @@ class _Lowering:
         """Whether a value is made contiguous, as torch does before a view that needs it."""
         node = self.memory.nodes.get(name)
         return node is not None and node.packet is aten.clone
+
+    def _keeps_digits(self) -> bool:
+        """Whether factors have more digits in the kernel than what is stored of them."""
+        return self.target.exact_factors and self.memory.stored != self.memory.dtype
 
     def _factors(self) -> set[str]:
         """The nodes behind the rows of products."""
@@ -447,8 +451,10 @@ class _Lowering:
         if lying is None or lying[1].coefficients not in ((1,), ()):
             raise NotCoveredError(f"the factor {rows} of {node.op_name} is rearranged")
         buffer, index = lying
-        if self.memory.buffers[buffer].dtype != self.memory.dtype:
-            dtype = self.memory.buffers[buffer].dtype
+        dtype = self.memory.buffers[buffer].dtype
+        if dtype != self.memory.dtype and (
+            self.target.exact_factors or dtype != self.memory.stored
+        ):
             raise NotCoveredError(f"the factor {rows} of {node.op_name} lies in memory as {dtype}")
         return buffer, index.offset
 

@@ -12,11 +12,12 @@ read one and write the other in turn.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from rondo.compiler.kernel import Buffer, Kernel, Product
+from rondo.compiler.kernel import Buffer, Kernel
 from rondo.compiler.phases import Phase, Tiles, phases_of
-from rondo.compiler.triton_tiles import lines_of, loop_lines, product_lines
+from rondo.compiler.triton_products import num_kept
+from rondo.compiler.triton_tiles import kept_lines, sums_of, work_lines
 
 HEAD = '''\
 """A loop over time steps, rendered by Rondo."""
@@ -31,20 +32,22 @@ STEP = ("num_rows", "batch_sizes", "first_rows", "resets")
 """What every phase is told of the batch: its rows, those of each step, where a step's rows begin in
 packed values, and which packed rows begin anew."""
 
-OPTIONS = ("RESETS", "PRECISION", "ROWS", "COLUMNS")
-"""What is known when a kernel is compiled: what resets do, how products are computed, and the rows
-and columns of a tile of a product."""
+OPTIONS = ("RESETS", "PRECISION", "KEEP", "ROWS", "COLUMNS")
+"""What is known when a kernel is compiled: what resets do, how products are computed, whether their
+matrices are kept on chip, and the rows and columns of a tile of a product."""
 
 
 def render_triton(kernel: Kernel) -> str:
     """Write a kernel down in Triton's language."""
     phases = phases_of(kernel)
+    keeping = [number for number, phase in enumerate(phases) if any(sums_of(kernel, phase))]
     return "\n\n".join(
         (
             HEAD,
+            *(_keep(kernel, number, phases[number]) for number in keeping),
             *(_phase(kernel, number, phase) for number, phase in enumerate(phases)),
-            *(_alone(kernel, number) for number in range(len(phases))),
-            _all_steps(kernel, len(phases)),
+            *(_alone(kernel, number, number in keeping) for number in range(len(phases))),
+            _all_steps(kernel, len(phases), keeping),
         )
     )
 
@@ -84,23 +87,38 @@ def _function(name: str, parameters: Iterable[str], constants: Iterable[str]) ->
     ]
 
 
+def _keep(kernel: Kernel, number: int, phase: Phase) -> str:
+    """A function that reads what a program keeps on chip for a phase of all steps."""
+    found = sums_of(kernel, phase)
+    body = [
+        line
+        for item, sums in zip(phase.work, found, strict=True)
+        for line in kept_lines(kernel, item, sums)
+    ]
+    total = sum(num_kept(kernel, sums) for every_sums in found for sums in every_sums)
+    matrices = [f"matrix_{matrix}" for matrix in range(len(kernel.matrices))]
+    return "\n".join(
+        (
+            *_function(f"keep_{number}", ["program", *matrices], ["COLUMNS"]),
+            *(f"    {line}" for line in body),
+            f"    return ({' '.join(f'kept_{part},' for part in range(total))})",
+        )
+    )
+
+
 def _phase(kernel: Kernel, number: int, phase: Phase) -> str:
-    body: list[str] = []
-    for item in phase.work:
-        body += _work_lines(kernel, item)
-    names = ["program", "num_programs", "turn", "step", *_parameters(kernel)]
+    body = [
+        line
+        for item, sums in zip(phase.work, sums_of(kernel, phase), strict=True)
+        for line in work_lines(kernel, item, sums)
+    ]
+    names = ["program", "num_programs", "turn", "step", "kept", *_parameters(kernel)]
     return "\n".join(
         (
             *_function(f"phase_{number}", names, OPTIONS),
             *(f"    {line}" for line in [*_opening(kernel, body), *body]),
         )
     )
-
-
-def _work_lines(kernel: Kernel, item: Tiles | Product) -> list[str]:
-    if isinstance(item, Product):
-        return product_lines(kernel, item)
-    return loop_lines(kernel, item.loop) if item.loop.num_reduced else lines_of(kernel, item)
 
 
 def _opening(kernel: Kernel, body: list[str]) -> list[str]:
@@ -117,40 +135,54 @@ def _opening(kernel: Kernel, body: list[str]) -> list[str]:
     return lines
 
 
-def _alone(kernel: Kernel, number: int) -> str:
+def _alone(kernel: Kernel, number: int, keeps: bool) -> str:
     names = _parameters(kernel)
     return "\n".join(
         (
             '@triton.jit(do_not_specialize=["turn", "step"])',
             *_function(f"only_{number}", ["turn", "step", *names], OPTIONS)[1:],
-            f"    phase_{number}(",
-            "        tl.program_id(0), tl.num_programs(0), turn, step,",
-            *(f"    {line}" for line in _listed([*names, *OPTIONS])),
-            "    )",
+            "    program = tl.program_id(0)",
+            "    num_programs = tl.num_programs(0)",
+            *(f"    {line}" for line in _keep_call(kernel, number, keeps)),
+            *(f"    {line}" for line in _phase_call(kernel, number)),
         )
     )
 
 
-def _all_steps(kernel: Kernel, num_phases: int) -> str:
-    names = _parameters(kernel)
+def _all_steps(kernel: Kernel, num_phases: int, keeping: Collection[int]) -> str:
     body = []
     for number in range(num_phases):
-        body += [
-            f"phase_{number}(",
-            "    program, num_programs, turn, step,",
-            *_listed([*names, *OPTIONS]),
-            ")",
-            f"barrier(counter, (turn * {num_phases} + {number + 1}) * num_programs)",
-        ]
-    head = _function("all_steps", ["counter", "num_steps", *names], ["REVERSE", *OPTIONS])
+        body += _phase_call(kernel, number)
+        body.append(f"barrier(counter, (turn * {num_phases} + {number + 1}) * num_programs)")
+    names = ["counter", "num_steps", *_parameters(kernel)]
+    keeps = [_keep_call(kernel, number, number in keeping) for number in range(num_phases)]
     return "\n".join(
         (
-            *head,
+            *_function("all_steps", names, ["REVERSE", *OPTIONS]),
             "    program = tl.program_id(0)",
             "    num_programs = tl.num_programs(0)",
+            *(f"    {line}" for lines in keeps for line in lines),
             "    for turn in range(num_steps):",
             "        step = num_steps - 1 - turn if REVERSE else turn",
             *(f"        {line}" for line in body),
             "",
         )
     )
+
+
+def _keep_call(kernel: Kernel, number: int, keeps: bool) -> list[str]:
+    """Read what the program keeps for a phase, if it keeps anything."""
+    lines = [f"kept_{number} = ()"]
+    if keeps:
+        matrices = "".join(f"matrix_{matrix}, " for matrix in range(len(kernel.matrices)))
+        lines += ["if KEEP:", f"    kept_{number} = keep_{number}(program, {matrices}COLUMNS)"]
+    return lines
+
+
+def _phase_call(kernel: Kernel, number: int) -> list[str]:
+    return [
+        f"phase_{number}(",
+        f"    program, num_programs, turn, step, kept_{number},",
+        *_listed([*_parameters(kernel), *OPTIONS]),
+        ")",
+    ]

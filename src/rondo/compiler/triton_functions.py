@@ -153,6 +153,20 @@ def factor(x, dtype: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def depth_of_left(begin, SIZE: tl.constexpr, GROUPS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The numbers of SIZE columns of a left factor, of which each group of warps takes some."""
+    of_group = begin + tl.arange(0, GROUPS) * (SIZE // GROUPS)
+    return of_group[:, None, None] + tl.arange(0, SIZE // GROUPS)[None, None, :]
+
+
+@triton.jit
+def depth_of_right(begin, SIZE: tl.constexpr, GROUPS: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The numbers of SIZE rows of a matrix, of which each group of warps takes some."""
+    of_group = begin + tl.arange(0, GROUPS) * (SIZE // GROUPS)
+    return of_group[:, None, None] + tl.arange(0, SIZE // GROUPS)[None, :, None]
+
+
+@triton.jit
 def load_state(now, start, index, mask, is_reset, RESETS: tl.constexpr):  # type: ignore[no-untyped-def]
     """Elements of the state with which rows begin a step."""
     value = tl.load(now + index, mask=mask, other=0.0, cache_modifier=".cg")
@@ -177,7 +191,10 @@ def store_state(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def barrier(counter, goal):  # type: ignore[no-untyped-def]
-    """Wait until all programs have come here so often that the counter has reached a goal."""
+    """Wait until all programs have come here so often that the counter has reached a goal.
+
+    To add nothing reads the counter, and what the others wrote before they came is known then.
+    """
     tl.debug_barrier()
     tl.atomic_add(counter, 1, sem="release", scope="gpu")
     while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < goal:

@@ -88,5 +88,6 @@ TRITON_TARGET = Target(
     },
     around=False,
     in_place=False,
+    exact_factors=False,
 )
 """What Triton's language can be written for: the loop; what is around it is left to torch."""

@@ -26,9 +26,11 @@ from rondo.compiler.kernel import (
     Product,
     Reduce,
 )
-from rondo.compiler.phases import Tiles, product_of
+from rondo.compiler.phases import Phase, Tiles, product_of
 from rondo.compiler.region import CONSTANTS
+from rondo.compiler.triton_memory import address, load, moved, power_of_two
 from rondo.compiler.triton_operators import TRITON_SPELLING
+from rondo.compiler.triton_products import Sums, keep_lines, num_kept, sum_lines
 
 aten = torch.ops.aten
 
@@ -38,55 +40,85 @@ MOST_COLUMNS, MOST_NUMBERS = 128, 1024
 MOST_REDUCED = 1024
 """The most elements of a row that are summed at once."""
 
-MOST_DEPTH = 64
-"""The most rows of a matrix that a product takes at once."""
-
-STORED = {torch.float32: "tl.float32", torch.bfloat16: "tl.bfloat16", torch.float16: "tl.float16"}
-
 EMPTY_REDUCTION = {"sum": "0.0", "max": 'float("-inf")', "min": 'float("inf")'}
 COMBINED = {"sum": "{a} + {b}", "max": "greater({a}, {b})", "min": "smaller({a}, {b})"}
 REDUCED = {"sum": "tl.sum({a}, 1)", "max": "tl.reduce({a}, 1, greater)",
            "min": "tl.reduce({a}, 1, smaller)"}  # fmt: skip
 
 
-def lines_of(kernel: Kernel, tiles: Tiles) -> list[str]:
-    """A loop that sums nothing, with the products that it computes."""
-    loop, size = tiles.loop, prod(tiles.loop.sizes)
-    height, width = "ROWS", "COLUMNS"
-    if not tiles.products:
-        height, width = map(str, _tile_sizes(size))
-    body = _index_lines(loop.sizes, "j", 0)
-    sums: dict[str, str] = {}  # a load of an element of a product, and its sum
-    for name, products in tiles.products.items():
-        for product in products:
-            loads = [
-                item
-                for item in loop.body
-                if isinstance(item, Load)
-                and item.buffer == name
-                and product_of(kernel, products, item, size) == product
-            ]
-            first = {
-                f"sum_{load.name}": load.index.offset - product.result_offset for load in loads
-            }
-            body += _sum_lines(kernel, product, first)
-            sums |= {load.name: f"sum_{load.name}" for load in loads}
-    body += _body_lines(kernel, loop, sums)
+def sums_of(kernel: Kernel, phase: Phase) -> list[list[Sums]]:
+    """The sums of products that a tile of each loop or product of a phase needs."""
+    found: list[list[Sums]] = []
+    num_parts = 0
+    for item in phase.work:
+        found.append([])
+        for product, columns in _columns_of(kernel, item):
+            found[-1].append(Sums(product, columns, num_parts))
+            num_parts += num_kept(kernel, found[-1][-1])
+    return found
+
+
+def _columns_of(kernel: Kernel, item: Tiles | Product) -> list[tuple[Product, dict[str, int]]]:
+    """The products that are computed tile by tile, and the first column of each sum of them."""
+    if isinstance(item, Product):
+        return [(item, {"total": 0})]
+    size = prod(item.loop.sizes)
+    return [
+        (
+            product,
+            {
+                f"sum_{part.name}": part.index.offset - product.result_offset
+                for part in item.loop.body
+                if isinstance(part, Load)
+                and part.buffer == name
+                and product_of(kernel, products, part, size) == product
+            },
+        )
+        for name, products in item.products.items()
+        for product in products
+    ]
+
+
+def work_lines(kernel: Kernel, item: Tiles | Product, every_sums: list[Sums]) -> list[str]:
+    """Do every so manyth tile of a loop or a product, given the sums that a tile needs."""
+    if isinstance(item, Tiles) and item.loop.num_reduced:
+        return _lines_that_reduce(kernel, item.loop)
+    size, height, width = _sizes(kernel, item)
+    body = [line for sums in every_sums for line in sum_lines(kernel, sums)]
+    if isinstance(item, Product):
+        place = address(kernel.buffers[item.result], moved("j", item.result_offset))
+        body.append(f"tl.store({place}, total, mask=is_live)")
+    else:
+        names = {name.removeprefix("sum_"): name for sums in every_sums for name in sums.columns}
+        body = [*_index_lines(item.loop.sizes, "j", 0), *body]
+        body += _body_lines(kernel, item.loop, names)
     return [*_tile_lines(size, height, width), *(f"    {line}" for line in body)]
 
 
-def product_lines(kernel: Kernel, product: Product) -> list[str]:
-    """A product whose result lies in memory."""
-    matrix, result = kernel.matrices[product.matrix], kernel.buffers[product.result]
-    address = _address(result, _moved("j", product.result_offset))
-    body = [
-        *_sum_lines(kernel, product, {"total": 0}),
-        f"tl.store({address}, total, mask=is_live)",
+def kept_lines(kernel: Kernel, item: Tiles | Product, every_sums: list[Sums]) -> list[str]:
+    """Read what the sums of that tile of a loop or a product need that has the program's number."""
+    if not every_sums:
+        return []
+    size, _, width = _sizes(kernel, item)
+    return [
+        f"j = {_columns_of_tile('program', size, width)}",
+        f"known = j < {size}",
+        *(line for sums in every_sums for line in keep_lines(kernel, sums)),
     ]
-    return [*_tile_lines(matrix.width, "ROWS", "COLUMNS"), *(f"    {line}" for line in body)]
 
 
-def loop_lines(kernel: Kernel, loop: Loop) -> list[str]:
+def _sizes(kernel: Kernel, item: Tiles | Product) -> tuple[int, str, str]:
+    """The elements of a row, and the rows and columns of a tile."""
+    if isinstance(item, Product):
+        return kernel.matrices[item.matrix].width, "ROWS", "COLUMNS"
+    size = prod(item.loop.sizes)
+    if item.products:
+        return size, "ROWS", "COLUMNS"
+    rows, columns = _tile_sizes(size)
+    return size, str(rows), str(columns)
+
+
+def _lines_that_reduce(kernel: Kernel, loop: Loop) -> list[str]:
     """A loop that sums over the elements of a row, or finds their extremes."""
     num_kept = len(loop.sizes) - loop.num_reduced
     kept, reduced = prod(loop.sizes[:num_kept]), prod(loop.sizes[num_kept:])
@@ -139,13 +171,13 @@ def num_tiles(kernel: Kernel, item: Tiles | Product, num_rows: int, rows: int, c
 
 def _tile_sizes(size: int) -> tuple[int, int]:
     """The rows and columns of a tile without products, of rows of so many elements."""
-    columns = min(MOST_COLUMNS, _power_of_two(size))
+    columns = min(MOST_COLUMNS, power_of_two(size))
     return MOST_NUMBERS // columns, columns
 
 
 def _line_sizes(reduced: int) -> tuple[int, int]:
     """How many sums over so many elements are made at once, and of how many elements at once."""
-    width = min(MOST_REDUCED, _power_of_two(reduced))
+    width = min(MOST_REDUCED, power_of_two(reduced))
     return MOST_NUMBERS // width, width
 
 
@@ -155,7 +187,7 @@ def _tile_lines(size: int, height: str, width: str) -> list[str]:
     return [
         f"for tile in range(program, tl.cdiv(num_rows, {height}) * {across}, num_programs):",
         f"    row = (tile // {across} * {height} + tl.arange(0, {height}))[:, None]",
-        f"    j = (tile % {across} * {width} + tl.arange(0, {width}))[None, :]",
+        f"    j = {_columns_of_tile('tile', size, width)}",
         "    r = row + 0 * j",
         f"    known = j < {size}",
         "    is_inside = (r < num_rows) & known",
@@ -164,6 +196,11 @@ def _tile_lines(size: int, height: str, width: str) -> list[str]:
         "    if RESETS != 0:",
         "        is_reset = tl.load(resets + first + row, mask=row < rows, other=0) != 0",
     ]
+
+
+def _columns_of_tile(tile: str, size: int, width: str) -> str:
+    """The numbers of the columns of a tile, of rows of so many elements."""
+    return f"({tile} % tl.cdiv({size}, {width}) * {width} + tl.arange(0, {width}))[None, :]"
 
 
 def _index_lines(sizes: tuple[int, ...], flat: str, first: int) -> list[str]:
@@ -179,40 +216,6 @@ def _index_lines(sizes: tuple[int, ...], flat: str, first: int) -> list[str]:
     return lines
 
 
-def _sum_lines(kernel: Kernel, product: Product, columns: Mapping[str, int]) -> list[str]:
-    """Sums of products of the rows of a tile, each with the columns from a first one on."""
-    matrix, left = kernel.matrices[product.matrix], kernel.buffers[product.left]
-    stored = STORED[kernel.stored]
-    step = max(16, min(MOST_DEPTH, _power_of_two(matrix.depth)))
-    height, width = (1, matrix.depth) if matrix.transposed else (matrix.width, 1)
-    start = (matrix.batch or 0) * matrix.depth * matrix.width
-    index = _moved("k", product.left_offset)
-    within = f"(row < rows) & (k < {matrix.depth})"
-    if left.place == "state":
-        rows = _state_load(left.name, f"row * {left.size} + {index}", within)
-    else:
-        rows = _load(left, _address(left, index, "row"), within)
-    lines = [f"{total} = tl.zeros((ROWS, COLUMNS), tl.float32)" for total in columns]
-    lines += [
-        f"for depth in range(0, {matrix.depth}, {step}):",
-        f"    k = depth + tl.arange(0, {step})[None, :]",
-        f"    left = factor({rows}, {stored})",
-        f"    k = depth + tl.arange(0, {step})[:, None]",
-    ]
-    for total, first in columns.items():
-        column = _moved("j", first)
-        if width > 1:
-            column = f"({column}) * {width}" if first else f"{column} * {width}"
-        row = "k" if height == 1 else f"k * {height}"
-        place = f"matrix_{product.matrix} + {_moved(row, start)} + {column}"
-        lines += [
-            f"    right = tl.load({place}, mask=(k < {matrix.depth}) & known, other=0.0)",
-            f"    right = factor(right, {stored})",
-            f"    {total} = tl.dot(left, right, {total}, input_precision=PRECISION)",
-        ]
-    return lines
-
-
 def _body_lines(kernel: Kernel, loop: Loop, sums: Mapping[str, str]) -> list[str]:
     """What a loop does with the elements of a tile; `sums` holds products under their loads."""
     states = {target: state for state, target in kernel.commits}
@@ -221,7 +224,7 @@ def _body_lines(kernel: Kernel, loop: Loop, sums: Mapping[str, str]) -> list[str
     for item in loop.stores_last:
         if isinstance(item, Load):
             dtypes[item.name] = torch.bool if item.dtype == torch.bool else torch.float32
-            value = sums.get(item.name) or _loaded(kernel, item)
+            value = sums.get(item.name) or _loaded(kernel.buffers[item.buffer], item)
             lines.append(f"{item.name} = {value}")
         elif isinstance(item, Compute):
             dtypes[item.name] = item.dtype
@@ -240,44 +243,15 @@ def _body_lines(kernel: Kernel, loop: Loop, sums: Mapping[str, str]) -> list[str
         else:
             buffer = kernel.buffers[item.buffer]
             value = _stored(item.value, dtypes, buffer.dtype)
-            lines.append(f"tl.store({_address(buffer, item.index.written)}, {value}, mask=is_live)")
+            lines.append(f"tl.store({address(buffer, item.index.written)}, {value}, mask=is_live)")
     return lines
 
 
-def _loaded(kernel: Kernel, item: Load) -> str:
+def _loaded(buffer: Buffer, item: Load) -> str:
     """The elements of a tile that a load reads, as truth values or float32."""
-    buffer, index = kernel.buffers[item.buffer], item.index.written
-    if buffer.place == "state":
-        place = f"r * {buffer.size} + {index}"
-        return _state_load(buffer.name, place, "is_live")
-    mask = "known" if buffer.place == "shared" else "is_live"
-    loaded = _load(buffer, _address(buffer, index), mask)
-    if buffer.dtype == torch.bool:
-        return f"{loaded} != 0"
-    return f"{loaded}.to(tl.float32)"
-
-
-def _address(buffer: Buffer, index: str, row: str = "r") -> str:
-    """Where elements of the rows of a tile lie."""
-    start = {
-        "shared": "0 * j",
-        "input": f"(first + {row}) * {buffer.size}",
-        "output": f"(first + {row}) * {buffer.size}",
-    }.get(buffer.place, f"{row} * {buffer.size}")
-    return f"{buffer.name}_at + {start} + {index}"
-
-
-def _moved(index: str, offset: int) -> str:
-    return f"{index} + {offset}" if offset else index
-
-
-def _load(buffer: Buffer, address: str, mask: str) -> str:
-    again = ', cache_modifier=".cg"' if buffer.place in ("local", "row") else ""  # never an old one
-    return f"tl.load({address}, mask={mask}, other=0{again})"
-
-
-def _state_load(name: str, place: str, mask: str) -> str:
-    return f"load_state({name}_now, {name}_start, {place}, {mask}, is_reset, RESETS)"
+    loaded = load(buffer, item.index.written, "known" if buffer.place == "shared" else "is_live")
+    as_it_is = buffer.dtype == torch.bool or buffer.place == "state"
+    return loaded if as_it_is else f"{loaded}.to(tl.float32)"
 
 
 def _stored(value: str, dtypes: Mapping[str, torch.dtype], dtype: torch.dtype) -> str:
@@ -296,9 +270,9 @@ def _accumulator(item: Reduce) -> str:
 
 def _finish(kernel: Kernel, item: Reduce) -> str:
     """Store what was summed over the elements of rows."""
-    address = _address(kernel.buffers[item.buffer], item.index.written, "row")
+    place = address(kernel.buffers[item.buffer], item.index.written, "row")
     total = REDUCED[item.kind].format(a=_accumulator(item))
-    return f"tl.store({address}, {total}[:, None], mask=row < rows)"
+    return f"tl.store({place}, {total}[:, None], mask=row < rows)"
 
 
 TRUTHS: dict[Any, tuple[int, ...]] = {aten.where: (0,), aten.masked_fill: (1,)}
@@ -339,8 +313,3 @@ def _literal(value: float) -> str:
     special = value != value or value in (float("inf"), -float("inf"))
     text = f'float("{value}")' if special else repr(float(value))
     return f"({text})" if value < 0 else text
-
-
-def _power_of_two(number: int) -> int:
-    """The smallest power of two that is no smaller."""
-    return 1 << max(0, number - 1).bit_length()
