@@ -18,9 +18,10 @@ from rondo.compiler import TritonLoop, cuda
 from rondo.compiler.cuda import INTERPRETED_MEMORY, INTERPRETED_PROGRAMS
 from rondo.compiler.kernel import Kernel
 from rondo.compiler.lower import lower
-from rondo.compiler.phases import Tiles, phases_of
+from rondo.compiler.phases import Phase, Rows, Tiles
 from rondo.compiler.triton_grid import Grid, grid_of
 from rondo.compiler.triton_operators import TRITON_SPELLING, TRITON_TARGET
+from rondo.compiler.waits import phases_with_waits
 from test_conformance import ALL_CELLS, MODES, make_case, run_layer, run_plain
 
 pytest.importorskip("triton")
@@ -129,8 +130,8 @@ def test_matrices_may_be_read_in_each_step(
 def test_several_programs_keep_their_columns() -> None:
     """Each of three programs has 64 columns, and backward three parts of a matrix for them."""
     kernel = kernel_of(rondo.LSTMCell(3, 150))
-    grid = grid_of(kernel, phases_of(kernel), 20, INTERPRETED_PROGRAMS, INTERPRETED_MEMORY)
-    assert grid == Grid(32, 64, True, 3)
+    grid = grid_of(kernel, phases_with_waits(kernel), 20, INTERPRETED_PROGRAMS, INTERPRETED_MEMORY)
+    assert grid == Grid(32, 64, True, 3, num_warps=8)
     assert_same(*on_both("lstm", "ragged-resets", sizes=(20, 3, 3, 150)), 2e-5)
 
 
@@ -160,19 +161,93 @@ def test_one_kernel_for_all_steps_gives_what_one_for_each_phase_gives(
         assert torch.equal(a, b)
 
 
+def run_ahead(
+    loop: TritonLoop,
+    arguments: dict[str, Any],
+    num_steps: int,
+    reverse: bool,
+    num_programs: int,
+) -> None:
+    """Where programs do not wait, the last one does all that it may before the others begin."""
+    groups: list[list[tuple[int, int]]] = [[]]
+    for turn in range(num_steps):
+        for number, phase in enumerate(loop.phases):
+            groups[-1].append((number, turn))
+            if phase.waits:
+                groups.append([])
+    for group in groups:
+        for program in reversed(range(num_programs)):
+            for number, turn in group:
+                step = num_steps - 1 - turn if reverse else turn
+                programs = range(program, program + 1)
+                loop.run_phase(number, programs, num_programs, arguments, turn, step)
+
+
+def results_of(name: str) -> dict[str, Tensor]:
+    """The results of a cell on several programs."""
+    case = make_case(name, (40, 3, 3, 20), "ragged-resets", torch.float32)
+    return run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "ragged-resets")
+
+
+@pytest.mark.parametrize("name", ALL_CELLS)
+def test_a_program_may_run_ahead_where_none_waits(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = results_of(name)
+    monkeypatch.setattr(TritonLoop, "run_apart", run_ahead)
+    for key, value in results_of(name).items():
+        assert torch.equal(value, expected[key]), key
+
+
+def test_a_program_that_does_not_wait_where_it_must_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the test above can see."""
+    expected = results_of("lstm")
+    found = cuda.phases_with_waits
+    monkeypatch.setattr(TritonLoop, "run_apart", run_ahead)
+    monkeypatch.setattr(
+        cuda, "phases_with_waits", lambda kernel: [Phase(p.work, False) for p in found(kernel)]
+    )
+    assert not torch.equal(results_of("lstm")["output"], expected["output"])
+
+
+def written_phases(cell: nn.Module, which: str) -> str:
+    """The phases of a step: p a product, t a loop by tiles, r loops by rows, | where all wait."""
+    layer = rondo.Recurrent(cell, engine="cuda")
+    layer(torch.zeros(1, 2, 3, requires_grad=True))
+    (program,) = layer._programs.by_kind.values()
+    engine = program.run_forward if which == "forward" else program.run_backward
+    assert isinstance(engine, TritonLoop)
+    return "".join(
+        "".join(
+            "t" if isinstance(w, Tiles) else "r" if isinstance(w, Rows) else "p" for w in p.work
+        )
+        + ("|" if p.waits else ",")
+        for p in engine.phases
+    )
+
+
 @pytest.mark.parametrize(
-    ("name", "num_phases"),
-    [("elman", 1), ("lstm", 1), ("gru", 1), ("gru-reset-before", 2), ("min-gru", 1)],
+    ("name", "forward", "backward"),
+    [
+        ("elman", "t|", "t|t,"),
+        ("lstm", "t|", "t|t,"),
+        ("gru", "t|", "t|t,"),
+        ("gru-reset-before", "t|t|", "t|p,t|t,"),
+        ("layer-norm-lstm", "p|r|", "r|t|"),
+        ("min-gru", "t,", "t,"),
+    ],
 )
-def test_products_are_computed_where_they_are_read(name: str, num_phases: int) -> None:
-    phases = phases_of(kernel_of(make_cell(name, 3, 8, torch.float32)))
-    assert len(phases) == num_phases
-    assert all(isinstance(item, Tiles) for phase in phases for item in phase.work)
+def test_programs_wait_seldom(name: str, forward: str, backward: str) -> None:
+    cell = make_cell(name, 3, 8, torch.float32)
+    assert written_phases(cell, "forward") == forward
+    assert written_phases(cell, "backward") == backward
 
 
 def test_a_phase_reads_nothing_that_it_writes() -> None:
     for name in ALL_CELLS:
-        for phase in phases_of(kernel_of(make_cell(name, 3, 8, torch.float32))):
+        for phase in phases_with_waits(kernel_of(make_cell(name, 3, 8, torch.float32))):
             written: set[str] = set()
             for item in phase.work:
                 assert not written & item.reads, name
@@ -196,30 +271,39 @@ def test_tiles_are_wide_where_that_leaves_work_for_all(
     num_rows: int, hidden_size: int, expected: Grid
 ) -> None:
     kernel = kernel_of(rondo.LSTMCell(3, hidden_size))
-    assert grid_of(kernel, phases_of(kernel), num_rows, H100[0], 0) == expected
+    assert grid_of(kernel, phases_with_waits(kernel), num_rows, H100[0], 0) == expected
 
 
 @pytest.mark.parametrize(
     ("num_rows", "hidden_size", "expected"),
     [
-        (16, 768, Grid(16, 8, True, 96)),
-        (17, 768, Grid(32, 8, True, 96)),
-        (64, 768, Grid(32, 16, True, 96)),  # whose left factors would not fit with 64 rows
-        (16, 1024, Grid(16, 8, True, 128)),
+        (16, 768, Grid(16, 8, True, 96, num_warps=8)),
+        (17, 768, Grid(32, 8, True, 96, num_warps=8)),
+        (
+            64,
+            768,
+            Grid(32, 16, True, 96, num_warps=8),
+        ),  # whose left factors would not fit with 64 rows
+        (16, 1024, Grid(16, 8, True, 128, num_warps=8)),
         (16, 2048, Grid(16, 16, False, 128)),  # 256 kB for each of 128 programs
-        (1, 8, Grid(16, 8, True, 1)),
+        (1, 8, Grid(16, 8, True, 1, num_warps=8)),
     ],
 )
 def test_matrices_are_kept_on_chip_where_they_fit(
     num_rows: int, hidden_size: int, expected: Grid
 ) -> None:
     kernel = kernel_of(rondo.LSTMCell(3, hidden_size).bfloat16())
-    assert grid_of(kernel, phases_of(kernel), num_rows, *H100) == expected
+    assert grid_of(kernel, phases_with_waits(kernel), num_rows, *H100) == expected
+
+
+def test_long_rows_have_more_warps() -> None:
+    kernel = kernel_of(rondo.LayerNormLSTMCell(3, 512))
+    assert grid_of(kernel, phases_with_waits(kernel), 16, H100[0], 0).num_warps == 8
 
 
 def test_a_loop_without_products_keeps_nothing() -> None:
     kernel = kernel_of(rondo.MinGRUCell(3, 512))
-    assert not grid_of(kernel, phases_of(kernel), 16, *H100).keep
+    assert not grid_of(kernel, phases_with_waits(kernel), 16, *H100).keep
 
 
 # ---- elementwise operations ----
@@ -369,10 +453,10 @@ from triton.compiler import ASTSource, compile
 from rondo.cells.named import NAMED_CELLS
 from rondo.compiler.cuda import module_of
 from rondo.compiler.lower import lower
-from rondo.compiler.phases import phases_of
 from rondo.compiler.render_triton import pointers_of, render_triton
 from rondo.compiler.triton_grid import grid_of
 from rondo.compiler.triton_operators import TRITON_TARGET
+from rondo.compiler.waits import phases_with_waits
 
 TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16",
          torch.bool: "*u8"}
@@ -380,7 +464,7 @@ SIZE, ROWS, PROCESSORS, MEMORY = 256, 16, 132, 227 * 1024
 
 def compiled(plan, dtype, options, memory):
     kernel = lower(plan, TRITON_TARGET)
-    grid = grid_of(kernel, phases_of(kernel), ROWS, PROCESSORS, memory)
+    grid = grid_of(kernel, phases_with_waits(kernel), ROWS, PROCESSORS, memory)
     assert grid.keep == (memory > 0)
     function = module_of(render_triton(kernel)).all_steps
     types = {"counter": "*i32", "num_steps": "i32", "num_rows": "i32",

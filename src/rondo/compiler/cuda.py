@@ -27,12 +27,12 @@ from rondo.compiler import reference
 from rondo.compiler.interpret import Environment
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.lower import lower
-from rondo.compiler.phases import phases_of
 from rondo.compiler.plan import Plan
 from rondo.compiler.reference import Previous, Resets, Result, Steps
 from rondo.compiler.render_triton import pointers_of, render_triton
 from rondo.compiler.triton_grid import Grid, grid_of
 from rondo.compiler.triton_operators import TRITON_TARGET
+from rondo.compiler.waits import phases_with_waits
 
 INTERPRETED_PROGRAMS, INTERPRETED_MEMORY = 3, 1 << 20
 """Programs of a phase in the interpreter, which runs one after the other, and the bytes that each
@@ -54,7 +54,7 @@ class TritonLoop:
         self.kernel = kernel = lower(plan, TRITON_TARGET)
         self.interpreted = _check_there(device)
         self.plan = _with_more_in_loop(plan, [*kernel.before, *kernel.after, *kernel.totals])
-        self.phases, self.pointers = phases_of(kernel), pointers_of(kernel)
+        self.phases, self.pointers = phases_with_waits(kernel), pointers_of(kernel)
         self.source = render_triton(kernel)
         self.module = module_of(self.source)
 
@@ -197,8 +197,26 @@ class TritonLoop:
         for turn in range(num_steps):
             step = num_steps - 1 - turn if reverse else turn
             for number in range(len(self.phases)):
-                kernel = getattr(self.module, f"only_{number}")
-                kernel[(num_programs,)](turn=turn, step=step, **arguments)
+                self.run_phase(number, range(num_programs), num_programs, arguments, turn, step)
+
+    def run_phase(
+        self,
+        number: int,
+        programs: range,
+        num_programs: int,
+        arguments: dict[str, Any],
+        turn: int,
+        step: int,
+    ) -> None:
+        """What some of all programs do in a phase of a step, which is the `turn`th to be run."""
+        kernel = getattr(self.module, f"only_{number}")
+        kernel[(len(programs),)](
+            first_program=programs.start,
+            num_programs=num_programs,
+            turn=turn,
+            step=step,
+            **arguments,
+        )
 
 
 def module_of(source: str) -> ModuleType:

@@ -12,12 +12,13 @@ read one and write the other in turn.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from rondo.compiler.kernel import Buffer, Kernel
-from rondo.compiler.phases import Phase, Tiles, phases_of
+from rondo.compiler.phases import Phase, Tiles
 from rondo.compiler.triton_products import num_kept
 from rondo.compiler.triton_tiles import kept_lines, sums_of, work_lines
+from rondo.compiler.waits import phases_with_waits
 
 HEAD = '''\
 """A loop over time steps, rendered by Rondo."""
@@ -36,10 +37,13 @@ OPTIONS = ("RESETS", "PRECISION", "KEEP", "ROWS", "COLUMNS")
 """What is known when a kernel is compiled: what resets do, how products are computed, whether their
 matrices are kept on chip, and the rows and columns of a tile of a product."""
 
+ALONE = ("first_program", "num_programs", "turn", "step")
+"""What a kernel of one phase is told beside that: which programs of how many it is to be."""
+
 
 def render_triton(kernel: Kernel) -> str:
     """Write a kernel down in Triton's language."""
-    phases = phases_of(kernel)
+    phases = phases_with_waits(kernel)
     keeping = [number for number, phase in enumerate(phases) if any(sums_of(kernel, phase))]
     return "\n\n".join(
         (
@@ -47,7 +51,7 @@ def render_triton(kernel: Kernel) -> str:
             *(_keep(kernel, number, phases[number]) for number in keeping),
             *(_phase(kernel, number, phase) for number, phase in enumerate(phases)),
             *(_alone(kernel, number, number in keeping) for number in range(len(phases))),
-            _all_steps(kernel, len(phases), keeping),
+            _all_steps(kernel, phases, keeping),
         )
     )
 
@@ -56,7 +60,7 @@ def pointers_of(kernel: Kernel) -> list[tuple[str, Buffer]]:
     """What a kernel is given beside its matrices: names, and the buffers that lie there."""
     places = ("shared", "input", "output", "local", "row")
     nowhere = {target for _, target in kernel.commits}
-    for item in (item for phase in phases_of(kernel) for item in phase.work):
+    for item in (item for phase in phases_with_waits(kernel) for item in phase.work):
         nowhere |= set(item.products) if isinstance(item, Tiles) else set()
     found = [
         (f"{buffer.name}_at", buffer)
@@ -139,23 +143,22 @@ def _alone(kernel: Kernel, number: int, keeps: bool) -> str:
     names = _parameters(kernel)
     return "\n".join(
         (
-            '@triton.jit(do_not_specialize=["turn", "step"])',
-            *_function(f"only_{number}", ["turn", "step", *names], OPTIONS)[1:],
-            "    program = tl.program_id(0)",
-            "    num_programs = tl.num_programs(0)",
+            f"@triton.jit(do_not_specialize={list(ALONE)})",
+            *_function(f"only_{number}", [*ALONE, *names], OPTIONS)[1:],
+            "    program = first_program + tl.program_id(0)",
             *(f"    {line}" for line in _keep_call(kernel, number, keeps)),
             *(f"    {line}" for line in _phase_call(kernel, number)),
         )
     )
 
 
-def _all_steps(kernel: Kernel, num_phases: int, keeping: Collection[int]) -> str:
+def _all_steps(kernel: Kernel, phases: Sequence[Phase], keeping: Collection[int]) -> str:
     body = []
-    for number in range(num_phases):
+    for number, phase in enumerate(phases):
         body += _phase_call(kernel, number)
-        body.append(f"barrier(counter, (turn * {num_phases} + {number + 1}) * num_programs)")
+        body.append(_wait(phases, number) if phase.waits else "tl.debug_barrier()")
     names = ["counter", "num_steps", *_parameters(kernel)]
-    keeps = [_keep_call(kernel, number, number in keeping) for number in range(num_phases)]
+    keeps = [_keep_call(kernel, number, number in keeping) for number in range(len(phases))]
     return "\n".join(
         (
             *_function("all_steps", names, ["REVERSE", *OPTIONS]),
@@ -168,6 +171,13 @@ def _all_steps(kernel: Kernel, num_phases: int, keeping: Collection[int]) -> str
             "",
         )
     )
+
+
+def _wait(phases: Sequence[Phase], number: int) -> str:
+    """Wait after a phase: for the how manyth time it is, times the programs that come."""
+    in_step = sum(phase.waits for phase in phases)
+    so_far = sum(phase.waits for phase in phases[: number + 1])
+    return f"barrier(counter, (turn * {in_step} + {so_far}) * num_programs)"
 
 
 def _keep_call(kernel: Kernel, number: int, keeps: bool) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from rondo.compiler.kernel import Kernel
-from rondo.compiler.phases import Phase
+from rondo.compiler.phases import Phase, Rows
 from rondo.compiler.triton_products import MOST_GROUPS, Sums, bytes_of_factors, kept_bytes
 from rondo.compiler.triton_tiles import num_tiles, sums_of
 
@@ -26,6 +26,12 @@ do."""
 KEPT_COLUMNS = (8, 16, 32, 64)
 """The same where matrices are kept: with fewer columns a program has less to keep."""
 
+FEW_WARPS, MANY_WARPS = 4, MOST_GROUPS
+"""The warps of a program; many if it keeps matrices, or has long rows as a whole."""
+
+LONG_ROW = 1024
+"""Elements of a row that few warps can hold."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -35,17 +41,14 @@ class Grid:
         rows, columns: Of a tile of a product.
         keep: Whether matrices are kept on chip.
         num_programs: As many as have something to do, and as can run at once.
+        num_warps: The warps of a program.
     """
 
     rows: int
     columns: int
     keep: bool
     num_programs: int
-
-    @property
-    def num_warps(self) -> int:
-        """The warps of a program."""
-        return MOST_GROUPS if self.keep else 4
+    num_warps: int = FEW_WARPS
 
     @property
     def num_stages(self) -> int:
@@ -92,11 +95,15 @@ def grid_of(
             0 < most_tiles(rows, columns, with_products=True) <= num_processors
             and _bytes_needed(kernel, [sums for _, sums in items], rows, columns) <= shared_memory
         ):
-            return Grid(rows, columns, True, min(num_processors, most_tiles(rows, columns)))
+            num_programs = min(num_processors, most_tiles(rows, columns))
+            return Grid(rows, columns, True, num_programs, MANY_WARPS)
     rows = all_rows[0]
     enough = (c for c in COLUMNS if 2 * most_tiles(rows, c) >= num_processors)
     columns = next(enough, COLUMNS[-1])
-    return Grid(rows, columns, False, min(num_processors, most_tiles(rows, columns)))
+    has_long_rows = any(isinstance(i, Rows) and i.most_elements > LONG_ROW for i, _ in items)
+    num_warps = MANY_WARPS if has_long_rows else FEW_WARPS
+    num_programs = min(num_processors, most_tiles(rows, columns))
+    return Grid(rows, columns, False, num_programs, num_warps)
 
 
 def _bytes_needed(kernel: Kernel, items: Sequence[Sequence[Sums]], rows: int, columns: int) -> int:
