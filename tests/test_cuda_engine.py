@@ -14,6 +14,7 @@ from torch.utils import _pytree as pytree
 
 import rondo
 from cases import CELLS, VARIANTS, check_golden, make_cell, relative_error
+from rondo.bench.gpu_code import H100, compiled
 from rondo.compiler import TritonLoop, cuda
 from rondo.compiler.cuda import INTERPRETED_MEMORY, INTERPRETED_PROGRAMS
 from rondo.compiler.kernel import Kernel
@@ -254,10 +255,6 @@ def test_a_phase_reads_nothing_that_it_writes() -> None:
                 written |= item.writes
 
 
-H100 = (132, 227 * 1024)
-"""The multiprocessors of an H100, and the shared memory in bytes that a program may have there."""
-
-
 @pytest.mark.parametrize(
     ("num_rows", "hidden_size", "expected"),
     [
@@ -271,7 +268,7 @@ def test_tiles_are_wide_where_that_leaves_work_for_all(
     num_rows: int, hidden_size: int, expected: Grid
 ) -> None:
     kernel = kernel_of(rondo.LSTMCell(3, hidden_size))
-    assert grid_of(kernel, phases_with_waits(kernel), num_rows, H100[0], 0) == expected
+    assert grid_of(kernel, phases_with_waits(kernel), num_rows, H100.num_processors, 0) == expected
 
 
 @pytest.mark.parametrize(
@@ -293,17 +290,24 @@ def test_matrices_are_kept_on_chip_where_they_fit(
     num_rows: int, hidden_size: int, expected: Grid
 ) -> None:
     kernel = kernel_of(rondo.LSTMCell(3, hidden_size).bfloat16())
-    assert grid_of(kernel, phases_with_waits(kernel), num_rows, *H100) == expected
+    assert (
+        grid_of(
+            kernel, phases_with_waits(kernel), num_rows, H100.num_processors, H100.shared_memory
+        )
+        == expected
+    )
 
 
 def test_long_rows_have_more_warps() -> None:
     kernel = kernel_of(rondo.LayerNormLSTMCell(3, 512))
-    assert grid_of(kernel, phases_with_waits(kernel), 16, H100[0], 0).num_warps == 8
+    assert grid_of(kernel, phases_with_waits(kernel), 16, H100.num_processors, 0).num_warps == 8
 
 
 def test_a_loop_without_products_keeps_nothing() -> None:
     kernel = kernel_of(rondo.MinGRUCell(3, 512))
-    assert not grid_of(kernel, phases_with_waits(kernel), 16, *H100).keep
+    assert not grid_of(
+        kernel, phases_with_waits(kernel), 16, H100.num_processors, H100.shared_memory
+    ).keep
 
 
 # ---- elementwise operations ----
@@ -448,57 +452,25 @@ def test_a_layer_shows_its_kernel_and_who_runs_what() -> None:
 
 COMPILE = """
 import torch, rondo
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource, compile
+from rondo.bench.gpu_code import H100, compiled
 from rondo.cells.named import NAMED_CELLS
-from rondo.compiler.cuda import module_of
-from rondo.compiler.lower import lower
-from rondo.compiler.render_triton import pointers_of, render_triton
-from rondo.compiler.triton_grid import grid_of
-from rondo.compiler.triton_operators import TRITON_TARGET
-from rondo.compiler.waits import phases_with_waits
-
-TYPES = {torch.float32: "*fp32", torch.bfloat16: "*bf16", torch.float16: "*fp16",
-         torch.bool: "*u8"}
-SIZE, ROWS, PROCESSORS, MEMORY = 256, 16, 132, 227 * 1024
-
-def compiled(plan, dtype, options, memory):
-    kernel = lower(plan, TRITON_TARGET)
-    grid = grid_of(kernel, phases_with_waits(kernel), ROWS, PROCESSORS, memory)
-    assert grid.keep == (memory > 0)
-    function = module_of(render_triton(kernel)).all_steps
-    types = {"counter": "*i32", "num_steps": "i32", "num_rows": "i32",
-             "batch_sizes": "*i32", "first_rows": "*i64", "resets": "*u8"}
-    types |= {key: TYPES[buffer.dtype] for key, buffer in pointers_of(kernel)}
-    types |= {f"matrix_{i}": TYPES[dtype] for i in range(len(kernel.matrices))}
-    numbers = {key: number for number, key in enumerate(function.arg_names)}
-    options = {**options, "KEEP": grid.keep, "ROWS": grid.rows, "COLUMNS": grid.columns}
-    source = ASTSource(
-        function,
-        {key: types.get(key, "constexpr") for key in function.arg_names},
-        {(numbers[key],): value for key, value in options.items()},
-        {(numbers[key],): [["tt.divisibility", 16]] for key in types if types[key][0] == "*"},
-    )
-    launch = {"num_warps": grid.num_warps, "num_stages": grid.num_stages}
-    return compile(source, target=GPUTarget("cuda", 90, 32), options=launch)
 
 for name in ("lstm", "layer-norm-gru"):
     for dtype in (torch.float32, torch.bfloat16, torch.float16):
-        layer = rondo.Recurrent(NAMED_CELLS[name](SIZE, SIZE).to(dtype), engine="reference")
-        layer(torch.zeros(2, 3, SIZE, dtype=dtype, requires_grad=True))
-        program = list(layer._programs.by_kind.values())[-1]
-        forward = {"REVERSE": False, "RESETS": 1, "PRECISION": "ieee"}
-        backward = {"REVERSE": True, "RESETS": 2, "PRECISION": "tf32"}
-        results = [compiled(program.forward, dtype, forward, 0)]
-        for plan, options in ((program.forward, forward), (program.backward, backward)):
-            results.append(compiled(plan, dtype, {**options, "PRECISION": "tf32"}, MEMORY))
-        for result in results:
-            assert len(result.asm["cubin"]) > 1000
-            assert result.metadata.shared <= MEMORY
-            assert "ld.global.gpu.acquire" in result.asm["ptx"]  # what makes the barrier one
-        before_steps, steps = results[-1].asm["ttgir"].split("scf.for", 1)
-        assert "ttg.local_alloc %" in before_steps and "tt.dot " in steps
-        assert "tt.load %kept" in before_steps and "tt.load %kept" not in steps
+        layer = rondo.Recurrent(NAMED_CELLS[name](256, 256).to(dtype), engine="reference")
+        layer(torch.zeros(2, 3, 256, dtype=dtype, requires_grad=True))
+        (program,) = layer._programs.by_kind.values()
+        exact = compiled(program.forward, 16, keep=False, PRECISION="ieee", RESETS=1)
+        kept = [compiled(program.forward, 16, RESETS=1),
+                compiled(program.backward, 16, RESETS=2, REVERSE=True)]
+        for code in (exact, *kept):
+            assert len(code.texts["cubin"]) > 1000
+            assert code.shared_memory <= H100.shared_memory
+            assert "ld.global.gpu.acquire" in code.texts["ptx"]  # what makes the barrier one
+        for code in kept:
+            before_steps, steps = code.texts["ttgir"].split("scf.for", 1)
+            assert code.grid.keep and "tt.dot " in steps
+            assert "tt.load %kept" in before_steps and "tt.load %kept" not in steps
         print(name, dtype, "compiled")
 """
 
@@ -508,13 +480,18 @@ def test_kernels_compile_for_an_h100() -> None:
 
     Kept matrices must be read before the first step, and fit into the memory that there is.
     """
-    environment = {**os.environ, "TRITON_INTERPRET": "0"}
     done = subprocess.run(
         [sys.executable, "-c", COMPILE],
-        env=environment,
+        env={**os.environ, "TRITON_INTERPRET": "0"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("compiled") == 6
+
+
+def test_the_interpreter_compiles_nothing() -> None:
+    plan = rondo.Recurrent(rondo.GRUCell(2, 3), engine="reference").plan
+    with pytest.raises(RuntimeError, match="set TRITON_INTERPRET=0"):
+        compiled(plan, 1)

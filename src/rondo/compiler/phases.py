@@ -18,7 +18,7 @@ from math import prod
 
 from rondo.compiler.kernel import Compute, Kernel, Load, Loop, Product
 
-MOST_IN_ROW = 4096
+MOST_IN_ROW = 8192
 """The most elements of a row that a program does at once; longer rows are not done as a whole."""
 
 
