@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from typing import Any
 
 import pytest
@@ -15,12 +16,12 @@ from torch.utils import _pytree as pytree
 import rondo
 from cases import CELLS, VARIANTS, check_golden, make_cell, relative_error
 from rondo.bench.gpu_code import H100, compiled
-from rondo.compiler import TritonLoop, cuda
-from rondo.compiler.cuda import INTERPRETED_MEMORY, INTERPRETED_PROGRAMS
+from rondo.compiler import EngineWarning, TritonLoop, cuda, triton_launch
 from rondo.compiler.kernel import Kernel
 from rondo.compiler.lower import lower
 from rondo.compiler.phases import Phase, Rows, Tiles
 from rondo.compiler.triton_grid import Grid, grid_of
+from rondo.compiler.triton_launch import INTERPRETED_MEMORY, INTERPRETED_PROGRAMS, Launcher
 from rondo.compiler.triton_operators import TRITON_SPELLING, TRITON_TARGET
 from rondo.compiler.waits import phases_with_waits
 from test_conformance import ALL_CELLS, MODES, make_case, run_layer, run_plain
@@ -124,7 +125,7 @@ def kernel_of(cell: nn.Module) -> Kernel:
 def test_matrices_may_be_read_in_each_step(
     name: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuda, "INTERPRETED_MEMORY", 0)
+    monkeypatch.setattr(triton_launch, "INTERPRETED_MEMORY", 0)
     assert_same(*on_both(name, mode), 5e-6)
 
 
@@ -140,8 +141,8 @@ def launched(monkeypatch: pytest.MonkeyPatch, num_programs: int, together: bool)
     """The results of a layer whose kernels are run by so many programs, or by one kernel."""
     case = make_case("layer-norm-gru", (5, 4, 3, 20), "ragged-resets", torch.float32)
     if together:
-        monkeypatch.setattr(TritonLoop, "run_apart", TritonLoop.run_together)
-    monkeypatch.setattr(cuda, "INTERPRETED_PROGRAMS", num_programs)
+        monkeypatch.setattr(Launcher, "run_apart", Launcher.run_together)
+    monkeypatch.setattr(triton_launch, "INTERPRETED_PROGRAMS", num_programs)
     results = run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "ragged-resets")
     monkeypatch.undo()
     return list(results.values())
@@ -163,7 +164,7 @@ def test_one_kernel_for_all_steps_gives_what_one_for_each_phase_gives(
 
 
 def run_ahead(
-    loop: TritonLoop,
+    launcher: Launcher,
     arguments: dict[str, Any],
     num_steps: int,
     reverse: bool,
@@ -172,7 +173,7 @@ def run_ahead(
     """Where programs do not wait, the last one does all that it may before the others begin."""
     groups: list[list[tuple[int, int]]] = [[]]
     for turn in range(num_steps):
-        for number, phase in enumerate(loop.phases):
+        for number, phase in enumerate(launcher.phases):
             groups[-1].append((number, turn))
             if phase.waits:
                 groups.append([])
@@ -181,7 +182,7 @@ def run_ahead(
             for number, turn in group:
                 step = num_steps - 1 - turn if reverse else turn
                 programs = range(program, program + 1)
-                loop.run_phase(number, programs, num_programs, arguments, turn, step)
+                launcher.run_phase(number, programs, num_programs, arguments, turn, step)
 
 
 def results_of(name: str) -> dict[str, Tensor]:
@@ -195,7 +196,7 @@ def test_a_program_may_run_ahead_where_none_waits(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = results_of(name)
-    monkeypatch.setattr(TritonLoop, "run_apart", run_ahead)
+    monkeypatch.setattr(Launcher, "run_apart", run_ahead)
     for key, value in results_of(name).items():
         assert torch.equal(value, expected[key]), key
 
@@ -205,10 +206,12 @@ def test_a_program_that_does_not_wait_where_it_must_is_found(
 ) -> None:
     """What the test above can see."""
     expected = results_of("lstm")
-    found = cuda.phases_with_waits
-    monkeypatch.setattr(TritonLoop, "run_apart", run_ahead)
+    found = triton_launch.phases_with_waits
+    monkeypatch.setattr(Launcher, "run_apart", run_ahead)
     monkeypatch.setattr(
-        cuda, "phases_with_waits", lambda kernel: [Phase(p.work, False) for p in found(kernel)]
+        triton_launch,
+        "phases_with_waits",
+        lambda kernel: [Phase(phase.work, False) for phase in found(kernel)],
     )
     assert not torch.equal(results_of("lstm")["output"], expected["output"])
 
@@ -225,7 +228,7 @@ def written_phases(cell: nn.Module, which: str) -> str:
             "t" if isinstance(w, Tiles) else "r" if isinstance(w, Rows) else "p" for w in p.work
         )
         + ("|" if p.waits else ",")
-        for p in engine.phases
+        for p in engine.launcher.phases
     )
 
 
@@ -427,6 +430,64 @@ def test_a_missing_triton_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="Triton is not installed"):
         rondo.Recurrent(rondo.GRUCell(2, 3), engine="cuda")(torch.zeros(1, 2, 2))
+
+
+class Failing:
+    """In the place of a kernel: one that cannot be launched."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getitem__(self, grid: object) -> Any:
+        raise self.error
+
+
+def failing_layer(cell: nn.Module, error: Exception, insists: bool) -> tuple[nn.Module, TritonLoop]:
+    """A layer whose forward kernel Triton cannot build, as where there is no C compiler."""
+    layer = rondo.Recurrent(cell, engine="cuda").requires_grad_(False)
+    layer(torch.zeros(1, 1, 2))
+    (program,) = layer._programs.by_kind.values()
+    engine = program.run_forward
+    assert isinstance(engine, TritonLoop)
+    engine.insists = insists
+    engine.launcher.module.only_0 = Failing(error)
+    return layer, engine
+
+
+def test_a_kernel_that_triton_cannot_build_is_replaced() -> None:
+    cell, x = rondo.GRUCell(2, 3), torch.randn(2, 4, 2)
+    error = RuntimeError("Failed to find C compiler.")
+    layer, engine = failing_layer(cell, error, insists=False)
+    with pytest.warns(EngineWarning, match=r"cannot build it: RuntimeError: Failed to find C"):
+        y, _ = layer(x)
+    assert torch.equal(y, rondo.Recurrent(cell, engine="reference")(x)[0])
+    assert engine.reason is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(layer(x)[0], y)  # it says so once
+
+
+def test_a_kernel_that_triton_cannot_build_is_an_error_where_it_was_asked_for() -> None:
+    layer, _ = failing_layer(rondo.GRUCell(2, 3), OSError("no room"), insists=True)
+    with pytest.raises(RuntimeError, match="cannot build the kernel: OSError: no room"):
+        layer(torch.randn(2, 4, 2))
+
+
+def test_what_does_not_fit_on_chip_is_read_in_each_step() -> None:
+    from triton.runtime.errors import OutOfResources
+
+    cell, x = rondo.GRUCell(2, 3), torch.randn(2, 4, 2)
+    layer, engine = failing_layer(cell, OutOfResources(3, 2, "shared memory"), insists=True)
+    kept = engine.launcher.module.only_0
+
+    def run_apart(arguments: dict[str, Any], *rest: Any) -> None:
+        engine.launcher.module.only_0 = kept if arguments["KEEP"] else works
+        Launcher.run_apart(engine.launcher, arguments, *rest)
+
+    works = cuda.module_of(engine.source).only_0
+    engine.launcher.run_apart = run_apart
+    y, _ = layer(x)
+    torch.testing.assert_close(y, rondo.Recurrent(cell, engine="reference")(x)[0])
 
 
 # ---- sources ----

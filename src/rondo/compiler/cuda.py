@@ -11,9 +11,9 @@ tests on machines without a GPU.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import linecache
+import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -28,15 +28,10 @@ from rondo.compiler.interpret import Environment
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.lower import lower
 from rondo.compiler.plan import Plan
-from rondo.compiler.reference import Previous, Resets, Result, Steps
+from rondo.compiler.reference import EngineWarning, Previous, Resets, Result, Steps
 from rondo.compiler.render_triton import pointers_of, render_triton
-from rondo.compiler.triton_grid import Grid, grid_of
+from rondo.compiler.triton_launch import BuildError, Launcher
 from rondo.compiler.triton_operators import TRITON_TARGET
-from rondo.compiler.waits import phases_with_waits
-
-INTERPRETED_PROGRAMS, INTERPRETED_MEMORY = 3, 1 << 20
-"""Programs of a phase in the interpreter, which runs one after the other, and the bytes that each
-may keep."""
 
 
 class TritonLoop:
@@ -45,18 +40,22 @@ class TritonLoop:
     Args:
         plan: The plan.
         device: Where the tensors are.
+        insists: Whether a kernel that Triton cannot build is an error; otherwise the reference
+            engine runs in its place, with a warning.
 
     Raises:
         NotCoveredError: Where the loop does what a kernel cannot, or there is no Triton.
     """
 
-    def __init__(self, plan: Plan, device: torch.device) -> None:
+    def __init__(self, plan: Plan, device: torch.device, insists: bool = True) -> None:
         self.kernel = kernel = lower(plan, TRITON_TARGET)
-        self.interpreted = _check_there(device)
+        interpreted = _check_there(device)
+        self.insists = insists
+        self.reason: str | None = None  # why the reference engine runs in its place
         self.plan = _with_more_in_loop(plan, [*kernel.before, *kernel.after, *kernel.totals])
-        self.phases, self.pointers = phases_with_waits(kernel), pointers_of(kernel)
+        self.pointers = pointers_of(kernel)
         self.source = render_triton(kernel)
-        self.module = module_of(self.source)
+        self.launcher = Launcher(kernel, module_of(self.source), interpreted)
 
     def explained(self) -> Plan:
         """The plan, saying of every node who runs it."""
@@ -72,9 +71,17 @@ class TritonLoop:
         resets: Resets | None = None,
     ) -> Result:
         """Run all steps; see `reference.run`."""
-        return reference.run(
-            self.plan, parameters, inputs, state, steps, resets, loop=self._run_loop
-        )
+        given = self.plan, parameters, inputs, state, steps, resets
+        if self.reason is None:
+            try:
+                return reference.run(*given, loop=self._run_loop)
+            except BuildError as error:
+                if self.insists:
+                    raise RuntimeError(f"Triton cannot build the kernel: {error}") from error
+                self.reason = str(error)
+                message = f"the slower reference engine runs: Triton cannot build it: {error}"
+                warnings.warn(message, EngineWarning, stacklevel=2)
+        return reference.run(*given)
 
     def _run_loop(
         self,
@@ -88,7 +95,7 @@ class TritonLoop:
         """Run the loop; see `reference.step_by_step`."""
         starts = state if resets is None else resets.to
         given = self._memory(together, state, starts, steps.num_rows)
-        self._launch(given, len(state[0]), steps, resets, state[0].device)
+        self.launcher.run(given, len(state[0]), steps, resets)
         states = self.kernel.at("state")
         if resets is not None and resets.divert:
             for buffer, value in zip(states, resets.to, strict=True):
@@ -134,90 +141,6 @@ class TritonLoop:
         """The dimension of the rows in a value of the plan."""
         return getattr(self.plan.layouts[name], "dim", 0)
 
-    def _launch(
-        self,
-        given: dict[str, Tensor],
-        num_rows: int,
-        steps: Steps,
-        resets: Resets | None,
-        device: torch.device,
-    ) -> None:
-        """Run all phases of all steps."""
-        batch_sizes, first_rows = _sizes_on(steps.batch_sizes, device)
-        num_steps = len(steps.batch_sizes)
-        exact = torch.get_float32_matmul_precision() == "highest"
-        grid = self._grid(num_rows, num_steps, exact, device)
-        flags = batch_sizes if resets is None else resets.flags.to(device)
-        arguments = {
-            "num_rows": num_rows,
-            "batch_sizes": batch_sizes,
-            "first_rows": first_rows,
-            "resets": _as_bytes(flags.contiguous()),
-            **{name: _as_bytes(tensor) for name, tensor in given.items()},
-            "RESETS": 0 if resets is None else 2 if resets.divert else 1,
-            "PRECISION": "ieee" if exact else "tf32",
-            "KEEP": grid.keep,
-            "ROWS": grid.rows,
-            "COLUMNS": grid.columns,
-            "num_warps": grid.num_warps,
-            "num_stages": grid.num_stages,
-        }
-        together = num_steps > 1 and not self.interpreted
-        run = self.run_together if together else self.run_apart
-        run(arguments, num_steps, steps.reverse, grid.num_programs)
-
-    def _grid(self, num_rows: int, num_steps: int, exact: bool, device: torch.device) -> Grid:
-        """The programs that run the kernel.
-
-        To keep matrices pays for more than one step, and where products are computed by the GPU's
-        units for them, which exact ones in float32 are not.
-        """
-        processors, memory = INTERPRETED_PROGRAMS, INTERPRETED_MEMORY
-        if not self.interpreted:
-            processors, memory = _resources(device)
-            if num_steps == 1 or (exact and self.kernel.stored == torch.float32):
-                memory = 0
-        return grid_of(self.kernel, self.phases, num_rows, processors, memory)
-
-    def run_together(
-        self, arguments: dict[str, Any], num_steps: int, reverse: bool, num_programs: int
-    ) -> None:
-        """All steps by one kernel, whose programs wait for each other."""
-        device = arguments["batch_sizes"].device
-        counter = torch.zeros(1, dtype=torch.int32, device=device)
-        at_once = {} if self.interpreted else {"launch_cooperative_grid": True}
-        self.module.all_steps[(num_programs,)](
-            counter=counter, num_steps=num_steps, REVERSE=reverse, **arguments, **at_once
-        )
-
-    def run_apart(
-        self, arguments: dict[str, Any], num_steps: int, reverse: bool, num_programs: int
-    ) -> None:
-        """One kernel for each phase of each step."""
-        for turn in range(num_steps):
-            step = num_steps - 1 - turn if reverse else turn
-            for number in range(len(self.phases)):
-                self.run_phase(number, range(num_programs), num_programs, arguments, turn, step)
-
-    def run_phase(
-        self,
-        number: int,
-        programs: range,
-        num_programs: int,
-        arguments: dict[str, Any],
-        turn: int,
-        step: int,
-    ) -> None:
-        """What some of all programs do in a phase of a step, which is the `turn`th to be run."""
-        kernel = getattr(self.module, f"only_{number}")
-        kernel[(len(programs),)](
-            first_program=programs.start,
-            num_programs=num_programs,
-            turn=turn,
-            step=step,
-            **arguments,
-        )
-
 
 def module_of(source: str) -> ModuleType:
     """The module of a rendered source, which is kept where tracebacks and Triton find it."""
@@ -261,24 +184,3 @@ def _with_more_in_loop(plan: Plan, around: Collection[Any]) -> Plan:
             for planned in plan.nodes
         ),
     )
-
-
-def _as_bytes(tensor: Tensor) -> Tensor:
-    """Truth values as numbers of one byte, which kernels read and write."""
-    return tensor.view(torch.uint8) if tensor.dtype == torch.bool else tensor
-
-
-@functools.lru_cache(maxsize=64)
-def _sizes_on(batch_sizes: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """The rows of each step, and the number of its first row, where kernels read them."""
-    sizes = torch.tensor(batch_sizes, dtype=torch.int32)
-    firsts = torch.cumsum(sizes, 0, dtype=torch.int64) - sizes
-    return sizes.to(device), firsts.to(device)
-
-
-@functools.cache
-def _resources(device: torch.device) -> tuple[int, int]:
-    """The programs that run at once, and the bytes of shared memory that each may have."""
-    properties = torch.cuda.get_device_properties(device)
-    memory = getattr(properties, "shared_memory_per_block_optin", 0)  # on AMD's it has none
-    return properties.multi_processor_count, memory

@@ -92,7 +92,7 @@ def engine_for(
         if name == "parallel":
             return Parallel(plan, device, engine if isinstance(engine, Newton) else Newton())
         if name == "cuda":
-            return TritonLoop(plan, device)
+            return TritonLoop(plan, device, insists=engine == "cuda")
         if name == "cpu":
             _check_on_cpu(device)
             return CompiledLoop(plan, previous)

@@ -143,7 +143,7 @@ def _alone(kernel: Kernel, number: int, keeps: bool) -> str:
     names = _parameters(kernel)
     return "\n".join(
         (
-            f"@triton.jit(do_not_specialize={list(ALONE)})",
+            f"@triton.jit(do_not_specialize={[*ALONE, 'num_rows']})",
             *_function(f"only_{number}", [*ALONE, *names], OPTIONS)[1:],
             "    program = first_program + tl.program_id(0)",
             *(f"    {line}" for line in _keep_call(kernel, number, keeps)),
@@ -161,7 +161,8 @@ def _all_steps(kernel: Kernel, phases: Sequence[Phase], keeping: Collection[int]
     keeps = [_keep_call(kernel, number, number in keeping) for number in range(len(phases))]
     return "\n".join(
         (
-            *_function("all_steps", names, ["REVERSE", *OPTIONS]),
+            '@triton.jit(do_not_specialize=["num_steps", "num_rows"])',
+            *_function("all_steps", names, ["REVERSE", *OPTIONS])[1:],
             "    program = tl.program_id(0)",
             "    num_programs = tl.num_programs(0)",
             *(f"    {line}" for lines in keeps for line in lines),
