@@ -16,14 +16,15 @@ from torch.utils import _pytree as pytree
 import rondo
 from cases import CELLS, VARIANTS, check_golden, make_cell, relative_error
 from rondo.bench.gpu_code import H100, compiled
-from rondo.compiler import EngineWarning, TritonLoop, cuda, triton_launch
+from rondo.compiler import EngineWarning, TritonLoop, cuda
+from rondo.compiler.gpu import launch
+from rondo.compiler.gpu.grid import Grid, grid_of
+from rondo.compiler.gpu.launch import INTERPRETED_MEMORY, INTERPRETED_PROGRAMS, Launcher
+from rondo.compiler.gpu.operators import TRITON_SPELLING, TRITON_TARGET
+from rondo.compiler.gpu.phases import Phase, Rows, Tiles
+from rondo.compiler.gpu.waits import phases_with_waits
 from rondo.compiler.kernel import Kernel
 from rondo.compiler.lower import lower
-from rondo.compiler.phases import Phase, Rows, Tiles
-from rondo.compiler.triton_grid import Grid, grid_of
-from rondo.compiler.triton_launch import INTERPRETED_MEMORY, INTERPRETED_PROGRAMS, Launcher
-from rondo.compiler.triton_operators import TRITON_SPELLING, TRITON_TARGET
-from rondo.compiler.waits import phases_with_waits
 from test_conformance import ALL_CELLS, MODES, make_case, run_layer, run_plain
 
 pytest.importorskip("triton")
@@ -125,7 +126,7 @@ def kernel_of(cell: nn.Module) -> Kernel:
 def test_matrices_may_be_read_in_each_step(
     name: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(triton_launch, "INTERPRETED_MEMORY", 0)
+    monkeypatch.setattr(launch, "INTERPRETED_MEMORY", 0)
     assert_same(*on_both(name, mode), 5e-6)
 
 
@@ -142,7 +143,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, num_programs: int, together: bool)
     case = make_case("layer-norm-gru", (5, 4, 3, 20), "ragged-resets", torch.float32)
     if together:
         monkeypatch.setattr(Launcher, "run_apart", Launcher.run_together)
-    monkeypatch.setattr(triton_launch, "INTERPRETED_PROGRAMS", num_programs)
+    monkeypatch.setattr(launch, "INTERPRETED_PROGRAMS", num_programs)
     results = run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "ragged-resets")
     monkeypatch.undo()
     return list(results.values())
@@ -206,10 +207,10 @@ def test_a_program_that_does_not_wait_where_it_must_is_found(
 ) -> None:
     """What the test above can see."""
     expected = results_of("lstm")
-    found = triton_launch.phases_with_waits
+    found = launch.phases_with_waits
     monkeypatch.setattr(Launcher, "run_apart", run_ahead)
     monkeypatch.setattr(
-        triton_launch,
+        launch,
         "phases_with_waits",
         lambda kernel: [Phase(phase.work, False) for phase in found(kernel)],
     )

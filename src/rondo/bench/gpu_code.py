@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from rondo.compiler.cuda import is_interpreted, module_of
+from rondo.compiler.gpu.grid import Grid, grid_of
+from rondo.compiler.gpu.operators import TRITON_TARGET
+from rondo.compiler.gpu.render import pointers_of, render_triton
+from rondo.compiler.gpu.waits import phases_with_waits
 from rondo.compiler.lower import lower
 from rondo.compiler.plan import Plan
-from rondo.compiler.render_triton import pointers_of, render_triton
-from rondo.compiler.triton_grid import Grid, grid_of
-from rondo.compiler.triton_operators import TRITON_TARGET
-from rondo.compiler.waits import phases_with_waits
 
 TYPES = {
     torch.float32: "*fp32",

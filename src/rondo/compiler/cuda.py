@@ -24,14 +24,14 @@ import torch
 from torch import Tensor
 
 from rondo.compiler import reference
+from rondo.compiler.gpu.launch import BuildError, Launcher
+from rondo.compiler.gpu.operators import TRITON_TARGET
+from rondo.compiler.gpu.render import pointers_of, render_triton
 from rondo.compiler.interpret import Environment
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.lower import lower
 from rondo.compiler.plan import Plan
 from rondo.compiler.reference import EngineWarning, Previous, Resets, Result, Steps
-from rondo.compiler.render_triton import pointers_of, render_triton
-from rondo.compiler.triton_launch import BuildError, Launcher
-from rondo.compiler.triton_operators import TRITON_TARGET
 
 
 class TritonLoop:

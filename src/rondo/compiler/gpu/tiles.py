@@ -2,16 +2,15 @@
 
 In goes what a phase does, out come lines that do every so manyth tile of it: some rows times some
 neighbouring elements of a row. Names that they use: `rows`, the rows of the step, which are the
-first ones; `first`, where they begin in packed values; and those of `triton_bodies.py`.
+first ones; `first`, where they begin in packed values; and those of `bodies.py`.
 """
 
 from __future__ import annotations
 
 from math import ceil, prod
 
-from rondo.compiler.kernel import Kernel, Load, Loop, Product, Reduce
-from rondo.compiler.phases import Phase, Rows, Tiles, Work, product_of
-from rondo.compiler.triton_bodies import (
+from rondo.compiler.gpu.addresses import address, moved, power_of_two
+from rondo.compiler.gpu.bodies import (
     EMPTY_REDUCTION,
     REDUCED,
     body_lines,
@@ -21,9 +20,10 @@ from rondo.compiler.triton_bodies import (
     store_total,
     total_name,
 )
-from rondo.compiler.triton_memory import address, moved, power_of_two
-from rondo.compiler.triton_products import Sums, keep_lines, num_kept, sum_lines
-from rondo.compiler.triton_rows import num_rows_at_once, rows_lines
+from rondo.compiler.gpu.phases import Phase, Rows, Tiles, Work, product_of
+from rondo.compiler.gpu.products import Sums, keep_lines, num_kept, sum_lines
+from rondo.compiler.gpu.rows import num_rows_at_once, rows_lines
+from rondo.compiler.kernel import Kernel, Load, Loop, Product, Reduce
 
 MOST_COLUMNS, MOST_NUMBERS = 128, 1024
 """The most columns, and numbers, of a tile without products."""

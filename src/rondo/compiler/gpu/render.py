@@ -14,11 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
+from rondo.compiler.gpu.phases import Phase, Tiles
+from rondo.compiler.gpu.products import num_kept
+from rondo.compiler.gpu.tiles import kept_lines, sums_of, work_lines
+from rondo.compiler.gpu.waits import phases_with_waits
 from rondo.compiler.kernel import Buffer, Kernel
-from rondo.compiler.phases import Phase, Tiles
-from rondo.compiler.triton_products import num_kept
-from rondo.compiler.triton_tiles import kept_lines, sums_of, work_lines
-from rondo.compiler.waits import phases_with_waits
 
 HEAD = '''\
 """A loop over time steps, rendered by Rondo."""
@@ -26,7 +26,7 @@ HEAD = '''\
 import triton
 import triton.language as tl
 
-from rondo.compiler.triton_functions import *
+from rondo.compiler.gpu.functions import *
 '''
 
 STEP = ("num_rows", "batch_sizes", "first_rows", "resets")

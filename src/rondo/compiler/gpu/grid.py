@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from rondo.compiler.gpu.phases import Phase, Rows
+from rondo.compiler.gpu.products import MOST_GROUPS, Sums, bytes_of_factors, kept_bytes
+from rondo.compiler.gpu.tiles import num_tiles, sums_of
 from rondo.compiler.kernel import Kernel
-from rondo.compiler.phases import Phase, Rows
-from rondo.compiler.triton_products import MOST_GROUPS, Sums, bytes_of_factors, kept_bytes
-from rondo.compiler.triton_tiles import num_tiles, sums_of
 
 ROWS = (64, 32, 16)
 """The rows that a tile of a product may have."""

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 
 from rondo.compiler.elementwise import IGNORED, written
+from rondo.compiler.gpu.addresses import address, load
+from rondo.compiler.gpu.operators import TRITON_SPELLING
 from rondo.compiler.graph import Node
 from rondo.compiler.kernel import Buffer, Compute, Kernel, Load, Loop, NotCoveredError, Reduce
 from rondo.compiler.region import CONSTANTS
-from rondo.compiler.triton_memory import address, load
-from rondo.compiler.triton_operators import TRITON_SPELLING
 
 aten = torch.ops.aten
 

@@ -15,10 +15,8 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Ref, map_argument
-from rondo.compiler.kernel import Compute, Kernel, Load, Loop, Reduce, Store
-from rondo.compiler.phases import Rows
-from rondo.compiler.triton_bodies import (
+from rondo.compiler.gpu.addresses import power_of_two
+from rondo.compiler.gpu.bodies import (
     REDUCED,
     body_lines,
     element_lines,
@@ -27,7 +25,9 @@ from rondo.compiler.triton_bodies import (
     store_total,
     total_name,
 )
-from rondo.compiler.triton_memory import power_of_two
+from rondo.compiler.gpu.phases import Rows
+from rondo.compiler.graph import Ref, map_argument
+from rondo.compiler.kernel import Compute, Kernel, Load, Loop, Reduce, Store
 from rondo.compiler.views import Index
 
 FEWEST_NUMBERS = 1024

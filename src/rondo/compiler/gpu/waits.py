@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 
+from rondo.compiler.gpu.phases import Phase, Rows, Tiles, Work, phases_of
 from rondo.compiler.kernel import Kernel, Load, Loop, Product, Reduce, Store
-from rondo.compiler.phases import Phase, Rows, Tiles, Work, phases_of
 from rondo.compiler.views import Index
 
 

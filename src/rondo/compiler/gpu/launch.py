@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rondo.compiler.gpu.grid import Grid, grid_of
+from rondo.compiler.gpu.waits import phases_with_waits
 from rondo.compiler.kernel import Kernel
 from rondo.compiler.reference import Resets, Steps
-from rondo.compiler.triton_grid import Grid, grid_of
-from rondo.compiler.waits import phases_with_waits
 
 INTERPRETED_PROGRAMS, INTERPRETED_MEMORY = 3, 1 << 20
 """Programs of a phase in the interpreter, which runs one after the other, and the bytes that each

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
+from rondo.compiler.gpu.addresses import load, moved, power_of_two
 from rondo.compiler.kernel import Kernel, Matrix, Product
-from rondo.compiler.triton_memory import load, moved, power_of_two
 
 MOST_DEPTH = 64
 """The most rows of a matrix that are read at once."""
