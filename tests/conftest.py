@@ -6,7 +6,9 @@ from pathlib import Path
 
 import torch
 
-if not torch.cuda.is_available():  # the kernels for GPUs are run by Triton's interpreter
+if torch.cuda.is_available():  # cuBLAS needs it to be deterministic, as below
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+else:  # the kernels for GPUs are run by Triton's interpreter
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import pytest

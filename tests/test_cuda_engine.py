@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -32,6 +33,20 @@ pytestmark = pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning
 """What numpy, in which the interpreter computes, says of numbers that are masked or not finite."""
 
 aten = torch.ops.aten
+
+in_interpreter = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+
+@pytest.fixture(autouse=True)
+def _where_kernels_run() -> Iterator[None]:
+    """Cells and tensors are made on the GPU, if there is one."""
+    if not torch.cuda.is_available():
+        yield
+        return
+    torch.set_default_device("cuda")
+    yield
+    torch.set_default_device(None)
 
 
 def on_both(
@@ -121,6 +136,7 @@ def kernel_of(cell: nn.Module) -> Kernel:
     return lower(rondo.Recurrent(cell, engine="reference").plan, TRITON_TARGET)
 
 
+@in_interpreter
 @pytest.mark.parametrize("mode", ["dense", "ragged-resets"])
 @pytest.mark.parametrize("name", CELLS)
 def test_matrices_may_be_read_in_each_step(
@@ -130,6 +146,7 @@ def test_matrices_may_be_read_in_each_step(
     assert_same(*on_both(name, mode), 5e-6)
 
 
+@in_interpreter
 def test_several_programs_keep_their_columns() -> None:
     """Each of three programs has 64 columns, and backward three parts of a matrix for them."""
     kernel = kernel_of(rondo.LSTMCell(3, 150))
@@ -149,6 +166,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, num_programs: int, together: bool)
     return list(results.values())
 
 
+@in_interpreter
 def test_the_number_of_programs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = launched(monkeypatch, 1, together=False)
     for num_programs in (2, 7):
@@ -156,12 +174,32 @@ def test_the_number_of_programs_changes_nothing(monkeypatch: pytest.MonkeyPatch)
             assert torch.equal(a, b)
 
 
+@in_interpreter
 def test_one_kernel_for_all_steps_gives_what_one_for_each_phase_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected = launched(monkeypatch, 1, together=False)
     for a, b in zip(launched(monkeypatch, 1, together=True), expected, strict=True):
         assert torch.equal(a, b)
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", ALL_CELLS)
+def test_programs_that_run_at_once_wait_for_each_other(
+    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One kernel for all steps gives, every time, what one for each phase gives."""
+    case = make_case(name, (40, 60, 32, 300), "ragged-resets", dtype)
+
+    def results() -> list[Tensor]:
+        layer = rondo.Recurrent(case["cell"], engine="cuda")
+        return list(run_layer(layer, case, "ragged-resets").values())
+
+    together = [results() for _ in range(3)]
+    monkeypatch.setattr(Launcher, "run_together", Launcher.run_apart)
+    for a, *others in zip(results(), *together, strict=True):
+        assert all(torch.equal(a, other) for other in others)
 
 
 def run_ahead(
@@ -421,6 +459,7 @@ def test_a_power_that_is_not_known_is_refused() -> None:
         layer(torch.zeros(1, 2, 8))
 
 
+@in_interpreter
 def test_the_cpu_is_refused_without_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda, "is_interpreted", lambda: False)
     with pytest.raises(ValueError, match="it runs on a GPU, and the tensors are on cpu"):
@@ -553,6 +592,7 @@ def test_kernels_compile_for_an_h100() -> None:
     assert done.stdout.count("compiled") == 6
 
 
+@in_interpreter
 def test_the_interpreter_compiles_nothing() -> None:
     plan = rondo.Recurrent(rondo.GRUCell(2, 3), engine="reference").plan
     with pytest.raises(RuntimeError, match="set TRITON_INTERPRET=0"):
