@@ -238,7 +238,7 @@ def test_prediction_goes_on_after_a_broken_image(
     assert first.endswith(str(good))
     assert first.split()[0] in ("female", "male")
     assert second.startswith("unread")
-    assert "b.png" in second
+    assert second.count("b.png") == 1
     assert third.endswith(str(other))
     assert "one face that fills the picture" in notes[0]
     assert "drawings of nobody" in notes[-1]

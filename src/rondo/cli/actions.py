@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rondo.cli.commands import SOME_FAILED, SUCCESS, run_path
+from rondo.cli.commands import SOME_FAILED, SUCCESS, run_path, why_not
 from rondo.cli.manual import UsageError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def predict_actions(arguments: argparse.Namespace) -> int:
 
 def _line(answer: Recognition) -> str:
     if answer.probabilities is None:
-        return f"{'unread':14} {'-':>11} {'-':>7}  {answer.source}: {answer.error}"
+        return f"{'unread':14} {'-':>11} {'-':>7}  {why_not(answer.source, answer.error)}"
     value = f"{100 * max(answer.probabilities.values()):.1f} %"
     label = "" if answer.label is None else f" ({answer.label})"
     action = answer.action or "not sure"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rondo.cli.commands import SOME_FAILED, SUCCESS, print_csv, run_path, sources_of
+from rondo.cli.commands import SOME_FAILED, SUCCESS, print_csv, run_path, sources_of, why_not
 from rondo.cli.manual import UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _words(score: Bleu) -> list[str]:
 def _lines(caption: Caption, with_others: bool) -> list[str]:
     """A caption with its probability, and below it the next best ones if they are asked for."""
     if caption.error is not None:
-        return [f"unread: {caption.source}: {caption.error}"]
+        return [f"unread: {why_not(caption.source, caption.error)}"]
     best = f"{caption.source}: {caption.text}  ({_share(caption.probability)})"
     if not with_others:
         return [best]

@@ -92,9 +92,14 @@ def predict(arguments: argparse.Namespace) -> int:
 
 def _prediction_line(prediction: Prediction) -> str:
     if prediction.probabilities is None:
-        return f"{'unread':8} {'-':>8} {'-':>8}  {prediction.source}: {prediction.error}"
+        return f"{'unread':8} {'-':>8} {'-':>8}  {why_not(prediction.source, prediction.error)}"
     female, male = (f"{100 * prediction.probabilities[sex]:.1f} %" for sex in ("female", "male"))
     return f"{prediction.sex or 'not sure':8} {female:>8} {male:>8}  {prediction.source}"
+
+
+def why_not(source: str, error: str | None) -> str:
+    """Why there is no answer, with the name of what was asked about, once."""
+    return str(error) if str(error).startswith(source) else f"{source}: {error}"
 
 
 def print_csv(names: Sequence[str], rows: Sequence[Any]) -> None:

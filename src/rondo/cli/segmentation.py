@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rondo.cli.commands import SOME_FAILED, SUCCESS, run_path, say
+from rondo.cli.commands import SOME_FAILED, SUCCESS, run_path, say, why_not
 from rondo.cli.manual import UsageError
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def _written(
 
 def _line(item: dict[str, Any]) -> str:
     if item["error"]:
-        source, error = item["source"], item["error"]
-        return f"unread: {error}" if error.startswith(source) else f"unread: {source}: {error}"
+        return f"unread: {why_not(item['source'], item['error'])}"
     shares = list(item["shares"].items())[:NUM_SHOWN]
     words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares)
     return f"{item['source']}: {words}"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rondo.cli.commands import SOME_FAILED, SUCCESS, print_csv, run_path, say, sources_of
+from rondo.cli.commands import SOME_FAILED, SUCCESS, print_csv, run_path, say, sources_of, why_not
 from rondo.cli.manual import UsageError
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _wrong_line(reading: Reading, label: str) -> str:
 
 def _line(reading: Reading) -> str:
     if reading.error is not None:
-        return f"{'unread':16} {'-':>11}  {reading.source}: {reading.error}"
+        return f"{'unread':16} {'-':>11}  {why_not(reading.source, reading.error)}"
     return f"{_text(reading):16} {100 * (reading.probability or 0):9.1f} %  {reading.source}"
 
 
