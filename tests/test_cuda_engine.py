@@ -300,10 +300,10 @@ def test_a_phase_reads_nothing_that_it_writes() -> None:
 @pytest.mark.parametrize(
     ("num_rows", "hidden_size", "expected"),
     [
-        (16, 768, Grid(16, 16, False, 48)),
+        (16, 768, Grid(16, 8, False, 96)),
         (256, 1024, Grid(64, 32, False, 128)),
         (1024, 2048, Grid(64, 64, False, 132)),
-        (1, 8, Grid(16, 16, False, 1)),
+        (1, 8, Grid(16, 8, False, 1)),
     ],
 )
 def test_tiles_are_wide_where_that_leaves_work_for_all(

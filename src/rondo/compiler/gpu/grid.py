@@ -19,7 +19,7 @@ from rondo.compiler.kernel import Kernel
 ROWS = (64, 32, 16)
 """The rows that a tile of a product may have."""
 
-COLUMNS = (64, 32, 16)
+COLUMNS = (64, 32, 16, 8)
 """The columns that it may have: more use the weights better, fewer give more programs something to
 do."""
 
