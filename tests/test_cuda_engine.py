@@ -17,7 +17,8 @@ from torch.utils import _pytree as pytree
 import rondo
 from cases import CELLS, VARIANTS, check_golden, make_cell, relative_error
 from rondo.bench.gpu_code import H100, compiled
-from rondo.compiler import EngineWarning, TritonLoop, cuda
+from rondo.compiler import EngineWarning, cuda
+from rondo.compiler.cuda import TritonLoop
 from rondo.compiler.gpu import launch
 from rondo.compiler.gpu.grid import Grid, grid_of
 from rondo.compiler.gpu.launch import INTERPRETED_MEMORY, INTERPRETED_PROGRAMS, Launcher

@@ -1,8 +1,14 @@
 """From a cell to a program: trace, close the loops, plan, differentiate, run."""
 
 from rondo.compiler.cpu import CompiledLoop
-from rondo.compiler.cuda import TritonLoop
-from rondo.compiler.engines import ENGINES, Engine, EngineName, EngineWarning, is_parallel
+from rondo.compiler.engines import (
+    ENGINES,
+    Engine,
+    EngineName,
+    EngineWarning,
+    KernelEngine,
+    is_parallel,
+)
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import Loop, Node, RecurrentGraph, StepGraph, close_loops
 from rondo.compiler.operators import recurrence
@@ -19,6 +25,7 @@ __all__ = [
     "EngineName",
     "EngineWarning",
     "Gradient",
+    "KernelEngine",
     "Loop",
     "Newton",
     "Node",
@@ -29,7 +36,6 @@ __all__ = [
     "Solution",
     "StepGraph",
     "TraceError",
-    "TritonLoop",
     "UnrolledGraph",
     "apart",
     "close_loops",

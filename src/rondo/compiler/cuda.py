@@ -59,6 +59,8 @@ class TritonLoop:
 
     def explained(self) -> Plan:
         """The plan, saying of every node who runs it."""
+        if self.reason is not None:
+            return self.plan
         inside = {node.name for node in self.plan.loop}
         return self.plan.run_by(lambda name: "the kernel" if name in inside else "torch")
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from rondo.compiler import reference
 from rondo.compiler.cpu import CompiledLoop
-from rondo.compiler.cuda import TritonLoop
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.parallel import Newton, Parallel
 from rondo.compiler.plan import Plan
@@ -47,6 +46,17 @@ class Engine(Protocol):
         resets: Resets | None = None,
     ) -> Result:
         """Run the plan."""
+
+
+@runtime_checkable
+class KernelEngine(Engine, Protocol):
+    """An engine whose loop is a kernel."""
+
+    source: str
+    """The kernel."""
+
+    def explained(self) -> Plan:
+        """The plan, saying of every node who runs it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,8 @@ def engine_for(
         if name == "parallel":
             return Parallel(plan, device, engine if isinstance(engine, Newton) else Newton())
         if name == "cuda":
+            from rondo.compiler.cuda import TritonLoop  # which the CPU has no need of
+
             return TritonLoop(plan, device, insists=engine == "cuda")
         if name == "cpu":
             _check_on_cpu(device)

@@ -15,16 +15,15 @@ from torch.utils import _pytree as pytree
 from rondo.cells import initial_state
 from rondo.compiler import (
     ENGINES,
-    CompiledLoop,
     Engine,
     EngineName,
+    KernelEngine,
     Newton,
     Parallel,
     Plan,
     Program,
     RecurrentGraph,
     Solution,
-    TritonLoop,
     UnrolledGraph,
     is_parallel,
     unroll,
@@ -278,7 +277,7 @@ class Recurrent(nn.Module):
             ValueError: Where another engine runs it, with the reason.
         """
         engine = self._program().run
-        if isinstance(engine, CompiledLoop | TritonLoop):
+        if isinstance(engine, KernelEngine):
             return engine.source
         if isinstance(engine, Parallel):
             raise ValueError("there is no kernel, the parallel engine solves the loop")
@@ -393,7 +392,7 @@ class Recurrent(nn.Module):
 
 def _explained(plan: Plan, engine: Engine) -> Plan:
     """The plan, saying who runs what where a kernel runs a part."""
-    return engine.explained() if isinstance(engine, CompiledLoop | TritonLoop) else plan
+    return engine.explained() if isinstance(engine, KernelEngine) else plan
 
 
 def _named(plan: Plan, labels: Mapping[str, str]) -> Plan:
