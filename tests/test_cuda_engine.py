@@ -565,6 +565,9 @@ for name in ("lstm", "layer-norm-gru"):
         exact = compiled(program.forward, 16, keep=False, PRECISION="ieee", RESETS=1)
         kept = [compiled(program.forward, 16, RESETS=1),
                 compiled(program.backward, 16, RESETS=2, REVERSE=True)]
+        alone = [compiled(plan, 1, keep=False, name="only_0", PRECISION="ieee")
+                 for plan in (program.forward, program.backward)]
+        assert all(len(code.texts["cubin"]) > 1000 for code in alone)
         for code in (exact, *kept):
             assert len(code.texts["cubin"]) > 1000
             assert code.shared_memory <= H100.shared_memory
@@ -591,6 +594,62 @@ def test_kernels_compile_for_an_h100() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("compiled") == 6
+
+
+LAUNCH = """
+import torch, rondo
+from triton.backends.compiler import GPUTarget
+from triton.runtime.driver import driver
+from rondo.compiler import cuda
+from rondo.compiler.gpu import launch
+
+class Absent:
+    def get_current_device(self): return 0
+    def get_current_stream(self, device): return 0
+    def get_current_target(self): return GPUTarget("cuda", 90, 32)
+
+class Built:
+    def __init__(self, kernel): self.kernel = kernel
+    def __getitem__(self, grid):
+        def build(**arguments):
+            made = self.kernel.warmup(grid=grid, **arguments).metadata
+            print(self.kernel.__name__, made.launch_cooperative_grid, made.num_warps)
+        return build
+
+def built_of(source, module_of=cuda.module_of):
+    module = module_of(source)
+    kernels = [key for key in vars(module) if key == "all_steps" or key.startswith("only_")]
+    for key in kernels:
+        setattr(module, key, Built(getattr(module, key)))
+    return module
+
+driver.set_active(Absent())
+cuda.module_of, cuda._check_there = built_of, lambda device: False
+launch._resources = lambda device: (132, 227 * 1024)
+for dtype in (torch.float32, torch.bfloat16):
+    layer = rondo.Recurrent(rondo.LayerNormLSTMCell(24, 24).to(dtype), engine="cuda")
+    for num_steps in (5, 1):
+        x = torch.randn(16, num_steps, 24, dtype=dtype, requires_grad=True)
+        y, _ = layer(x, lengths=torch.full((16,), num_steps), resets=torch.rand(x.shape[:2]) < 0.2)
+        y.float().sum().backward()
+"""
+
+
+def test_kernels_are_built_by_the_calls_that_launch_them() -> None:
+    """All that comes before a launch, with a GPU that is not there; nothing is run."""
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCH],
+        env={**os.environ, "TRITON_INTERPRET": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    apart = ["only_0 False 4", "only_1 False 4"]
+    assert done.stdout.splitlines() == [
+        *("all_steps True 4", "all_steps True 4", *apart, *apart),  # exact: nothing is kept
+        *("all_steps True 8", "all_steps True 8", *apart, *apart),
+    ]
 
 
 @in_interpreter

@@ -17,7 +17,7 @@ import torch
 from rondo.compiler.cuda import is_interpreted, module_of
 from rondo.compiler.gpu.grid import Grid, grid_of
 from rondo.compiler.gpu.operators import TRITON_TARGET
-from rondo.compiler.gpu.render import pointers_of, render_triton
+from rondo.compiler.gpu.render import ALONE, pointers_of, render_triton
 from rondo.compiler.gpu.waits import phases_with_waits
 from rondo.compiler.lower import lower
 from rondo.compiler.plan import Plan
@@ -71,15 +71,22 @@ class Code:
 
 
 def compiled(
-    plan: Plan, num_rows: int, *, gpu: Gpu = H100, keep: bool = True, **options: Any
+    plan: Plan,
+    num_rows: int,
+    *,
+    gpu: Gpu = H100,
+    keep: bool = True,
+    name: str = "all_steps",
+    **options: Any,
 ) -> Code:
-    """Compile the kernel of all steps of a plan.
+    """Compile a kernel of a plan.
 
     Args:
         plan: The plan.
         num_rows: The rows of a step.
         gpu: What to compile for.
         keep: Whether matrices may be kept on chip.
+        name: Which kernel: that of all steps, or "only_0" and so on, which runs one phase.
         options: Options of the kernel in the place of dense, unreset, first to last and TF32.
 
     Raises:
@@ -96,14 +103,16 @@ def compiled(
     kernel = lower(plan, TRITON_TARGET)
     phases = phases_with_waits(kernel)
     grid = grid_of(kernel, phases, num_rows, gpu.num_processors, gpu.shared_memory if keep else 0)
-    function = module_of(render_triton(kernel)).all_steps
-    types = {"counter": "*i32", "num_steps": "i32", "num_rows": "i32"}
+    function = getattr(module_of(render_triton(kernel)), name)
+    types = dict.fromkeys(("num_steps", "num_rows", *ALONE), "i32") | {"counter": "*i32"}
     types |= {"batch_sizes": "*i32", "first_rows": "*i64", "resets": "*u8"}
     types |= {key: TYPES[buffer.dtype] for key, buffer in pointers_of(kernel)}
     types |= {f"matrix_{i}": TYPES[kernel.stored] for i in range(len(kernel.matrices))}
     numbers = {key: number for number, key in enumerate(function.arg_names)}
     constants = {"REVERSE": False, "RESETS": 0, "PRECISION": "tf32", **options}
     constants |= {"KEEP": grid.keep, "ROWS": grid.rows, "COLUMNS": grid.columns}
+    types = {key: kind for key, kind in types.items() if key in numbers}
+    constants = {key: value for key, value in constants.items() if key in numbers}
     source = ASTSource(
         function,
         {key: types.get(key, "constexpr") for key in function.arg_names},
