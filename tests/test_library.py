@@ -72,6 +72,23 @@ def test_gives_what_the_reference_engine_gives(
         torch.testing.assert_close(got[key], value, rtol=1e-10, atol=1e-12, msg=key)
 
 
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_rows_that_all_have_all_steps_are_not_packed(
+    reverse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[int, ...]] = []
+
+    def noting(x: Tensor, *rest: Any) -> Any:
+        given.append(tuple(x.shape))
+        return torch._VF.gru(x, *rest)
+
+    monkeypatch.setitem(library.FUNCTIONS, "gru", noting)
+    layer, x = rondo.Recurrent(rondo.GRUCell(3, 5), reverse=reverse), torch.randn(4, 6, 3)
+    layer(x)
+    layer(x, lengths=torch.tensor([6, 0, 6, 6]))
+    assert given == [(6, 4, 3), (6, 3, 3)]
+
+
 @pytest.mark.parametrize("name", sorted({*CELLS, *VARIANTS}))
 def test_no_other_cell_is_taken_for_one_of_them(name: str, calls: list[str]) -> None:
     case = make_case(name, (2, 3, 3, 6), "dense", torch.float64)

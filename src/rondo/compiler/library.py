@@ -67,25 +67,40 @@ class Library:
         weights = [given.get(name) for name in WEIGHTS]
         if "bias_ih" in given and "bias_hh" not in given:
             weights[3] = torch.zeros_like(given["bias_ih"])
-        num_rows, x = steps.batch_sizes[0], _turned(x, steps)
+        num_rows = steps.batch_sizes[0]
         hidden = tuple(value[:num_rows].unsqueeze(0) for value in state)
-        output, *after = FUNCTIONS[self.kind](
-            x, torch.tensor(steps.batch_sizes), hidden if self.kind == "lstm" else hidden[0],
-            [weight for weight in weights if weight is not None],
-            "bias_ih" in given, 1, 0.0, torch.is_grad_enabled(), False,
-        )  # fmt: skip
+        run = _run_dense if len(set(steps.batch_sizes)) == 1 else _run_packed
+        output, *after = run(
+            FUNCTIONS[self.kind],
+            x,
+            hidden if self.kind == "lstm" else hidden[0],
+            ([weight for weight in weights if weight is not None], "bias_ih" in given),
+            steps,
+        )
         last = [
             torch.cat([value.squeeze(0), before[num_rows:]])
             for value, before in zip(after, state, strict=True)
         ]
-        return _turned(output, steps), last
+        return output, last
 
 
-def _turned(rows: Tensor, steps: Steps) -> Tensor:
-    """Packed rows with the last step first where steps run from the last to the first."""
-    if not steps.reverse:
-        return rows
-    return rows.unflatten(0, (len(steps.batch_sizes), -1)).flip(0).flatten(0, 1)
+def _run_dense(
+    function: Callable[..., Any], x: Tensor, hidden: Any, weights: tuple[Any, bool], steps: Steps
+) -> list[Tensor]:
+    """Run steps of which all have the same rows."""
+    x = x.unflatten(0, (len(steps.batch_sizes), -1))
+    x = x.flip(0) if steps.reverse else x
+    output, *after = function(x, hidden, *weights, 1, 0.0, torch.is_grad_enabled(), False, False)
+    output = output.flip(0) if steps.reverse else output
+    return [output.flatten(0, 1), *after]
+
+
+def _run_packed(
+    function: Callable[..., Any], x: Tensor, hidden: Any, weights: tuple[Any, bool], steps: Steps
+) -> list[Tensor]:
+    """Run steps of which the later have fewer rows."""
+    batch_sizes = torch.tensor(steps.batch_sizes)
+    return list(function(x, batch_sizes, hidden, *weights, 1, 0.0, torch.is_grad_enabled(), False))
 
 
 def library_of(plan: Plan, device: torch.device) -> Library | None:
