@@ -7,13 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: demo test lint check slow clean
+.PHONY: demo test lint slow gpu clean
 
 demo: $(INSTALLED) ## train on the embedded drawings and predict one of them (minutes)
 	$(BIN)/python examples/demo.py
 
 test: $(INSTALLED) lint ## everything that must be green
-	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow and not real_data"
+	$(BIN)/python -m pytest -n logical --dist loadfile -m "not slow and not gpu and not real_data"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -22,6 +22,9 @@ lint: $(INSTALLED)
 
 slow: $(INSTALLED) ## the tests that take minutes; RONDO_FACES=PATH adds those on real photos
 	$(BIN)/python -m pytest -m "slow or real_data"
+
+gpu: $(INSTALLED) ## the tests of kernels for GPUs, where there is one
+	$(BIN)/python -m pytest tests/test_cuda_engine.py tests/test_gpu_*.py tests/test_library.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Rondo needs Python 3.11 or newer, found " + sys.version.split()[0] + "; call make with PYTHON=...")'

@@ -35,6 +35,15 @@ def _seeded() -> Iterator[None]:
 
 
 @pytest.fixture
+def made_on_gpu() -> Iterator[None]:
+    """Cells and tensors are made on the GPU, if there is one."""
+    if torch.cuda.is_available():
+        torch.set_default_device("cuda")
+    yield
+    torch.set_default_device(None)
+
+
+@pytest.fixture
 def rondo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:
