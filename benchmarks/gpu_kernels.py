@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ["TRITON_INTERPRET"] = "0"  # the interpreter compiles nothing
@@ -63,6 +64,8 @@ def main() -> None:
     parser.add_argument("--cells", nargs="+", default=list(CELLS), choices=sorted(NAMED_CELLS))
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results"))
     arguments = parser.parse_args()
+    if find_spec("triton") is None:
+        parser.error("Triton is not installed; `pip install triton`")
     head = ["cell", "pass", "waits", "programs", "tile", "weights on chip", "memory, KiB",
             "registers", "spilled, bytes"]  # fmt: skip
     sections = []
