@@ -16,6 +16,7 @@ from gpu_cases import (
     run_where_kernels_run,
 )
 from rondo.bench.gpu_code import compiled
+from rondo.cells.named import NAMED_CELLS
 from rondo.compiler.cuda import TritonLoop
 
 pytest.importorskip("triton")
@@ -68,20 +69,46 @@ for name in ("lstm", "layer-norm-gru"):
 """
 
 
-def test_kernels_compile_for_an_h100() -> None:
-    """Triton needs no GPU to compile for one: this finds what the interpreter lets pass.
+EVERY_CELL = """
+import torch, rondo
+from rondo.bench.gpu_code import compiled
+from rondo.cells.named import NAMED_CELLS
 
-    Kept matrices must be read before the first step, and fit into the memory that there is.
-    """
+for name, make in NAMED_CELLS.items():
+    for dtype in (torch.float32, torch.bfloat16):
+        layer = rondo.Recurrent(make(96, 96).to(dtype), engine="reference")
+        layer(torch.zeros(2, 3, 96, dtype=dtype, requires_grad=True))
+        (program,) = layer._programs.by_kind.values()
+        compiled(program.forward, 16, RESETS=1)
+        compiled(program.backward, 16, RESETS=2)
+    print(name)
+"""
+
+
+def run_apart_from_tests(program: str) -> list[str]:
+    """The lines that a program prints which runs without Triton's interpreter."""
     done = subprocess.run(
-        [sys.executable, "-c", COMPILE],
+        [sys.executable, "-c", program],
         env={**os.environ, "TRITON_INTERPRET": "0"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("compiled") == 6
+    return done.stdout.splitlines()
+
+
+def test_kernels_compile_for_an_h100() -> None:
+    """Triton needs no GPU to compile for one: this finds what the interpreter lets pass.
+
+    Kept matrices must be read before the first step, and fit into the memory that there is.
+    """
+    assert len(run_apart_from_tests(COMPILE)) == 6
+
+
+@pytest.mark.slow
+def test_kernels_of_every_cell_compile_for_an_h100() -> None:
+    assert run_apart_from_tests(EVERY_CELL) == list(NAMED_CELLS)
 
 
 LAUNCH = """
@@ -125,16 +152,8 @@ for dtype in (torch.float32, torch.bfloat16):
 
 def test_kernels_are_built_by_the_calls_that_launch_them() -> None:
     """All that comes before a launch, with a GPU that is not there; nothing is run."""
-    done = subprocess.run(
-        [sys.executable, "-c", LAUNCH],
-        env={**os.environ, "TRITON_INTERPRET": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
     apart = ["only_0 False 4", "only_1 False 4"]
-    assert done.stdout.splitlines() == [
+    assert run_apart_from_tests(LAUNCH) == [
         *("all_steps True 4", "all_steps True 4", *apart, *apart),  # exact: nothing is kept
         *("all_steps True 8", "all_steps True 8", *apart, *apart),
     ]
