@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import rondo
@@ -22,6 +22,7 @@ from gpu_cases import (
 )
 from rondo.compiler import EngineWarning, cuda
 from rondo.compiler.cuda import TritonLoop
+from rondo.compiler.gpu import phases
 from rondo.compiler.gpu.launch import Launcher
 from test_conformance import ALL_CELLS, MODES, make_case, run_layer, run_plain
 
@@ -45,6 +46,38 @@ def test_a_variant_gives_what_the_reference_engine_gives(name: str) -> None:
 @pytest.mark.parametrize("name", ["lstm", "gru-reset-before", "layer-norm-lstm"])
 def test_sizes_beyond_one_tile(name: str, sizes: tuple[int, ...]) -> None:
     assert_same(*on_both(name, "ragged-resets", sizes=sizes), 2e-5)
+
+
+@pytest.mark.parametrize("name", ["layer-norm-elman", "layer-norm-lstm", "slstm"])
+def test_rows_that_are_too_long_to_be_done_as_a_whole(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phases, "MOST_IN_ROW", 4)
+    assert_same(*on_both(name, "ragged-resets"), 2e-5)
+
+
+class Grouped(rondo.Cell):
+    """Sums over a part of a row: each group of elements is divided by one and its squares."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 12)
+        self.weight = nn.Parameter(torch.randn(12, 3))
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        groups = (h + x @ self.weight.t()).unflatten(-1, (3, 4))
+        h = (groups / (1.0 + groups.square().sum(-1, keepdim=True))).flatten(-2)
+        return h, h
+
+
+def test_sums_over_parts_of_a_row() -> None:
+    layers = [rondo.Recurrent(Grouped(), engine=engine) for engine in ("cuda", "reference")]
+    layers[1].load_state_dict(layers[0].state_dict())
+    x, results = torch.randn(5, 4, 3, requires_grad=True), []
+    for layer in layers:
+        y, _ = layer(x, lengths=torch.tensor([4, 2, 0, 3, 4]))
+        results.append([y, *torch.autograd.grad(y.sin().sum(), [x, *layer.parameters()])])
+    for got, expected in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ALL_CELLS)
@@ -170,5 +203,6 @@ def test_what_does_not_fit_on_chip_is_read_in_each_step() -> None:
 
     works = cuda.module_of(engine.source).only_0
     engine.launcher.run_apart = run_apart
-    y, _ = layer(x)
+    with pytest.warns(EngineWarning, match="do not fit on chip: OutOfResources"):
+        y, _ = layer(x)
     torch.testing.assert_close(y, rondo.Recurrent(cell, engine="reference")(x)[0])

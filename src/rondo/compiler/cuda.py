@@ -125,7 +125,7 @@ class TritonLoop:
         given: dict[str, Tensor] = {}
         for buffer, value, start in zip(kernel.at("state"), state, starts, strict=True):
             given[f"{buffer.name}_states"] = torch.stack([value, value]).to(buffer.dtype)
-            given[f"{buffer.name}_start"] = start.to(buffer.dtype).contiguous()
+            given[f"{buffer.name}_start"] = start.to(buffer.dtype, copy=True).contiguous()
         for name, buffer in self.pointers:
             if buffer.place in ("output", "local", "row"):
                 num_rows = num_all_rows if buffer.place == "output" else len(state[0])

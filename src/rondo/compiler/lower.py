@@ -180,7 +180,7 @@ class _Lowering:
         self.memory.begin({node.name: node for node in self.stage.nodes})
         collected = self._collected(number)
         kept = self._kept(collected)
-        exact = self._factors() if self._keeps_digits() else ()
+        exact = self._exact()
         next_state = [self._now(name) for name in self.plan.step.next_state]
         for name, node in self.memory.nodes.items():
             if node.packet in PRODUCTS:
@@ -277,12 +277,10 @@ class _Lowering:
         node = self.memory.nodes.get(name)
         return node is not None and node.packet is aten.clone
 
-    def _keeps_digits(self) -> bool:
-        """Whether factors have more digits in the kernel than what is stored of them."""
-        return self.target.exact_factors and self.memory.stored != self.memory.dtype
-
-    def _factors(self) -> set[str]:
-        """The nodes behind the rows of products."""
+    def _exact(self) -> set[str]:
+        """The nodes behind the rows of products, if these keep more digits than are stored."""
+        if not self.target.exact_factors or self.memory.stored == self.memory.dtype:
+            return set()
         products = [node for node in self.memory.nodes.values() if node.packet in PRODUCTS]
         found = set()
         for name in (name for node in products for name in node.reads):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -19,7 +20,7 @@ from torch import Tensor
 from rondo.compiler.gpu.grid import Grid, grid_of
 from rondo.compiler.gpu.waits import phases_with_waits
 from rondo.compiler.kernel import Kernel
-from rondo.compiler.reference import Resets, Steps
+from rondo.compiler.reference import EngineWarning, Resets, Steps
 
 INTERPRETED_PROGRAMS, INTERPRETED_MEMORY = 3, 1 << 20
 """Programs of a phase in the interpreter, which runs one after the other, and the bytes that each
@@ -84,7 +85,9 @@ class Launcher:
         except BuildError as error:
             if not grid.keep or type(error.__cause__).__name__ != "OutOfResources":
                 raise
-            self.may_keep = False  # it needs more of the chip than was reckoned
+            message = f"weights are read in each step, for they do not fit on chip: {error}"
+            warnings.warn(message, EngineWarning, stacklevel=2)
+            self.may_keep = False
             self.run(given, num_rows, steps, resets)
 
     def _grid(self, num_rows: int, num_steps: int, device: torch.device) -> Grid:

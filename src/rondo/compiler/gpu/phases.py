@@ -1,4 +1,4 @@
-"""What many programs do at once in a step, and where they wait for each other.
+"""What many programs do at once in a step.
 
 In goes a :class:`Kernel`, out come phases. What happens in a phase does not read what the phase
 writes, so that any number of programs may share it in any order; between phases all programs wait,

@@ -3,7 +3,7 @@
 In goes a :class:`Kernel`, out comes a module with a function for each phase of a step
 (`phases.py`), a kernel for each phase alone, and the kernel `all_steps`, which runs all phases of
 all steps. Any number of programs may run them: each does every so manyth tile of a phase. In
-`all_steps` they wait for each other after each phase, so all of them must run at the same time.
+`all_steps` they wait for each other after most phases, so all of them must run at the same time.
 
 A tile is some rows times some neighbouring elements of a row. The state lies there twice: steps
 read one and write the other in turn.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from rondo.compiler.gpu.phases import Phase, Tiles
+from rondo.compiler.gpu.phases import Phase, Tiles, phases_of
 from rondo.compiler.gpu.products import num_kept
 from rondo.compiler.gpu.tiles import kept_lines, sums_of, work_lines
 from rondo.compiler.gpu.waits import phases_with_waits
@@ -60,7 +60,7 @@ def pointers_of(kernel: Kernel) -> list[tuple[str, Buffer]]:
     """What a kernel is given beside its matrices: names, and the buffers that lie there."""
     places = ("shared", "input", "output", "local", "row")
     nowhere = {target for _, target in kernel.commits}
-    for item in (item for phase in phases_with_waits(kernel) for item in phase.work):
+    for item in (item for phase in phases_of(kernel) for item in phase.work):
         nowhere |= set(item.products) if isinstance(item, Tiles) else set()
     found = [
         (f"{buffer.name}_at", buffer)
