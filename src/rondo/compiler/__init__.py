@@ -15,7 +15,8 @@ from rondo.compiler.operators import recurrence
 from rondo.compiler.parallel import Newton, Parallel, Solution
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.program import Program, apart, compile_step
-from rondo.compiler.trace import TraceError, trace
+from rondo.compiler.record import TraceError
+from rondo.compiler.trace import trace
 from rondo.compiler.unroll import UnrolledGraph, unroll
 
 __all__ = [

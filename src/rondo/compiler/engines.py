@@ -23,7 +23,7 @@ from rondo.compiler.plan import Plan
 from rondo.compiler.reference import EngineWarning, Previous, Resets, Result, Steps
 from rondo.compiler.runtime import NoCompilerError
 
-ENGINES = ("auto", "cpu", "cuda", "parallel", "reference")
+ENGINES = ("auto", "cpu", "cuda", "parallel", "plain", "reference")
 
 EngineName = str | Newton
 """One of `ENGINES`, or how the parallel engine is to solve loops that are not linear."""
