@@ -118,7 +118,7 @@ class _Walk:
             kind = type(value)
             if kind in PLAIN:
                 self.key += (key, kind, value)
-            elif key not in TENSORS and (value or kind not in EMPTY):
+            elif key not in TENSORS and (kind not in EMPTY or value):
                 self.key.append(key)
                 self.value(f"{path}{key}", value)
         children = own.get("_modules")

@@ -32,6 +32,9 @@ from rondo.compiler.passes import (
 from rondo.compiler.program import Program
 from rondo.compiler.reference import Steps
 
+BATCHED = torch._C._parse_dispatch_key("Batched")
+"""What marks tensors of the older `vmap`, by which torch takes several gradients at once."""
+
 PROGRAMS: dict[str, Program] = {}  # by key; a key says everything that its program does
 
 
@@ -301,9 +304,14 @@ def _backward(ctx, gradients):  # type: ignore[no-untyped-def]
     batch_sizes, resets, kept = saved[0], saved[1], saved[2:]
     cotangents = _cotangents(ctx.program, gradients, x, state)
     given = Given(parameters, x, state, batch_sizes, resets, *ctx.how)
-    if torch.is_grad_enabled() or is_transformed():
+    if torch.is_grad_enabled() or is_transformed() or any(map(_is_batched, gradients)):
         return _differentiable_gradients(ctx.again, given, cotangents)
     return _planned_gradients(ctx.program, given, kept, cotangents)
+
+
+def _is_batched(gradient: Tensor | None) -> bool:
+    """Whether a gradient stands for several, as `is_grads_batched` has it."""
+    return gradient is not None and torch._C._dispatch_keys(gradient).has(BATCHED)
 
 
 def _cotangents(

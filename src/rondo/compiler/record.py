@@ -33,6 +33,13 @@ READS_A_VALUE = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape
 SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default}
 """Operations whose result is what they are given."""
 
+INSTEAD = {
+    aten.lift_fresh_copy.default: aten.lift_fresh.default,
+    aten.unsafe_split.Tensor: aten.split.Tensor,
+    aten.unsafe_split_with_sizes.default: aten.split_with_sizes.default,
+}
+"""What is run and written down instead: below autograd, the views that these are."""
+
 
 class TraceError(ValueError):
     """A function that is not one graph for all inputs: what it does, and where.
@@ -178,8 +185,7 @@ class Recorder(TorchDispatchMode):
                 result = instead(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        if op is aten.lift_fresh_copy.default:
-            op = aten.lift_fresh.default
+        op = INSTEAD.get(op, op)
         writing = writing_of(op)
         if writing is not None:
             return self._change(op, writing, args, kwargs)
