@@ -95,6 +95,8 @@ __all__ = [
     "ZoneoutCell",
     "accelerate",
     "cells",
+    "check",
+    "checking",
     "compiler",
     "draw",
     "drawing",

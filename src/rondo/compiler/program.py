@@ -7,9 +7,9 @@ differentiate, plan both halves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
 from rondo.compiler.counting import Guard
-from rondo.compiler.engines import Engine, EngineName, engine_for
+from rondo.compiler.engines import Engine, EngineName, Reference, engine_for
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import RecurrentGraph, close_loops, draws_random
 from rondo.compiler.library import Library, library_of
@@ -54,6 +54,7 @@ class Program:
             that the plan cannot tell it of some operations.
         asked: For each of the cell's own tensors, whether its gradient was asked for.
         input_asked: Whether the gradient of the input was asked for.
+        tell: Is called with the reason where the reference engine runs in place of a kernel.
     """
 
     plan: Plan
@@ -67,6 +68,7 @@ class Program:
     rows_apart: bool = False
     asked: tuple[bool, ...] = ()
     input_asked: bool = False
+    tell: Callable[[str], None] = field(default=lambda reason: None, compare=False, repr=False)
 
     @cached_property
     def wanted(self) -> tuple[bool, ...]:
@@ -119,12 +121,12 @@ class Program:
     @cached_property
     def run(self) -> Engine:
         """Runs the step alone over a batch."""
-        return engine_for(self.plan, self.engine, self.device)
+        return self._engine(self.plan)
 
     @cached_property
     def run_forward(self) -> Engine:
         """Runs the forward pass over a batch."""
-        return engine_for(self.forward, self.engine, self.device)
+        return self._engine(self.forward)
 
     @cached_property
     def run_backward(self) -> Engine:
@@ -132,7 +134,14 @@ class Program:
         assert self.gradient is not None
         reads = zip(self.backward.step.inputs, self.gradient.reads, strict=True)
         previous = {value.name for value, (kind, _) in reads if kind == "previous"}
-        return engine_for(self.backward, self.engine, self.device, previous)
+        return self._engine(self.backward, previous)
+
+    def _engine(self, plan: Plan, previous: Collection[str] = ()) -> Engine:
+        """What runs a plan; tells where it is not what was hoped for."""
+        engine = engine_for(plan, self.engine, self.device, previous)
+        if isinstance(engine, Reference) and engine.reason is not None:
+            self.tell(engine.reason)
+        return engine
 
     @cached_property
     def library(self) -> Library | None:
@@ -174,6 +183,7 @@ def compile_step(
     input_wanted: bool,
     engine: EngineName = "auto",
     return_states: bool = False,
+    tell: Callable[[str], None] = lambda reason: None,
 ) -> Program:
     """Compile one step of a cell.
 
@@ -187,6 +197,7 @@ def compile_step(
         input_wanted: Whether the gradient of the input is wanted.
         engine: The engine that is to run it; see `engines.engine_for`.
         return_states: Whether the states of all steps are outputs too.
+        tell: Is called with the reason where the reference engine runs in place of a kernel.
 
     Raises:
         TraceError: Where the step is not one graph for all inputs, or mixes rows of the batch.
@@ -225,4 +236,5 @@ def compile_step(
         rows_apart,
         tuple(wanted),
         input_wanted,
+        tell,
     )

@@ -1,5 +1,6 @@
 """Loops over sequences and maps."""
 
+from rondo.layers.check import check
 from rondo.layers.draw import draw
 from rondo.layers.dropout import DropConnect, VariationalDropout
 from rondo.layers.final import FinalOutput
@@ -22,6 +23,7 @@ __all__ = [
     "Stream",
     "VariationalDropout",
     "accelerate",
+    "check",
     "draw",
     "output_to_state",
     "state_to_final_output",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +112,27 @@ class Call:
         return self.packing.index is not None or self.packing.order is not None
 
     @property
+    def wanted(self) -> tuple[bool, ...]:
+        """For each tensor of the cell, whether its gradient is wanted."""
+        grad = torch.is_grad_enabled()
+        return tuple(grad and tensor.requires_grad for tensor in self.held.given.values())
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """All that a program depends on."""
+        return (
+            self.held.key,
+            self.form,
+            self.wanted,
+            self.rows.requires_grad,
+            torch.is_grad_enabled(),
+            self.engine,
+            self.return_states,
+            *map(_kind_of_tensor, self.held.given.values()),
+            *map(_kind, (self.rows, *self.leaves)),
+        )
+
+    @property
     def num_rows(self) -> int:
         """The number of rows of the batch."""
         if self.leaves:
@@ -130,6 +151,23 @@ class Call:
         )
 
 
+def held_by(
+    cell: nn.Module, tensors: Mapping[str, Tensor] | None = None, *, stays: bool = False
+) -> Held:
+    """What a cell is run on.
+
+    Args:
+        cell: The cell.
+        tensors: What to use for its tensors, by name; default these.
+        stays: Whether nothing of the cell but these changes.
+    """
+    if torch.compiler.is_dynamo_compiling() or stays:
+        own = named_tensors(cell)
+        return Held(None, own, dict(own if tensors is None else tensors))
+    found = surroundings(cell)
+    return Held(tuple(found.key), found.tensors, dict(found.tensors))
+
+
 Results = tuple[Tensor, list[Tensor], list[Tensor], Form]
 """The output, the states of all steps where they are wanted, the last state and its form."""
 
@@ -146,14 +184,10 @@ class Programs:
         self.by_kind: dict[Any, Program | Fallback] = {}
         self.rows_apart: dict[Any, bool] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
+        self.is_told = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            "cell_stays": self.cell_stays,
-            "by_kind": {},
-            "rows_apart": {},
-            "stepping": ([], None),
-        }
+        return vars(Programs(cell_stays=self.cell_stays))
 
     def run(
         self,
@@ -190,10 +224,10 @@ class Programs:
         leaves, form = flatten(state)
         how = engine, resets, reverse, checkpoint_every, return_states
         if runs_plain(engine, rows):
-            held = self._held(cell, tensors)
+            held = held_by(cell, tensors, stays=self.cell_stays)
             results = self._plain(Call(cell, held, rows, leaves, form, packing, *how))
         else:
-            held = self._held(cell, tensors)
+            held = held_by(cell, tensors, stays=self.cell_stays)
             rows, leaves, given = cast_all(rows, leaves, list(held.given.values()))
             held = Held(held.key, held.own, dict(zip(held.given, given, strict=True)))
             call = Call(cell, held, rows, leaves, form, packing, *how)
@@ -201,15 +235,6 @@ class Programs:
             results = self._in_graph(call) if compiling else self._run(call)
         output, states, last, form = results
         return output, form.unflatten(last), form.unflatten(states) if return_states else None
-
-    def _held(self, cell: nn.Module, tensors: Mapping[str, Tensor] | None) -> Held:
-        if torch.compiler.is_dynamo_compiling():
-            own = named_tensors(cell)
-            return Held(None, own, dict(own if tensors is None else tensors))
-        if tensors is not None and self.cell_stays:
-            return Held(None, named_tensors(cell), dict(tensors))
-        found = surroundings(cell)
-        return Held(tuple(found.key), found.tensors, dict(found.tensors))
 
     # ---- compiled ----
 
@@ -282,7 +307,7 @@ class Programs:
     def _rows_are_apart(self, call: Call) -> bool:
         if is_transformed() or is_fake(call.rows):
             return True  # nothing can be tried here
-        key = (call.held.key, call.form, *map(_kind, (call.rows, *call.leaves)))
+        key = call.kind
         if key not in self.rows_apart:
             state = call.form.unflatten(call.leaves)
             self.rows_apart[key] = apart(
@@ -321,7 +346,7 @@ class Programs:
     ) -> Stepper | None:
         """A kernel for single steps from a state on; None where the cell is to run itself."""
         leaves, form = flatten(state)
-        held = self._held(cell, None)
+        held = held_by(cell)
         one = Packing(torch.tensor([len(x)], device="cpu"))
         call = Call(cell, held, x, leaves, form, one, engine, None, False, None, False)
         program = self.program(call)
@@ -335,62 +360,75 @@ class Programs:
     # ---- programs ----
 
     def program(self, call: Call) -> Program | Fallback:
-        """What the cell is compiled to for one kind of input; compiled at the first call.
-
-        Raises:
-            ValueError: Where an engine was asked for by name that cannot run it.
-        """
-        grad, held, rows = torch.is_grad_enabled(), call.held, call.rows
-        wanted = tuple(grad and tensor.requires_grad for tensor in held.given.values())
-        key = (
-            held.key,
-            call.form,
-            wanted,
-            input_wanted := grad and rows.requires_grad,
-            grad,
-            call.engine,
-            call.return_states,
-            *map(_kind_of_tensor, held.given.values()),
-            *map(_kind, (rows, *call.leaves)),
-        )
+        """What the cell is compiled to for one kind of input; compiled at the first call."""
+        key = call.kind
         if key not in self.by_kind:
             if len(self.by_kind) >= MAX_PROGRAMS:
                 del self.by_kind[next(iter(self.by_kind))]
-            self.by_kind[key] = self._compile(call, wanted, input_wanted)
+            self.by_kind[key] = self._compile(call)
         return self.by_kind[key]
 
-    def _compile(
-        self, call: Call, wanted: Sequence[bool], input_wanted: bool
-    ) -> Program | Fallback:
-        held = call.held
+    def _compile(self, call: Call) -> Program | Fallback:
         try:
-            program = compile_step(
-                call.cell,
-                held.own,
-                call.rows,
-                call.form.unflatten(call.leaves),
-                instead=held.instead,
-                wanted=wanted,
-                input_wanted=input_wanted,
-                engine=call.engine,
-                return_states=call.return_states,
-            )
-            self._check(call, program)
+            program = compile_call(call, lambda reason: self._tell(call.cell, reason))
+            if is_checking():
+                check_program(call, program)
         except (TraceError, MismatchError) as reason:
             return Fallback(reason)
         return program
 
-    def _check(self, call: Call, program: Program) -> None:
-        """Compare a program with the plain loop, where that is switched on."""
-        if not is_checking():
-            return
-        given = [*call.held.given.values()]
-        subject = Subject(
-            program, call.cell, call.held.own, given, call.rows, call.leaves, call.form
-        )
-        found: Comparison = apart(lambda: compare(subject))
-        if found.differences:
-            raise MismatchError(_mismatch(call.cell, found))
+    def _tell(self, cell: nn.Module, reason: str) -> None:
+        """Say once that no kernel runs, and why."""
+        if not self.is_told:
+            self.is_told = True
+            _warn(f"{type(cell).__name__} runs on the slower reference engine: {reason}")
+
+
+def compile_call(call: Call, tell: Callable[[str], None]) -> Program:
+    """Compile the cell of a call.
+
+    Raises:
+        TraceError: Where its step is not one graph for all inputs, or mixes rows of the batch.
+    """
+    return compile_step(
+        call.cell,
+        call.held.own,
+        call.rows,
+        call.form.unflatten(call.leaves),
+        instead=call.held.instead,
+        wanted=call.wanted,
+        input_wanted=torch.is_grad_enabled() and call.rows.requires_grad,
+        engine=call.engine,
+        return_states=call.return_states,
+        tell=tell,
+    )
+
+
+def compare_call(call: Call, program: Program) -> Comparison:
+    """Compare the program of a call with the plain loop."""
+    held = call.held
+    subject = Subject(
+        program, call.cell, held.own, [*held.given.values()], call.rows, call.leaves, call.form
+    )
+    return apart(lambda: compare(subject))
+
+
+def check_program(call: Call, program: Program) -> None:
+    """Fail where a program does not give what the plain loop gives.
+
+    Raises:
+        MismatchError: With the value that differs, and by how much.
+    """
+    found = compare_call(call, program)
+    if not found.differences:
+        return
+    first, *rest = found.differences
+    more = f" (and {len(rest)} more values differ)" if rest else ""
+    raise MismatchError(
+        f"the program that was compiled for {type(call.cell).__name__} does not give what a loop "
+        f"over its steps gives: {first}{more}; please report it with the code of the cell, and "
+        "give the layer engine='plain' meanwhile"
+    )
 
 
 def runs_plain(engine: EngineName, rows: Tensor) -> bool:
@@ -457,21 +495,11 @@ def _fall_back(call: Call, reason: TraceError | MismatchError) -> None:
         raise ValueError(
             f"engine={call.engine!r} cannot run {name}: {reason}; engine='auto' or 'plain' can"
         ) from reason
-    warnings.warn(
-        f"{name} runs in a plain loop, without a kernel: {reason}",
-        EngineWarning,
-        stacklevel=stack_level_of_user(),
-    )
+    _warn(f"{name} runs in a plain loop, without a kernel: {reason}")
 
 
-def _mismatch(cell: nn.Module, found: Comparison) -> str:
-    first, *rest = found.differences
-    more = f" (and {len(rest)} more values differ)" if rest else ""
-    return (
-        f"the program compiled for {type(cell).__name__} does not give what a loop over its steps "
-        f"gives: {first}{more}; please report it with the code of the cell, and run the layer with "
-        "engine='plain' meanwhile"
-    )
+def _warn(text: str) -> None:
+    warnings.warn(text, EngineWarning, stacklevel=stack_level_of_user())
 
 
 def _kind(tensor: Tensor) -> tuple[Any, ...]:
