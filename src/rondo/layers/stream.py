@@ -78,7 +78,7 @@ class Stream:
             return
         batch_size = len(self._x)
         if rows is None:
-            rows = torch.ones(batch_size, dtype=torch.bool)
+            rows = torch.ones(batch_size, dtype=torch.bool, device=self._x.device)
         if not isinstance(rows, Tensor) or rows.dtype != torch.bool:
             got = rows.dtype if isinstance(rows, Tensor) else type(rows).__name__
             raise TypeError(f"rows must be a tensor of bool, got {got}")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
+from torch.utils._python_dispatch import _disable_current_modes
 
 from rondo.cells import ElmanCell, GRUCell, LSTMCell
 from rondo.compiler import apart
@@ -290,7 +291,7 @@ def _make_cell(layer: Layer) -> bool:
 
 
 def _new_cell(layer: Layer) -> nn.Module:
-    with torch.device("meta"):
+    with _disable_current_modes(), torch.inference_mode(False), torch.device("meta"):
         return _cell(layer)
 
 
