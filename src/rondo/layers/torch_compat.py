@@ -10,6 +10,7 @@ tensors, `vmap`, per-sample gradients, forward-mode AD and double backward.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -53,6 +54,10 @@ class RNN(nn.RNN):
     def __getstate__(self) -> dict[str, Any]:
         return _without_programs(super().__getstate__())
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        _note_quantization(self, name)
+        super().__setattr__(name, value)
+
 
 class LSTM(nn.LSTM):
     """`torch.nn.LSTM`, run by Rondo.
@@ -77,6 +82,10 @@ class LSTM(nn.LSTM):
 
     def __getstate__(self) -> dict[str, Any]:
         return _without_programs(super().__getstate__())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _note_quantization(self, name)
+        super().__setattr__(name, value)
 
 
 class GRU(nn.GRU):
@@ -103,36 +112,13 @@ class GRU(nn.GRU):
     def __getstate__(self) -> dict[str, Any]:
         return _without_programs(super().__getstate__())
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        _note_quantization(self, name)
+        super().__setattr__(name, value)
+
 
 REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {nn.RNN: RNN, nn.LSTM: LSTM, nn.GRU: GRU}
 """The modules of torch and what runs in their place."""
-
-
-def accelerate(model: nn.Module) -> nn.Module:
-    """Have Rondo run every `torch.nn.RNN`, `LSTM` and `GRU` in a model.
-
-    The modules are changed in place; parameters, `state_dict`, hooks and references to them stay.
-    Subclasses with a `forward` of their own are left alone.
-
-    Returns:
-        The model itself.
-
-    Example:
-        >>> import torch, rondo
-        >>> model = torch.nn.Sequential(torch.nn.GRU(3, 5))
-        >>> rondo.accelerate(model)
-        Sequential(
-          (0): GRU(3, 5)
-        )
-        >>> type(model[0]) is rondo.GRU
-        True
-    """
-    for module in model.modules():
-        replacement = REPLACEMENTS.get(type(module))
-        if replacement is not None:
-            module.__class__ = replacement
-    return model
-
 
 # ---- what the three have in common ----
 
@@ -141,6 +127,18 @@ Layer = RNN | LSTM | GRU
 
 def _without_programs(state: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in state.items() if key != "_rondo"}
+
+
+def _note_quantization(layer: Layer, name: str) -> None:
+    """Say that torch's quantization, which sets `qconfig`, will pass over a drop-in."""
+    if name == "qconfig":
+        kind = _kind(layer)
+        warnings.warn(
+            f"torch.ao.quantization knows torch.nn.{kind} alone: rondo.{kind} stays in floating "
+            "point. To quantize it, call rondo.restore(model) before, which puts torch's own "
+            "classes back",
+            stacklevel=3,
+        )
 
 
 def _forward(layer: Layer, input: Any, hx: Any) -> Any:
