@@ -126,7 +126,9 @@ Layer = RNN | LSTM | GRU
 
 
 def _without_programs(state: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in state.items() if key != "_rondo"}
+    state = dict(state)  # at once: another thread may be at the layer's first call
+    state.pop("_rondo", None)
+    return state
 
 
 def _note_quantization(layer: Layer, name: str) -> None:
@@ -284,7 +286,8 @@ def cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
 def _make_cell(layer: Layer) -> bool:
     """Give a layer its cell, without memory for weights: each run gets those of the layer."""
     if "_rondo" not in layer.__dict__:  # not an attribute of the module: `accelerate` adds none
-        layer.__dict__["_rondo"] = apart(lambda: _new_cell(layer)), Programs(cell_stays=True)
+        made = apart(lambda: _new_cell(layer)), Programs(cell_stays=True)
+        layer.__dict__.setdefault("_rondo", made)  # what another thread made first stays
     return True
 
 
