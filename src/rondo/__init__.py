@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         GRU,
         LSTM,
         RNN,
+        Acceleration,
         Bidirectional,
         DropConnect,
         FinalOutput,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         VariationalDropout,
         accelerate,
         draw,
+        restore,
     )
 
 __version__ = "0.1.0"
@@ -60,6 +62,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Acceleration",
     "Bidirectional",
     "Cell",
     "ConvGRUCell",
@@ -102,6 +105,7 @@ __all__ = [
     "drawing",
     "layers",
     "models",
+    "restore",
 ]
 
 _STAGES = ("drawing", "cells", "compiler", "layers", "models")

@@ -107,7 +107,7 @@ def check_share(name: str, value: object) -> None:
 
 def state_of_rows(cell: nn.Module, batch_size: int) -> State:
     """The state before the first step, of the dtype and device of the cell's parameters."""
-    like = next(cell.parameters(), torch.zeros(()))
+    like = next(cell.parameters(), torch.zeros((), device="cpu"))
     return initial_state(cell, like.new_zeros(batch_size, 1))
 
 

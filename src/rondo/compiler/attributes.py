@@ -241,9 +241,10 @@ class _Walk:
 
     def thing(self, path: str, value: Any) -> None:
         """A plain object: its class and its attributes."""
-        own = vars(value)
         if len(self.key) > MANY:
-            return self.identity(path, value)
+            self.identity(path, value)
+            return
+        own = vars(value)
         self.hold(f"{path}.", own)
         self.class_of(type(value))
         for key, item in own.items():

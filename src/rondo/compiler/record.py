@@ -65,6 +65,14 @@ def value_read(what: str, line: str | None) -> TraceError:
     )
 
 
+VALUE_READS = {
+    "_local_scalar_dense": "by a branch on it, .item(), float() or int()",
+    "index": "by a mask, so that a size depends on it",
+    "nonzero": "by a mask, so that a size depends on it",
+    "equal": "by torch.equal",
+}
+
+
 @dataclass(frozen=True)
 class Recording:
     """What a function did.
@@ -317,7 +325,8 @@ class Recorder(TorchDispatchMode):
             return
         read = [ref for ref in (*refs, *keyword_refs.values()) if isinstance(ref, Ref)]
         if not self._numbers.issuperset(ref.name for ref in read):
-            self.fail(value_read(str(getattr(op, "overloadpacket", op)), line_of_user()))
+            name = op.overloadpacket.__name__
+            self.fail(value_read(VALUE_READS.get(name, f"by {name}"), line_of_user()))
 
 
 @cache

@@ -172,10 +172,9 @@ class _StepRecorder:
         grad_next: dict[int, str] = {}
         found: dict[str, str] = {}
         if backward:
+            numbered = ["output", *(f"of_output_{number}" for number in [*of_outputs][1:])]
             roots = [
-                *self._seeds(
-                    of_outputs, ["output"] + [f"of_output_{i}" for i in of_outputs][1:], cotangents
-                ),
+                *self._seeds(of_outputs, numbered, cotangents),
                 *self._seeds(of_states, list(example.state), grad_next),
             ]
             found = self._gradients(roots)

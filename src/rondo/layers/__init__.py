@@ -1,5 +1,6 @@
 """Loops over sequences and maps."""
 
+from rondo.layers.accelerate import Acceleration, accelerate, restore
 from rondo.layers.check import check
 from rondo.layers.draw import draw
 from rondo.layers.dropout import DropConnect, VariationalDropout
@@ -9,12 +10,13 @@ from rondo.layers.recurrent import Recurrent
 from rondo.layers.spatial import SpatialRNN
 from rondo.layers.stack import Bidirectional
 from rondo.layers.stream import Stream
-from rondo.layers.torch_compat import GRU, LSTM, RNN, accelerate
+from rondo.layers.torch_compat import GRU, LSTM, RNN
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Acceleration",
     "Bidirectional",
     "DropConnect",
     "FinalOutput",
@@ -26,6 +28,7 @@ __all__ = [
     "check",
     "draw",
     "output_to_state",
+    "restore",
     "state_to_final_output",
     "state_to_state",
 ]

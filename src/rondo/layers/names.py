@@ -37,6 +37,6 @@ def state_form(cell: nn.Module, step: StepGraph) -> Any:
 
 def _example(cell: nn.Module, value: Value) -> torch.Tensor:
     """Zeros like a value, of the cell's own type: it may have run in another, under autocast."""
-    like = next(cell.parameters(), torch.zeros(()))
+    like = next(cell.parameters(), torch.zeros((), device="cpu"))
     dtype = like.dtype if value.dtype.is_floating_point else value.dtype
     return torch.zeros(sizes_at(value.shape, 1), dtype=dtype, device=like.device)

@@ -21,8 +21,8 @@ class Stream:
     """Runs a layer one step at a time and keeps the state; made by :meth:`rondo.Recurrent.stream`.
 
     What does not change from step to step is set up once, so a step takes little more than its
-    arithmetic. Every change of a parameter or buffer is noticed; where an attribute of the cell
-    changes, begin another stream. No gradient is kept.
+    arithmetic. Every change of a parameter or buffer is noticed, whoever writes it; where an
+    attribute of the cell changes, begin another stream. No gradient is kept.
 
     Shape:
         x (B, ...); the output (B, ...). All steps of a stream have the same batch.
@@ -42,7 +42,7 @@ class Stream:
         self._state = state
         self._x: Tensor | None = None  # an example
         self._stepper: Stepper | None = None  # keeps the state while there is one
-        self._watched: list[tuple[dict[str, Any], str, Tensor, int, int]] = []
+        self._watched: list[tuple[dict[str, Any], str, Any]] = []
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output of the next step."""
@@ -78,7 +78,7 @@ class Stream:
             return
         batch_size = len(self._x)
         if rows is None:
-            rows = torch.ones(batch_size, dtype=torch.bool)
+            rows = torch.ones(batch_size, dtype=torch.bool, device=self._x.device)
         if not isinstance(rows, Tensor) or rows.dtype != torch.bool:
             got = rows.dtype if isinstance(rows, Tensor) else type(rows).__name__
             raise TypeError(f"rows must be a tensor of bool, got {got}")
@@ -104,21 +104,19 @@ class Stream:
         stepper = layer._programs.new_stepper(layer.cell, x, state, layer._stepping_engine)
         if stepper is not None:
             self._watched = [
-                (owner, name, tensor, tensor.data_ptr(), tensor._version)
+                (owner, name, part)
                 for module in layer.cell.modules()
-                for owner in (module._parameters, module._buffers)
-                for name, tensor in owner.items()
-                if tensor is not None
+                for owner in (module._parameters, module._buffers, module._modules)
+                for name, part in owner.items()
             ]
         return stepper
 
     def _fits(self, x: Tensor) -> bool:
-        """Whether the next step is like the last one."""
-        example = self._x
+        """Whether the next step is like the last one, of the same tensors."""
+        example, stepper = self._x, self._stepper
         assert example is not None
+        assert stepper is not None
         if not isinstance(x, Tensor) or x.shape != example.shape or x.dtype != example.dtype:
             return False
-        return is_plain(x) and all(
-            owner[name] is tensor and tensor.data_ptr() == address and tensor._version == version
-            for owner, name, tensor, address, version in self._watched
-        )
+        is_same = all(owner.get(name) is part for owner, name, part in self._watched)
+        return is_same and is_plain(x) and stepper.is_in_place()
