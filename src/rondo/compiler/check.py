@@ -25,9 +25,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rondo.compiler.changes import unchanged
 from rondo.compiler.going_back import gradients
 from rondo.compiler.intercept import StandIns
-from rondo.compiler.operators import recurrence
+from rondo.compiler.operators import OWN_MODES, recurrence
 from rondo.compiler.plain import PlainLoop
 from rondo.compiler.program import Program
+from rondo.compiler.record import TraceError
 from rondo.compiler.record_step import apart_from_the_caller, has_gradient
 from rondo.compiler.reference import Steps
 from rondo.compiler.state import Form
@@ -158,6 +159,7 @@ def _compare(subject: Subject) -> Comparison:
 
 def _both(subject: Subject, num_rows: int) -> list[tuple[str, Tensor, Tensor]]:
     """Each value by name, as the program and as the plain loop gives it."""
+    reason: Exception | None = None
     for rows_of in (random_rows, given_rows):
         case = _Case.of(subject, num_rows, rows_of)
         try:
@@ -169,8 +171,8 @@ def _both(subject: Subject, num_rows: int) -> list[tuple[str, Tensor, Tensor]]:
             continue
         got = case.program()
         return [(name, got[name], value) for name, value in right.items()]
-    if "reason" in locals():
-        raise _NotComparableError(f"the plain loop fails on {num_rows} rows: {reason}")
+    if reason is not None:
+        raise TraceError(f"fails on {num_rows} rows ({reason}), so it cannot be checked")
     got = case.program()
     return [(name, got[name], value) for name, value in right.items()]
 
@@ -199,7 +201,7 @@ class _Case:
         keeps = len(subject.program.places) > 1
         own = [*subject.own.values(), *subject.program.captured]
         instead = {id(a): b for a, b in zip(own, self.stand_ins, strict=True) if a is not b}
-        with SameDraws(), StandIns(instead):
+        with _same_draws(), StandIns(instead):
             result = PlainLoop(subject.cell, steps, keep_states=keeps)(
                 self.x, self.state, subject.form
             )
@@ -214,7 +216,7 @@ class _Case:
         own = self.stand_ins[: len(self.stand_ins) - captured]
         sizes = torch.full((NUM_STEPS,), len(self.x) // NUM_STEPS, dtype=torch.int64, device="cpu")
         program = subject.program.with_captured(self.stand_ins[len(own) :])
-        with SameDraws() if program.runs_once else contextlib.nullcontext():
+        with _same_draws():
             outputs, last = recurrence(program, own, self.x, self.state, sizes)
             return self._named(outputs, last)
 
@@ -275,6 +277,17 @@ def _relative(got: Tensor, right: Tensor) -> float:
     return float(off.max() / (1 + size.max())) if off.numel() else 0.0
 
 
+@contextlib.contextmanager
+def _same_draws() -> Iterator[None]:
+    """Within it, every random operation gives the same numbers in every row and at every step."""
+    token = OWN_MODES.set(OWN_MODES.get() + 1)
+    try:
+        with SameDraws():
+            yield
+    finally:
+        OWN_MODES.reset(token)
+
+
 class SameDraws(TorchDispatchMode):
     """Has every random operation give the same numbers in every row and at every step."""
 
@@ -303,8 +316,8 @@ def _same_numbers(op: Any, args: Sequence[Any], result: Any) -> Any:
         raise _NotComparableError(f"{name} draws random numbers in a way that is not known")
     numbers = _numbers(result)
     if name.startswith("bernoulli"):
-        share = args[1] if len(args) > 1 and args[1] is not None else args[0]
-        numbers = (numbers < (0.5 if share is None else share)).to(result.dtype)
+        share = args[1] if len(args) > 1 else 0.5 if name.endswith("_") else args[0]
+        numbers = (numbers < share).to(result.dtype)
     elif not has_gradient(result):
         raise _NotComparableError(f"{name} draws random numbers in a way that is not known")
     return result.copy_(numbers)

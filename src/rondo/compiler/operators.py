@@ -14,6 +14,7 @@ AD and cells whose rows mix take the reference engine, whose operations torch di
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,9 @@ from rondo.compiler.passes import (
 )
 from rondo.compiler.program import Program
 from rondo.compiler.reference import Steps
+
+OWN_MODES: ContextVar[int] = ContextVar("rondo_own_modes", default=0)
+"""How many of the modes that see every operator are Rondo's own, and need no graph."""
 
 BATCHED = torch._C._parse_dispatch_key("Batched")
 """What marks tensors of the older `vmap`, by which torch takes several gradients at once."""
@@ -163,7 +167,7 @@ def is_observed(x: Tensor) -> bool:
     return (
         torch.compiler.is_compiling()
         or type(x) not in (Tensor, torch.nn.Parameter)
-        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._len_torch_dispatch_stack() > OWN_MODES.get()
     )
 
 

@@ -20,6 +20,7 @@ from rondo.compiler.counting import Guard
 from rondo.compiler.engines import Engine, EngineName, Reference, engine_for
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import RecurrentGraph, close_loops, draws_random
+from rondo.compiler.layouts import Mixed
 from rondo.compiler.library import Library, library_of
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.probe import rows_are_apart
@@ -203,27 +204,23 @@ def compile_step(
         TraceError: Where the step is not one graph for all inputs, or mixes rows of the batch.
     """
     grad = torch.is_grad_enabled()
-    traced = apart(
-        lambda: trace(
-            cell,
-            tensors,
-            x,
-            state,
-            instead=instead,
-            wanted=wanted if grad else None,
-            input_wanted=input_wanted,
-            states_are_outputs=return_states,
+    how = {"instead": instead, "input_wanted": input_wanted, "states_are_outputs": return_states}
+    try:
+        traced = apart(
+            lambda: trace(cell, tensors, x, state, wanted=wanted if grad else None, **how)
         )
-    )
+    except TraceError:
+        if grad:  # where the step alone says it better than its gradient
+            with torch.no_grad():
+                step = apart(lambda: trace(cell, tensors, x, state, **how))
+            _check_rows(plan(close_loops(step.graph)))
+        raise
     forward = plan(close_loops(traced.graph))
     rows_apart = forward.mixes_rows is not None and apart(
         lambda: rows_are_apart(cell, tensors, x, state, instead=instead, grad=grad)
     )
-    if forward.mixes_rows is not None and not rows_apart:
-        raise TraceError(
-            f"mixes the rows of the batch: {forward.mixes_rows}",
-            "a kernel runs cells that treat every row on its own",
-        )
+    if not rows_apart:
+        _check_rows(forward)
     return Program(
         forward,
         traced.captured,
@@ -237,4 +234,17 @@ def compile_step(
         tuple(wanted),
         input_wanted,
         tell,
+    )
+
+
+def _check_rows(forward: Plan) -> None:
+    """Fail where rows of the batch influence each other."""
+    if forward.mixes_rows is None:
+        return
+    mixed = (node for node in forward.step.nodes if isinstance(forward.layouts[node.name], Mixed))
+    line = next((node.line for node in mixed if node.line), None)
+    raise TraceError(
+        f"mixes the rows of the batch: {forward.mixes_rows}",
+        "a kernel runs cells that treat every row on its own",
+        line,
     )

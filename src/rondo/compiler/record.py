@@ -274,6 +274,7 @@ class Recorder(TorchDispatchMode):
         self, op: Any, writing: Writing, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> Any:
         """An operation that changes a tensor: the tensor has a new value."""
+        args = [*args, *_defaults(op, len(args), kwargs)]
         changed = writing.written(args, kwargs)
         for tensor in changed:
             self._check_own(op, tensor)
@@ -327,6 +328,12 @@ class Recorder(TorchDispatchMode):
         if not self._numbers.issuperset(ref.name for ref in read):
             name = op.overloadpacket.__name__
             self.fail(value_read(VALUE_READS.get(name, f"by {name}"), line_of_user()))
+
+
+def _defaults(op: Any, num_given: int, kwargs: Mapping[str, Any]) -> list[Any]:
+    """What positional arguments are that were left out; `bernoulli` has none where it is pure."""
+    left = op._schema.arguments[num_given:]
+    return [a.default_value for a in left if not a.kwarg_only and a.name not in kwargs]
 
 
 @cache

@@ -163,7 +163,8 @@ def held_by(
     """
     if torch.compiler.is_dynamo_compiling() or stays:
         own = named_tensors(cell)
-        return Held(None, own, dict(own if tensors is None else tensors))
+        given = own if tensors is None else tensors
+        return Held(None, {name: own[name] for name in given}, dict(given))
     found = surroundings(cell)
     return Held(tuple(found.key), found.tensors, dict(found.tensors))
 
