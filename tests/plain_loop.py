@@ -8,7 +8,8 @@ everything that wants one and the buffers as they are afterwards: once from the 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,6 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 import rondo
-from rondo.cells import initial_state
 from rondo.compiler import EngineWarning, KernelEngine
 
 RONDO = Path(rondo.__file__).parent
@@ -81,14 +81,28 @@ def plain_loop(
             A cell that holds one value for each row, or counts its steps, cannot: there all rows
             run at once, and those that have ended keep their state.
     """
-    state = initial_state(cell, given.x[:, 0]) if given.state is None else given.state
+    state = first_state(cell, given.x) if given.state is None else given.state
     is_dense = given.lengths is None and given.resets is None
     if is_dense or not by_rows or len(given.x) == 0:
         return _whole_batch(cell, replace(given, state=state), reverse)
     rows = [_whole_batch(cell, row, reverse) for row in _rows(replace(given, state=state))]
     num_steps = given.x.shape[1]
-    outputs = [torch.cat([y, y.new_zeros(1, num_steps - y.shape[1], *y.shape[2:])], 1) for y, _ in rows]
-    return torch.cat(outputs), pytree.tree_map(lambda *leaves: torch.cat(leaves), *(s for _, s in rows))
+    outputs = [
+        torch.cat([y, y.new_zeros(1, num_steps - y.shape[1], *y.shape[2:])], 1) for y, _ in rows
+    ]
+    return torch.cat(outputs), pytree.tree_map(
+        lambda *leaves: torch.cat(leaves), *(s for _, s in rows)
+    )
+
+
+def first_state(cell: Any, x: Tensor) -> Any:
+    """The cell's own state before the first step of x (B, T, ...): zeros, or what it says."""
+    if hasattr(cell, "initial_state_for"):
+        return cell.initial_state_for(x.new_zeros(len(x), *x.shape[2:]))
+    if hasattr(cell, "initial_state"):
+        return cell.initial_state(len(x))
+    like = x if x.is_floating_point() else next(cell.parameters())
+    return pytree.tree_map(lambda size: like.new_zeros(len(x), size), cell.state_size)
 
 
 def _rows(given: Sequences) -> list[Sequences]:
@@ -135,10 +149,27 @@ def _where(rows: Tensor, this: Any, that: Any) -> Any:
 
 
 def run_plain(
-    cell: nn.Module, given: Sequences, *, reverse: bool = False, by_rows: bool = True
+    cell: nn.Module,
+    given: Sequences,
+    *,
+    reverse: bool = False,
+    by_rows: bool = True,
+    autocast: bool = False,
 ) -> Results:
     """What the plain loop gives."""
-    return _results(cell, given, *plain_loop(cell, given, reverse=reverse, by_rows=by_rows))
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        y, state = plain_loop(cell, given, reverse=reverse, by_rows=by_rows)
+    return _results(cell, given, y, state)
+
+
+def run_layer(layer: nn.Module, given: Sequences, *, autocast: bool = False) -> Results:
+    """What a layer gives; it finds in the padding what would spoil everything."""
+    given = given.filled(torch.nan if given.x.is_floating_point() else -1)
+    named = {"lengths": given.lengths, "resets": given.resets}
+    keywords = {name: value for name, value in named.items() if value is not None}
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        y, state = layer(given.x, given.state, **keywords)
+    return _results(layer.cell, given, y, state)
 
 
 def without_rows(results: Results) -> Results:
@@ -147,22 +178,13 @@ def without_rows(results: Results) -> Results:
     Few cells can say it themselves: `view(B, -1)` fails where B is 0.
     """
     has_rows = ("output", "last state", "gradient of x", "gradient of state")
-    return {
-        name: value[:0]
-        if name.startswith(has_rows)
-        else value
-        if name.startswith("buffer")
-        else torch.zeros_like(value)
-        for name, value in results.items()
-    }
 
+    def without(name: str, value: Tensor) -> Tensor:
+        if name.startswith(has_rows):
+            return value[:0]
+        return value if name.startswith("buffer") else torch.zeros_like(value)
 
-def run_layer(layer: nn.Module, given: Sequences) -> Results:
-    """What a layer gives; it finds in the padding what would spoil everything."""
-    given = given.filled(torch.nan if given.x.is_floating_point() else -1)
-    named = {"lengths": given.lengths, "resets": given.resets}
-    keywords = {name: value for name, value in named.items() if value is not None}
-    return _results(layer.cell, given, *layer(given.x, given.state, **keywords))
+    return {name: without(name, value) for name, value in results.items()}
 
 
 def _results(cell: nn.Module, given: Sequences, y: Tensor, state: Any) -> Results:
@@ -205,8 +227,69 @@ def check_equal(got: Results, expected: Results) -> None:
     assert got.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(
-            got[name], value, rtol=1e-8, atol=1e-10, equal_nan=True, msg=lambda m, n=name: f"{n}: {m}"
+            got[name],
+            value,
+            rtol=1e-8,
+            atol=1e-10,
+            equal_nan=True,
+            msg=lambda told, name=name: f"{name}: {told}",
         )
+
+
+def check_in_budget(got: Results, plain: Results, exact: Results, *, least: float) -> None:
+    """Fails where a layer is further from float64 than four times what the plain loop is.
+
+    Args:
+        got: What the layer gives.
+        plain: What the plain loop gives in the same dtype.
+        exact: What it gives in float64, from the same numbers.
+        least: The relative error that is always allowed.
+    """
+    assert got.keys() == exact.keys()
+    for name, value in exact.items():
+        assert got[name].shape == value.shape, name
+        error, budget = (_error(side[name], value) for side in (got, plain))
+        assert error <= 4 * max(budget, least), (
+            f"{name}: error {error:.1e}, plain loop's {budget:.1e}"
+        )
+
+
+def _error(value: Tensor, exact: Tensor) -> float:
+    """As `cases.relative_error`, but an exact value that is all but zero counts as 1e-3."""
+    if exact.is_complex():
+        return _error(torch.view_as_real(value), torch.view_as_real(exact))
+    scale = exact.double().square().mean().sqrt().clamp_min(1e-3)
+    error = (value.double() - exact.double()).square().mean().sqrt() / scale
+    return error.item() if exact.numel() else 0.0
+
+
+# ---- what cells are given ----
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Tensors are made with another dtype."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def moved_state(
+    cell: nn.Module, x: Tensor, generator: torch.Generator | None = None, grad: bool = True
+) -> Any:
+    """A state that is not the cell's own; parts of it that count or say yes or no stay."""
+
+    def move(leaf: Tensor) -> Tensor:
+        if not (leaf.is_floating_point() or leaf.is_complex()):
+            return leaf
+        dtype = torch.complex64 if leaf.is_complex() else torch.float32
+        noise = torch.randn(leaf.shape, generator=generator, dtype=dtype).to(leaf.dtype)
+        return (leaf.detach() + 0.3 * noise).requires_grad_(grad)
+
+    return pytree.tree_map(move, first_state(cell, x))
 
 
 # ---- how a layer answers ----

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 import published_dynamics as dynamics
 import published_gated as gated
 import published_memory as memory
 import published_spiking as spiking
-from plain_loop import Sequences
-from rondo.cells import initial_state
+from plain_loop import Sequences, default_dtype, moved_state
 
 INPUT_SIZE, HIDDEN_SIZE = 4, 6
 
@@ -88,22 +85,11 @@ PUBLISHED = {
     "unitary-rotations": Published(dynamics.RotationRNN),
     "orthogonal": Published(dynamics.OrthogonalRNN),
     "tensor-train": Published(dynamics.TensorTrainRNN),
-    "lif": Published(spiking.LIF, draw_x=lambda b, t: 3 * values(b, t)),
+    "lif": Published(spiking.LIF, draw_x=lambda b, t: 8 * values(b, t)),
     "adaptive-lif": Published(spiking.AdaptiveLIF, draw_x=lambda b, t: 3 * values(b, t)),
     "binary-weights": Published(spiking.BinaryWeights),
     "quantised-gru": Published(spiking.QuantisedGRU),
 }
-
-
-@contextmanager
-def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Tensors are made with another dtype."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(before)
 
 
 def make_cell(name: str, dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -122,17 +108,10 @@ def make_sequences(
     torch.manual_seed(4)
     with default_dtype(dtype):
         x = published.draw_x(batch_size, num_steps).requires_grad_()
-        state = pytree.tree_map(_moved, initial_state(cell, x[:, 0] if num_steps else x.sum(1)))
+        state = moved_state(cell, x)
         if published.attends is None:
             return Sequences(x, state)
         held = torch.randn(batch_size, *published.attends, requires_grad=True)
     attending: Any = cell
     attending.attend(held)
     return Sequences(x, state, outside={"memory": held})
-
-
-def _moved(leaf: Tensor) -> Tensor:
-    """Another state that a gradient may be asked of; a state that counts stays."""
-    if not (leaf.is_floating_point() or leaf.is_complex()):
-        return leaf
-    return (leaf.detach() + 0.3 * torch.randn_like(leaf)).requires_grad_()

@@ -7,8 +7,8 @@ for concatenation, a prime for the value after the step.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 Pair = tuple[Tensor, Tensor]
 
@@ -159,7 +159,9 @@ class Clockwork(nn.Module):
     read itself and slower ones.
     """
 
-    def __init__(self, input_size: int, hidden_size: int, periods: tuple[int, ...] = (1, 2)) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, periods: tuple[int, ...] = (1, 2)
+    ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
         size = hidden_size // len(periods)
@@ -212,7 +214,9 @@ class HyperLSTM(nn.Module):
     ĥ', ĉ' = LSTM([h, x], (ĥ, ĉ));  gate = LN(d_h(ĥ') W_h h + d_x(ĥ') W_x x + b(ĥ'))
     """
 
-    def __init__(self, input_size: int, hidden_size: int, hyper_size: int = 3, rank: int = 2) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, hyper_size: int = 3, rank: int = 2
+    ) -> None:
         super().__init__()
         self.sizes = {"main": hidden_size, "hyper": hyper_size}
         self.hyper = nn.LSTMCell(hidden_size + input_size, hyper_size)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 Pair = tuple[Tensor, Tensor]
 
@@ -21,7 +21,9 @@ class NTM(nn.Module):
     w = softmax(β cos(k, M));  M' = M (1 - w ⊗ e) + w ⊗ a;  r = w M', with k, β, e, a from a GRU
     """
 
-    def __init__(self, input_size: int, hidden_size: int, num_slots: int = 3, width: int = 2) -> None:
+    def __init__(
+        self, input_size: int, hidden_size: int, num_slots: int = 3, width: int = 2
+    ) -> None:
         super().__init__()
         self.hidden_size, self.num_slots, self.width = hidden_size, num_slots, width
         self.controller = nn.GRUCell(input_size + width, hidden_size)
@@ -144,7 +146,9 @@ class RIM(nn.Module):
     then look at the others; the rest keep their state.
     """
 
-    def __init__(self, input_size: int, size: int, num_blocks: int = 3, num_active: int = 2) -> None:
+    def __init__(
+        self, input_size: int, size: int, num_blocks: int = 3, num_active: int = 2
+    ) -> None:
         super().__init__()
         self.shape, self.num_active = (num_blocks, size), num_active
         self.key, self.value = nn.Linear(input_size, size), nn.Linear(input_size, size)
