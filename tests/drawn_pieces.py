@@ -249,7 +249,8 @@ CORES = [
     ),
     Piece(
         "z = self.$q(x)\nfor layer in self.$p:\n    z = z + layer(torch.tanh(z + h))",
-        "self.$p = nn.ModuleList([nn.Linear($H, $H) for _ in range(2)])\nself.$q = nn.Linear(3, $H)",
+        "self.$p = nn.ModuleList([nn.Linear($H, $H) for _ in range(2)])\n"
+        "self.$q = nn.Linear(3, $H)",
     ),
     Piece(
         'z = self.$p["in"](x) * self.$p["gate"](h).sigmoid() + self.$p["in"].bias * h',
@@ -271,7 +272,8 @@ CORES = [
     ),
     Piece(
         "z = self.$p(x).unflatten(1, ($HALF, 2)).mean(2).repeat(1, 2) + self.$q(h)",
-        "self.$p = nn.Linear(3, $H)\nself.$q = nn.utils.parametrizations.weight_norm(nn.Linear($H, $H))",
+        "self.$p = nn.Linear(3, $H)\n"
+        "self.$q = nn.utils.parametrizations.weight_norm(nn.Linear($H, $H))",
     ),
 ]
 EMBEDDING = Piece(
@@ -466,7 +468,7 @@ FUNCTIONS = [
             "F.silu(z)",
             "F.elu(z)",
         ),
-        *("F.selu(z)", "F.hardtanh(z)", "F.hardsigmoid(z)", "F.hardswish(z)", "F.mish(z)"),
+        *("F.selu(z)", "F.hardtanh(z)", "F.hardswish(z)", "F.mish(z)"),
         *(
             "F.tanhshrink(z)",
             "F.softsign(z)",

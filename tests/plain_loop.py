@@ -177,7 +177,7 @@ def without_rows(results: Results) -> Results:
 
     Few cells can say it themselves: `view(B, -1)` fails where B is 0.
     """
-    has_rows = ("output", "last state", "gradient of x", "gradient of state")
+    has_rows = ("output", "last state", "gradient of the ")
 
     def without(name: str, value: Tensor) -> Tensor:
         if name.startswith(has_rows):
@@ -201,8 +201,10 @@ def _results(cell: nn.Module, given: Sequences, y: Tensor, state: Any) -> Result
 
 def _inputs(cell: nn.Module, given: Sequences) -> Results:
     """Everything that wants a gradient, by name."""
-    named = {"x": given.x, **dict(cell.named_parameters()), **(given.outside or {})}
-    named |= {f"state {i}": leaf for i, leaf in enumerate(pytree.tree_leaves(given.state))}
+    named = {"the input": given.x}
+    named |= {f"the state {i}": leaf for i, leaf in enumerate(pytree.tree_leaves(given.state))}
+    named |= {f"parameter {name}": tensor for name, tensor in cell.named_parameters()}
+    named |= {f"outside {name}": tensor for name, tensor in (given.outside or {}).items()}
     return {
         name: tensor
         for name, tensor in named.items()
@@ -303,11 +305,15 @@ def is_refusal(error: BaseException) -> bool:
 
 
 def engine_of(layer: rondo.Recurrent) -> tuple[str, str]:
-    """What ran the last new kind of input forward, and what its backward pass: "kernel" or other.
+    """What ran the last new kind of input, forward and backward.
 
-    The one place that knows how to ask a layer.
+    Each is "kernel", "reference", "plain" for the plain loop, or "none" where no gradient was
+    wanted. The one place that knows how to ask a layer.
     """
-    program = layer._program()
+    try:
+        program = layer._program()
+    except ValueError:  # there is no graph
+        return "plain", "plain"
     if program.gradient is None:
         return _engine_name(program.run), "none"
     return _engine_name(program.run_forward), _engine_name(program.run_backward)

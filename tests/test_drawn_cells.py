@@ -36,7 +36,9 @@ def test_many_drawn_cells_are_right_or_refused(part: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("piece", [*drawn_pieces.EVERYDAY, *drawn_pieces.SELDOM], ids=repr)
+@pytest.mark.parametrize(
+    "piece", [*drawn_pieces.EVERYDAY, *drawn_pieces.SELDOM], ids=lambda piece: piece.step
+)
 def test_each_piece_alone_is_right_or_refused(piece: Piece) -> None:
     """Dense, then ragged with resets after what the piece says has changed."""
     recipe = Recipe(
