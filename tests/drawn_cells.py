@@ -172,14 +172,14 @@ class Recipe:
         return next((rows for rows in ("mixed", "whole") if rows in found), "alone")
 
     @property
-    def is_seldom(self) -> bool:
-        """Whether some ways of calling may refuse the cell."""
-        return self.rows != "alone" or any(part.reads for part in self.parts)
+    def is_no_graph(self) -> bool:
+        """Whether no graph holds all that the step does."""
+        return any(part.is_no_graph for part in self.parts)
 
     def may_be_refused(self, call: Call) -> bool:
-        """Whether there is a reason to refuse: by name, or where rows must not know each other."""
+        """Whether there can be a reason: an engine by name, or rows that are to run alone."""
         is_whole = call.lengths is None and call.resets is None and self.checkpoint_every is None
-        return self.is_seldom and not (is_whole and self.engine == "auto")
+        return self.engine != "auto" or (self.rows != "alone" and not is_whole)
 
     def build(self, dtype: torch.dtype) -> tuple[Any, dict[str, Tensor]]:
         """The cell and the outside tensors that it reads; the same numbers at every call."""
@@ -250,7 +250,7 @@ def with_name(text: str, word: str, name: str) -> str:
 @st.composite
 def calls(draw: st.DrawFn, recipe: Recipe) -> Call:
     """How the layer of a cell is called."""
-    least = 1 if recipe.is_seldom else 0
+    least = 1 if recipe.is_no_graph or recipe.rows != "alone" else 0
     B = draw(st.integers(least, 5).map(lambda n: (3, 1, 2, 4, 5, 0)[n - least]))
     T = draw(st.sampled_from([4, 1, 2, 3, 5, *([] if least else [0])]))
     lengths = resets = None
@@ -266,7 +266,7 @@ def calls(draw: st.DrawFn, recipe: Recipe) -> Call:
 
 
 @st.composite
-def recipes(draw: st.DrawFn, engines: tuple[str, ...] = ("reference", "auto")) -> Recipe:
+def recipes(draw: st.DrawFn, engines: tuple[str, ...] = ("auto", "auto", "reference")) -> Recipe:
     """A cell, and how it is run."""
     state = draw(st.sampled_from(drawn_pieces.STATES))
     has_state = state is not drawn_pieces.STATES[-1]

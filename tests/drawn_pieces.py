@@ -40,7 +40,7 @@ class Piece:
         outside: The names of tensors there that get a gradient, and where they are.
         change: A line that changes the cell between two calls.
         rows: What a row depends on.
-        reads: Whether the step reads values, so that no graph holds all that it does.
+        is_no_graph: Whether no graph holds all that it does: it reads values, or changes its cell.
         jumps: Whether rounding can change the result by much.
     """
 
@@ -50,7 +50,7 @@ class Piece:
     outside: tuple[tuple[str, str], ...] = ()
     change: str = ""
     rows: Rows = "alone"
-    reads: bool = False
+    is_no_graph: bool = False
     jumps: bool = False
 
     __repr__ = short_repr
@@ -601,8 +601,6 @@ ATTRIBUTES = [
         change="cell.$p.weight = nn.Parameter(cell.$p.weight.detach() * 0.5)",
     ),
     Piece("z = z * self.$p", 'self.register_buffer("$p", draw($H))', change="cell.$p.mul_(0.5)"),
-    Piece("self.$p = z", "self.$p = None"),
-    Piece("self.$p.append(z.detach())", "self.$p = []"),
     Piece("z = z + torch.ones(z.shape[0], 1, dtype=z.dtype)"),
     Piece("z = z + self.$p.expand(z.shape[0], -1)", VECTOR),
     Piece("z = z + self.$p.repeat(len(z), 1)", VECTOR),
@@ -620,26 +618,29 @@ COUNTS = [
     Piece("z = z * (1 + 1 / len(x))", rows="whole"),
     Piece("if x.size(0) > 2:\n    z = torch.sigmoid(z)", rows="whole"),
     Piece(
-        "self.$p += 1\nz = z * (1 + 0.1 * (self.$p % 3))", "self.$p = 0", rows="whole", reads=True
+        "self.$p += 1\nz = z * (1 + 0.1 * (self.$p % 3))",
+        "self.$p = 0",
+        rows="whole",
+        is_no_graph=True,
     ),
     Piece(
         "self.$p.append(1)\nz = z + 0.1 * (len(self.$p) % 2)",
         "self.$p = []",
         rows="whole",
-        reads=True,
+        is_no_graph=True,
     ),
     Piece(
         "self.$p.add_(1)\nz = z * (1 + 0.1 * (self.$p.item() % 3))",
         'self.register_buffer("$p", torch.zeros(()))',
         rows="whole",
-        reads=True,
+        is_no_graph=True,
     ),
     Piece(
         "if self.$p is not None and self.$p.shape == z.shape:\n    z = z + 0.1 * self.$p\n"
         "self.$p = z.detach()",
         "self.$p = None",
         rows="whole",
-        reads=True,
+        is_no_graph=True,
     ),
 ]
 
@@ -653,34 +654,41 @@ MIXED = [
     )
 ]
 
+SIDE_EFFECTS = [
+    Piece("self.$p = z", "self.$p = None", is_no_graph=True),
+    Piece("self.$p.append(z.detach())", "self.$p = []", is_no_graph=True),
+    Piece("self.$p = z.detach().abs().max().item()", "self.$p = 0.0", is_no_graph=True),
+    Piece("self.$p = f'{z[0, 0].item():.3f}'", "self.$p = ''", is_no_graph=True),
+]
+
 VALUES = [
-    Piece("if z.abs().max() > 100:\n    z = z / 100", reads=True),
-    Piece("assert torch.isfinite(z).all()", reads=True),
-    Piece("if torch.isnan(z).any():\n    raise RuntimeError('nan in the state')", reads=True),
-    Piece("self.$p = z.detach().abs().max().item()", "self.$p = 0.0", reads=True),
-    Piece("z = z + torch.from_numpy(np.tanh(z.detach().numpy()))", reads=True),
-    Piece("z = z + torch.tensor(z.tolist(), dtype=z.dtype)", reads=True),
+    Piece("if z.abs().max() > 100:\n    z = z / 100", is_no_graph=True),
+    Piece("assert torch.isfinite(z).all()", is_no_graph=True),
+    Piece("if torch.isnan(z).any():\n    raise RuntimeError('nan in the state')", is_no_graph=True),
+    Piece("z = z + torch.from_numpy(np.tanh(z.detach().numpy()))", is_no_graph=True),
+    Piece("z = z + torch.tensor(z.tolist(), dtype=z.dtype)", is_no_graph=True),
     Piece(
         "z = z * self.$p.item()",
         "self.$p = nn.Parameter(draw())",
         change="cell.$p.data.mul_(0.5)",
-        reads=True,
+        is_no_graph=True,
     ),
     Piece(
         "z = z * float(self.$p)",
         'self.register_buffer("$p", draw())',
         change="cell.$p.fill_(0.5)",
-        reads=True,
+        is_no_graph=True,
     ),
-    Piece("z = torch.stack([row if row[0] > 0 else -row for row in z])", reads=True, jumps=True),
-    Piece("self.$p = f'{z[0, 0].item():.3f}'", "self.$p = ''", reads=True),
-    Piece("z = z.masked_select(z == z).view(-1, $H)", reads=True),
-    Piece("z = z.clone()\nz[z < 0] *= 0.1", reads=True),
-    Piece("z = z * (1 + 0.1 * z.detach().sum().tanh().item())", rows="mixed", reads=True),
-    Piece("if z.sum() > 0:\n    z = -z", rows="mixed", reads=True, jumps=True),
+    Piece(
+        "z = torch.stack([row if row[0] > 0 else -row for row in z])", is_no_graph=True, jumps=True
+    ),
+    Piece("z = z.masked_select(z == z).view(-1, $H)", is_no_graph=True),
+    Piece("z = z.clone()\nz[z < 0] *= 0.1", is_no_graph=True),
+    Piece("z = z * (1 + 0.1 * z.detach().sum().tanh().item())", rows="mixed", is_no_graph=True),
+    Piece("if z.sum() > 0:\n    z = -z", rows="mixed", is_no_graph=True, jumps=True),
 ]
 
-SELDOM = [*COUNTS, *MIXED, *VALUES]
+SELDOM = [*COUNTS, *MIXED, *SIDE_EFFECTS, *VALUES]
 """What some ways of calling may refuse."""
 
 
