@@ -26,7 +26,9 @@ from torch import Tensor, nn
 
 PLAIN = {bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size}
 EMPTY = {dict, OrderedDict, list, tuple, set}  # a module has many that are empty
-LIBRARIES = {*sys.stdlib_module_names, "torch", "numpy", "rondo"} - {"__main__"}
+LIBRARIES = {*sys.stdlib_module_names, "torch", "numpy", "rondo"} - {
+    *("__main__", "builtins"),  # what `exec` defines is of builtins
+}
 """Packages whose functions and classes are taken to stay as they are."""
 
 MANY = 10_000
@@ -306,7 +308,10 @@ def _kind_of(value: Any) -> Callable[[_Walk, str, Any], None]:
     if hasattr(value, "tobytes") and hasattr(value, "dtype"):
         return _Walk.numbers
     is_settings = isinstance(value, types.SimpleNamespace | argparse.Namespace)
-    of_python = type(value).__module__.partition(".")[0] in sys.stdlib_module_names - {"__main__"}
+    of_python = type(value).__module__.partition(".")[0] in sys.stdlib_module_names - {
+        "__main__",
+        "builtins",
+    }
     if hasattr(value, "__dict__") and (is_settings or not of_python):
         return _Walk.thing
     return _Walk.identity

@@ -52,6 +52,36 @@ def rows_are_apart(
             return len(x) < 2 or _is_apart(cell, x, leaves, form, len(x), grad, given=True)
 
 
+def changes_itself(
+    cell: nn.Module,
+    tensors: Mapping[str, Tensor],
+    x: Tensor,
+    state: Any,
+    *,
+    instead: Mapping[str, Tensor] | None = None,
+) -> bool:
+    """Whether a step changes what its cell holds, so that it may not be run twice.
+
+    Args:
+        cell: A module whose `forward(x, state)` returns `(output, new_state)`.
+        tensors: Its tensors by name.
+        x: An example input (B, ...).
+        state: An example state.
+        instead: What stands for some tensors, by name.
+    """
+    leaves, form = flatten(state)
+    stand_ins = {id(tensors[name]): tensor for name, tensor in (instead or {}).items()}
+    before = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors.values()]
+    rows = [given_rows(value, max(1, len(x)), False) for value in (x, *leaves)]
+    with apart_from_the_caller(x.device, grad=False), unchanged(cell) as changes:
+        with StandIns(stand_ins):
+            cell(rows[0], form.unflatten(rows[1:]))
+        written = [(tensor, old) for tensor, count, old in before if tensor._version != count]
+        for tensor, old in written:
+            tensor.copy_(old)
+    return bool(written or changes.found)
+
+
 def _is_apart(
     cell: nn.Module,
     x: Tensor,
@@ -64,23 +94,33 @@ def _is_apart(
     rows_of = given_rows if given else random_rows
     values = [rows_of(value, num_rows, False) for value in (x, *leaves)]
     right = _results(cell, values, form, grad)
+    tried = 0
     for row in (0, num_rows - 1):
         others = torch.arange(num_rows, device=x.device) != row
-        for number in (3.0, float("nan")):
-            got = _results(cell, [_with_row(value, row, number) for value in values], form, grad)
+        for change in CHANGES:
+            changed = [_with_row(value, row, change) for value in values]
+            try:
+                got = _results(cell, changed, form, grad)
+            except Exception:  # a cell may refuse such numbers, NaN above all
+                continue
+            tried += 1
             for a, b in zip(right, got, strict=True):
                 if not _same_bits(a[others], b[others]):
                     return False
-    return True
+    return tried > 0
 
 
-def _with_row(value: Tensor, row: int, number: float) -> Tensor:
-    """A value with another row: numbers of another size, or another one of its own rows."""
+CHANGES = ("scaled", "another row", "nan")
+"""What a row is set to: numbers of another size, another one of the rows, NaN."""
+
+
+def _with_row(value: Tensor, row: int, change: str) -> Tensor:
+    """A value with another row."""
     value = value.clone()
-    if has_gradient(value):
-        value[row] = value[row] * number + number
-    else:
+    if change == "another row" or not has_gradient(value):
         value[row] = value[row - 1]
+    else:
+        value[row] = value[row] * 3 + 3 if change == "scaled" else torch.nan
     return value
 
 

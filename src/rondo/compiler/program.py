@@ -30,7 +30,7 @@ from rondo.compiler.trace import trace
 T = TypeVar("T")
 
 
-ENGINES_OF_A_PROGRAM = ("run", "run_forward", "run_backward", "library", "forward", "backward")
+MADE_OF_A_PROGRAM = ("run", "run_forward", "run_backward", "library", "forward", "backward")
 """What a program makes when it is first wanted."""
 
 
@@ -78,6 +78,15 @@ class Program:
         return tuple(value.name in names for value in self.graph.step.parameters)
 
     @cached_property
+    def read(self) -> tuple[bool, ...]:
+        """For each of the cell's tensors, then each captured one, whether the step reads it."""
+        graphs = [self.graph.step]
+        if self.gradient is not None:
+            graphs += [self.gradient.forward.step, self.gradient.backward.step]
+        names = {name for graph in graphs for name in graph.read}
+        return tuple(value.name in names for value in self.graph.step.parameters)
+
+    @cached_property
     def mixes_rows(self) -> str | None:
         """Why rows of the batch influence each other, or None."""
         return None if self.rows_apart else self.plan.mixes_rows
@@ -103,9 +112,8 @@ class Program:
         if all(a is b for a, b in zip(captured, self.captured, strict=True)):
             return self
         other = replace(self, captured=tuple(captured))
-        other.__dict__ |= {
-            name: value for name, value in self.__dict__.items() if name in ENGINES_OF_A_PROGRAM
-        }
+        made = {name: self.__dict__[name] for name in MADE_OF_A_PROGRAM if name in self.__dict__}
+        other.__dict__.update(made)
         return other
 
     @cached_property

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from rondo.compiler.operators import (
     run_registered,
 )
 from rondo.compiler.plain import PlainLoop, PlainResult
-from rondo.compiler.probe import rows_are_apart
+from rondo.compiler.probe import changes_itself, rows_are_apart
 from rondo.compiler.program import apart, compile_step
 from rondo.compiler.reference import Steps
 from rondo.compiler.state import Form, flatten
@@ -106,6 +106,14 @@ class Call:
     checkpoint_every: int | None
     return_states: bool
 
+    def cast(self) -> Call:
+        """The same call in the type of autocast, where that is on."""
+        rows, leaves, given = cast_all(self.rows, self.leaves, [*self.held.given.values()])
+        if not torch.is_autocast_enabled(rows.device.type):
+            return self
+        named = dict(zip(self.held.given, given, strict=True))
+        return replace(self, rows=rows, leaves=leaves, held=replace(self.held, given=named))
+
     @property
     def is_ragged(self) -> bool:
         """Whether rows end at different steps."""
@@ -137,6 +145,8 @@ class Call:
         """The number of rows of the batch."""
         if self.leaves:
             return len(self.leaves[0])
+        if self.packing.order is not None:
+            return len(self.packing.order)
         return max(self.packing.batch_sizes.tolist(), default=0)
 
     def plain_loop(self) -> PlainLoop:
@@ -146,6 +156,7 @@ class Call:
             Steps.of(self.packing.batch_sizes, self.reverse),
             self.packing.order,
             self.resets,
+            self.num_rows,
             self.return_states,
             None if is_transformed() else self.checkpoint_every,
         )
@@ -224,36 +235,34 @@ class Programs:
         """
         leaves, form = flatten(state)
         how = engine, resets, reverse, checkpoint_every, return_states
+        held = held_by(cell, tensors, stays=self.cell_stays)
+        call = Call(cell, held, rows, leaves, form, packing, *how)
         if runs_plain(engine, rows):
-            held = held_by(cell, tensors, stays=self.cell_stays)
-            results = self._plain(Call(cell, held, rows, leaves, form, packing, *how))
+            results = self._plain(call)
+        elif torch.compiler.is_dynamo_compiling():
+            results = self._in_graph(call.cast())
         else:
-            held = held_by(cell, tensors, stays=self.cell_stays)
-            rows, leaves, given = cast_all(rows, leaves, list(held.given.values()))
-            held = Held(held.key, held.own, dict(zip(held.given, given, strict=True)))
-            call = Call(cell, held, rows, leaves, form, packing, *how)
-            compiling = torch.compiler.is_dynamo_compiling()
-            results = self._in_graph(call) if compiling else self._run(call)
+            results = self._run(call.cast(), call)
         output, states, last, form = results
         return output, form.unflatten(last), form.unflatten(states) if return_states else None
 
     # ---- compiled ----
 
-    def _run(self, call: Call) -> Results:
+    def _run(self, call: Call, uncast: Call) -> Results:
         """Run a program, or the plain loop where there is none for this call."""
         program = self.program(call)
         if isinstance(program, Fallback):
             if not program.is_told:
                 _fall_back(call, program.reason)
                 program.is_told = True
-            return self._plain(call)
+            return self._plain(uncast)
         reason = _not_covered(program, call)
         if reason is not None:
             _fall_back(call, reason)
-            return self._plain(call)
+            return self._plain(uncast)
         outputs, last = recurrence(
             program,
-            [*call.held.given.values()],
+            _read(program, call.held.given.values()),
             call.rows,
             [call.packing.sort(leaf) for leaf in call.leaves],
             call.packing.batch_sizes,
@@ -301,6 +310,8 @@ class Programs:
                 f"{type(call.cell).__name__} mixes them: what one row gives depends on the others"
             )
         loop = call.plain_loop()
+        if loop.checkpoint_every is not None and self._changes_itself(call):
+            loop = replace(loop, checkpoint_every=None)  # nothing is run again: all is kept
         with StandIns({id(call.held.own[n]): t for n, t in call.held.instead.items()}):
             result: PlainResult = loop(call.rows, call.leaves, call.form)
         return result.output, result.states or [], result.last, result.form
@@ -317,6 +328,14 @@ class Programs:
                 )
             )
         return self.rows_apart[key]
+
+    def _changes_itself(self, call: Call) -> bool:
+        state = call.form.unflatten(call.leaves)
+        return apart(
+            lambda: changes_itself(
+                call.cell, call.held.own, call.rows, state, instead=call.held.instead
+            )
+        )
 
     # ---- single steps ----
 
@@ -444,6 +463,18 @@ def is_fake(tensor: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False
     return tensor.is_meta or type(tensor).__name__ == "FakeTensor"
+
+
+def _read(program: Program, tensors: Iterable[Tensor]) -> list[Tensor]:
+    """The tensors of a cell, without a way back to those that its step does not read.
+
+    A weight that is made anew at each step may be left over from an earlier call, and its graph be
+    freed.
+    """
+    return [
+        tensor if is_read or tensor.is_leaf else tensor.detach()
+        for tensor, is_read in zip(tensors, program.read, strict=False)
+    ]
 
 
 def _not_covered(program: Program, call: Call) -> TraceError | None:
