@@ -227,7 +227,10 @@ def test_a_missing_package_names_the_extra(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == 'rondo: av is not installed; do: pip install "rondo-rnn[actions]"\n'
+    assert done.stderr == (
+        "rondo: av is not installed; do, in the folder of your clone of Rondo: "
+        'pip install -e ".[actions]"\n'
+    )
 
 
 def test_a_missing_package_is_told_in_python(
@@ -235,5 +238,5 @@ def test_a_missing_package_is_told_in_python(
 ) -> None:
     kth_folder(tmp_path)
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ModuleNotFoundError, match="videos are read through PyAV; do: pip install"):
+    with pytest.raises(ModuleNotFoundError, match=r'PyAV; do, .* pip install -e "\.\[actions\]"$'):
         actions(str(tmp_path))

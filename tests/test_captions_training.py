@@ -107,7 +107,7 @@ def test_the_missing_sacrebleu_is_told_before_any_caption_is_made(
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
     captioner = Captioner(walls / "run")
     monkeypatch.setattr(captioner, "say", None)
-    with pytest.raises(ModuleNotFoundError, match=r'pip install "rondo-rnn\[captions\]"'):
+    with pytest.raises(ModuleNotFoundError, match=r'do, .* pip install -e "\.\[captions\]"$'):
         captioner.evaluate()
 
 

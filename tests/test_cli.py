@@ -86,7 +86,8 @@ def test_a_missing_package_names_the_extra() -> None:
     )
     assert done.returncode == 2
     assert done.stderr == (
-        'rondo: safetensors is not installed; do: pip install "rondo-rnn[photo]"\n'
+        "rondo: safetensors is not installed; do, in the folder of your clone of Rondo: "
+        'pip install -e ".[photo]"\n'
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "rondo"
 STAGES = [
-    *("drawing", "cells", "compiler", "layers", "bench"),
+    *("extras", "drawing", "cells", "compiler", "layers", "bench"),
     *("models", "tasks", "training", "predictor", "web", "cli"),
 ]
 

@@ -430,7 +430,7 @@ def test_weights_come_from_the_hub(
     with pytest.raises(ValueError, match=r"hub \(404 Client Error\.\)"):
         load_checkpoint("no/such")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ValueError, match=r'is not installed; do: pip install "rondo-rnn\[hub\]"'):
+    with pytest.raises(ValueError, match=r'is not installed; do, .* pip install -e "\.\[hub\]"$'):
         load_checkpoint("timm/resnet18.a1_in1k")
 
 

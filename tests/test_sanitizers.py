@@ -27,6 +27,10 @@ for dtype in (torch.float32, torch.float64, torch.bfloat16):
             y, state = rondo.Recurrent(cell, engine="cpu")(x, **keywords)
             leaves = torch.utils._pytree.tree_leaves(state)
             (y.sum() + sum(leaf.sum() for leaf in leaves)).backward()
+        stream = rondo.Recurrent(cell).stream()
+        for x_t in x.detach().unbind(1):
+            stream(x_t)
+            next(cell.parameters()).data.neg_()
 print("every cell ran")
 """
 

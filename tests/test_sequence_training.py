@@ -458,7 +458,8 @@ def test_a_missing_package_names_the_extra_of_the_tasks() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == (
-        'rondo: safetensors is not installed; do: pip install "rondo-rnn[tasks]"\n'
+        "rondo: safetensors is not installed; do, in the folder of your clone of Rondo: "
+        'pip install -e ".[tasks]"\n'
     )
 
 

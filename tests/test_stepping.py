@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 import rondo
 from cases import CELLS, make_cell
+from rondo.compiler.call import Call
+from rondo.compiler.stepping import Guarded
 
 
 def stream(layer: rondo.Recurrent, x: Tensor) -> Tensor:
@@ -55,7 +58,48 @@ def point_elsewhere(cell: rondo.GRUCell) -> None:
     cell.weight_ih.data = torch.randn(15, 3)
 
 
-@pytest.mark.parametrize("change", [scale_in_place, replace_parameter, load, point_elsewhere])
+def write_through_data(cell: rondo.GRUCell) -> None:
+    cell.weight_hh.data.copy_(torch.randn(15, 5))
+
+
+def write_through_numpy(cell: rondo.GRUCell) -> None:
+    cell.bias_ih.detach().numpy()[2] = 3
+
+
+def negate_through_numpy(cell: rondo.GRUCell) -> None:
+    cell.weight_ih.detach().numpy()[...] *= -1
+
+
+def swap_rows(cell: rondo.GRUCell) -> None:
+    rows = cell.weight_hh.detach().numpy()
+    rows[[0, 9]] = rows[[9, 0]]
+
+
+def step_of_a_fused_optimizer(cell: rondo.GRUCell) -> None:
+    optimizer = torch.optim.Adam(cell.parameters(), lr=0.3, fused=True)
+    cell(torch.randn(2, 3), torch.randn(2, 5))[0].sum().backward()
+    optimizer.step()
+
+
+def write_in_another_process(cell: rondo.GRUCell) -> None:
+    cell.share_memory()
+    before = cell.weight_hh.detach().clone()
+    process = torch.multiprocessing.get_context("spawn").Process(
+        target=write_through_data, args=(cell,)
+    )
+    process.start()
+    process.join()
+    assert not torch.equal(cell.weight_hh, before)
+
+
+CHANGES = [
+    *(scale_in_place, replace_parameter, load, point_elsewhere),
+    *(write_through_data, write_through_numpy, negate_through_numpy, swap_rows),
+    *(step_of_a_fused_optimizer, write_in_another_process),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_change_of_the_weights_is_noticed(change: Callable[[rondo.GRUCell], None]) -> None:
     cell = rondo.GRUCell(3, 5)
     layer, x = rondo.Recurrent(cell), torch.randn(1, 4, 3)
@@ -156,7 +200,7 @@ def test_a_stream_object_gives_what_the_sequence_gives(name: str, batch_size: in
     torch.testing.assert_close(stream.state, last)
 
 
-@pytest.mark.parametrize("change", [scale_in_place, replace_parameter, load, point_elsewhere])
+@pytest.mark.parametrize("change", CHANGES)
 def test_a_stream_notices_a_change_of_the_weights(change: Callable[[rondo.GRUCell], None]) -> None:
     cell = rondo.GRUCell(3, 5)
     layer, x = rondo.Recurrent(cell), torch.randn(1, 6, 3)
@@ -251,3 +295,100 @@ def test_rows_that_lie_anywhere_need_no_new_kernel() -> None:
     stream.reset(torch.tensor([True, False]))
     stream(torch.randn(3, 2).t())
     assert stream._stepper is kept
+
+
+class Normed(rondo.Cell):
+    """A step of which the weights are made from others once."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 3)
+        self.V, self.g = nn.Parameter(torch.randn(3, 3)), nn.Parameter(torch.ones(3, 1))
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = (x + nn.functional.linear(h, self.g * self.V / self.V.norm(dim=1, keepdim=True))).tanh()
+        return h, h
+
+
+def double_the_scale(cell: Normed) -> None:
+    cell.g.detach().numpy()[...] *= 2
+
+
+def transpose(cell: Normed) -> None:
+    cell.V.data = cell.V.data.t()
+
+
+@pytest.mark.parametrize("change", [double_the_scale, transpose])
+def test_a_change_of_what_weights_are_made_from_is_noticed(
+    change: Callable[[Normed], None],
+) -> None:
+    layer, x = rondo.Recurrent(Normed()), torch.randn(1, 4, 3)
+    running = layer.stream()
+    before = outputs_of(running, x)
+    change(layer.cell)
+    running.reset()
+    after = outputs_of(running, x)
+    assert running._stepper is not None
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(after, rondo.Recurrent(layer.cell, engine="reference")(x)[0])
+
+
+def test_a_stream_that_began_under_inference_mode_goes_on_without_it() -> None:
+    layer, x = rondo.Recurrent(rondo.LSTMCell(3, 5)), torch.randn(2, 6, 3)
+    running = layer.stream()
+    with torch.inference_mode():
+        first = outputs_of(running, x[:, :3])
+    running.reset(torch.tensor([True, False]))
+    layer.cell.weight_hh.data *= 1  # packs nothing again
+    second = outputs_of(running, x[:, 3:])
+    resets = torch.zeros(2, 6, dtype=torch.bool)
+    resets[0, 3] = True
+    torch.testing.assert_close(torch.cat([first, second], 1), layer(x, resets=resets)[0])
+
+
+def kinds_of_changes(number: int) -> list[bytes]:
+    """Other contents of as many bytes as `number`: what is easily taken for the same."""
+    held = bytes((7 * i * i + 3 * i) % 251 for i in range(number))
+    found = [held]
+    for bit in range(8 * number):
+        found.append(flipped(held, bit))
+        found.append(flipped(flipped(held, bit), (bit + 64) % (8 * number)))
+    for size in (4, 8, 64, 256):  # numbers, pairs of them, rows
+        parts = [held[i : i + size] for i in range(0, number - size + 1, size)]
+        for i in range(len(parts)):
+            for j in range(i):
+                swapped = list(parts)
+                swapped[i], swapped[j] = swapped[j], swapped[i]
+                found.append(b"".join(swapped) + held[len(parts) * size :])
+    found.append(bytes(value ^ (0x80 if i % 4 == 3 else 0) for i, value in enumerate(held)))
+    return found
+
+
+def flipped(held: bytes, bit: int) -> bytes:
+    changed = bytearray(held)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("number", [4, 300, 700])
+def test_a_fingerprint_tells_all_contents_apart(number: int) -> None:
+    """No two of thousands of contents that differ in little have the same one."""
+    contents = set(kinds_of_changes(number))
+    fingerprints = set()
+    memory = torch.empty(number, dtype=torch.uint8)
+    for held in contents:
+        memory.numpy()[:] = bytearray(held)
+        fingerprints.add(Guarded([memory], ctypes.CDLL(None).abort, Call()).kept[3].raw)
+    assert len(fingerprints) == len(contents)
+
+
+def test_memory_of_two_tensors_is_kept_apart() -> None:
+    """One more zero in the first and one less in the second is a change."""
+    first, second = torch.zeros(64), torch.zeros(64)
+    guarded = Guarded([first, second], ctypes.CDLL(None).getpid, Call())
+    assert guarded.run_unless_changed()
+    first[63] = 1
+    assert not guarded.run_unless_changed()
+    first[63], second[0] = 0, 1
+    assert not guarded.run_unless_changed()
+    second[0] = 0
+    assert guarded.run_unless_changed()

@@ -139,33 +139,6 @@ def test_weight_norm_is_followed() -> None:
     assert ours.parametrizations.weight_hh_l0.original0.grad is not None
 
 
-class OwnForward(nn.GRU):
-    """A subclass with a forward of its own."""
-
-    def forward(self, input: Tensor, hx: Any = None) -> Any:
-        return "own", hx
-
-
-def test_accelerate_swaps_in_place() -> None:
-    model = nn.ModuleDict(
-        {
-            "a": nn.Sequential(nn.LSTM(3, 4), nn.Linear(4, 2)),
-            "b": nn.GRU(3, 4),
-            "c": OwnForward(1, 1),
-        }
-    )
-    parameters, before = list(model.parameters()), copy.deepcopy(model)
-    assert rondo.accelerate(model) is model
-    assert type(model["a"][0]) is rondo.LSTM
-    assert type(model["b"]) is rondo.GRU
-    assert type(model["c"]) is OwnForward
-    assert all(a is b for a, b in zip(model.parameters(), parameters, strict=True))
-    assert list(model.state_dict()) == list(before.state_dict())
-    x = torch.randn(5, 2, 3)
-    torch.testing.assert_close(model["b"](x)[0], before["b"](x)[0])
-    assert type(rondo.accelerate(nn.RNN(1, 2))) is rondo.RNN
-
-
 # ---- where torch.nn fails ----
 
 

@@ -394,7 +394,10 @@ def test_a_missing_package_is_answered_with_what_to_install(package: str) -> Non
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == f'rondo: {package} is not installed; do: pip install "rondo-rnn[web]"\n'
+    assert done.stderr == (
+        f"rondo: {package} is not installed; do, in the folder of your clone of Rondo: "
+        'pip install -e ".[web]"\n'
+    )
 
 
 @pytest.mark.parametrize(

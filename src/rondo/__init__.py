@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         GRU,
         LSTM,
         RNN,
+        Acceleration,
         Bidirectional,
         DropConnect,
         FinalOutput,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         VariationalDropout,
         accelerate,
         draw,
+        restore,
     )
 
 __version__ = "0.1.0"
@@ -60,6 +62,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Acceleration",
     "Bidirectional",
     "Cell",
     "ConvGRUCell",
@@ -95,11 +98,14 @@ __all__ = [
     "ZoneoutCell",
     "accelerate",
     "cells",
+    "check",
+    "checking",
     "compiler",
     "draw",
     "drawing",
     "layers",
     "models",
+    "restore",
 ]
 
 _STAGES = ("drawing", "cells", "compiler", "layers", "models")

@@ -107,7 +107,7 @@ def check_share(name: str, value: object) -> None:
 
 def state_of_rows(cell: nn.Module, batch_size: int) -> State:
     """The state before the first step, of the dtype and device of the cell's parameters."""
-    like = next(cell.parameters(), torch.zeros(()))
+    like = next(cell.parameters(), torch.zeros((), device="cpu"))
     return initial_state(cell, like.new_zeros(batch_size, 1))
 
 
@@ -126,10 +126,12 @@ def initial_state(cell: nn.Module, x: Tensor) -> State:
     own = getattr(cell, "initial_state", None)
     if callable(own):
         return own(x.shape[0])
-    size = getattr(cell, "state_size", None)
+    size, dtype = getattr(cell, "state_size", None), x.dtype
+    if not (x.is_floating_point() or x.is_complex()):  # numbers of words, say
+        dtype = next((p.dtype for p in cell.parameters()), torch.get_default_dtype())
 
     def zeros(width: int) -> Tensor:
-        return x.new_zeros(x.shape[0], width)
+        return x.new_zeros(x.shape[0], width, dtype=dtype)
 
     if isinstance(size, int):
         return zeros(size)

@@ -44,6 +44,7 @@ from rondo.cli.show import add_show
 from rondo.cli.table import add_table_photo, table_photo
 from rondo.cli.text import evaluate_text, predict_text
 from rondo.cli.web import add_web, web
+from rondo.extras import how_to_install
 
 PHOTO_PACKAGES = {
     *("PIL", "lightning", "matplotlib", "numpy", "safetensors", "scipy", "tensorboard")
@@ -245,8 +246,7 @@ def _missing(error: ModuleNotFoundError, extra: str) -> str:
     package = (error.name or "").split(".")[0]
     if package not in PHOTO_PACKAGES | WEB_PACKAGES | set(EXTRAS):
         raise error
-    extra = EXTRAS.get(package, extra)
-    return f'{package} is not installed; do: pip install "rondo-rnn[{extra}]"'
+    return f"{package} is not installed; {how_to_install(EXTRAS.get(package, extra))}"
 
 
 def _fail(message: str) -> int:

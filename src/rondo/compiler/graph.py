@@ -68,7 +68,7 @@ class Node:
     """One operation of a step.
 
     `shape` and `dtype` are None for an operation with several results, which `getitem` nodes
-    take apart.
+    take apart. `line` is where the cell says so, "cells.py:12", for messages.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Node:
     kwargs: tuple[tuple[str, Argument], ...] = ()
     shape: Shape | None = None
     dtype: torch.dtype | None = None
+    line: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def packet(self) -> Callable[..., Any]:

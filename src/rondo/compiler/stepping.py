@@ -2,29 +2,36 @@
 
 In go a compiled loop and an example of its tensors, out comes a function of one step. What does not
 change from step to step is set up once: the packed weights, the memory, what the kernel is told.
+Weights may be written at any time and by anybody (a fused optimiser, numpy, another process), of
+which torch's version numbers do not tell. So a step takes a fingerprint of all that was packed, and
+packs again where it is another.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import threading
 from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.reference import Steps
+from rondo.compiler.runtime import load
 
 
 class Stepper:
-    """Runs single steps with weights that stay as they are.
+    """Runs single steps with weights that stay packed until they change.
 
     Args:
         loop: The compiled plan of a cell, without what only training needs.
         parameters: The cell's parameters, buffers and constants.
         x: An example of the input (B, ...).
-        state: An example of the state.
+        state: The state to begin with.
     """
 
     def __init__(
@@ -34,16 +41,8 @@ class Stepper:
         x: Tensor,
         state: Sequence[Tensor],
     ) -> None:
-        steps = Steps((x.shape[0],))
-        self.run = loop.start(parameters, [x], state, steps)
-        self.run.all_chunks()  # packs the weights
-        self.run.call.begins = 0
-        self.state = self.run.state
-        for kept, given in zip(self.state, state, strict=True):
-            kept.copy_(given)
-        self.addresses = self.run.addresses
-        self.function = loop.binary.rondo_run
-        self.argument = ctypes.byref(self.run.call)
+        self.loop = loop
+        self.parameters = list(parameters)
         places = [slot.buffer.place for slot in loop.slots]
         self.of_x = places.index("input") if "input" in places else None
         of_outputs = [number for number, place in enumerate(places) if place == "output"]
@@ -52,8 +51,12 @@ class Stepper:
         outputs = loop.plan.step.outputs
         names = [loop.slots[number].output for number in of_outputs]
         self.output = names.index(outputs[0])
-        self.like = [self.run.whole[name] for name in names if name is not None]
         self.busy = threading.Lock()
+        with torch.inference_mode(False), torch.no_grad():  # what is kept serves all later calls
+            self.state = [torch.empty_like(given).copy_(given) for given in state]
+            self.example = torch.zeros_like(x)
+            self._pack()
+        self.like = [self.run.whole[name] for name in names if name is not None]
 
     @staticmethod
     def covers(loop: CompiledLoop) -> bool:
@@ -70,14 +73,105 @@ class Stepper:
         """The output of a step from `self.state` on, which becomes the new state."""
         return self._run(x, self.state)
 
+    def is_in_place(self) -> bool:
+        """Whether all parameters lie where they lay when their memory was looked up."""
+        return all(map(Tensor.is_set_to, self.parameters, self.aliases))
+
+    def _pack(self) -> None:
+        """Look up where the parameters lie, and pack the weights as they are now."""
+        loop = self.loop
+        self.aliases = [parameter.detach() for parameter in self.parameters]
+        steps = Steps((len(self.example),))
+        run = self.run = loop.start(self.aliases, [self.example], self.state, steps)
+        self.guarded = Guarded(_packed_from(loop, self.aliases), loop.binary.rondo_run, run.call)
+        run.all_chunks()
+        run.call.begins = 0
+        self.addresses = run.addresses
+
     def _run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
         """The output of a step; the state is replaced."""
         outputs = [torch.empty_like(value) for value in self.like]
         with self.busy:
-            addresses = self.addresses
-            if self.of_x is not None:
-                addresses[self.of_x] = x.data_ptr()
-            for number, value in zip(self.of_rest, (*outputs, *state), strict=True):
-                addresses[number] = value.data_ptr()
-            self.function(self.argument)
+            self._point_to(x, outputs, state)
+            if not self.guarded.run_unless_changed():
+                with torch.inference_mode(False):
+                    self._pack()
+                self._point_to(x, outputs, state)
+                self.loop.binary.rondo_run(ctypes.byref(self.run.call))
         return outputs[self.output]
+
+    def _point_to(self, x: Tensor, outputs: Sequence[Tensor], state: Sequence[Tensor]) -> None:
+        """Have the kernel read the input and read and write the state and the outputs."""
+        addresses = self.addresses
+        if self.of_x is not None:
+            addresses[self.of_x] = x.data_ptr()
+        for number, value in zip(self.of_rest, (*outputs, *state), strict=True):
+            addresses[number] = value.data_ptr()
+
+
+def _packed_from(loop: CompiledLoop, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Those of the parameters that the weights are packed from."""
+    kernel = loop.kernel
+    read = {buffer.name for buffer in kernel.at("shared")}
+    read.update(matrix.tensor for matrix in kernel.matrices)
+    read.update(name for node in loop.constants for name in node.reads)
+    pairs = zip(loop.plan.step.parameters, parameters, strict=True)
+    return [tensor for value, tensor in pairs if value.name in read]
+
+
+class _Guarded(ctypes.Structure):
+    """See `c/unless_changed.c`."""
+
+    _fields_ = (
+        ("num_pieces", ctypes.c_int64),
+        ("pieces", ctypes.c_void_p),
+        ("sizes", ctypes.c_void_p),
+        ("then", ctypes.c_void_p),
+        ("run", ctypes.c_void_p),
+        ("call", ctypes.c_void_p),
+    )
+
+
+class Guarded:
+    """A call of a kernel that is made only while tensors hold what they hold now.
+
+    Args:
+        tensors: The tensors.
+        function: The function of the kernel.
+        call: Its argument.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor], function: Any, call: ctypes.Structure) -> None:
+        library = _library()
+        spans = [_span(tensor) for tensor in tensors if tensor.numel()]
+        array = ctypes.c_int64 * len(spans)
+        then = ctypes.create_string_buffer(library.rondo_fingerprint_bytes())
+        pieces, sizes = array(*(begin for begin, _ in spans)), array(*(size for _, size in spans))
+        self.kept = tensors, pieces, sizes, then, call
+        guarded = _Guarded(
+            len(spans),
+            ctypes.addressof(pieces),
+            ctypes.addressof(sizes),
+            ctypes.addressof(then),
+            ctypes.cast(function, ctypes.c_void_p).value,
+            ctypes.addressof(call),
+        )
+        library.rondo_remember(ctypes.byref(guarded))
+        self.argument = ctypes.byref(guarded)
+        self.function = library.rondo_run_unless_changed
+
+    def run_unless_changed(self) -> bool:
+        """Make the call; where the tensors hold something else, return False instead."""
+        return bool(self.function(self.argument))
+
+
+def _span(tensor: Tensor) -> tuple[int, int]:
+    """Where the memory of a tensor begins, and its bytes up to the last element."""
+    steps = (step * (size - 1) for step, size in zip(tensor.stride(), tensor.shape, strict=True))
+    return tensor.data_ptr(), (sum(steps) + 1) * tensor.itemsize
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    source = files("rondo.compiler").joinpath("c", "unless_changed.c")
+    return load(source.read_text(encoding="utf-8"))

@@ -1,5 +1,7 @@
 """Loops over sequences and maps."""
 
+from rondo.layers.accelerate import Acceleration, accelerate, restore
+from rondo.layers.check import check
 from rondo.layers.draw import draw
 from rondo.layers.dropout import DropConnect, VariationalDropout
 from rondo.layers.final import FinalOutput
@@ -8,12 +10,13 @@ from rondo.layers.recurrent import Recurrent
 from rondo.layers.spatial import SpatialRNN
 from rondo.layers.stack import Bidirectional
 from rondo.layers.stream import Stream
-from rondo.layers.torch_compat import GRU, LSTM, RNN, accelerate
+from rondo.layers.torch_compat import GRU, LSTM, RNN
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Acceleration",
     "Bidirectional",
     "DropConnect",
     "FinalOutput",
@@ -22,8 +25,10 @@ __all__ = [
     "Stream",
     "VariationalDropout",
     "accelerate",
+    "check",
     "draw",
     "output_to_state",
+    "restore",
     "state_to_final_output",
     "state_to_state",
 ]

@@ -69,22 +69,31 @@ class Packing:
 
 def dense(batch_size: int, num_steps: int) -> Packing:
     """The packing of a batch whose rows all have T steps."""
-    if torch.compiler.is_compiling():
-        return Packing(torch.full((num_steps,), batch_size, dtype=torch.int64))
+    if torch.compiler.is_compiling() or _is_watched():  # what is made then is of no use later
+        return _new_dense(batch_size, num_steps)
     return _dense(batch_size, num_steps)
+
+
+def _is_watched() -> bool:
+    """Whether a mode or a transform of torch makes other tensors of those that are made."""
+    return torch._C._len_torch_dispatch_stack() > 0 or is_transformed()
+
+
+def _new_dense(batch_size: int, num_steps: int) -> Packing:
+    return Packing(torch.full((num_steps,), batch_size, dtype=torch.int64, device="cpu"))
 
 
 @functools.lru_cache(maxsize=64)
 def _dense(batch_size: int, num_steps: int) -> Packing:
-    return Packing(torch.full((num_steps,), batch_size, dtype=torch.int64))
+    with torch.inference_mode(False):
+        return _new_dense(batch_size, num_steps)
 
 
 def ragged(lengths: Tensor, num_steps: int) -> Packing:
     """The packing of a batch whose row b has `lengths[b]` steps of at most T."""
     if torch.compiler.is_compiling():
         return Packing(*torch.ops.rondo.packing(lengths, num_steps))
-    starts = torch.arange(len(lengths)) * num_steps
-    return _ragged(lengths, starts)
+    return _ragged(lengths, _starts(lengths, num_steps))
 
 
 def jagged(x: Tensor) -> Packing:
@@ -111,12 +120,17 @@ def check_jagged(x: Tensor, batch_first: bool) -> None:
         raise ValueError("a nested tensor has the batch first: the layer needs batch_first=True")
 
 
+def _starts(lengths: Tensor, num_steps: int) -> Tensor:
+    """Where the rows of a padded batch begin."""
+    return torch.arange(len(lengths), device="cpu") * num_steps
+
+
 def _ragged(lengths: Tensor, starts: Tensor) -> Packing:
     """The packing of rows of which row b lies from `starts[b]` on."""
     on_cpu = lengths.detach().cpu().long()
     sorted_lengths, order = on_cpu.sort(descending=True, stable=True)
     longest = int(sorted_lengths[0]) if len(sorted_lengths) else 0
-    step = torch.arange(longest)[:, None]
+    step = torch.arange(longest, device="cpu")[:, None]
     present = step < sorted_lengths
     index = (starts[order] + step).masked_select(present)
     return Packing(present.sum(1), index.to(lengths.device), order.to(lengths.device))
@@ -127,10 +141,10 @@ def _packing(lengths: Tensor, num_steps: int) -> tuple[Tensor, Tensor, Tensor]:
     """The packing of a ragged batch in sizes that do not depend on the lengths."""
     check_lengths(lengths, len(lengths), num_steps)
     num_rows = len(lengths) * num_steps
-    found = _ragged(lengths, torch.arange(len(lengths)) * num_steps)
+    found = _ragged(lengths, _starts(lengths, num_steps))
     assert found.index is not None
     assert found.order is not None
-    batch_sizes = torch.zeros(num_steps, dtype=torch.int64)
+    batch_sizes = torch.zeros(num_steps, dtype=torch.int64, device="cpu")
     batch_sizes[: len(found.batch_sizes)] = found.batch_sizes
     is_padding = torch.ones(num_rows, dtype=torch.bool, device=lengths.device)
     is_padding[found.index] = False
@@ -141,7 +155,7 @@ def _packing(lengths: Tensor, num_steps: int) -> tuple[Tensor, Tensor, Tensor]:
 def _(lengths: Tensor, num_steps: int) -> tuple[Tensor, Tensor, Tensor]:
     index = lengths.new_empty(lengths.shape[0] * num_steps, dtype=torch.int64)
     order = lengths.new_empty(lengths.shape[0], dtype=torch.int64)
-    return torch.empty(num_steps, dtype=torch.int64), index, order
+    return torch.empty(num_steps, dtype=torch.int64, device="cpu"), index, order
 
 
 def check_lengths(lengths: Tensor, batch_size: int, num_steps: int) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from rondo.cells import initial_state
+from rondo.compiler.state import flatten
 from rondo.compiler.stepping import Stepper
 from rondo.layers.compiled import is_plain
 
@@ -21,8 +21,8 @@ class Stream:
     """Runs a layer one step at a time and keeps the state; made by :meth:`rondo.Recurrent.stream`.
 
     What does not change from step to step is set up once, so a step takes little more than its
-    arithmetic. Every change of a parameter or buffer is noticed; where an attribute of the cell
-    changes, begin another stream. No gradient is kept.
+    arithmetic. Every change of a parameter or buffer is noticed, whoever writes it; where an
+    attribute of the cell changes, begin another stream. No gradient is kept.
 
     Shape:
         x (B, ...); the output (B, ...). All steps of a stream have the same batch.
@@ -42,7 +42,7 @@ class Stream:
         self._state = state
         self._x: Tensor | None = None  # an example
         self._stepper: Stepper | None = None  # keeps the state while there is one
-        self._watched: list[tuple[dict[str, Any], str, Tensor, int, int]] = []
+        self._watched: list[tuple[dict[str, Any], str, Any]] = []
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output of the next step."""
@@ -61,8 +61,8 @@ class Stream:
         """A copy of the state after the last step, in the form of the cell's; None before any."""
         if self._state is None:
             return None
-        form = pytree.tree_structure(self._state)
-        return pytree.tree_unflatten([leaf.clone() for leaf in self._current()], form)
+        _, form = flatten(self._state)
+        return form.unflatten([leaf.clone() for leaf in self._current()])
 
     def reset(self, rows: Tensor | None = None) -> None:
         """Go back to the state that the stream began with.
@@ -78,7 +78,7 @@ class Stream:
             return
         batch_size = len(self._x)
         if rows is None:
-            rows = torch.ones(batch_size, dtype=torch.bool)
+            rows = torch.ones(batch_size, dtype=torch.bool, device=self._x.device)
         if not isinstance(rows, Tensor) or rows.dtype != torch.bool:
             got = rows.dtype if isinstance(rows, Tensor) else type(rows).__name__
             raise TypeError(f"rows must be a tensor of bool, got {got}")
@@ -88,37 +88,37 @@ class Stream:
         first = initial_state(self._layer.cell, self._x) if first is None else first
         if self._stepper is None:
             self._state = self.state  # a copy, to write into
-        for leaf, begin in zip(self._current(), pytree.tree_leaves(first), strict=True):
+        for leaf, begin in zip(self._current(), flatten(first)[0], strict=True):
             leaf[rows] = begin.detach()[rows]
 
     def _current(self) -> Sequence[Tensor]:
         """The tensors of the state after the last step."""
-        return pytree.tree_leaves(self._state) if self._stepper is None else self._stepper.state
+        return flatten(self._state)[0] if self._stepper is None else self._stepper.state
 
     def _new_stepper(self, x: Tensor, state: Any) -> Stepper | None:
         """What runs the steps after the first; None where the layer's own `step` is to."""
         layer = self._layer
-        has_kernel = layer.engine != "reference" and layer._programs.stepping[1] is not None
-        if not has_kernel or not is_plain(x, pytree.tree_leaves(state)):
+        has_kernel = (
+            layer.engine not in ("reference", "plain") and layer._programs.stepping[1] is not None
+        )
+        if not has_kernel or not is_plain(x, flatten(state)[0]):
             return None
         stepper = layer._programs.new_stepper(layer.cell, x, state, layer._stepping_engine)
         if stepper is not None:
             self._watched = [
-                (owner, name, tensor, tensor.data_ptr(), tensor._version)
+                (owner, name, part)
                 for module in layer.cell.modules()
-                for owner in (module._parameters, module._buffers)
-                for name, tensor in owner.items()
-                if tensor is not None
+                for owner in (module._parameters, module._buffers, module._modules)
+                for name, part in owner.items()
             ]
         return stepper
 
     def _fits(self, x: Tensor) -> bool:
-        """Whether the next step is like the last one."""
-        example = self._x
+        """Whether the next step is like the last one, of the same tensors."""
+        example, stepper = self._x, self._stepper
         assert example is not None
+        assert stepper is not None
         if not isinstance(x, Tensor) or x.shape != example.shape or x.dtype != example.dtype:
             return False
-        return is_plain(x) and all(
-            owner[name] is tensor and tensor.data_ptr() == address and tensor._version == version
-            for owner, name, tensor, address, version in self._watched
-        )
+        is_same = all(owner.get(name) is part for owner, name, part in self._watched)
+        return is_same and is_plain(x) and stepper.is_in_place()

@@ -10,12 +10,14 @@ tensors, `vmap`, per-sample gradients, forward-mode AD and double backward.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence
+from torch.utils._python_dispatch import _disable_current_modes
 
 from rondo.cells import ElmanCell, GRUCell, LSTMCell
 from rondo.compiler import apart
@@ -52,6 +54,10 @@ class RNN(nn.RNN):
     def __getstate__(self) -> dict[str, Any]:
         return _without_programs(super().__getstate__())
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        _note_quantization(self, name)
+        super().__setattr__(name, value)
+
 
 class LSTM(nn.LSTM):
     """`torch.nn.LSTM`, run by Rondo.
@@ -76,6 +82,10 @@ class LSTM(nn.LSTM):
 
     def __getstate__(self) -> dict[str, Any]:
         return _without_programs(super().__getstate__())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _note_quantization(self, name)
+        super().__setattr__(name, value)
 
 
 class GRU(nn.GRU):
@@ -102,36 +112,13 @@ class GRU(nn.GRU):
     def __getstate__(self) -> dict[str, Any]:
         return _without_programs(super().__getstate__())
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        _note_quantization(self, name)
+        super().__setattr__(name, value)
+
 
 REPLACEMENTS: dict[type[nn.Module], type[nn.Module]] = {nn.RNN: RNN, nn.LSTM: LSTM, nn.GRU: GRU}
 """The modules of torch and what runs in their place."""
-
-
-def accelerate(model: nn.Module) -> nn.Module:
-    """Have Rondo run every `torch.nn.RNN`, `LSTM` and `GRU` in a model.
-
-    The modules are changed in place; parameters, `state_dict`, hooks and references to them stay.
-    Subclasses with a `forward` of their own are left alone.
-
-    Returns:
-        The model itself.
-
-    Example:
-        >>> import torch, rondo
-        >>> model = torch.nn.Sequential(torch.nn.GRU(3, 5))
-        >>> rondo.accelerate(model)
-        Sequential(
-          (0): GRU(3, 5)
-        )
-        >>> type(model[0]) is rondo.GRU
-        True
-    """
-    for module in model.modules():
-        replacement = REPLACEMENTS.get(type(module))
-        if replacement is not None:
-            module.__class__ = replacement
-    return model
-
 
 # ---- what the three have in common ----
 
@@ -139,7 +126,21 @@ Layer = RNN | LSTM | GRU
 
 
 def _without_programs(state: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in state.items() if key != "_rondo"}
+    state = dict(state)  # at once: another thread may be at the layer's first call
+    state.pop("_rondo", None)
+    return state
+
+
+def _note_quantization(layer: Layer, name: str) -> None:
+    """Say that torch's quantization, which sets `qconfig`, will pass over a drop-in."""
+    if name == "qconfig":
+        kind = _kind(layer)
+        warnings.warn(
+            f"torch.ao.quantization knows torch.nn.{kind} alone: rondo.{kind} stays in floating "
+            "point. To quantize it, call rondo.restore(model) before, which puts torch's own "
+            "classes back",
+            stacklevel=3,
+        )
 
 
 def _forward(layer: Layer, input: Any, hx: Any) -> Any:
@@ -246,10 +247,10 @@ def _run_layers(
             state = tuple(h[len(last)] for h in hidden)
             output, new, _ = programs.run(
                 cell,
-                tensors,
                 rows,
                 state if len(state) > 1 else state[0],
                 packing,
+                tensors=tensors,
                 engine=ENGINE,
                 reverse=bool(direction),
             )
@@ -285,12 +286,13 @@ def cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:
 def _make_cell(layer: Layer) -> bool:
     """Give a layer its cell, without memory for weights: each run gets those of the layer."""
     if "_rondo" not in layer.__dict__:  # not an attribute of the module: `accelerate` adds none
-        layer.__dict__["_rondo"] = apart(lambda: _new_cell(layer)), Programs(cell_stays=True)
+        made = apart(lambda: _new_cell(layer)), Programs(cell_stays=True)
+        layer.__dict__.setdefault("_rondo", made)  # what another thread made first stays
     return True
 
 
 def _new_cell(layer: Layer) -> nn.Module:
-    with torch.device("meta"):
+    with _disable_current_modes(), torch.inference_mode(False), torch.device("meta"):
         return _cell(layer)
 
 

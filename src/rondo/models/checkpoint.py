@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rondo.extras import how_to_install
 from rondo.models.resnet import DEPTHS, ResNet
 
 FILE_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".tar")
@@ -101,7 +102,7 @@ def _download(name: str) -> Path:
     except ModuleNotFoundError as error:
         raise ValueError(
             f"there is no file {name}, and for weights on the Hugging Face hub huggingface_hub is "
-            'not installed; do: pip install "rondo-rnn[hub]"'
+            f"not installed; {how_to_install('hub')}"
         ) from error
     try:
         return Path(hf_hub_download(name, HUB_FILE))

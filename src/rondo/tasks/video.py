@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rondo.extras import how_to_install
+
 FRAME_SIZE = (48, 64)
 """The height and the width to which frames are scaled."""
 
@@ -88,6 +90,6 @@ def _av() -> Any:
         import av
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            'videos are read through PyAV; do: pip install "rondo-rnn[actions]"', name="av"
+            f"videos are read through PyAV; {how_to_install('actions')}", name="av"
         ) from error
     return av

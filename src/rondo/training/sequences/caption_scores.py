@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rondo.extras import how_to_install
 from rondo.tasks.captions import Told
 from rondo.tasks.vocabulary import words_of
 
@@ -122,7 +123,7 @@ def sacrebleu_metrics() -> Any:
         from sacrebleu import metrics
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            'captions are measured by sacrebleu; do: pip install "rondo-rnn[captions]"',
+            f"captions are measured by sacrebleu; {how_to_install('captions')}",
             name="sacrebleu",
         ) from error
     return metrics
