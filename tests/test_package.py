@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import rondo
+from commands import STUCK_S
 
 
 def test_every_public_name_is_there() -> None:
@@ -28,7 +29,9 @@ def test_help_does_not_wait_for_torch() -> None:
         "except SystemExit: pass\n"
         "assert 'torch' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=STUCK_S
+    )
     assert done.returncode == 0, done.stderr
     assert "rondo train photo" in done.stdout
 
@@ -40,5 +43,7 @@ def test_running_a_cell_does_not_wait_for_the_compiler_of_torch() -> None:
         "with torch.no_grad(): layer(torch.randn(1, 4, 2))\n"
         "assert 'torch._dynamo' not in sys.modules, 'TorchDynamo takes a second to load'"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=STUCK_S
+    )
     assert done.returncode == 0, done.stderr
