@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils import _pytree as pytree
 
 import rondo
-from rondo.compiler import cpu, plan
+from rondo.compiler import cpu
 
 I, H = 3, 5  # noqa: E741
 
@@ -101,10 +101,20 @@ def test_zoneout_leaves_an_output_that_is_no_state_alone() -> None:
     assert bool(((new == h) | (new == moved)).all())
 
 
-def test_zoneout_refuses_checkpoints() -> None:
-    cell = rondo.ZoneoutCell(rondo.GRUCell(I, H))
-    with pytest.raises(ValueError, match="rand draws random numbers"):
-        rondo.Recurrent(cell, checkpoint_every=2)(torch.randn(2, 5, I))
+def test_zoneout_with_checkpoints_draws_the_same_again() -> None:
+    cell, x = rondo.ZoneoutCell(rondo.GRUCell(I, H)), torch.randn(2, 5, I)
+    with pytest.warns(rondo.EngineWarning, match="a checkpoint runs it again: rand draws random"):
+        layer = rondo.Recurrent(cell, checkpoint_every=2)
+        torch.manual_seed(1)
+        got = torch.autograd.grad(layer(x)[0].square().sum(), list(cell.parameters()))
+    torch.manual_seed(1)
+    y, _ = rondo.Recurrent(cell, engine="plain")(x)
+    for a, b in zip(
+        got, torch.autograd.grad(y.square().sum(), list(cell.parameters())), strict=True
+    ):
+        torch.testing.assert_close(a, b)
+    with pytest.raises(ValueError, match="engine='cpu' cannot run ZoneoutCell: .*rand draws"):
+        rondo.Recurrent(cell, checkpoint_every=2, engine="cpu")(x)
 
 
 # ---- dropout in the step of any cell ----
@@ -338,11 +348,18 @@ def test_wrong_dropout_is_refused(case: str) -> None:
         make()
 
 
-def test_a_draw_that_the_batch_shares_still_mixes_rows() -> None:
+def test_a_draw_that_the_batch_shares_is_made_at_every_step() -> None:
     class Shared(rondo.Cell):
         def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
             h = h + x * torch.rand(self.hidden_size)
             return h, h
 
-    planned: plan.Plan = rondo.Recurrent(Shared(4, 4), engine="reference").plan
-    assert planned.mixes_rows == "rand draws random numbers that the whole batch shares"
+    x = torch.ones(3, 6, 4)
+    with pytest.warns(
+        rondo.EngineWarning, match=r"reads rand, which has no row .*test_dropout.py:"
+    ):
+        torch.manual_seed(1)
+        y, _ = rondo.Recurrent(Shared(4, 4))(x)
+    torch.manual_seed(1)
+    steps = torch.stack([torch.rand(4) for _ in range(6)])
+    torch.testing.assert_close(y, steps.cumsum(0).expand(3, 6, 4))

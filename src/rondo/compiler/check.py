@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rondo.compiler.changes import unchanged
+from rondo.compiler.engines import is_parallel
 from rondo.compiler.going_back import gradients
 from rondo.compiler.intercept import StandIns
 from rondo.compiler.operators import OWN_MODES, recurrence
@@ -144,6 +145,9 @@ def _make_engines(program: Program) -> None:
     """Compile both directions at once."""
     if program.gradient is None:
         _ = program.run
+        return
+    if is_parallel(program.engine):  # made by forward-mode AD, of which there is one at a time
+        _ = program.run_forward, program.run_backward
         return
     with ThreadPoolExecutor(1) as thread:
         backward = thread.submit(lambda: program.run_backward)

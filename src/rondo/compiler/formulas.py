@@ -212,6 +212,18 @@ def _as_strided(
     return NotImplemented if wanted or offset else result
 
 
+def _like(create: Any) -> Formula:
+    """What is like a value takes its sizes and its type, and nothing that it holds."""
+
+    def run(x: Tensor, **options: Any) -> Tensor:
+        options.pop("memory_format", None)
+        given = {"dtype": x.dtype, "layout": x.layout, "device": x.device}
+        chosen = {key: value for key, value in options.items() if value is not None}
+        return create(x.shape, **{**given, **chosen})
+
+    return run
+
+
 CONVOLUTION_BACKWARD = aten.convolution_backward.default
 
 
@@ -256,6 +268,9 @@ FORMULAS: dict[Any, Formula] = {
     aten.slice_backward.default: _slice,
     aten.select_backward.default: _select,
     aten.as_strided.default: _as_strided,
+    aten.empty_like.default: _like(aten.empty.memory_format),
+    aten.rand_like.default: _like(aten.rand.default),
+    aten.randn_like.default: _like(aten.randn.default),
     CONVOLUTION_BACKWARD: _convolution_in_two,
 }
 """For an operation, what is done instead; `NotImplemented`: it stays as it is."""
