@@ -10,10 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import rondo
 from rondo.layers import sequence, torch_compat
+from rondo.layers.sequence import Packing
 
 Mode = Callable[[], AbstractContextManager[Any]]
 
@@ -84,18 +85,28 @@ def test_a_call_under_a_mode_is_right_and_spoils_no_training(
             assert torch.equal(a, b)
 
 
-def test_a_packing_made_under_fake_tensors_is_not_kept() -> None:
-    with fake():
-        assert isinstance(sequence.dense(3, 5).batch_sizes, FakeTensor)
-    assert sequence.dense(3, 5).batch_sizes.tolist() == [3] * 5
+def in_a_transform() -> Packing:
+    made: list[Packing] = []
 
-
-def test_a_packing_made_in_a_transform_is_not_kept() -> None:
     def loss(x: Tensor) -> Tensor:
-        return x * sequence.dense(3, 5).batch_sizes.sum()
+        made.append(sequence.dense(3, 5))
+        return x * x
 
-    assert torch.func.grad(loss)(torch.tensor(2.0)) == 15
-    assert not is_functorch_wrapped_tensor(sequence.dense(3, 5).batch_sizes)
+    torch.func.grad(loss)(torch.tensor(2.0))
+    return made[0]
+
+
+def under_fake_tensors() -> Packing:
+    with fake():
+        return sequence.dense(3, 5)
+
+
+@pytest.mark.parametrize("made", [in_a_transform, under_fake_tensors])
+def test_a_packing_is_of_numbers_wherever_it_is_made(made: Callable[[], Packing]) -> None:
+    for packing in (made(), sequence.dense(3, 5)):
+        assert type(packing.batch_sizes) is Tensor
+        assert not is_functorch_wrapped_tensor(packing.batch_sizes)
+        assert packing.batch_sizes.tolist() == [3] * 5
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, fake])
