@@ -11,10 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import rondo
-from cases import CELLS, make_cell
+from cases import CELLS, make_cell, relative_error
 from test_conformance import MODES, all_results, make_case
-
-EXACT = ("output", "final", "grad x", "grad state")  # the rest are sums over the steps
 
 
 def run(
@@ -57,7 +55,7 @@ def test_on_the_cpu_engine_only_the_sums_over_the_steps_differ_in_rounding(
     case = make_case(name, (5, 23, 3, 17), mode, torch.float32)
     expected, got = run(case, mode, (None, 4), reverse=reverse, engine="cpu")
     for key, value in expected.items():
-        if key.startswith(EXACT):
+        if key.startswith(("output", "final", "grad x", "grad state")):
             assert torch.equal(got[key], value), key
         torch.testing.assert_close(got[key], value, rtol=1e-4, atol=1e-5, msg=key)
 
@@ -65,13 +63,18 @@ def test_on_the_cpu_engine_only_the_sums_over_the_steps_differ_in_rounding(
 @pytest.mark.parametrize("mode", ["ragged", "ragged-resets"])
 @pytest.mark.parametrize("name", ["elman", "lstm"])
 def test_under_bfloat16_autocast_no_segment_rounds_the_state(name: str, mode: str) -> None:
+    """Torch does the products with x: those before the loop are exact here, in whatever order."""
     case = make_case(name, (4, 40, 3, 17), mode, torch.float32)
+    with torch.no_grad():
+        for value in (case["x"], case["cell"].weight_ih, case["cell"].bias_ih):
+            value.copy_((8 * value).round() / 8)
     with torch.autocast("cpu", torch.bfloat16):
         expected, got = run(case, mode, (None, 3), engine="cpu")
     for key, value in expected.items():
-        if key.startswith(EXACT):
+        if key.startswith(("output", "final", "grad state")):
             assert torch.equal(got[key], value), key
-        torch.testing.assert_close(got[key], value, rtol=0.02, atol=0.02, msg=key)
+        exact = value.double()
+        assert relative_error(got[key], exact) < torch.finfo(torch.bfloat16).eps, key
 
 
 @pytest.mark.parametrize(("batch_size", "num_steps"), [(0, 3), (2, 0), (0, 0)])

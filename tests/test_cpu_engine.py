@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +18,9 @@ import rondo
 from cases import CELLS, check_golden, make_cell, relative_error
 from rondo.compiler import cpu
 from rondo.compiler.engines import engine_for
+from rondo.compiler.kernel import Compute, Level, Load, Loop
+from rondo.compiler.render_c import render_c
+from rondo.compiler.runtime import load
 
 
 def results(layer: nn.Module, x: Tensor, **keywords: Any) -> list[Tensor]:
@@ -432,11 +436,47 @@ def test_generated_source_is_as_it_was(name: str, which: str) -> None:
     """To change it on purpose: remove the file, run this test twice and look at what changed."""
     layer = rondo.Recurrent(make_cell(name, 3, 5, torch.float32), engine="cpu")
     layer(torch.zeros(1, 1, 3, requires_grad=True))
-    source = getattr(layer._program(), f"run_{which}").source
+    source = render_c(getattr(layer._program(), f"run_{which}").kernel)
     common = files("rondo.compiler").joinpath("c", "call.c").read_text()
     begin, end = source.index("typedef struct { int tensor"), source.index("/* How the memory")
     step = source[begin:end].replace(common, "")
     check_golden(f"{name}-{which}.c", step)
+
+
+# ---- memory that nothing was written to ----
+
+
+def without_writes(levels: tuple[Level, ...], names: set[str]) -> tuple[Level, ...]:
+    """The same loops and products, but for what they write into some buffers."""
+
+    def kept(loop: Loop) -> Loop:
+        body = [i for i in loop.body if isinstance(i, Load | Compute) or i.buffer not in names]
+        return replace(loop, body=tuple(body))
+
+    return tuple(
+        Level(
+            tuple(kept(loop) for loop in level.loops),
+            tuple(product for product in level.products if product.result not in names),
+        )
+        for level in levels
+    )
+
+
+@pytest.mark.parametrize("place", ["row", "local", "chunk", "output"])
+def test_in_tests_memory_holds_nan_until_it_is_written(place: str) -> None:
+    layer = rondo.Recurrent(make_cell("peephole-norm-lstm", 3, 5, torch.float64), engine="cpu")
+    x = torch.randn(2, 4, 3, dtype=torch.float64)
+    assert not layer(x)[0].isnan().any()
+    loop = layer._program().run_forward
+    names = {buffer.name for buffer in loop.kernel.at(place)}
+    assert names
+    broken = replace(
+        loop.kernel,
+        opening=without_writes(loop.kernel.opening, names),
+        levels=without_writes(loop.kernel.levels, names),
+    )
+    loop.binary = load(render_c(broken, spoils=True))
+    assert layer(x)[0].isnan().any()
 
 
 # ---- cells that nobody wrote ----

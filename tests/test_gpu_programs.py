@@ -50,32 +50,50 @@ def test_several_programs_keep_their_columns() -> None:
     assert_same(*on_both("lstm", "ragged-resets", sizes=(20, 3, 3, 150)), 2e-5)
 
 
-def launched(monkeypatch: pytest.MonkeyPatch, num_programs: int, together: bool) -> list[Tensor]:
-    """The results of a layer whose kernels are run by so many programs, or by one kernel."""
+def launched(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> dict[str, Tensor]:
+    """The results of a layer where something of how its kernels are launched is changed."""
     case = make_case("layer-norm-gru", (5, 4, 3, 20), "ragged-resets", torch.float32)
-    if together:
-        monkeypatch.setattr(Launcher, "run_apart", Launcher.run_together)
-    monkeypatch.setattr(launch, "INTERPRETED_PROGRAMS", num_programs)
-    results = run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "ragged-resets")
-    monkeypatch.undo()
-    return list(results.values())
+    with monkeypatch.context() as patch:
+        for name, value in changed.items():
+            patch.setattr(launch if hasattr(launch, name) else Launcher, name, value)
+        return run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "ragged-resets")
 
 
 @in_interpreter
-def test_the_number_of_programs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = launched(monkeypatch, 1, together=False)
-    for num_programs in (2, 7):
-        for a, b in zip(launched(monkeypatch, num_programs, False), expected, strict=True):
-            assert torch.equal(a, b)
+@pytest.mark.parametrize(
+    "grids",
+    [
+        [Grid(16, 8, False, num_programs) for num_programs in (1, 2, 7)],
+        [Grid(16, 16, True, num_programs, num_warps=8) for num_programs in (4, 7)],
+    ],
+    ids=["read in each step", "kept"],
+)
+def test_the_number_of_programs_changes_no_bit(
+    grids: list[Grid], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever program computes a tile, it computes it alike."""
+    expected, *others = (launched(monkeypatch, grid_of=lambda *_, g=grid: g) for grid in grids)
+    for other in others:
+        for key, value in expected.items():
+            assert torch.equal(other[key], value), key
+
+
+@in_interpreter
+def test_the_size_of_tiles_changes_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interpreter's products are numpy's, whose order of sums may follow their sizes."""
+    expected = launched(monkeypatch, INTERPRETED_PROGRAMS=1)
+    for num_programs in (2, 7):  # tiles of 32 and of 16 columns, instead of 64
+        assert_same(launched(monkeypatch, INTERPRETED_PROGRAMS=num_programs), expected, 1e-6)
 
 
 @in_interpreter
 def test_one_kernel_for_all_steps_gives_what_one_for_each_phase_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    expected = launched(monkeypatch, 1, together=False)
-    for a, b in zip(launched(monkeypatch, 1, together=True), expected, strict=True):
-        assert torch.equal(a, b)
+    expected = launched(monkeypatch, INTERPRETED_PROGRAMS=1)
+    together = launched(monkeypatch, INTERPRETED_PROGRAMS=1, run_apart=Launcher.run_together)
+    for key, value in expected.items():
+        assert torch.equal(together[key], value), key
 
 
 @on_gpu

@@ -98,6 +98,8 @@ __all__ = [
     "ZoneoutCell",
     "accelerate",
     "cells",
+    "check",
+    "checking",
     "compiler",
     "draw",
     "drawing",

@@ -126,10 +126,12 @@ def initial_state(cell: nn.Module, x: Tensor) -> State:
     own = getattr(cell, "initial_state", None)
     if callable(own):
         return own(x.shape[0])
-    size = getattr(cell, "state_size", None)
+    size, dtype = getattr(cell, "state_size", None), x.dtype
+    if not (x.is_floating_point() or x.is_complex()):  # numbers of words, say
+        dtype = next((p.dtype for p in cell.parameters()), torch.get_default_dtype())
 
     def zeros(width: int) -> Tensor:
-        return x.new_zeros(x.shape[0], width)
+        return x.new_zeros(x.shape[0], width, dtype=dtype)
 
     if isinstance(size, int):
         return zeros(size)

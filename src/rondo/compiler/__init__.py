@@ -1,11 +1,11 @@
 """From a cell to a program: trace, close the loops, plan, differentiate, run."""
 
+from rondo.compiler.check import checking
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.engines import (
     ENGINES,
     Engine,
     EngineName,
-    EngineWarning,
     KernelEngine,
     is_parallel,
 )
@@ -15,7 +15,9 @@ from rondo.compiler.operators import recurrence
 from rondo.compiler.parallel import Newton, Parallel, Solution
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.program import Program, apart, compile_step
-from rondo.compiler.trace import TraceError, trace
+from rondo.compiler.record import TraceError
+from rondo.compiler.reference import EngineWarning
+from rondo.compiler.trace import trace
 from rondo.compiler.unroll import UnrolledGraph, unroll
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "TraceError",
     "UnrolledGraph",
     "apart",
+    "checking",
     "close_loops",
     "compile_step",
     "differentiate",

@@ -14,10 +14,10 @@ import torch
 
 from rondo.compiler.graph import Node, Ref, map_argument
 from rondo.compiler.kernel import Buffer, Compute, Level, Load, Loop, Reduce, Store, Sum
-from rondo.compiler.memory import Memory, Position
+from rondo.compiler.memory import BEFORE, Memory, Position
 from rondo.compiler.region import CONSTANTS
-from rondo.compiler.schedule import Draft
-from rondo.compiler.views import RESHAPES, Place
+from rondo.compiler.schedule import Draft, Statement
+from rondo.compiler.views import Index, Place
 
 aten = torch.ops.aten
 
@@ -27,52 +27,69 @@ MAX_ROW_NUMBERS = 4096
 
 def loop_of(memory: Memory, position: Position, draft: Draft) -> Loop:
     """What a draft of a loop does, element by element."""
-    body: list[Load | Compute | Store | Reduce] = []
-    names: dict[tuple[str, Place], str] = {}
+    body = _Body(memory, position)
     for statement in draft.statements:
-        value = _value(memory, body, names, statement.value, statement.place, position)
+        body.write(statement)
+    return Loop(draft.sizes, draft.num_reduced, tuple(body.items))
+
+
+class _Body:
+    """What is done to an element of a row, in the making.
+
+    What this loop stores it has at hand: it never reads it back from memory, where it lies only at
+    the end of a turn. Everything else that lies in memory is read there, if it is complete before
+    the loop begins.
+    """
+
+    def __init__(self, memory: Memory, position: Position) -> None:
+        self.memory = memory
+        self.position = position
+        self.items: list[Load | Compute | Store | Reduce] = []
+        self.names: dict[tuple[str, Place], str] = {}
+        self.stored: dict[tuple[str, Index], str] = {}
+
+    def write(self, statement: Statement) -> None:
+        """Write down a statement and all that it needs."""
+        value = self._value(statement.value, statement.place)
+        buffer, index = statement.buffer, statement.index
         if statement.kind == "store":
-            body.append(Store(statement.buffer, statement.index, value))
+            self.items.append(Store(buffer, index, value))
+            if self.memory.buffers[buffer].place != "state":  # which is read as the step began
+                self.stored[buffer, index] = value
         else:
-            body.append(Reduce(statement.buffer, statement.index, value, statement.kind))
-    return Loop(draft.sizes, draft.num_reduced, tuple(body))
+            self.items.append(Reduce(buffer, index, value, statement.kind))
 
+    def _value(self, name: str, place: Place) -> str:
+        """Write down how an element is computed, unless it is already; return its name."""
+        key = (name, place)
+        if key not in self.names:
+            self.names[key] = self._at_hand(name, place) or self._computed(name, place)
+        return self.names[key]
 
-def _value(
-    memory: Memory,
-    body: list[Load | Compute | Store | Reduce],
-    names: dict[tuple[str, Place], str],
-    name: str,
-    place: Place,
-    position: Position,
-) -> str:
-    """Write down how an element is computed, unless it is already; return its name."""
-    key = (name, place)
-    if key in names:
-        return names[key]
-    lying = None
-    if (
-        memory.done.get(name, (-1, -1)) < position
-        or name not in memory.nodes
-        or memory.nodes[name].packet in RESHAPES
-    ):
-        lying = memory.lying(name, place)
-    if lying is not None:
-        names[key] = f"v{len(names)}"
-        body.append(Load(names[key], *lying, memory.buffers[lying[0]].dtype))
-        return names[key]
-    node = memory.nodes[name]
-    operands = {
-        operand: _value(memory, body, names, operand, at, position)
-        for operand, at in memory.operands(name, place)
-    }
-    if len(operands) == 1 and not memory.is_arithmetic(node):
-        names[key] = next(iter(operands.values()))
-        return names[key]
-    names[key] = f"v{len(names)}"
-    dtype = memory.covered_dtype(name, node.dtype or memory.stored)
-    body.append(Compute(names[key], node, _numbers(node, operands), dtype))
-    return names[key]
+    def _at_hand(self, name: str, place: Place) -> str | None:
+        """An element that lies in memory or was stored in this turn; None where it is computed."""
+        lying = self.memory.lying(name, place)
+        if lying is None or lying in self.stored:
+            return None if lying is None else self.stored[lying]
+        buffer, index = lying
+        if self.memory.done.get(buffer, BEFORE) >= self.position:
+            return None
+        new = f"v{len(self.names)}"
+        self.items.append(Load(new, buffer, index, self.memory.buffers[buffer].dtype))
+        return new
+
+    def _computed(self, name: str, place: Place) -> str:
+        """An element that is computed of elements of other values."""
+        node = self.memory.nodes[name]
+        operands = {
+            operand: self._value(operand, at) for operand, at in self.memory.operands(name, place)
+        }
+        if len(operands) == 1 and not self.memory.is_arithmetic(node):
+            return next(iter(operands.values()))
+        new = f"v{len(self.names)}"
+        dtype = self.memory.covered_dtype(name, node.dtype or self.memory.stored)
+        self.items.append(Compute(new, node, _numbers(node, operands), dtype))
+        return new
 
 
 def _numbers(node: Node, operands: dict[str, str]) -> tuple[Any, ...]:

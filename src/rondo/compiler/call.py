@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from rondo.compiler.kernel import Buffer
+
+SPOILS = bool(os.environ.get("RONDO_SPOIL"))
+"""Whether memory that a kernel writes holds NaN until it is written: tests see what is read before.
+
+It is read once; without it, kernels have no trace of it.
+"""
 
 
 class Call(ctypes.Structure):

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rondo.compiler.c_operators import C_TARGET
-from rondo.compiler.call import Call, Sizes, Slot, openmp
+from rondo.compiler.call import SPOILS, Call, Sizes, Slot, openmp
 from rondo.compiler.graph import Node, Shape, live_nodes
 from rondo.compiler.interpret import evaluate
 from rondo.compiler.kernel import Kernel, Level
@@ -58,7 +58,7 @@ class CompiledLoop:
     def __init__(self, plan: Plan, previous: Collection[str] = ()) -> None:
         self.plan = plan
         self.kernel = kernel = lower(plan, C_TARGET, previous)
-        self.source = render_c(kernel)
+        self.source = render_c(kernel, spoils=SPOILS)
         self.binary = load(self.source)
         self.binary.rondo_workspace_bytes.restype = ctypes.c_int64
         library = load(render_product(kernel.dtype))  # kept: the kernel calls into it

@@ -7,7 +7,7 @@ why, once.
 
 from __future__ import annotations
 
-import warnings
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -20,10 +20,10 @@ from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.parallel import Newton, Parallel
 from rondo.compiler.plan import Plan
-from rondo.compiler.reference import EngineWarning, Previous, Resets, Result, Steps
+from rondo.compiler.reference import Previous, Resets, Result, Steps
 from rondo.compiler.runtime import NoCompilerError
 
-ENGINES = ("auto", "cpu", "cuda", "parallel", "reference")
+ENGINES = ("auto", "cpu", "cuda", "parallel", "plain", "reference")
 
 EngineName = str | Newton
 """One of `ENGINES`, or how the parallel engine is to solve loops that are not linear."""
@@ -87,15 +87,15 @@ def engine_for(
         plan: The plan.
         engine: "reference"; "cpu" or "cuda", which fail where they do not cover the plan; "auto",
             which takes the one of them that is for the device where it covers the plan, and
-            otherwise warns and takes the reference engine; "parallel" or its options, which fails
-            as they do.
+            otherwise takes the reference engine, with the reason; "parallel" or its options, which
+            fails as they do.
         device: Where the tensors are.
         previous: The inputs of the plan that will be given as `Previous`.
 
     Raises:
         ValueError: Where an engine was asked for by name and does not cover the plan.
     """
-    if engine == "reference":
+    if engine == "reference" or not plan.step.state:  # without a state there is no loop
         return Reference(plan)
     name = _name_of(engine, device)
     try:
@@ -130,6 +130,11 @@ def _check_on_cpu(device: torch.device) -> None:
 
 
 def _instead(plan: Plan, reason: str) -> Reference:
-    """The reference engine in place of a faster one; says why."""
-    warnings.warn(f"the slower reference engine runs: {reason}", EngineWarning, stacklevel=3)
-    return Reference(plan, reason)
+    """The reference engine in place of a faster one, with the line of the step that is why."""
+    lines = (node.line for node in plan.step.nodes if node.line and _names(reason, node.op_name))
+    line = next(lines, None)
+    return Reference(plan, reason if line is None else f"{reason} ({line})")
+
+
+def _names(text: str, op_name: str) -> bool:
+    return re.search(rf"\b{re.escape(op_name)}\b", text) is not None

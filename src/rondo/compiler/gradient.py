@@ -1,11 +1,11 @@
 """The backward pass of a step as a recurrent graph of its own.
 
-In goes a recurrent graph, out comes a :class:`Gradient`: the forward graph, which now also gives
-the values that the backward pass reads, and the backward graph. The backward graph runs from the
-last step to the first; its state is the gradient of the state, its outputs are the gradients of
-the inputs, and its sums are the gradients of the parameters. It comes from tracing
-`torch.func.vjp` of the step, never from formulas written for a cell, and it is planned by the same
-rule as the forward graph.
+In goes a traced step with its gradient, out comes a :class:`Gradient`: the forward graph, which now
+also gives the values that the backward pass reads, and the backward graph. The backward graph runs
+from the last step to the first; its state is the gradient of the state, its outputs are the
+gradients of the inputs, and its sums are the gradients of the parameters. It was recorded while
+autograd went back through the eager step (`record_step.py`), never made from formulas written for a
+cell, and it is planned by the same rule as the forward graph.
 
 What the backward pass reads of the forward pass is saved, or computed again where that is cheap
 (arithmetic and views); computing again depends on no gradient, so the plan puts it *before* the
@@ -14,25 +14,24 @@ backward loop, for all steps together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
 from rondo.compiler.graph import (
     RecurrentGraph,
+    Rows,
     StepGraph,
     Value,
     close_loops,
     counts_truths,
     live_nodes,
 )
-from rondo.compiler.interpret import evaluate
 from rondo.compiler.layouts import SHARED
+from rondo.compiler.record import TraceError
 from rondo.compiler.rows import row_layouts
 from rondo.compiler.simplify import rename
-from rondo.compiler.trace import Traced, example_of, trace_function
+from rondo.compiler.trace import Ends, Traced
 
 aten = torch.ops.aten
 
@@ -44,19 +43,6 @@ CHEAP = {
     *(aten.zeros_like, aten.ones_like, aten.full_like, aten.full, aten.zeros, aten.ones),
 }
 
-# Backward operations that are taken apart into arithmetic and sums within a row.
-DECOMPOSED = [
-    *(aten.tanh_backward, aten.sigmoid_backward, aten.threshold_backward, aten.gelu_backward),
-    *(aten.silu_backward, aten.softplus_backward, aten.elu_backward, aten.hardtanh_backward),
-    *(aten.leaky_relu_backward, aten.hardsigmoid_backward, aten.hardswish_backward),
-    *(aten._softmax_backward_data, aten._log_softmax_backward_data),
-    *(aten.native_layer_norm, aten.native_layer_norm_backward, aten.native_dropout_backward),
-    *(aten.slice_backward, aten.select_backward, aten.logit_backward, aten.mish_backward),
-]
-
-
-CONVOLUTION_BACKWARD = aten.convolution_backward.default
-
 
 @dataclass(frozen=True)
 class Gradient:
@@ -64,120 +50,44 @@ class Gradient:
 
     Args:
         forward: The step, giving the output, then the values that the backward graph reads.
-        backward: Its inputs are `reads`; its outputs the gradient of each of `inputs`; its sums
-            the gradient of each of `parameters`.
+        backward: Its inputs are `reads`; its states the gradients of `states`; its outputs the
+            gradient of each of `inputs`; its sums the gradient of each of `parameters`.
         reads: Where each input of the backward graph comes from: ("input", name),
             ("previous", index of the state), ("saved", name in the forward graph) or
             ("gradient", index of the output).
+        states: The numbers of the states that have gradients.
         inputs: The inputs of the step whose gradients are given.
         parameters: The parameters of the step whose gradients are given.
-        captured: Constants of the backward graph, after the parameters of the step.
+        differentiable: For each output, then each next state, whether it has a gradient.
     """
 
     forward: RecurrentGraph
     backward: RecurrentGraph
     reads: tuple[tuple[str, str | int], ...]
+    states: tuple[int, ...]
     inputs: tuple[str, ...]
     parameters: tuple[str, ...]
-    captured: tuple[torch.Tensor, ...]
+    differentiable: tuple[bool, ...]
 
 
-def differentiate(
-    graph: RecurrentGraph,
-    *,
-    inputs: Sequence[str],
-    parameters: Sequence[str],
-    device: torch.device | str = "cpu",
-) -> Gradient:
-    """The forward and the backward graph of a step.
+def differentiate(traced: Traced) -> Gradient | None:
+    """The forward and the backward graph of a step; None where no gradient was recorded.
 
-    Args:
-        graph: A recurrent graph whose rows do not mix.
-        inputs: The names of the inputs whose gradients are wanted.
-        parameters: The names of the parameters whose gradients are wanted.
-        device: The device that the step creates its tensors on.
+    Raises:
+        TraceError: Where the backward pass reads a value that cannot be kept for all steps.
     """
-    joint, captured = _trace_joint(graph, inputs, parameters, device)
-    saved = _saved(joint, _gradient_side(joint))
-    return _split(graph, joint, saved, tuple(inputs), tuple(parameters), captured)
-
-
-# ---- the joint graph: the step and its vector-Jacobian product in one ----
-
-
-def _trace_joint(
-    graph: RecurrentGraph, inputs: Sequence[str], parameters: Sequence[str], device: object
-) -> tuple[StepGraph, tuple[torch.Tensor, ...]]:
-    from torch._decomp import get_decompositions  # slow to load, and only training needs it
-
-    step = graph.step
-    given = [*step.inputs, *step.state]
-    wanted = [*parameters, *inputs, *(value.name for value in step.state)]
-    num_outputs = len(step.outputs)
-
-    names = [value.name for value in (*step.parameters, *given)]
-
-    def joint(weights: Sequence[torch.Tensor], *rest: Any) -> list[torch.Tensor]:
-        values, cotangents = rest[: len(given)], rest[len(given) : -1]
-        point = dict(zip(names, (*weights, *values), strict=True))
-        outputs, pull = torch.func.vjp(  # type: ignore[misc]
-            lambda *moving: _run_step(step, {**point, **dict(zip(wanted, moving, strict=True))}),
-            *(point[name] for name in wanted),
-        )
-        gradients = pull([*cotangents, *rest[-1]])
-        num_sums, num_inputs = len(parameters), len(inputs)
-        of_state = gradients[num_sums + num_inputs :]
-        of_inputs = gradients[num_sums : num_sums + num_inputs]
-        return [*outputs, *of_inputs, *of_state, *gradients[:num_sums]]
-
-    outputs = [step.by_name[name] for name in step.outputs]
-    next_state = [step.by_name[name] for name in step.next_state]
-    traced: Traced = trace_function(
-        joint,
-        [(value.name, example_of(value, device)) for value in step.parameters],
-        [
-            *((value.name, example_of(value, device)) for value in given),
-            *((_gradient_name(i), example_of(o, device)) for i, o in enumerate(outputs)),
-        ],
-        [
-            (f"grad_{value.name}", example_of(new, device))
-            for value, new in zip(step.state, next_state, strict=True)
-        ],
-        num_outputs=num_outputs + len(next_state) + len(inputs),
-        decompositions={**get_decompositions(DECOMPOSED), CONVOLUTION_BACKWARD: in_two},
-    )
-    return traced.graph, traced.captured
-
-
-def in_two(gradient: torch.Tensor, *rest: Any) -> Any:
-    """The backward pass of a convolution as two operations: to its input, and to its weights.
-
-    The gradient of a state goes through the first at every step; the second then leaves the loop.
-    """
-    *arguments, (to_input, to_weight, to_bias) = rest
-    if not to_input or not (to_weight or to_bias):
-        return NotImplemented
-    of_input, _, _ = CONVOLUTION_BACKWARD(gradient, *arguments, [True, False, False])
-    _, *of_weights = CONVOLUTION_BACKWARD(gradient, *arguments, [False, to_weight, to_bias])
-    return of_input, *of_weights
-
-
-def _gradient_name(output: int) -> str:
-    return f"grad_of_output_{output}" if output else "grad_output"
-
-
-def _run_step(step: StepGraph, values: dict[str, torch.Tensor]) -> list[torch.Tensor]:
-    num_rows = values[step.state[0].name].shape[0] if step.state else values["x"].shape[0]
-    evaluate(step.nodes, values, num_rows)
-    return [values[name] for name in (*step.outputs, *step.next_state)]
+    if traced.joint is None:
+        return None
+    side = _gradient_side(traced.joint, traced.ends)
+    return _split(traced, traced.joint, _saved(traced.joint, side))
 
 
 # ---- what to save ----
 
 
-def _gradient_side(joint: StepGraph) -> set[str]:
+def _gradient_side(joint: StepGraph, ends: Ends) -> set[str]:
     """The values that depend on a gradient."""
-    side = {v.name for v in joint.arguments() if v.name.startswith("grad_")}
+    side = {name for _, name in ends.cotangents} | {value.name for value in joint.state}
     for node in joint.nodes:
         if not side.isdisjoint(node.reads):
             side.add(node.name)
@@ -209,6 +119,12 @@ def _saved(joint: StepGraph, gradient_side: set[str]) -> list[str]:
         if layouts[node.name] == SHARED or cheap:
             again.add(node.name)
         elif node.name in read:
+            if node.shape is None or node.shape.count(Rows()) != 1:
+                raise TraceError(
+                    f"has a gradient that reads {node.name}, which has no row of its own for each "
+                    "row of the batch",
+                    line=node.line,
+                )
             kept.append(node.name)
             again.add(node.name)
     return kept
@@ -217,21 +133,14 @@ def _saved(joint: StepGraph, gradient_side: set[str]) -> list[str]:
 # ---- two graphs out of the joint one ----
 
 
-def _split(
-    graph: RecurrentGraph,
-    joint: StepGraph,
-    saved: list[str],
-    inputs: tuple[str, ...],
-    parameters: tuple[str, ...],
-    captured: tuple[torch.Tensor, ...],
-) -> Gradient:
-    step = graph.step
+def _split(traced: Traced, joint: StepGraph, saved: list[str]) -> Gradient:
+    step, ends = traced.graph, traced.ends
     num_outputs, num_states = len(step.outputs), len(step.state)
     outputs = joint.outputs[:num_outputs]
     next_state = joint.outputs[num_outputs : num_outputs + num_states]
     backward = _backward(joint, saved, joint.outputs[num_outputs + num_states :])
-    ends = zip((*inputs, *parameters), (*backward.outputs, *backward.sums), strict=True)
-    backward = rename(backward, {end: f"grad_{name}" for name, end in ends})
+    pairs = zip((*ends.inputs, *ends.parameters), (*backward.outputs, *backward.sums), strict=True)
+    backward = rename(backward, {end: f"grad_{name}" for name, end in pairs})
     read = {value.name for value in backward.inputs}
     previous = [
         new for value, new in zip(step.state, next_state, strict=True) if value.name in read
@@ -249,10 +158,11 @@ def _split(
     return Gradient(
         close_loops(forward),
         close_loops(backward),
-        tuple(_source(value.name, step) for value in backward.inputs),
-        inputs,
-        parameters,
-        captured,
+        tuple(_source(value.name, step, ends) for value in backward.inputs),
+        ends.states,
+        ends.inputs,
+        ends.parameters,
+        ends.differentiable,
     )
 
 
@@ -274,11 +184,11 @@ def _backward(joint: StepGraph, saved: list[str], outputs: tuple[str, ...]) -> S
     )
 
 
-def _source(name: str, step: StepGraph) -> tuple[str, str | int]:
+def _source(name: str, step: StepGraph, ends: Ends) -> tuple[str, str | int]:
     states = [value.name for value in step.state]
     if name in states:
         return "previous", states.index(name)
     if name in {value.name for value in step.inputs}:
         return "input", name
-    gradients = [_gradient_name(index) for index in range(len(step.outputs))]
-    return ("gradient", gradients.index(name)) if name in gradients else ("saved", name)
+    numbers = {cotangent: number for number, cotangent in ends.cotangents}
+    return ("gradient", numbers[name]) if name in numbers else ("saved", name)

@@ -68,7 +68,7 @@ class Node:
     """One operation of a step.
 
     `shape` and `dtype` are None for an operation with several results, which `getitem` nodes
-    take apart.
+    take apart. `line` is where the cell says so, "cells.py:12", for messages.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Node:
     kwargs: tuple[tuple[str, Argument], ...] = ()
     shape: Shape | None = None
     dtype: torch.dtype | None = None
+    line: str | None = field(default=None, compare=False, repr=False)
 
     @property
     def packet(self) -> Callable[..., Any]:
@@ -144,6 +145,12 @@ class StepGraph:
     def arguments(self) -> tuple[Value, ...]:
         """All inputs of the step: parameters, inputs, state."""
         return (*self.parameters, *self.inputs, *self.state)
+
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """The names of all that its nodes and its ends read."""
+        ends = {*self.outputs, *self.next_state, *self.sums}
+        return frozenset(ends.union(*(node.reads for node in self.nodes)))
 
     @cached_property
     def by_name(self) -> dict[str, Value | Node]:

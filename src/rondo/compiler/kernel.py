@@ -230,3 +230,10 @@ class Kernel:
     def at(self, place: str) -> tuple[Buffer, ...]:
         """The buffers of one kind, in order."""
         return tuple(buffer for buffer in self.buffers.values() if buffer.place == place)
+
+    def check(self) -> Kernel:
+        """Return the kernel itself; fail where it reads what it has not written."""
+        from rondo.compiler.written import check_order
+
+        check_order(self)
+        return self

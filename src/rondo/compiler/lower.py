@@ -89,7 +89,7 @@ def lower(plan: Plan, target: Target, previous: Collection[str] = ()) -> Kernel:
                 raise
             reason = reason or str(error)
         else:
-            return replace(kernel, reason=reason)
+            return replace(kernel, reason=reason).check()
     raise AssertionError("every way was tried")
 
 
@@ -185,6 +185,8 @@ class _Lowering:
         for name, node in self.memory.nodes.items():
             if node.packet in PRODUCTS:
                 self._product(node, collected)
+            elif node.packet in RESHAPES and not self.memory.lies_straight(node.reads[0]):
+                self._keep_as_it_is(node.reads[0])
             elif name in kept:
                 place = collected.get(name, self.stage.local)
                 self._keep(node, self.stage.local if name in exact else place)
@@ -240,9 +242,9 @@ class _Lowering:
             ours.update(value.name for value in self.plan.step.state)
         if self.stage.name == "opening":
             later += self.plan.step.next_state
-        places = dict.fromkeys(later, "chunk") | dict.fromkeys(self._wanted_outside(), "output")
-        actual = {self._now(name): place for name, place in places.items()}
-        return {name: place for name, place in actual.items() if name in ours}
+        places = dict.fromkeys(map(self._now, later), "chunk")
+        places |= dict.fromkeys(map(self._now, self._wanted_outside()), "output")
+        return {name: place for name, place in places.items() if name in ours}
 
     def _now(self, name: str) -> str:
         """What stands for a value now."""
@@ -317,6 +319,11 @@ class _Lowering:
             self._scatter(node, buffer)
         else:
             self._store(buffer.name, node.name)
+
+    def _keep_as_it_is(self, name: str) -> None:
+        """Write what is rearranged, or does not lie in memory, into memory of its own."""
+        self.memory.new_buffer(name, self.stage.local)
+        self._store(name, name)
 
     def _store(
         self, buffer: str, value: str, dim: int | None = None, start: int = 0, step: int = 1
@@ -440,21 +447,28 @@ class _Lowering:
 
     def _factor_in_memory(self, node: Node, rows: str, batch: int | None) -> tuple[str, int]:
         """The buffer in which the rows of a product lie, and where in a row they begin."""
-        place = tuple(
-            index if batch is None or dim != 0 else Index((), batch)
-            for dim, index in enumerate(self.memory.whole(rows))
-        )
-        place = tuple(variable(0) if isinstance(i, Index) and i.coefficients else i for i in place)
-        lying = self.memory.resolve(rows, place)
-        if lying is None or lying[1].coefficients not in ((1,), ()):
-            raise NotCoveredError(f"the factor {rows} of {node.op_name} is rearranged")
-        buffer, index = lying
-        dtype = self.memory.buffers[buffer].dtype
+        lying = self._row_in_memory(rows, batch)
+        if lying is None:
+            self._keep_as_it_is(rows)
+            lying = self._row_in_memory(rows, batch)
+        assert lying is not None, f"{rows} was kept"
+        dtype = self.memory.buffers[lying[0]].dtype
         if dtype != self.memory.dtype and (
             self.target.exact_factors or dtype != self.memory.stored
         ):
             raise NotCoveredError(f"the factor {rows} of {node.op_name} lies in memory as {dtype}")
-        return buffer, index.offset
+        return lying
+
+    def _row_in_memory(self, rows: str, batch: int | None) -> tuple[str, int] | None:
+        """Where a row lies, of one matrix of several; None where its numbers lie apart."""
+        *_, depth = row_sizes(self.memory.values[rows].shape or ())
+        whole = self.memory.whole(rows)
+        place = whole if batch is None else (Index((), batch), *whole[1:])
+        place = tuple(variable(0) if isinstance(i, Index) and i.coefficients else i for i in place)
+        lying = self.memory.resolve(rows, place)
+        if lying is None or (lying[1].coefficients != (1,) and depth > 1):
+            return None
+        return lying[0], lying[1].offset
 
     def _level_after(self, buffer: str) -> int:
         """The first level whose products can read a buffer."""

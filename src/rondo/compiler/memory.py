@@ -33,8 +33,14 @@ from rondo.compiler.views import (
 
 aten = torch.ops.aten
 
+IN_MEMORY = {*RESHAPES, *PRODUCTS, *REDUCTIONS, *JOINS}
+"""Operations whose results, or what is viewed, must lie in memory to be read."""
+
 Position = tuple[int, int]
 """A level and a loop in it; loop -1 stands for the products of the level before."""
+
+BEFORE: Position = (-1, -1)
+"""What is complete there was so before the stage."""
 
 
 class Memory:
@@ -77,7 +83,7 @@ class Memory:
     def begin(self, nodes: dict[str, Node]) -> None:
         """Begin a stage: what lies in memory now was complete before it."""
         self.nodes = nodes
-        self.done = dict.fromkeys(self.done, (-1, -1))
+        self.done = dict.fromkeys(self.done, BEFORE)
 
     def whole(self, name: str) -> Place:
         """The place that runs over all of a value, one loop variable for each dimension."""
@@ -172,6 +178,10 @@ class Memory:
         buffer, offset = inner
         return buffer, linear(place, sizes).moved(offset)
 
+    def lies_straight(self, name: str) -> bool:
+        """Whether all of a value lies in memory, number after number."""
+        return self._lying_view(name) is not None
+
     def _lying_view(self, name: str) -> tuple[str, int] | None:
         """The buffer in which a value lies contiguously, and the offset of its first element."""
         lying = self.resolve(name, self.whole(name))
@@ -215,6 +225,7 @@ class Memory:
     def operands(self, name: str, place: Place) -> list[tuple[str, Place]]:
         """The values that an element is computed from, each with the place of its element."""
         node = self.nodes[name]
+        assert node.packet not in IN_MEMORY, f"{name} is read before it lies in memory"
         if is_getitem(node):
             whole = self.nodes[node.args[0].name]
             if whole.packet not in SPLITS:

@@ -16,11 +16,18 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
+from torch import Tensor
 
-from rondo.compiler.graph import Node, StepGraph
+from rondo.compiler.attributes import surroundings
+from rondo.compiler.changes import unchanged
+from rondo.compiler.graph import Node, StepGraph, Value
+from rondo.compiler.intercept import Watch
+from rondo.compiler.record import Recorder
+from rondo.compiler.record_step import apart_from_the_caller
+from rondo.compiler.simplify import simplify
 from rondo.compiler.spelling import op_label
-from rondo.compiler.trace import named_tensors, trace_function
+from rondo.compiler.state import flatten
+from rondo.compiler.trace import call_step, given_rows, graph_names, numbers_of_rows
 
 
 class LazyNames(Mapping[str, str]):
@@ -45,10 +52,9 @@ class LazyNames(Mapping[str, str]):
 
 def variable_names(
     cell: torch.nn.Module,
-    x: torch.Tensor,
+    x: Tensor,
     state: Any,
-    tensors: Mapping[str, torch.Tensor] | None = None,
-    state_names: Sequence[str] | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> dict[str, str]:
     """The names of local variables by the nodes of the step whose values they hold.
 
@@ -58,8 +64,7 @@ def variable_names(
         cell: A module whose `forward(x, state)` returns `(output, new_state)`.
         x: An example input (B, ...).
         state: An example state.
-        tensors: The parameters and buffers by name; default the cell's own.
-        state_names: What the step calls its states; default numbered.
+        tensors: What stands for the cell's own tensors by name; default these.
 
     Example:
         >>> import torch, rondo
@@ -68,37 +73,11 @@ def variable_names(
         >>> sorted(names.values())
         ['c', 'f', 'g', 'gates', 'h', 'i', 'o']
     """
-    leaves, form = pytree.tree_flatten(state)
-    tensors = named_tensors(cell) if tensors is None else tensors
-    state_names = state_names or [f"state_{i}" for i in range(len(leaves))]
-    variables: list[str] = []
-
-    def step(
-        parameters: Sequence[torch.Tensor], x: torch.Tensor, leaves: Sequence[torch.Tensor]
-    ) -> list[torch.Tensor]:
-        named = dict(zip(tensors, parameters, strict=True))
-        frames: list[dict[str, torch.Tensor]] = []
-        with _watching(cell, frames):
-            returned = torch.func.functional_call(
-                cell, named, (x, pytree.tree_unflatten(list(leaves), form))
-            )
-        held = [pair for frame in reversed(frames) for pair in frame.items()]
-        variables[:] = [name for name, _ in held]
-        return [*(value for _, value in held), *pytree.tree_leaves(returned[1])]
-
-    names = [name.replace(".", "_") for name in tensors]
-    examples = [("x", x)], list(zip(state_names, leaves, strict=True))
-    num_variables = _count(step, list(tensors.values()), x, leaves)
-    traced = trace_function(
-        step,
-        list(zip(names, tensors.values(), strict=True)),
-        *examples,
-        num_outputs=num_variables,
-    )
-    given = {value.name for value in traced.graph.arguments()}
-    kept = {value.name for value in traced.graph.state}.intersection(traced.graph.next_state)
+    variables, step = _record(cell, x, state, tensors or {})
+    given = {value.name for value in step.arguments()}
+    kept = {value.name for value in step.state}.intersection(step.next_state)
     found: dict[str, str] = {}
-    for node, name in zip(traced.graph.outputs, variables, strict=True):
+    for node, name in zip(step.outputs, variables, strict=True):
         if not name.endswith("]"):
             if node not in given or node in kept:
                 found[node] = name
@@ -126,21 +105,49 @@ def saved_names(step: StepGraph, names: Mapping[str, str], inputs: Sequence[str]
     return found
 
 
-def _count(step: Any, parameters: list[torch.Tensor], x: torch.Tensor, leaves: list[Any]) -> int:
-    """How many variables there are."""
-    with torch.no_grad(), torch.random.fork_rng():
-        return len(step(parameters, x, leaves)) - len(leaves)
+def _record(
+    cell: torch.nn.Module, x: Tensor, state: Any, tensors: Mapping[str, Tensor]
+) -> tuple[list[str], StepGraph]:
+    """The names of the variables, and the step with what they hold as its outputs."""
+    leaves, form = flatten(state)
+    own = surroundings(cell).tensors
+    names, state_names = graph_names(own, form)
+    num_rows = numbers_of_rows([size for t in (*own.values(), x, *leaves) for size in t.shape])[0]
+    rows = [given_rows(value, num_rows, False) for value in (x, *leaves)]
+    parameters = {names[name]: tensors.get(name, tensor) for name, tensor in own.items()}
+    moving = dict(zip(["x", *state_names], rows, strict=True))
+    recorder, frames = Recorder({**moving, **parameters}), list[dict[str, Tensor]]()
+    instead = {id(own[name]): tensor for name, tensor in tensors.items() if name in own}
+    with apart_from_the_caller(x.device, grad=torch.is_grad_enabled()), unchanged(cell):
+        with recorder, Watch(recorder, instead, num_rows), _watching(cell, frames):
+            _, *new = call_step(cell, rows[0], rows[1:], form)
+        held = [pair for frame in reversed(frames) for pair in frame.items()]
+        recording = recorder.recording([*(value for _, value in held), *new])
+
+    def values(given: Mapping[str, Tensor]) -> tuple[Value, ...]:
+        return tuple(Value(name, tuple(t.shape), t.dtype) for name, t in given.items())
+
+    x_value, *states = values(moving)
+    step = StepGraph(
+        values({**parameters, **recording.captured}),
+        (x_value,),
+        tuple(states),
+        recording.nodes,
+        recording.ends[: len(held)],
+        recording.ends[len(held) :],
+    )
+    return [name for name, _ in held], simplify(step.check())
 
 
 @contextmanager
-def _watching(cell: torch.nn.Module, frames: list[dict[str, torch.Tensor]]) -> Iterator[None]:
+def _watching(cell: torch.nn.Module, frames: list[dict[str, Tensor]]) -> Iterator[None]:
     """Note what the variables of each `forward` of a cell hold when it returns."""
     cells = [cell, *(part for part in cell.modules() if _is_cell(part))]
     codes = {getattr(type(part).forward, "__code__", None) for part in cells}
 
     def local(frame: FrameType, event: str, _: Any) -> Any:
         if event == "return":
-            held: dict[str, torch.Tensor] = {}
+            held: dict[str, Tensor] = {}
             for name, value in sorted(frame.f_locals.items(), key=_is_one_tensor):
                 held |= _tensors(name, value)
             frames.append(held)
@@ -163,16 +170,16 @@ def _is_cell(module: torch.nn.Module) -> bool:
 
 def _is_one_tensor(variable: tuple[str, Any]) -> bool:
     """Such variables come last: where a dict has the same name for something else, they win."""
-    return isinstance(variable[1], torch.Tensor)
+    return isinstance(variable[1], Tensor)
 
 
-def _tensors(name: str, value: Any) -> dict[str, torch.Tensor]:
+def _tensors(name: str, value: Any) -> dict[str, Tensor]:
     """A variable, or the tensors in a tuple, list or dict."""
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, Tensor):
         return {name: value} if value.ndim else {}
     if isinstance(value, list | tuple):
         items = enumerate(value)
-        return {f"{name}[{i}]": v for i, v in items if isinstance(v, torch.Tensor)}
+        return {f"{name}[{i}]": v for i, v in items if isinstance(v, Tensor)}
     if isinstance(value, Mapping):
-        return {str(k): v for k, v in value.items() if isinstance(v, torch.Tensor)}
+        return {str(k): v for k, v in value.items() if isinstance(v, Tensor)}
     return {}

@@ -13,13 +13,14 @@ AD and cells whose rows mix take the reference engine, whose operations torch di
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from rondo.compiler.engines import Engine, Reference
+from rondo.compiler.engines import Reference
 from rondo.compiler.passes import (
     Given,
     carried,
@@ -32,7 +33,18 @@ from rondo.compiler.passes import (
 from rondo.compiler.program import Program
 from rondo.compiler.reference import Steps
 
+OWN_MODES: ContextVar[int] = ContextVar("rondo_own_modes", default=0)
+"""How many of the modes that see every operator are Rondo's own, and need no graph."""
+
+BATCHED = torch._C._parse_dispatch_key("Batched")
+"""What marks tensors of the older `vmap`, by which torch takes several gradients at once."""
+
 PROGRAMS: dict[str, Program] = {}  # by key; a key says everything that its program does
+
+
+Again = Callable[[Given], tuple[list[Tensor], list[Tensor]]]
+"""Runs a recurrence once more by operations that torch can differentiate as often as it likes;
+returns the outputs of the program, packed, and the state at the end."""
 
 
 class Registered(NamedTuple):
@@ -50,17 +62,7 @@ class Registered(NamedTuple):
 
 
 def register(program: Program) -> Registered:
-    """Make a program known to the operator.
-
-    Raises:
-        ValueError: Where a gradient is wanted that no planned backward pass gives.
-    """
-    if program.gradient is None and (program.input_wanted or any(program.wanted)):
-        raise ValueError(
-            "torch.compile and torch.export need a planned backward pass, and this cell has none: "
-            f"{program.plan.mixes_rows}; call the layer under torch.no_grad(), or keep it out with "
-            "torch.compiler.disable(layer)"
-        )
+    """Make a program known to the operator."""
     PROGRAMS.setdefault(program.key, program)
     return Registered(program.key, program.captured, program.places)
 
@@ -90,19 +92,22 @@ def recurrence(
     resets: Tensor | None = None,
     reverse: bool = False,
     checkpoint_every: int | None = None,
+    again: Again | None = None,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Run a compiled cell over packed rows.
 
     Args:
         program: The compiled cell.
-        parameters: The cell's parameters and buffers.
+        parameters: The cell's tensors.
         x: The input of all steps (N, ...), step after step.
         state: The initial state, one tensor (B, ...) for each state.
         batch_sizes: The number of rows of each step (T,), on the CPU, never growing.
         resets: (N,) bool; where true, the state is the initial state again before the step.
         reverse: Whether to run from the last step to the first.
         checkpoint_every: Keep the state of every so many steps, rather than all that the backward
-            pass reads. Of no effect where torch differentiates the reference engine.
+            pass reads.
+        again: Runs the cell so that torch can differentiate it as often as it likes; default the
+            reference engine.
 
     Returns:
         The output of all steps (N, ...), then all states where the program gives them, and the
@@ -110,28 +115,24 @@ def recurrence(
     """
     PROGRAMS.setdefault(program.key, program)  # a saved graph may name it
     tensors = [*parameters, *program.captured]
-    observed, transformed = is_observed(x), is_transformed()
-    asks_more = observed or transformed or resets is not None or checkpoint_every is not None
+    observed = is_observed(x)
+    asks_more = observed or resets is not None or checkpoint_every is not None
     if not asks_more and program.library is not None:
         steps = Steps.of(batch_sizes, reverse)
         if steps.num_rows and program.library.covers(steps):
             return _by_library(program, tensors, x, state, batch_sizes, reverse)
-    without_operator = program.gradient is None and not torch.compiler.is_compiling()
-    if without_operator or transformed:
-        engine = _reference(program) if transformed else program.run
-        result = engine(
-            tensors, [x], state, Steps.of(batch_sizes, reverse), resets_of(resets, state)
-        )
-        return [result.outputs[place] for place in program.places], result.state
     if observed:
         registered = register(program)
         return run_registered(
             registered, parameters, x, state, batch_sizes, resets, reverse, checkpoint_every
         )
-    tensors = [*tensors, x, *state]
-    results = _Recurrence.apply(
-        program, batch_sizes, resets, reverse, checkpoint_every, len(state), *tensors
-    )
+    if program.gradient is None:
+        given = (tensors, [x], state, Steps.of(batch_sizes, reverse), resets_of(resets, state))
+        result = program.run(*given)
+        return [result.outputs[place] for place in program.places], result.state
+    again = again or _by_reference(program)
+    how = program, batch_sizes, resets, reverse, checkpoint_every, again, len(state)
+    results = _Recurrence.apply(*how, *tensors, x, *state)
     outputs = results[len(state) :]
     return [outputs[place] for place in program.places], [*results[: len(state)]]
 
@@ -166,13 +167,26 @@ def is_observed(x: Tensor) -> bool:
     return (
         torch.compiler.is_compiling()
         or type(x) not in (Tensor, torch.nn.Parameter)
-        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._len_torch_dispatch_stack() > OWN_MODES.get()
     )
 
 
-def _reference(program: Program) -> Engine:
-    """The engine whose operations torch differentiates and transforms."""
-    return Reference(program.plan)
+def _by_reference(program: Program) -> Again:
+    """The reference engine, whose operations torch differentiates and transforms."""
+
+    def again(given: Given) -> tuple[list[Tensor], list[Tensor]]:
+        if program.own_gradient is not None:
+            raise RuntimeError(
+                "a graph of torch's has the first derivative of this cell alone, since its step "
+                f"{program.own_gradient}: differentiate the layer outside of torch.compile and "
+                "torch.export"
+            )
+        resets = resets_of(given.resets, given.state)
+        run = Reference(program.plan)
+        result = run(given.parameters, [given.x], given.state, given.steps, resets)
+        return result.outputs, result.state
+
+    return again
 
 
 @torch.library.custom_op("rondo::recurrence", mutates_args=())
@@ -262,13 +276,16 @@ def _(
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     parameters, x, state, batch_sizes, resets, reverse, key, checkpoint_every = inputs
     given = Given(parameters, x, state, batch_sizes, resets, reverse, checkpoint_every)
-    _keep(ctx, find(key), given, output)
+    program = find(key)
+    _keep(ctx, program, given, output, _by_reference(program))
 
 
-def _keep(ctx, program: Program, given: Given, results: Sequence[Tensor]) -> None:  # type: ignore[no-untyped-def]
+def _keep(  # type: ignore[no-untyped-def]
+    ctx, program: Program, given: Given, results: Sequence[Tensor], again: Again
+) -> None:
     """Keep what the backward pass reads."""
     ctx.program, ctx.sizes = program, (len(given.parameters), len(given.state))
-    ctx.how = given.reverse, given.checkpoint_every
+    ctx.how, ctx.again = (given.reverse, given.checkpoint_every), again
     num_outputs = 0 if given.checkpoint_every is None else len(program.outputs)
     kept = results[len(given.state) + num_outputs :]
     ctx.save_for_backward(
@@ -291,9 +308,14 @@ def _backward(ctx, gradients):  # type: ignore[no-untyped-def]
     batch_sizes, resets, kept = saved[0], saved[1], saved[2:]
     cotangents = _cotangents(ctx.program, gradients, x, state)
     given = Given(parameters, x, state, batch_sizes, resets, *ctx.how)
-    if torch.is_grad_enabled():
-        return _differentiable_gradients(ctx.program, given, cotangents)
+    if torch.is_grad_enabled() or is_transformed() or any(map(_is_batched, gradients)):
+        return _differentiable_gradients(ctx.again, given, cotangents)
     return _planned_gradients(ctx.program, given, kept, cotangents)
+
+
+def _is_batched(gradient: Tensor | None) -> bool:
+    """Whether a gradient stands for several, as `is_grads_batched` has it."""
+    return gradient is not None and torch._C._dispatch_keys(gradient).has(BATCHED)
 
 
 def _cotangents(
@@ -315,8 +337,8 @@ def _cotangents(
 
 def _check_wanted(program: Program, of_parameters: Sequence[bool], of_x: bool) -> None:
     """Fail where a graph of torch's is asked for a gradient that it was made without."""
-    own = of_parameters[: len(program.wanted)]
-    pairs = zip((of_x, *own), (program.input_wanted, *program.wanted), strict=True)
+    own = of_parameters[: len(program.asked)]
+    pairs = zip((of_x, *own), (program.input_asked, *program.asked), strict=True)
     if program.gradient is None or any(needed and not given for needed, given in pairs):
         raise RuntimeError(
             "this graph was exported for inputs and parameters of which some needed no gradient, "
@@ -328,42 +350,52 @@ def _check_wanted(program: Program, of_parameters: Sequence[bool], of_x: bool) -
 def _planned_gradients(  # type: ignore[no-untyped-def]
     program: Program, given: Given, kept: Sequence[Tensor], cotangents: Sequence[Tensor]
 ):
-    num_states = len(given.state)
-    gradients = kept, list(cotangents[:num_states]), list(cotangents[num_states:])
+    """The gradients of the cell's tensors, of x and of each state; None where there is none."""
+    gradient, num_states = program.gradient, len(given.state)
+    assert gradient is not None
+    of_last = [cotangents[number] for number in gradient.states]
+    gradients = kept, of_last, list(cotangents[num_states:])
     if is_observed(given.x):
         parameters, x, state, batch_sizes, resets, reverse, checkpoint_every = given
         how = batch_sizes, resets, reverse, program.key, checkpoint_every
         results = torch.ops.rondo.recurrence_backward(parameters, x, state, *gradients, *how)
     else:
         results = run_backward(program, given, *gradients)
-    of_state, rest = results[:num_states], results[num_states:]
-    of_x = rest.pop(0) if program.input_wanted else None
+    of_moving, rest = results[: len(of_last)], results[len(of_last) :]
+    of_state: list[Tensor | None] = [None] * num_states
+    for number, value in zip(gradient.states, of_moving, strict=True):
+        of_state[number] = value
+    of_x = rest.pop(0) if gradient.inputs else None
     wanted = iter(rest)
-    of_own = [next(wanted) if keep else None for keep in program.wanted]
-    return of_own + [None] * len(program.captured), of_x, of_state
+    return [next(wanted) if keep else None for keep in program.wanted], of_x, of_state
 
 
 def _differentiable_gradients(  # type: ignore[no-untyped-def]
-    program: Program, given: Given, cotangents: Sequence[Tensor]
+    again: Again, given: Given, cotangents: Sequence[Tensor]
 ):
-    """Gradients that can be differentiated again: autograd through the reference engine."""
-    parameters, x, state = given[:3]
-    resets = resets_of(given.resets, state)
-    result = _reference(program)(parameters, [x], state, given.steps, resets)
-    leaves = [*parameters, x, *state]
+    """Gradients that can be differentiated again, or batched: autograd through another run."""
+    further = torch.is_grad_enabled()
+    with torch.enable_grad():
+        outputs, last = again(given)
+    leaves = [*given.parameters, given.x, *given.state]
     active = [leaf for leaf in leaves if leaf.requires_grad]
+    pairs = [
+        (end, seed)
+        for end, seed in zip((*last, *outputs), cotangents, strict=True)
+        if end.requires_grad
+    ]
     found = iter(
         torch.autograd.grad(
-            [*result.state, *result.outputs],
+            [end for end, _ in pairs],
             active,
-            list(cotangents),
-            create_graph=True,
+            [seed for _, seed in pairs],
+            create_graph=further,
             allow_unused=True,
             materialize_grads=True,
         )
     )
     gradients = [next(found) if leaf.requires_grad else None for leaf in leaves]
-    num = len(parameters)
+    num = len(given.parameters)
     return gradients[:num], gradients[num], gradients[num + 1 :]
 
 
@@ -375,19 +407,30 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]
-        ctx, program, batch_sizes, resets, reverse, checkpoint_every, num_states, *tensors
+        ctx, program, batch_sizes, resets, reverse, checkpoint_every, again, num_states, *tensors
     ):
         first = len(tensors) - num_states
         parameters, x, state = tensors[: first - 1], tensors[first - 1], tensors[first:]
         given = Given(parameters, x, state, batch_sizes, resets, reverse, checkpoint_every)
         results = run_forward(program, given)
-        _keep(ctx, program, given, results)
-        return tuple(results[: num_states + len(program.outputs)])
+        _keep(ctx, program, given, results, again)
+        given_back = tuple(results[: num_states + len(program.outputs)])
+        ctx.mark_non_differentiable(*_without_gradient(program, given_back, num_states))
+        return given_back
 
     @staticmethod
     def backward(ctx, *gradients):  # type: ignore[no-untyped-def]
         of_own, of_x, of_state = _backward(ctx, gradients)
-        return (None, None, None, None, None, None, *of_own, of_x, *of_state)
+        return (None, None, None, None, None, None, None, *of_own, of_x, *of_state)
+
+
+def _without_gradient(program: Program, results: Sequence[Tensor], num_states: int) -> list[Tensor]:
+    """Which of the last states and the outputs have no gradient."""
+    assert program.gradient is not None
+    moves = program.gradient.differentiable
+    num_outputs = len(moves) - num_states
+    in_order = (*moves[num_outputs:], *moves[:num_outputs])
+    return [result for result, has in zip(results, in_order, strict=True) if not has]
 
 
 def _by_library(
@@ -429,7 +472,8 @@ class _ByLibrary(torch.autograd.Function):
             parameters, x, state = _divided(ctx.saved_tensors, len(results) - 1)
             batch_sizes, reverse = ctx.how
             given = Given(parameters, x, state, batch_sizes, None, reverse, None)
-            of_own, of_x, of_state = _differentiable_gradients(ctx.program, given, gradients)
+            again = _by_reference(ctx.program)
+            of_own, of_x, of_state = _differentiable_gradients(again, given, gradients)
             return (None, None, None, None, *of_own, of_x, *of_state)
         wanted = [leaf for leaf in leaves if leaf.requires_grad]
         found = iter(torch.autograd.grad(results, wanted, gradients, True, allow_unused=True))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from rondo.compiler.graph import Node, RecurrentGraph, StepGraph
+from rondo.compiler.graph import Node, RecurrentGraph, StepGraph, is_getitem
 from rondo.compiler.layouts import SHARED, SUMMED, Along, Layout, Mixed
 from rondo.compiler.rows import row_layouts
 from rondo.drawing import Drawing
@@ -166,6 +166,7 @@ def plan(graph: RecurrentGraph) -> Plan:
     reached = {value.name: _descendants(step.nodes, {value.name}) for value in step.state}
     stepwise = _descendants(step.nodes, set(reached) | set(fixed))
     looped = _ancestors(step.nodes, set(step.next_state) | set(fixed))
+    looped |= {node.name for node in step.nodes if is_getitem(node) and node.reads[0] in looped}
     from_input = _descendants(step.nodes, {value.name for value in step.inputs})
 
     def place(node: Node) -> tuple[str, str]:

@@ -205,6 +205,21 @@ def _stack(expansion: Expansion, node: Node, values: Values) -> None:
     expansion.add(node, "", aten.cat.default, (pieces, dim), shape)
 
 
+def _select_scatter(expansion: Expansion, node: Node, values: Values) -> None:
+    """`select_scatter(x, part, dim, index)`: a slice of one element, put into x."""
+    x, part, dim, index = node.args
+    shape = node.shape or ()
+    dim, size = dim % len(shape), shape[dim]
+    if not isinstance(size, int):
+        expansion.nodes.append(node)  # it would put a value into one row of the batch
+        return
+    index %= size
+    slice_shape = (*shape[:dim], 1, *shape[dim + 1 :])
+    piece = expansion.add(node, "piece", aten.unsqueeze.default, (part, dim), slice_shape)
+    args = (x, piece, dim, index, index + 1)
+    expansion.add(node, "", aten.slice_scatter.default, args, shape)
+
+
 def _count(shape: Shape, dims: Iterable[int]) -> int:
     sizes = [shape[dim] for dim in dims]
     return math.prod(0 if isinstance(size, Rows) else size for size in sizes)
@@ -219,5 +234,6 @@ RULES: dict[Any, Callable[[Expansion, Node, Values], None]] = {
     aten.linalg_vector_norm: _norm,
     aten.repeat: _repeat,
     aten.stack: _stack,
+    aten.select_scatter: _select_scatter,
 }
 """How compound operations are taken apart."""

@@ -7,23 +7,31 @@ differentiate, plan both halves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-from rondo.compiler.engines import Engine, EngineName, engine_for
+from rondo.compiler.counting import Guard
+from rondo.compiler.engines import Engine, EngineName, Reference, engine_for
 from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import RecurrentGraph, close_loops, draws_random
+from rondo.compiler.layouts import Mixed
 from rondo.compiler.library import Library, library_of
 from rondo.compiler.plan import Plan, plan
+from rondo.compiler.probe import rows_are_apart
+from rondo.compiler.record import TraceError
 from rondo.compiler.trace import trace
 
 T = TypeVar("T")
+
+
+MADE_OF_A_PROGRAM = ("run", "run_forward", "run_backward", "library", "forward", "backward")
+"""What a program makes when it is first wanted."""
 
 
 @dataclass(frozen=True)
@@ -32,25 +40,56 @@ class Program:
 
     Args:
         plan: The step alone, for prediction.
-        captured: Constants of the step, after the cell's own tensors.
-        gradient: The forward and backward graph for training; None where rows of the batch mix
-            (then the reference engine runs `plan` under autograd) or no gradient is wanted.
-        wanted: For each of the cell's own tensors, whether its gradient is wanted.
-        input_wanted: Whether the gradient of the input is wanted.
+        captured: Constants of the step, and tensors that it read from outside; they follow the
+            cell's own tensors.
+        gradient: The forward and backward graph for training; None where no gradient is wanted, or
+            nothing has one.
         engine: The engine that was asked for; see `engines.engine_for`.
         device: Where the tensors are.
         places: Where the output is among the outputs of the graph, then each state, where all
             states are wanted: a state that is the output, or another state, is there once.
+        guards: What is taken for granted about the number of rows of a batch.
+        own_gradient: What the step says about gradients that its operations do not, or None. Then
+            torch's derivative of the plan is not the step's.
+        rows_apart: Whether each row was seen to depend on itself alone; then it does not matter
+            that the plan cannot tell it of some operations.
+        asked: For each of the cell's own tensors, whether its gradient was asked for.
+        input_asked: Whether the gradient of the input was asked for.
+        tell: Is called with the reason where the reference engine runs in place of a kernel.
     """
 
     plan: Plan
     captured: tuple[torch.Tensor, ...]
     gradient: Gradient | None
-    wanted: tuple[bool, ...]
-    input_wanted: bool
     engine: EngineName
     device: torch.device
     places: tuple[int, ...] = (0,)
+    guards: tuple[Guard, ...] = ()
+    own_gradient: str | None = None
+    rows_apart: bool = False
+    asked: tuple[bool, ...] = ()
+    input_asked: bool = False
+    tell: Callable[[str], None] = field(default=lambda reason: None, compare=False, repr=False)
+
+    @cached_property
+    def wanted(self) -> tuple[bool, ...]:
+        """For each of the cell's tensors, then each captured one, whether it has a gradient."""
+        names = () if self.gradient is None else self.gradient.parameters
+        return tuple(value.name in names for value in self.graph.step.parameters)
+
+    @cached_property
+    def read(self) -> tuple[bool, ...]:
+        """For each of the cell's tensors, then each captured one, whether the step reads it."""
+        graphs = [self.graph.step]
+        if self.gradient is not None:
+            graphs += [self.gradient.forward.step, self.gradient.backward.step]
+        names = {name for graph in graphs for name in graph.read}
+        return tuple(value.name in names for value in self.graph.step.parameters)
+
+    @cached_property
+    def mixes_rows(self) -> str | None:
+        """Why rows of the batch influence each other, or None."""
+        return None if self.rows_apart else self.plan.mixes_rows
 
     @property
     def graph(self) -> RecurrentGraph:
@@ -66,7 +105,16 @@ class Program:
     def runs_once(self) -> str | None:
         """Why running some steps again would not give the same; None where it would."""
         random = [node.op_name for node in self.graph.step.nodes if draws_random(node)]
-        return f"{random[0]} draws random numbers" if random else self.plan.mixes_rows
+        return f"{random[0]} draws random numbers" if random else self.mixes_rows
+
+    def with_captured(self, captured: Sequence[torch.Tensor]) -> Program:
+        """The same program with other tensors for those that its step read from outside."""
+        if all(a is b for a, b in zip(captured, self.captured, strict=True)):
+            return self
+        other = replace(self, captured=tuple(captured))
+        made = {name: self.__dict__[name] for name in MADE_OF_A_PROGRAM if name in self.__dict__}
+        other.__dict__.update(made)
+        return other
 
     @cached_property
     def forward(self) -> Plan:
@@ -82,12 +130,12 @@ class Program:
     @cached_property
     def run(self) -> Engine:
         """Runs the step alone over a batch."""
-        return engine_for(self.plan, self.engine, self.device)
+        return self._engine(self.plan)
 
     @cached_property
     def run_forward(self) -> Engine:
         """Runs the forward pass over a batch."""
-        return engine_for(self.forward, self.engine, self.device)
+        return self._engine(self.forward)
 
     @cached_property
     def run_backward(self) -> Engine:
@@ -95,7 +143,14 @@ class Program:
         assert self.gradient is not None
         reads = zip(self.backward.step.inputs, self.gradient.reads, strict=True)
         previous = {value.name for value, (kind, _) in reads if kind == "previous"}
-        return engine_for(self.backward, self.engine, self.device, previous)
+        return self._engine(self.backward, previous)
+
+    def _engine(self, plan: Plan, previous: Collection[str] = ()) -> Engine:
+        """What runs a plan; tells where it is not what was hoped for."""
+        engine = engine_for(plan, self.engine, self.device, previous)
+        if isinstance(engine, Reference) and engine.reason is not None:
+            self.tell(engine.reason)
+        return engine
 
     @cached_property
     def library(self) -> Library | None:
@@ -132,45 +187,72 @@ def compile_step(
     x: torch.Tensor,
     state: Any,
     *,
+    instead: Mapping[str, torch.Tensor] | None = None,
     wanted: Sequence[bool],
     input_wanted: bool,
     engine: EngineName = "auto",
     return_states: bool = False,
+    tell: Callable[[str], None] = lambda reason: None,
 ) -> Program:
     """Compile one step of a cell.
 
     Args:
         cell: A module whose `forward(x, state)` returns `(output, new_state)`.
-        tensors: The cell's parameters and buffers by name, with the dtypes that they will have.
+        tensors: The cell's tensors by name.
         x: An example input (B, ...).
         state: An example state.
-        wanted: For each parameter, then buffer, whether its gradient is wanted.
+        instead: What stands for some tensors, by name: of the types that they will have.
+        wanted: For each tensor, whether its gradient is wanted.
         input_wanted: Whether the gradient of the input is wanted.
         engine: The engine that is to run it; see `engines.engine_for`.
         return_states: Whether the states of all steps are outputs too.
+        tell: Is called with the reason where the reference engine runs in place of a kernel.
+
+    Raises:
+        TraceError: Where the step is not one graph for all inputs, or mixes rows of the batch.
     """
-    traced = apart(lambda: trace(cell, tensors, x, state))
-    step = traced.graph
-    ends = (*step.outputs, *(step.next_state if return_states else ()))
-    step = replace(step, outputs=tuple(dict.fromkeys(ends)))
-    forward = plan(close_loops(step))
-    gradient = None
-    if forward.mixes_rows is None and (input_wanted or any(wanted) or torch.is_grad_enabled()):
-        own = step.parameters[: len(tensors)]
-        parameters = [value.name for value, keep in zip(own, wanted, strict=True) if keep]
-        inputs, device = ["x"] if input_wanted else [], x.device
-        gradient = apart(
-            lambda: differentiate(
-                forward.graph, inputs=inputs, parameters=parameters, device=device
-            )
+    grad = torch.is_grad_enabled()
+    how = {"instead": instead, "input_wanted": input_wanted, "states_are_outputs": return_states}
+    try:
+        traced = apart(
+            lambda: trace(cell, tensors, x, state, wanted=wanted if grad else None, **how)
         )
+    except TraceError:
+        if grad:  # where the step alone says it better than its gradient
+            with torch.no_grad():
+                step = apart(lambda: trace(cell, tensors, x, state, **how))
+            _check_rows(plan(close_loops(step.graph)))
+        raise
+    forward = plan(close_loops(traced.graph))
+    rows_apart = forward.mixes_rows is not None and apart(
+        lambda: rows_are_apart(cell, tensors, x, state, instead=instead, grad=grad)
+    )
+    if not rows_apart:
+        _check_rows(forward)
     return Program(
         forward,
         traced.captured,
-        gradient,
-        tuple(wanted),
-        input_wanted,
+        differentiate(traced),
         engine,
         x.device,
-        tuple(step.outputs.index(end) for end in ends),
+        traced.ends.places,
+        traced.guards,
+        traced.own_gradient,
+        rows_apart,
+        tuple(wanted),
+        input_wanted,
+        tell,
+    )
+
+
+def _check_rows(forward: Plan) -> None:
+    """Fail where rows of the batch influence each other."""
+    if forward.mixes_rows is None:
+        return
+    mixed = (node for node in forward.step.nodes if isinstance(forward.layouts[node.name], Mixed))
+    line = next((node.line for node in mixed if node.line), None)
+    raise TraceError(
+        f"mixes the rows of the batch: {forward.mixes_rows}",
+        "a kernel runs cells that treat every row on its own",
+        line,
     )

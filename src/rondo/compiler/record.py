@@ -1,35 +1,76 @@
-"""Run a function once and write down the ATen operations that it calls.
+"""Run a function once and write down the ATen operations that torch runs for it.
 
 In go a function and its tensors by name, out comes a :class:`Recording`: the operations in order,
-each with the names of what it reads. Changes in place are written as new values; a change of what
-was given in remains one, for the caller to refuse. `torch.fx.experimental.proxy_tensor.make_fx`
-writes down the same, but loads the whole of TorchDynamo and TorchInductor first, which takes
-longer than to read, compile and run a network once.
+each with the names of what it reads. The recorder lies below autograd: what it sees while autograd
+goes back is what autograd does, hooks, `no_grad` and `autograd.Function` included. Changes in place
+are written as new values (`aliases.py`); a change of what was given in is an error.
+
+`torch.fx.experimental.proxy_tensor.make_fx` writes down the same, but loads the whole of
+TorchDynamo and TorchInductor first, which takes longer than to read, compile and run a network
+once.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rondo.compiler.graph import Node, Ref, map_argument
+from rondo.compiler.aliases import AliasError, Aliases, place_of, storage_of
+from rondo.compiler.formulas import FORMULAS
+from rondo.compiler.graph import Node, Ref, draws_random, map_argument
+from rondo.compiler.lines import line_of_user
+from rondo.compiler.writes import Writing, writing_of
 
 aten = torch.ops.aten
-ALIASES = {aten.lift_fresh_copy.default, aten.alias.default, aten.lift_fresh.default}
 READS_A_VALUE = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default}
+"""Operations whose result is what they are given."""
 
-Decompositions = Mapping[Any, Callable[..., Any]]
+INSTEAD = {
+    aten.lift_fresh_copy.default: aten.lift_fresh.default,
+    aten.unsafe_split.Tensor: aten.split.Tensor,
+    aten.unsafe_split_with_sizes.default: aten.split_with_sizes.default,
+}
+"""What is run and written down instead: below autograd, the views that these are."""
 
 
-class ValueReadError(ValueError):
-    """A function did something that depends on the value of a tensor."""
+class TraceError(ValueError):
+    """A function that is not one graph for all inputs: what it does, and where.
+
+    Args:
+        what: What it does, to follow "the step".
+        instead: What to write instead.
+        line: The line of the user's code, or None.
+    """
+
+    def __init__(self, what: str, instead: str = "", line: str | None = None) -> None:
+        place = f" ({line})" if line else ""
+        super().__init__(f"the step {what}{place}{'; ' if instead else ''}{instead}")
+        self.what, self.instead, self.line = what, instead, line
+
+
+def value_read(what: str, line: str | None) -> TraceError:
+    """The error for a step that reads the value of a tensor into Python."""
+    return TraceError(
+        f"reads the value of a tensor ({what}), so it is not one graph for all inputs",
+        "choose with torch.where instead",
+        line,
+    )
+
+
+VALUE_READS = {
+    "_local_scalar_dense": "by a branch on it, .item(), float() or int()",
+    "index": "by a mask, so that a size depends on it",
+    "nonzero": "by a mask, so that a size depends on it",
+    "equal": "by torch.equal",
+}
 
 
 @dataclass(frozen=True)
@@ -48,34 +89,23 @@ class Recording:
 
 
 def record(
-    function: Callable[..., Sequence[Tensor]],
-    names: Sequence[str],
-    tensors: Sequence[Tensor],
-    decompositions: Decompositions,
+    function: Callable[..., Sequence[Tensor]], names: Sequence[str], tensors: Sequence[Tensor]
 ) -> Recording:
-    """Run `function(*tensors)` once.
-
-    Args:
-        function: Returns tensors.
-        names: What its tensors are called.
-        tensors: What it is run on.
-        decompositions: What to do in place of some operations; what returns `NotImplemented`
-            leaves it at them.
+    """Run `function(*tensors)` once; the tensors have these names.
 
     Raises:
-        ValueReadError: Where a value of a tensor decides what is done.
+        TraceError: Where a value of a tensor decides what is done, or where what was given
+            is changed in place.
     """
-    recorder = _Recorder(names, tensors, decompositions)
-    pure = torch.func.functionalize(function, remove="mutations")
+    recorder = Recorder(dict(zip(names, tensors, strict=True)))
     with recorder:
-        ends = pure(*tensors)
-    named = tuple(recorder.name_of(end) for end in ends)
-    return Recording(tuple(recorder.nodes), named, recorder.captured)
+        ends = function(*tensors)
+    return recorder.recording(ends)
 
 
 def fresh_name(name: str, taken: set[str]) -> str:
     """Returns the name, with a number where it is taken, and takes it."""
-    name = name.strip("_")
+    name = name.strip("_") or "value"
     candidate, number = name, 0
     while candidate in taken:
         number += 1
@@ -84,65 +114,138 @@ def fresh_name(name: str, taken: set[str]) -> str:
     return candidate
 
 
-class _Recorder(TorchDispatchMode):
-    """Writes down each operation that torch runs while it is entered."""
+class Recorder(TorchDispatchMode):
+    """Writes down each operation that torch runs while it is entered.
 
-    def __init__(
-        self, names: Sequence[str], tensors: Sequence[Tensor], decompositions: Decompositions
-    ) -> None:
+    Args:
+        given: Tensors by name; further ones are captured when they are met.
+    """
+
+    def __init__(self, given: Mapping[str, Tensor]) -> None:
         super().__init__()
-        self.decompositions = decompositions
-        self.taken = set(names)
         self.nodes: list[Node] = []
         self.captured: dict[str, Tensor] = {}
-        self.alive = list(tensors)  # so that no other tensor gets the identity of one of them
-        self.names = {id(tensor): name for name, tensor in zip(names, tensors, strict=True)}
+        self.error: TraceError | None = None  # kept: the function may catch it
+        self.taken = set(given)
+        self._made: set[int] = set()  # memory
+        self._numbers: set[str] = set()  # values that are the same whatever comes in
+        self._like: dict[str, Any] = {}  # for each value, a tensor of its sizes and type
+        self._aliases = Aliases(self._write_view)
+        for name, tensor in given.items():
+            self.give(tensor, name)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         """Whether torch is to load TorchDynamo, in order to leave this class out of it."""
         return False
 
+    def give(self, tensor: Tensor, name: str) -> None:
+        """A tensor that comes from outside has this name; the first name of a tensor stays."""
+        self.taken.add(name)
+        self._like[name] = tensor
+        if tensor not in self._aliases:
+            self._aliases.give(tensor, name)
+
+    def knows(self, tensor: Tensor) -> bool:
+        """Whether a tensor was given, made or captured."""
+        return storage_of(tensor) in self._made or tensor in self._aliases
+
+    def name_of(self, tensor: Tensor) -> str:
+        """The name of what a tensor holds now; one that was never seen is captured."""
+        if tensor not in self._aliases:
+            name = fresh_name(f"constant_{len(self.captured)}", self.taken)
+            self.captured[name] = self._like[name] = tensor
+            self._aliases.give(tensor, name)
+        return self._aliases.name_of(tensor)
+
+    def is_made_without(self, others: Collection[str], name: str) -> bool:
+        """Whether a value depends on none of others and on no random number."""
+        wanted = {name}
+        for node in reversed(self.nodes):
+            if node.name in wanted:
+                if draws_random(node):
+                    return False
+                wanted.update(node.reads)
+        return wanted.isdisjoint(others)
+
+    def recording(self, ends: Sequence[Tensor]) -> Recording:
+        """What was written down, and the names of some results."""
+        if self.error is not None:
+            raise self.error
+        named = tuple(map(self.name_of, ends))
+        return Recording(tuple(self.nodes), named, self.captured)
+
+    def fail(self, error: TraceError) -> None:
+        """Raise an error, also where the recorded function catches it."""
+        self.error = self.error or error
+        raise error
+
     def __torch_dispatch__(
         self, op: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        kwargs = dict(kwargs or {})
-        instead = self.decompositions.get(op) or _parts(op)
+        with torch._C.DisableTorchFunction():
+            return self._dispatch(op, args, dict(kwargs or {}))
+
+    def _dispatch(self, op: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        instead = FORMULAS.get(op) or _parts(op)
         if instead is not None:
             with self:
                 result = instead(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        refs = map_argument(self._ref, tuple(args))
-        keyword_refs = {key: map_argument(self._ref, value) for key, value in kwargs.items()}
-        if READS_A_VALUE.intersection(op.tags):
-            self._check_known(op, refs)
+        op = INSTEAD.get(op, op)
+        writing = writing_of(op)
+        if writing is not None:
+            return self._change(op, writing, args, kwargs)
+        refs, keyword_refs = self._refs(args), self._refs(kwargs)
+        self._check_values(op, refs, keyword_refs)
+        base = place_of(args[0]) if args and isinstance(args[0], Tensor) else None
         result = op(*args, **kwargs)
-        if op in ALIASES or (op is aten.detach.default and refs[0].name in self.captured):
-            self._name(result, refs[0].name)
+        if op in SAME:
+            self._same(op, result, refs[0].name, base)
         elif isinstance(result, Tensor):
-            self._write(op, refs, keyword_refs, result)
+            self._one(op, refs, keyword_refs, result, base)
         elif isinstance(result, tuple | list):
-            whole = self._write(op, refs, keyword_refs, None)
-            for index, item in enumerate(result):
-                self._write(operator.getitem, (Ref(whole), index), {}, item)
+            self._several(op, refs, keyword_refs, result, base)
         return result
 
-    def name_of(self, tensor: Tensor) -> str:
-        """The name of a tensor; one that was never seen is captured."""
-        name = self.names.get(id(tensor))
-        if name is None:
-            name = fresh_name(f"constant_{len(self.captured)}", self.taken)
-            self.captured[name] = tensor
-            self._name(tensor, name)
-        return name
+    # ---- results ----
 
-    def _ref(self, leaf: Any) -> Any:
-        return Ref(self.name_of(leaf)) if isinstance(leaf, Tensor) else leaf
+    def _same(self, op: Any, result: Tensor, name: str, base: Any) -> None:
+        if op is aten.lift_fresh.default and name in self.captured:
+            self._numbers.add(name)
+        if result not in self._aliases:
+            self._aliases.give_view(result, name, base, aten.alias.default, ())
 
-    def _name(self, tensor: Tensor, name: str) -> None:
-        self.alive.append(tensor)
-        self.names[id(tensor)] = name
+    def _one(self, op: Any, refs: Any, keyword_refs: Any, result: Tensor, base: Any) -> None:
+        if not _is_view(op):
+            self._made.add(storage_of(result))
+            self._aliases.give(result, self._write(op, refs, keyword_refs, result))
+        elif place_of(result) != base:  # otherwise it shows the whole as it is
+            name = self._write(op, refs, keyword_refs, result)
+            self._aliases.give_view(result, name, base, op, refs[1:])
+
+    def _several(
+        self, op: Any, refs: Any, keyword_refs: Any, results: Sequence[Any], base: Any
+    ) -> None:
+        whole = self._write(op, refs, keyword_refs, None)
+        for index, item in enumerate(results):
+            if not isinstance(item, Tensor):
+                continue
+            name = self._write(operator.getitem, (Ref(whole), index), {}, item)
+            if _is_view(op):
+                self._aliases.give_view(item, name, base, op, refs[1:], index)
+            else:
+                self._made.add(storage_of(item))
+                self._aliases.give(item, name)
+
+    def _refs(self, arguments: Any) -> Any:
+        def ref(leaf: Any) -> Any:
+            return Ref(self.name_of(leaf)) if isinstance(leaf, Tensor) else leaf
+
+        if isinstance(arguments, dict):
+            return {key: map_argument(ref, value) for key, value in arguments.items()}
+        return map_argument(ref, tuple(arguments))
 
     def _write(
         self, op: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Tensor | None
@@ -150,17 +253,96 @@ class _Recorder(TorchDispatchMode):
         packet = getattr(op, "overloadpacket", op)
         name = fresh_name(packet.__name__, self.taken)
         shape, dtype = (None, None) if result is None else (tuple(result.shape), result.dtype)
-        self.nodes.append(Node(name, op, args, tuple(sorted(kwargs.items())), shape, dtype))
-        if result is not None:
-            self._name(result, name)
+        keywords = tuple(sorted(kwargs.items()))
+        node = Node(name, op, args, keywords, shape, dtype, line_of_user())
+        self.nodes.append(node)
+        self._like[name] = result
+        if self._numbers.issuperset(node.reads) and not draws_random(node):
+            self._numbers.add(name)
         return name
 
-    def _check_known(self, op: Any, args: Sequence[Any]) -> None:
-        """Raises `ValueReadError` where an operation reads more than captured constants."""
-        if any(isinstance(arg, Ref) and arg.name not in self.captured for arg in args):
-            raise ValueReadError(f"{op} reads the value of a tensor")
+    def _write_view(self, op: Any, args: tuple[Any, ...]) -> str:
+        """Write down a view that is read anew, or a whole with a new part."""
+        result = op(*(self._like[arg.name] if isinstance(arg, Ref) else arg for arg in args))
+        name = self._write(op, args, {}, result if isinstance(result, Tensor) else None)
+        self._like[name] = result
+        return name
+
+    # ---- changes in place ----
+
+    def _change(
+        self, op: Any, writing: Writing, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> Any:
+        """An operation that changes a tensor: the tensor has a new value."""
+        args = [*args, *_defaults(op, len(args), kwargs)]
+        changed = writing.written(args, kwargs)
+        for tensor in changed:
+            self._check_own(op, tensor)
+        if writing.pure is None:
+            self.fail(TraceError(f"changes tensors by {op}", line=line_of_user()))
+        read = {key: value for key, value in kwargs.items() if key != writing.argument}
+        refs, keyword_refs = self._refs(args), self._refs(read)
+        self._check_values(op, refs, keyword_refs)
+        before = place_of(changed[0])
+        name = self._copied(*args[:2]) if op is aten.copy_.default else None
+        result = op(*args, **kwargs)
+        if torch.Tag.inplace_view in op.tags:  # the tensor itself shows its memory anew
+            name = self._write(writing.pure, refs, keyword_refs, result)
+            self._aliases.give_view(result, name, before, writing.pure, refs[1:])
+            return result
+        if name is None:
+            name = self._write(writing.pure, refs, keyword_refs, changed[0])
+        try:
+            self._aliases.change(changed[0], name)
+        except AliasError as error:
+            self.fail(TraceError(f"does {error}", line=line_of_user()))
+        return result
+
+    def _copied(self, target: Tensor, source: Tensor) -> str:
+        """The name of what a tensor holds after another one was copied into it."""
+        with self:
+            if source.dtype != target.dtype:
+                source = aten._to_copy.default(source, dtype=target.dtype)
+            if source.shape != target.shape:
+                source = aten.expand.default(source, target.shape)
+        return self.name_of(source)
+
+    def _check_own(self, op: Any, tensor: Tensor) -> None:
+        """Fail where a step changes what it did not make."""
+        if storage_of(tensor) in self._made:
+            return
+        name = self.name_of(tensor)
+        self.fail(
+            TraceError(
+                f"changes a parameter, a buffer or its input in place ({name}, by {op})",
+                "what must be carried from step to step belongs into the state",
+                line_of_user(),
+            )
+        )
+
+    def _check_values(self, op: Any, refs: Sequence[Any], keyword_refs: Any) -> None:
+        """Fail where an operation reads more than constants that the step made of numbers."""
+        if not READS_A_VALUE.intersection(op.tags):
+            return
+        read = [ref for ref in (*refs, *keyword_refs.values()) if isinstance(ref, Ref)]
+        if not self._numbers.issuperset(ref.name for ref in read):
+            name = op.overloadpacket.__name__
+            self.fail(value_read(VALUE_READS.get(name, f"by {name}"), line_of_user()))
 
 
+def _defaults(op: Any, num_given: int, kwargs: Mapping[str, Any]) -> list[Any]:
+    """What positional arguments are that were left out; `bernoulli` has none where it is pure."""
+    left = op._schema.arguments[num_given:]
+    return [a.default_value for a in left if not a.kwarg_only and a.name not in kwargs]
+
+
+@cache
+def _is_view(op: Any) -> bool:
+    """Whether the result of an operation shows the memory of its first argument."""
+    return any(argument.alias_info is not None for argument in op._schema.arguments)
+
+
+@cache
 def _parts(op: Any) -> Callable[..., Any] | None:
     """What torch itself runs for an operation that is made of others, such as `matmul`."""
     key = torch._C.DispatchKey.CompositeImplicitAutograd

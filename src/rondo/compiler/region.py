@@ -103,9 +103,12 @@ class _Division:
         self.cheap = {*elementwise, *VIEWS, *CONSTANTS, *SPLITS, operator.getitem}
         self.users = _users(plan)
         self.is_half = any(value.dtype == torch.bfloat16 for value in plan.step.state)
-        late = [node for node in plan.before if plan.layouts[node.name] == SUMMED]
-        self.before = [node for node in plan.before if node not in late]
-        self.after = [*late, *plan.after]
+        late: dict[str, Node] = {}  # sums over rows, and what is made of them or like them
+        for node in plan.before:
+            if plan.layouts[node.name] == SUMMED or not late.keys().isdisjoint(node.reads):
+                late[node.name] = node
+        self.before = [node for node in plan.before if node.name not in late]
+        self.after = [*late.values(), *plan.after]
 
     def region(self, with_opening: bool, with_closing: bool) -> Region:
         plan = self.plan

@@ -25,8 +25,14 @@ ALIGNMENT = 16
 """Rows of local values take a multiple of so many numbers: the widest vectors."""
 
 
-def render_c(kernel: Kernel) -> str:
-    """Write a kernel down as C."""
+def render_c(kernel: Kernel, *, spoils: bool = False) -> str:
+    """Write a kernel down as C.
+
+    Args:
+        kernel: The kernel.
+        spoils: Whether memory holds NaN until something is written there, so that tests see what is
+            read too early; otherwise it holds what happens to lie there.
+    """
     real = C_TYPES[kernel.dtype]
     is_half = kernel.stored == torch.bfloat16
     return "\n".join(
@@ -36,17 +42,25 @@ def render_c(kernel: Kernel) -> str:
             f"typedef {'stored' if is_half else 'uint16_t'} bfloat16;\n",
             *map(_common, functions_of(real)),
             _common("bfloat16.c") if is_half else "#define from_stored(x) (x)\n",
+            _spoil(spoils),
             _common("panels.c"),
             _tables(kernel),
             _common("call.c"),
-            _stage(kernel, "opening", kernel.opening),
-            _stage(kernel, "one_step", kernel.levels),
-            _stage(kernel, "closing", kernel.closing),
+            _stage(kernel, "opening", kernel.opening, spoils),
+            _stage(kernel, "one_step", kernel.levels, spoils),
+            _stage(kernel, "closing", kernel.closing, spoils),
             _stage(kernel, "add_up", ()),
             _common("workspace.c"),
             _common("pack.c"),
             _common("driver.c"),
         )
+    )
+
+
+def _spoil(spoils: bool) -> str:
+    """What fills memory with NaN, whose bits may all be 1; or does nothing."""
+    return (
+        f"#define SPOIL(memory, bytes) {'memset(memory, 0xff, bytes)' if spoils else '(void)0'}\n"
     )
 
 
@@ -176,12 +190,14 @@ EXPLAINED = {
 }
 
 
-def _stage(kernel: Kernel, stage: str, levels: Iterable[Level]) -> str:
+def _stage(kernel: Kernel, stage: str, levels: Iterable[Level], spoils: bool = False) -> str:
     body = []
     for level in levels:
         if level.loops:
             body.append("for (int64_t r = 0; r < rows; ++r) {")
             used = _used(level.loops)
+            rows = [f"{name}_row" for name in used if kernel.buffers[name].place == "row"]
+            body += [f"    SPOIL({row}, sizeof {row});" for row in rows if spoils]
             body += [f"    {_row_pointer(kernel.buffers[name], stage)}" for name in used]
             for loop in level.loops:
                 body += [f"    {line}" for line in loop_lines(kernel, loop)]

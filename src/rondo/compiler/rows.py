@@ -3,46 +3,52 @@
 In goes a :class:`StepGraph`, out comes a :class:`Layout` for every value. Work may leave the loop,
 and run once for all T*B rows of all steps, only if every row of its result depends on the same row
 of its inputs alone; or if it sums over the rows, as the gradient of a weight does, for then one
-sum over T*B rows is the sum over the steps. Both are proved here, operation by operation, from a
-table of rules. What the table does not know is *mixed*: it stays in the loop.
+sum over T*B rows is the sum over the steps. Both are proved here, operation by operation.
+
+A table of rules says which operations mix the rows, and when. Where the rows are in the result of
+one that does not, the shape of the result says: in the dimension whose size follows the batch. If
+there is none, the result is a sum over the rows, where the operation makes such sums. All else is
+*mixed*: it stays in the loop.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
-from rondo.compiler.graph import Rows, Shape, StepGraph, draws_random, is_getitem
-from rondo.compiler.layouts import SHARED, Along, Layout, Mixed, Operands
-from rondo.compiler.row_rules import ROW_RULES, pointwise, random
+from rondo.compiler.graph import Node, Rows, Shape, StepGraph, draws_random, is_getitem
+from rondo.compiler.layouts import SHARED, SUMMED, Along, Layout, Mixed, Operands, row_dims
+from rondo.compiler.row_rules import Rule, apart, computes_with_rows, unknown
+from rondo.compiler.row_sums import SUMS, is_linear
+from rondo.compiler.row_table import ROW_RULES, UNIFORM
 
 aten = torch.ops.aten
 
 ZEROS = {aten.zeros, aten.new_zeros, aten.zeros_like}
 """Operations whose result is zero."""
 
+ZERO_OF_ZERO = {aten.expand, aten.view, aten.clone, aten.detach, aten.t, aten.permute}
+"""Operations whose result is zero if what they are given is."""
+
 
 def row_layouts(graph: StepGraph) -> dict[str, Layout]:
     """The layout of every input and node of a step."""
-    layouts: dict[str, Any] = {value.name: SHARED for value in graph.parameters}
+    layouts: dict[str, Layout] = {value.name: SHARED for value in graph.parameters}
     layouts |= {value.name: _given(value.shape) for value in (*graph.inputs, *graph.state)}
-    shapes = {name: value.shape for name, value in graph.by_name.items()}
-    zeros = _zeros(graph)
+    values, zeros = graph.by_name, _zeros(graph)
     for node in graph.nodes:
-        layouts[node.name] = _layout(Operands(node, layouts, shapes, zeros))
-    return {
-        name: layout if isinstance(layout, Layout) else _joined(layout)
-        for name, layout in layouts.items()
-    }
+        whole = values[node.args[0].name] if is_getitem(node) else node
+        assert isinstance(whole, Node)
+        layouts[node.name] = _layout(Operands(whole, values, layouts, zeros), node.shape)
+    return layouts
 
 
 def _zeros(graph: StepGraph) -> frozenset[str]:
     """The values that are zero whatever comes in."""
     zeros: set[str] = set()
     for node in graph.nodes:
-        is_view = node.packet in {aten.expand, aten.view, aten.clone}
-        if node.packet in ZEROS or (is_view and node.args[0].name in zeros):
+        is_filled = node.packet in {aten.full, aten.scalar_tensor} and node.args[-1] == 0
+        is_kept = node.packet in ZERO_OF_ZERO and zeros.issuperset(node.reads)
+        if node.packet in ZEROS or is_filled or is_kept:
             zeros.add(node.name)
     return frozenset(zeros)
 
@@ -51,28 +57,60 @@ def _given(shape: Shape) -> Layout:
     return Along(shape.index(Rows())) if Rows() in shape else SHARED
 
 
-def _joined(layouts: tuple[Layout, ...]) -> Layout:
-    mixed = [layout for layout in layouts if isinstance(layout, Mixed)]
-    return mixed[0] if mixed else layouts[0]
-
-
-def _layout(operands: Operands) -> Any:
-    """The layout of a node's result; a tuple of layouts where it has several results."""
-    node = operands.node
-    if is_getitem(node):
-        several = operands.layouts[node.args[0].name]
-        return several[node.args[1]] if isinstance(several, tuple) else several
-    tags = getattr(node.op, "tags", ())
-    read = [operands.layouts[name] for name in node.reads]
+def _layout(operands: Operands, shape: Shape | None) -> Layout:
+    """The layout of a node's result of this shape; of several results together, without one."""
+    read = _read(operands)
     for layout in read:
         if isinstance(layout, Mixed):
             return layout
-    has_rows = Rows() in (node.shape or ())
-    if read and not has_rows and set(read) == {SHARED} and not draws_random(node):
-        return SHARED
-    rule = random if draws_random(node) else ROW_RULES.get(node.packet)
-    if rule is None and torch.Tag.pointwise in tags:
-        rule = pointwise
-    if rule is None:
-        return operands.mixed("is not known to treat the rows of a batch independently")
-    return rule(operands)
+    alike = set(read) <= {SHARED} and not row_dims(shape) and not draws_random(operands.node)
+    if SUMMED in read:
+        reason = _reason_against_sum(operands, read, shape)
+    else:
+        reason = None if alike else _rule(operands.node)(operands)
+    reason = reason or computes_with_rows(operands)
+    if reason is not None:
+        return operands.mixed(reason)
+    if alike or SUMMED in read:
+        return SHARED if alike else SUMMED
+    if shape is None:
+        return next((layout for layout in read if isinstance(layout, Along)), SHARED)
+    return _along(operands, shape)
+
+
+def _read(operands: Operands) -> list[Layout]:
+    """The layouts of all values on which a node depends."""
+    if operands.node.packet in UNIFORM:
+        return []
+    return [operands.layouts[name] for name in operands.node.reads]
+
+
+def _rule(node: Node) -> Rule:
+    """The rule of an operation."""
+    is_pointwise = torch.Tag.pointwise in node.op.tags  # type: ignore[attr-defined]
+    return apart if is_pointwise else ROW_RULES.get(node.packet, unknown)
+
+
+def _reason_against_sum(operands: Operands, read: list[Layout], shape: Shape | None) -> str | None:
+    """Why the result is no sum over the rows although a value is; what is linear keeps one."""
+    if any(isinstance(layout, Along) for layout in read):
+        return "mixes a sum over the rows back into the rows"
+    if not is_linear(operands):
+        return "is not linear in a sum over the rows"
+    return "spreads a sum over the rows" if row_dims(shape) else None
+
+
+def _along(operands: Operands, shape: Shape) -> Layout:
+    """The layout of a result of an operation that does not mix rows."""
+    dims = row_dims(shape)
+    if len(dims) > 1:
+        return operands.mixed("combines different rows of the batch")
+    if dims:
+        (dim,) = dims
+        whole = shape[dim] == Rows()
+        return Along(dim) if whole else operands.mixed("folds the rows into another dimension")
+    if draws_random(operands.node):
+        return operands.mixed("draws random numbers that the whole batch shares")
+    if operands.node.packet in SUMS:
+        return SUMMED
+    return SHARED if 0 in shape else operands.mixed("gives one result for the whole batch")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from rondo.compiler.call import Call, Slot
+from rondo.compiler.call import SPOILS, Call, Slot
 from rondo.compiler.graph import sizes_at
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.reference import Chunk, Previous, Resets, Result, Steps, sum_over_steps
@@ -161,7 +161,7 @@ class Run:
                 continue
             if name not in self.whole:
                 sizes = sizes_at(self.loop.shape(name), self.num_all_rows)
-                self.whole[name] = values[name].new_empty(sizes)
+                self.whole[name] = _spoiled(values[name].new_empty(sizes))
             chunk.rows(self.whole[name], dim).copy_(values[name])
 
     def _run_kernel(self, values: Environment, chunk: Chunk) -> None:
@@ -201,7 +201,7 @@ class Run:
         """Where the kernel writes a sum."""
         name = slot.buffer.name
         if name not in self.totals:
-            self.totals[name] = self.state[0].new_empty(slot.buffer.sizes)
+            self.totals[name] = _spoiled(self.state[0].new_empty(slot.buffer.sizes))
         return self.totals[name].data_ptr()
 
     def _input(self, slot: Slot, values: Environment, chunk: Chunk) -> int:
@@ -225,7 +225,8 @@ class Run:
         if slot.output is not None:
             if slot.output not in self.whole:
                 sizes = (self.num_all_rows, *buffer.sizes)
-                self.whole[slot.output] = self.state[0].new_empty(sizes, dtype=buffer.dtype)
+                room = self.state[0].new_empty(sizes, dtype=buffer.dtype)
+                self.whole[slot.output] = _spoiled(room)
             whole = self.whole[slot.output]
             is_all = chunk.steps.num_rows == self.num_all_rows
             return whole if is_all else chunk.rows(whole), whole.data_ptr()
@@ -235,8 +236,13 @@ class Run:
             self.reused[buffer.name] = self.state[0].new_empty(
                 (num_rows, *buffer.sizes), dtype=buffer.dtype
             )
-        rows = self.reused[buffer.name][: chunk.steps.num_rows]
+        rows = _spoiled(self.reused[buffer.name][: chunk.steps.num_rows])
         return rows, _address(rows, chunk.first_row)
+
+
+def _spoiled(memory: Tensor) -> Tensor:
+    """Memory that is to be written; where reading it before is to show, it holds NaN."""
+    return memory.fill_(torch.nan) if SPOILS else memory
 
 
 def _as(value: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -72,7 +72,7 @@ class Tangent:
         def directions(weights: Sequence[Tensor], *rest: Any) -> Sequence[Tensor]:
             fixed = dict(zip((*shared, *rows), (*weights, *rest), strict=False))
             state = rest[len(rows) : len(rows) + len(names)]
-            moves = rest[len(rows) + len(names) : -1]
+            moves = rest[len(rows) + len(names) :]
 
             def next_state(*now: Tensor) -> tuple[Tensor, ...]:
                 values = {**fixed, **dict(zip(names, now, strict=True))}
@@ -90,8 +90,6 @@ class Tangent:
             directions,
             examples(shared),
             [*examples(rows), *examples(names), *moves],
-            [],
-            num_outputs=len(names),
         )
         captured = [value.name for value in traced.graph.parameters[len(shared) :]]
         tensors = dict(zip(captured, traced.captured, strict=True))

@@ -1,25 +1,25 @@
-"""From a cell to a :class:`StepGraph`: run the step once and write down what it does.
+"""From a cell to a :class:`StepGraph`: run the step and write down what it does.
 
 In goes an ordinary module whose `forward(x, state)` returns `(output, new_state)`; out comes its
-acyclic graph of ATen operations. The step is traced twice, with two batch sizes: a number that
-follows the batch size is written `B`, everything else must agree, and a step that computes
-with the batch size in any other way is refused.
+acyclic graph of ATen operations, and that of its gradient. The step is recorded with two numbers
+of rows (`record_step.py`): a size that follows the number of rows is written `B`, everything else
+must agree.
 
-Limits: Python control flow is resolved while tracing, as in `torch.export`; a branch on the value
-of a tensor is refused. Tensors that the step reads from outside the module are captured at the
-first trace.
+A step that is not one graph for all inputs is refused with the reason: one that reads the value of
+a tensor, changes what it did not make, or computes with the number of rows.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
+from torch import Tensor, nn
 
+from rondo.compiler.counting import Guard
 from rondo.compiler.graph import (
     Argument,
     Node,
@@ -30,280 +30,460 @@ from rondo.compiler.graph import (
     live_nodes,
     sizes_at,
 )
-from rondo.compiler.record import (
-    Decompositions,
-    Recording,
-    ValueReadError,
-    fresh_name,
-    record,
+from rondo.compiler.record import TraceError, fresh_name, record
+from rondo.compiler.record_step import (
+    Example,
+    StepRecording,
+    apart_from_the_caller,
+    has_gradient,
+    record_step,
 )
 from rondo.compiler.simplify import simplify
+from rondo.compiler.state import Form, flatten
 from rondo.compiler.views import RESHAPES
 
-TRACE_ROWS = (3, 5)  # two batch sizes; what differs between their graphs follows the batch size
+PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
+"""Numbers of rows to record with: any two that no size of the cell is a multiple of."""
+
+TRIES = 2
+"""Pairs of numbers of rows to record with, where two numbers happen to be sizes of the step."""
 
 
-class TraceError(ValueError):
-    """A step that cannot be written down as a graph, and what to change in it."""
+@dataclass(frozen=True)
+class Ends:
+    """The names of what a step and its gradient give, in the joint graph of both.
+
+    Args:
+        places: Where the output is among the outputs, then each state where states are outputs.
+        cotangents: The gradients of outputs, by their number.
+        states: The numbers of the states that have gradients.
+        inputs: The inputs of the step that have a gradient.
+        parameters: The parameters of the step that have a gradient.
+        differentiable: For each output, then each next state, whether it has a gradient.
+    """
+
+    places: tuple[int, ...]
+    cotangents: tuple[tuple[int, str], ...]
+    states: tuple[int, ...]
+    inputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    differentiable: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
 class Traced:
-    """A traced step, with the tensors that it captured and the form of its state.
+    """A traced step.
 
-    `captured` are the constants that the step made or read outside its parameters; they follow the
-    module's own tensors among the graph's parameters.
+    Args:
+        graph: The step. Its parameters are the cell's tensors, then the captured ones.
+        captured: The constants that the step made, and the tensors that it read from outside.
+        joint: The step and its gradient: outputs, next states, gradients of inputs; its states are
+            the gradients of the states, its sums the gradients of parameters. None where no
+            gradient was wanted.
+        ends: What is what in the joint graph.
+        guards: What is taken for granted about the number of rows.
+        own_gradient: What the step says about gradients beside its operations, or None: then
+            `joint` is not what torch would make of the operations of `graph`.
     """
 
     graph: StepGraph
-    captured: tuple[torch.Tensor, ...]
+    captured: tuple[Tensor, ...]
+    joint: StepGraph | None
+    ends: Ends
+    guards: tuple[Guard, ...] = ()
+    own_gradient: str | None = None
+
+
+def named_tensors(cell: nn.Module) -> dict[str, Tensor]:
+    """The parameters of a cell, then its buffers, by name."""
+    return {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
 
 
 def trace(
-    cell: torch.nn.Module, tensors: Mapping[str, torch.Tensor], x: torch.Tensor, state: Any
+    cell: nn.Module,
+    tensors: Mapping[str, Tensor],
+    x: Tensor,
+    state: Any,
+    *,
+    instead: Mapping[str, Tensor] | None = None,
+    wanted: Sequence[bool] | None = None,
+    input_wanted: bool = False,
+    states_are_outputs: bool = False,
 ) -> Traced:
     """Trace one step of a cell.
 
     Args:
         cell: A module whose `forward(x, state)` returns `(output, new_state)`.
-        tensors: Its parameters and buffers by name (:func:`named_tensors`); of these, as of x and
-            the state, only sizes, dtype and device matter.
+        tensors: Its tensors by name.
         x: An example input (B, ...).
         state: An example state of the cell, any nesting of tensors (B, ...).
-
-    Returns:
-        The step as a graph; its parameters are the cell's parameters, then its buffers, then the
-        captured constants.
+        instead: What stands for some of the tensors while the step is recorded, by name.
+        wanted: For each tensor whether its gradient is wanted; None: no gradient is recorded.
+        input_wanted: Whether the gradient of x is wanted.
+        states_are_outputs: Whether the states of all steps are outputs too.
 
     Raises:
-        TraceError: Where the step branches on a tensor's value, changes a parameter or buffer in
-            place, computes with the batch size, or returns something else than one output and a
-            state like the one that it was given.
+        TraceError: Where the step is not one graph for all inputs.
     """
-    leaves, form = pytree.tree_flatten(state)
+    leaves, form = flatten(state)
+    names, state_names = graph_names(tensors, form)
+    stand_ins = {names[name]: tensor for name, tensor in (instead or {}).items()}
 
-    def step(
-        parameters: Sequence[torch.Tensor], x: torch.Tensor, leaves: Sequence[torch.Tensor]
-    ) -> list[torch.Tensor]:
-        named = dict(zip(tensors, parameters, strict=True))
-        returned = torch.func.functional_call(
-            cell, named, (x, pytree.tree_unflatten(list(leaves), form))
+    def example(num_rows: int, rows_of: Callable[..., Tensor]) -> Example:
+        return Example(
+            cell,
+            {names[name]: tensor for name, tensor in tensors.items()},
+            stand_ins,
+            rows_of(x, num_rows, wanted is not None and input_wanted),
+            {
+                name: rows_of(leaf, num_rows, wanted is not None)
+                for name, leaf in zip(state_names, leaves, strict=True)
+            },
+            lambda x, leaves: call_step(cell, x, leaves, form),
+            states_are_outputs,
         )
-        return _check_returned(returned, x, leaves, form)
 
+    sizes = [size for tensor in (*tensors.values(), x, *leaves) for size in tensor.shape]
+    with apart_from_the_caller(x.device, grad=wanted is not None):
+        first, second = _record_twice(example, sizes, backward=wanted is not None)
+    given = {name: stand_ins.get(name, tensors[own]) for own, name in names.items()}
+    return _join(first, second, given, {"x": x}, dict(zip(state_names, leaves, strict=True)))
+
+
+def graph_names(tensors: Iterable[str], form: Form) -> tuple[dict[str, str], list[str]]:
+    """What the tensors of a cell and of its state are called in a graph."""
     taken = {"x", "output"}
-    state_names = [fresh_name(name, taken) for name in names_in_state(form)]
-    names = [fresh_name(name.replace(".", "_"), taken) for name in tensors]
-    return trace_function(
-        step,
-        list(zip(names, tensors.values(), strict=True)),
-        [("x", x)],
-        list(zip(state_names, leaves, strict=True)),
-        num_outputs=1,
-    )
+    states = [fresh_name(name, taken) for name in form.names()]
+    return {name: fresh_name(name.replace(".", "_"), taken) for name in tensors}, states
 
 
-def named_tensors(cell: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The parameters of a cell, then its buffers, by name."""
-    return {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
+def _record_twice(
+    example: Callable[..., Example], sizes: Sequence[int], *, backward: bool
+) -> tuple[tuple[int, StepRecording], tuple[int, StepRecording]]:
+    """Two recordings with different numbers of rows that say the same."""
+    problem: TraceError | None = None
+    for rows in list(pairwise(numbers_of_rows(sizes)))[::2][:TRIES]:
+        first, second = ((number, _record(example, number, backward)) for number in rows)
+        problem = _difference(first, second)
+        if problem is None:
+            return first, second
+    assert problem is not None
+    raise problem
 
 
-def trace_function(
-    function: Callable[..., Sequence[torch.Tensor]],
-    parameters: Sequence[tuple[str, torch.Tensor]],
-    inputs: Sequence[tuple[str, torch.Tensor]],
-    state: Sequence[tuple[str, torch.Tensor]],
-    *,
-    num_outputs: int,
-    decompositions: Decompositions | None = None,
-) -> Traced:
-    """Trace `function(parameters, *inputs, state)` with two batch sizes and join the graphs.
+def numbers_of_rows(sizes: Sequence[int]) -> list[int]:
+    """Numbers of rows that no size is a multiple of, if there are any."""
+    free = [prime for prime in PRIMES if all(size == 0 or size % prime for size in sizes)]
+    return free if len(free) >= 2 * TRIES else [*free, *(43, 47, 53, 59)]
 
-    The function returns `num_outputs` outputs, then one next state for each state, then sums.
+
+def _record(example: Callable[..., Example], num_rows: int, backward: bool) -> StepRecording:
+    """Record the step on random numbers, or on rows as they come where it fails on these."""
+    try:
+        return record_step(example(num_rows, random_rows), backward=backward)
+    except TraceError:
+        raise
+    except Exception:
+        return _record_as_given(example, num_rows, backward)
+
+
+def _record_as_given(
+    example: Callable[..., Example], num_rows: int, backward: bool
+) -> StepRecording:
+    try:
+        return record_step(example(num_rows, given_rows), backward=backward)
+    except TraceError:
+        raise
+    except Exception as error:
+        raise TraceError(
+            f"does not run with another number of rows than the batch has ({error})",
+            "a tensor with rows of its own belongs into the state or the input",
+        ) from error
+
+
+def random_rows(like: Tensor, num_rows: int, grad: bool) -> Tensor:
+    """Random rows in place of those of a tensor; whole numbers are taken from it."""
+    if not has_gradient(like):
+        return given_rows(like, num_rows, grad)
+    rows = torch.randn(num_rows, *like.shape[1:], dtype=like.dtype, device=like.device)
+    return rows.requires_grad_(grad)
+
+
+def given_rows(like: Tensor, num_rows: int, grad: bool) -> Tensor:
+    """The rows of a tensor, again and again; zeros where it has none."""
+    with torch.no_grad():
+        if len(like) == 0:
+            rows = torch.zeros(num_rows, *like.shape[1:], dtype=like.dtype, device=like.device)
+        else:
+            index = torch.arange(num_rows, device=like.device) % len(like)
+            rows = like.detach().index_select(0, index)
+    return rows.requires_grad_(grad and has_gradient(like))
+
+
+def call_step(cell: nn.Module, x: Tensor, leaves: Sequence[Tensor], form: Form) -> list[Tensor]:
+    """Run a step; returns the output, then each new state.
+
+    Raises:
+        TraceError: Where it returns something else than an output and a state like the given one.
     """
-    first, second = (
-        _record_at(num_rows, function, parameters, inputs, state, decompositions or {})
-        for num_rows in TRACE_ROWS
-    )
-    return _join(first, second, parameters, inputs, state, num_outputs)
+    return check_returned(cell(x, form.unflatten(leaves)), x, leaves, form)
 
 
-def example_of(value: Value | Node, device: Any) -> torch.Tensor:
-    """A tensor like a value of a step, of one row, to trace with."""
-    return torch.zeros(sizes_at(value.shape, 1), dtype=value.dtype, device=device)
-
-
-def _record_at(
-    num_rows: int,
-    function: Callable[..., Sequence[torch.Tensor]],
-    parameters: Sequence[tuple[str, torch.Tensor]],
-    inputs: Sequence[tuple[str, torch.Tensor]],
-    state: Sequence[tuple[str, torch.Tensor]],
-    decompositions: Decompositions,
-) -> Recording:
-    rows = [_with_rows(value, num_rows) for _, value in inputs]
-    state_rows = [_with_rows(value, num_rows) for _, value in state]
-    weights = [_zeros(value.shape, value) for _, value in parameters]
-
-    def flat(*values: torch.Tensor) -> Sequence[torch.Tensor]:
-        p, i = len(weights), len(weights) + len(rows)
-        return function(values[:p], *values[p:i], values[i:])
-
-    names = [name for name, _ in (*parameters, *inputs, *state)]
-    with torch.inference_mode(False), torch.random.fork_rng(), _without_autocast():
-        try:
-            return record(flat, names, [*weights, *rows, *state_rows], decompositions)
-        except ValueReadError as error:
-            raise TraceError(
-                "the step reads the value of a tensor (a branch, a loop or .item() on it), so "
-                "it is not one graph for all inputs; choose with torch.where instead"
-            ) from error
-
-
-def _with_rows(value: torch.Tensor, num_rows: int) -> torch.Tensor:
-    return _zeros((num_rows, *value.shape[1:]), value)
-
-
-def _zeros(shape: Sequence[int], like: torch.Tensor) -> torch.Tensor:
-    return torch.zeros(tuple(shape), dtype=like.dtype, device=like.device)
-
-
-def _without_autocast() -> Any:
-    stack = contextlib.ExitStack()
-    for device in ("cpu", "cuda"):
-        stack.enter_context(torch.autocast(device, enabled=False))
-    return stack
-
-
-def _check_returned(
-    returned: Any, x: torch.Tensor, leaves: Sequence[torch.Tensor], form: Any
-) -> list[torch.Tensor]:
+def check_returned(returned: Any, x: Tensor, leaves: Sequence[Tensor], form: Form) -> list[Tensor]:
+    """The output and the new state of a step, flat."""
     if not (isinstance(returned, tuple) and len(returned) == 2):
         raise TraceError(
-            f"the step must return (output, new_state), got {_describe(returned)}; "
-            "write `return h, h` where the output is the state"
+            f"must return (output, new_state), got {_describe(returned)}",
+            "write `return h, h` where the output is the state",
         )
     output, new_state = returned
-    new_leaves, new_form = pytree.tree_flatten(new_state)
-    if not isinstance(output, torch.Tensor):
-        raise TraceError(f"the output of a step must be one tensor, got {_describe(output)}")
-    if new_form != form:
-        raise TraceError(
-            f"the step must return a state like the one that it got, {form}, got {new_form}"
-        )
-    for index, (old, new) in enumerate(zip(leaves, new_leaves, strict=True)):
-        if old.shape != new.shape or old.dtype != new.dtype:
+    found, new_form = flatten(new_state)
+    if not isinstance(output, Tensor):
+        raise TraceError(f"must return one tensor as its output, got {_describe(output)}")
+    if not new_form.fits(form):
+        raise TraceError(f"must return a state like the one that it got, {form}, got {new_form}")
+    new_leaves = [found[place] for place in form.order_in(new_form)]
+    for name, old, new in zip(form.names(), leaves, new_leaves, strict=True):
+        if not isinstance(new, Tensor) or old.shape != new.shape or old.dtype != new.dtype:
             raise TraceError(
-                f"state {index} goes in as {_describe(old)} and comes out as {_describe(new)} with "
-                f"a batch of {x.shape[0]}; the state must keep its shape and dtype"
+                f"gets the state {name} as {_describe(old)} and returns it as {_describe(new)}",
+                "a state keeps its shape and dtype from step to step",
             )
     if output.ndim == 0 or output.shape[0] != x.shape[0]:
-        raise TraceError(
-            f"the output of a step must have the batch first, ({x.shape[0]}, ...), got "
-            f"{_describe(output)}"
-        )
+        raise TraceError(f"must return an output (B, ...), got {_describe(output)}")
     return [output, *new_leaves]
 
 
 def _describe(value: Any) -> str:
-    if isinstance(value, torch.Tensor):
-        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    if isinstance(value, Tensor):
+        sizes = ["B", *map(str, value.shape[1:])] if value.ndim else []
+        return f"{str(value.dtype).removeprefix('torch.')}[{', '.join(sizes)}]"
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     return f"a {type(value).__name__}"
 
 
-def names_in_state(form: pytree.TreeSpec) -> list[str]:
-    """What the tensors of a state are called: h; h, c; the keys of a dict; otherwise numbered."""
-    count = form.num_leaves
-    paths = pytree.tree_leaves_with_path(pytree.tree_unflatten(list(range(count)), form))
-    names = [
-        "_".join(str(getattr(key, "key", getattr(key, "idx", ""))) for key in path)
-        for path, _ in paths
-    ]
-    if all(name.isidentifier() for name in names):
-        return names
-    return ["h", "c"][:count] if count <= 2 else [f"state_{i}" for i in range(count)]
+# ---- from two recordings to graphs ----
 
 
-# ---- from two recordings to one StepGraph ----
+def _difference(
+    one: tuple[int, StepRecording], two: tuple[int, StepRecording]
+) -> TraceError | None:
+    """Why two recordings are not the same graph, or None."""
+    try:
+        _merged_nodes(one, two)
+    except TraceError as error:
+        return error
+    (_, first), (_, second) = one, two
+    for a, b in zip(
+        first.recording.captured.values(), second.recording.captured.values(), strict=False
+    ):
+        if not _equal(a, b):
+            return TraceError("makes another constant at every call, or of the number of rows")
+    same = (first.outputs, first.next_state, first.gradients, first.differentiable)
+    if same != (second.outputs, second.next_state, second.gradients, second.differentiable):
+        return TraceError("does something else for another number of rows")
+    return None
+
+
+def _equal(a: Tensor, b: Tensor) -> bool:
+    if a is b:
+        return True
+    if (a.shape, a.dtype, a.device) != (b.shape, b.dtype, b.device):
+        return False
+    with torch.no_grad():
+        return bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+def _merged_nodes(
+    one: tuple[int, StepRecording], two: tuple[int, StepRecording]
+) -> tuple[Node, ...]:
+    """The nodes of two recordings as one list, with `B` for what follows the number of rows."""
+    (rows, first), (other_rows, second) = one, two
+    pairs = list(zip(first.recording.nodes, second.recording.nodes, strict=False))
+    for a, b in pairs:
+        if a.op != b.op:
+            raise TraceError("does something else for another number of rows", line=a.line)
+    if len(first.recording.nodes) != len(second.recording.nodes):
+        raise TraceError("does something else for another number of rows")
+    merge = _Merge(rows, other_rows)
+    return tuple(merge.node(a, b) for a, b in pairs)
+
+
+@dataclass(frozen=True)
+class _Merge:
+    """Joins what was recorded with two numbers of rows."""
+
+    rows: int
+    other_rows: int
+
+    def node(self, a: Node, b: Node) -> Node:
+        """One node out of two."""
+        schema = getattr(a.op, "_schema", None)
+        kinds = [] if schema is None else [str(arg.real_type) for arg in schema.arguments]
+        kinds += ["SymInt"] * (len(a.args) - len(kinds))
+        named = {} if schema is None else {g.name: str(g.real_type) for g in schema.arguments}
+        if len(a.args) != len(b.args):
+            raise self._counts(a)
+        args = tuple(
+            self.argument(x, y, a, "Int" in kind or "int" in kind)
+            for x, y, kind in zip(a.args, b.args, kinds, strict=False)
+        )
+        keywords = zip(a.kwargs, b.kwargs, strict=True)
+        kwargs = tuple(
+            (key, self.argument(x, y, a, "nt" in named.get(key, "")))
+            for (key, x), (_, y) in keywords
+        )
+        shape: Shape | None = None
+        if a.shape is not None and b.shape is not None:
+            if len(a.shape) != len(b.shape):
+                raise self._counts(a)
+            shape = tuple(
+                self.argument(x, y, a, True) for x, y in zip(a.shape, b.shape, strict=True)
+            )
+        if a.packet in RESHAPES:
+            args = (args[0], shape)  # without -1, which does not stand for a size of no rows
+        return replace(a, args=args, kwargs=kwargs, shape=shape)
+
+    def argument(self, a: Argument, b: Argument, node: Node, is_size: bool) -> Argument:
+        """One argument out of the same argument of both recordings."""
+        if isinstance(a, tuple) and isinstance(b, tuple):
+            if len(a) != len(b):
+                raise self._counts(node)
+            return tuple(self.argument(x, y, node, is_size) for x, y in zip(a, b, strict=True))
+        if type(a) is type(b) and (a == b or (a != a and b != b)):
+            return a
+        if is_size and type(a) is int and type(b) is int:
+            factor, rest = divmod(a, self.rows)
+            if not rest and b == factor * self.other_rows:
+                return Rows(factor)
+        raise self._counts(node)
+
+    def _counts(self, node: Node) -> TraceError:
+        return TraceError(
+            f"computes with the number of rows of the batch ({node.op_name})",
+            "each row must be treated alike, whatever their number",
+            node.line,
+        )
 
 
 def _join(
-    first: Recording,
-    second: Recording,
-    parameters: Sequence[tuple[str, torch.Tensor]],
-    inputs: Sequence[tuple[str, torch.Tensor]],
-    state: Sequence[tuple[str, torch.Tensor]],
-    num_outputs: int,
+    one: tuple[int, StepRecording],
+    two: tuple[int, StepRecording],
+    given: Mapping[str, Tensor],
+    inputs: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
 ) -> Traced:
-    if [node.op for node in first.nodes] != [node.op for node in second.nodes]:
-        raise TraceError(
-            f"the step does something else for a batch of {TRACE_ROWS[0]} than for one of "
-            f"{TRACE_ROWS[1]}; it must not depend on the batch size"
-        )
-    nodes = tuple(_node(a, b) for a, b in zip(first.nodes, second.nodes, strict=True))
-    live = live_nodes(nodes, first.ends)
-    read = {*first.ends, *(name for node in live for name in node.reads)}
-    captured = {name: value for name, value in first.captured.items() if name in read}
-    last_state = num_outputs + len(state)
-    graph = StepGraph(
-        tuple(_value(*item) for item in (*parameters, *captured.items())),
-        tuple(_row_value(*item) for item in inputs),
-        tuple(_row_value(*item) for item in state),
-        live,
-        first.ends[:num_outputs],
-        first.ends[num_outputs:last_state],
-        first.ends[last_state:],
+    nodes, found = _merged_nodes(one, two), one[1]
+    captured = found.recording.captured
+    values = tuple(_value(*item) for item in (*given.items(), *captured.items()))
+    with_rows = tuple(_row_value(*item) for item in inputs.items())
+    states = tuple(_row_value(*item) for item in state.items())
+    step = StepGraph(values, with_rows, states, nodes, found.outputs, found.next_state)
+    names = list(state)
+    ends = Ends(
+        found.places,
+        tuple(found.cotangents.items()),
+        tuple(found.grad_next),
+        tuple(name for name in inputs if name in found.gradients),
+        tuple(value.name for value in values if value.name in found.gradients),
+        found.differentiable,
     )
-    return Traced(simplify(graph.check()), tuple(captured.values()))
+    joint = None
+    if found.cotangents or found.grad_next:
+        known = step.by_name
+
+        def like(name: str, of: str) -> Value:
+            return Value(name, known[of].shape or (), known[of].dtype)  # type: ignore[arg-type]
+
+        of_outputs = (like(name, found.outputs[i]) for i, name in ends.cotangents)
+        of_inputs = (found.gradients[name] for name in ends.inputs)
+        joint = StepGraph(
+            values,
+            (*with_rows, *states, *of_outputs),
+            tuple(like(name, found.next_state[i]) for i, name in found.grad_next.items()),
+            nodes,
+            (*found.outputs, *found.next_state, *of_inputs),
+            tuple(found.gradients[names[i]] for i in ends.states),
+            tuple(found.gradients[name] for name in ends.parameters),
+        )
+    traced = Traced(step, tuple(captured.values()), joint, ends)
+    return _pruned(traced, one[1], two[1])
 
 
-def _value(name: str, tensor: torch.Tensor) -> Value:
+def _pruned(traced: Traced, first: StepRecording, second: StepRecording) -> Traced:
+    """Without what nobody reads, and with the guards that hold for both recordings."""
+    step, joint = _live(traced.graph), None if traced.joint is None else _live(traced.joint)
+    read = step.read if joint is None else step.read | joint.read
+    names = list(first.recording.captured)
+    kept = [name for name in names if name in read]
+    parameters = [
+        value for value in step.parameters if value.name not in names or value.name in read
+    ]
+    tensors = dict(zip(names, traced.captured, strict=True))
+    step = simplify(replace(step, parameters=tuple(parameters)).check())
+    if joint is not None:
+        joint = simplify(replace(joint, parameters=tuple(parameters)).check())
+    guards = (a for a, b in zip(first.guards, second.guards, strict=True) if a.answer == b.answer)
+    return Traced(
+        step,
+        tuple(tensors[name] for name in kept),
+        joint,
+        traced.ends,
+        tuple(guards),
+        first.own_gradient,
+    )
+
+
+def _live(graph: StepGraph) -> StepGraph:
+    ends = (*graph.outputs, *graph.next_state, *graph.sums)
+    return replace(graph, nodes=live_nodes(graph.nodes, ends))
+
+
+def _value(name: str, tensor: Tensor) -> Value:
     return Value(name, tuple(tensor.shape), tensor.dtype)
 
 
-def _row_value(name: str, tensor: torch.Tensor) -> Value:
+def _row_value(name: str, tensor: Tensor) -> Value:
     return Value(name, (Rows(), *tensor.shape[1:]), tensor.dtype)
 
 
-def _node(a: Node, b: Node) -> Node:
-    _refuse_mutation(a)
-    args, kwargs = _merge(a.args, b.args, a.op), _merge(a.kwargs, b.kwargs, a.op)
-    shape: Shape | None = None
-    if a.shape is not None and b.shape is not None:
-        shape = tuple(
-            x if x == y else _rows_of(x, y, a.op) for x, y in zip(a.shape, b.shape, strict=True)
-        )
-    if a.packet in RESHAPES:
-        args = (args[0], shape)  # without -1, which does not stand for a size of no rows
-    return replace(a, args=args, kwargs=kwargs, shape=shape)
+# ---- functions of tensors ----
 
 
-def _refuse_mutation(node: Node) -> None:
-    schema = getattr(node.op, "_schema", None)
-    if schema is not None and schema.is_mutable:
-        raise TraceError(
-            f"the step changes a parameter, a buffer or its input in place ({node.op}); what "
-            "must be carried from step to step belongs into the state"
-        )
+def trace_function(
+    function: Callable[..., Sequence[Tensor]],
+    parameters: Sequence[tuple[str, Tensor]],
+    inputs: Sequence[tuple[str, Tensor]],
+) -> Traced:
+    """Trace `function(parameters, *inputs)`, which returns outputs with rows.
+
+    Args:
+        function: The function; it is run with two numbers of rows.
+        parameters: Examples of what has no rows, by name.
+        inputs: Examples of what has, by name.
+    """
+
+    def at(num_rows: int) -> tuple[int, StepRecording]:
+        weights = [torch.zeros_like(tensor) for _, tensor in parameters]
+        rows = [given_rows(tensor[:0], num_rows, False) for _, tensor in inputs]
+        names = [name for name, _ in (*parameters, *inputs)]
+        with apart_from_the_caller(rows[0].device, grad=False):
+            found = record(
+                lambda *values: function(values[: len(weights)], *values[len(weights) :]),
+                names,
+                [*weights, *rows],
+            )
+        return num_rows, StepRecording(found, found.ends, (), (), {}, {}, {}, (), (), None)
+
+    sizes = [size for _, tensor in (*parameters, *inputs) for size in tensor.shape[1:]]
+    first, second = map(at, numbers_of_rows(sizes)[:2])
+    problem = _difference(first, second)
+    if problem is not None:
+        raise problem
+    return _join(first, second, dict(parameters), dict(inputs), {})
 
 
-def _merge(a: Argument, b: Argument, op: object) -> Argument:
-    """One argument out of the same argument of both recordings."""
-    if isinstance(a, tuple) and isinstance(b, tuple):
-        return tuple(_merge(x, y, op) for x, y in zip(a, b, strict=True))
-    if a == b and type(a) is type(b):
-        return a
-    return _rows_of(a, b, op)
-
-
-def _rows_of(a: Any, b: Any, op: object) -> Rows:
-    factor, rest = divmod(a, TRACE_ROWS[0]) if isinstance(a, int) else (0, 1)
-    if rest or not isinstance(b, int) or b != factor * TRACE_ROWS[1]:
-        raise TraceError(
-            f"the step computes with the batch size ({a} for a batch of {TRACE_ROWS[0]}, {b} for "
-            f"one of {TRACE_ROWS[1]} in {op}); the rows of a batch must be treated alike, "
-            "whatever their number"
-        )
-    return Rows(factor)
+def example_of(value: Value | Node, device: Any) -> Tensor:
+    """A tensor like a value of a step, of one row, to trace with."""
+    return torch.zeros(sizes_at(value.shape, 1), dtype=value.dtype, device=device)

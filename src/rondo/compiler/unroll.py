@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
 from rondo.compiler.graph import (
     Node,
@@ -62,7 +61,7 @@ def unroll(
         num_steps: T, at least 1.
         parameters: Tensors by the names of the graph's parameters, to be bound; those left out
             become arguments of the module.
-        form: The pytree form of the state that is returned; default one tensor, or a tuple.
+        form: The form of the state that is returned; default one tensor, or a tuple.
         reverse: Whether the first step is the last of the sequence.
 
     Example:
@@ -178,5 +177,5 @@ def _has_rows(node: Node) -> bool:
 
 def _formed(leaves: list[torch.fx.Node], form: Any) -> Any:
     if form is not None:
-        return pytree.tree_unflatten(leaves, form)
+        return form.unflatten(leaves)
     return leaves[0] if len(leaves) == 1 else tuple(leaves)

@@ -1,6 +1,7 @@
 """Loops over sequences and maps."""
 
 from rondo.layers.accelerate import Acceleration, accelerate, restore
+from rondo.layers.check import check
 from rondo.layers.draw import draw
 from rondo.layers.dropout import DropConnect, VariationalDropout
 from rondo.layers.final import FinalOutput
@@ -24,6 +25,7 @@ __all__ = [
     "Stream",
     "VariationalDropout",
     "accelerate",
+    "check",
     "draw",
     "output_to_state",
     "restore",

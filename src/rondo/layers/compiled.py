@@ -2,40 +2,186 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from rondo.compiler import CompiledLoop, EngineName, Program, compile_step, recurrence
+from rondo.compiler import CompiledLoop, EngineName, EngineWarning, Program, TraceError
+from rondo.compiler.attributes import surroundings
+from rondo.compiler.check import Comparison, Subject, compare, is_checking
+from rondo.compiler.intercept import StandIns
+from rondo.compiler.lines import stack_level_of_user
 from rondo.compiler.operators import (
+    Again,
+    Given,
     Registered,
     is_observed,
     is_transformed,
+    recurrence,
     register,
     run_registered,
 )
+from rondo.compiler.plain import PlainLoop, PlainResult
+from rondo.compiler.probe import changes_itself, rows_are_apart
+from rondo.compiler.program import apart, compile_step
+from rondo.compiler.reference import Steps
+from rondo.compiler.state import Form, flatten
 from rondo.compiler.stepping import Stepper
 from rondo.compiler.trace import named_tensors
 from rondo.layers.sequence import Packing
 
-TENSORS = {"_parameters", "_buffers", "_modules"}  # known by their names, sizes and dtypes
+MAX_PROGRAMS = 64
+"""Programs that a layer keeps; beyond, the oldest is compiled again when it is wanted."""
 
 
-TRACING = threading.RLock()
-"""Held while a cell is traced: its tensors are then others, for all threads."""
+class MismatchError(ValueError):
+    """A program that does not give what the plain loop over its cell gives."""
 
 
-def tensors_of(cell: nn.Module) -> dict[str, Tensor]:
-    """The parameters and buffers of a cell by name."""
-    if torch.compiler.is_compiling():
-        return named_tensors(cell)
-    with TRACING:
-        return named_tensors(cell)
+@dataclass
+class Fallback:
+    """Why a cell runs in the plain loop.
+
+    Args:
+        reason: The reason.
+        is_told: Whether it was told.
+    """
+
+    reason: TraceError | MismatchError
+    is_told: bool = False
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a cell is run on: its tensors, and what they stand for.
+
+    Args:
+        key: What the step depends on beside its tensors.
+        own: The tensors that the cell's code reads, by name.
+        given: What is used for them, by name.
+    """
+
+    key: Any
+    own: Mapping[str, Tensor]
+    given: dict[str, Tensor]
+
+    @property
+    def instead(self) -> dict[str, Tensor]:
+        """The tensors that are used in place of the cell's own, by name."""
+        own = self.own
+        return {name: tensor for name, tensor in self.given.items() if tensor is not own[name]}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer, as packed rows.
+
+    Args:
+        cell: A module whose `forward(x, state)` returns `(output, new_state)`.
+        held: What it is run on.
+        rows: The input of all steps, packed (N, ...).
+        leaves: The tensors of the state before the first step, (B, ...), in the order of the batch.
+        form: Its form.
+        packing: Where the steps of the batch lie.
+        engine: What runs the loop; see :class:`rondo.Recurrent`.
+        resets: (N,) bool, packed, or None.
+        reverse: Whether to run from the last step to the first.
+        checkpoint_every: Of which steps to keep the state alone.
+        return_states: Whether the states of all steps are wanted.
+    """
+
+    cell: nn.Module
+    held: Held
+    rows: Tensor
+    leaves: list[Tensor]
+    form: Form
+    packing: Packing
+    engine: EngineName
+    resets: Tensor | None
+    reverse: bool
+    checkpoint_every: int | None
+    return_states: bool
+
+    def cast(self) -> Call:
+        """The same call in the type of autocast, where that is on."""
+        rows, leaves, given = cast_all(self.rows, self.leaves, [*self.held.given.values()])
+        if not torch.is_autocast_enabled(rows.device.type):
+            return self
+        named = dict(zip(self.held.given, given, strict=True))
+        return replace(self, rows=rows, leaves=leaves, held=replace(self.held, given=named))
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether rows end at different steps."""
+        return self.packing.index is not None or self.packing.order is not None
+
+    @property
+    def wanted(self) -> tuple[bool, ...]:
+        """For each tensor of the cell, whether its gradient is wanted."""
+        grad = torch.is_grad_enabled()
+        return tuple(grad and tensor.requires_grad for tensor in self.held.given.values())
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """All that a program depends on."""
+        return (
+            self.held.key,
+            self.form,
+            self.wanted,
+            self.rows.requires_grad,
+            torch.is_grad_enabled(),
+            self.engine,
+            self.return_states,
+            *map(_kind_of_tensor, self.held.given.values()),
+            *map(_kind, (self.rows, *self.leaves)),
+        )
+
+    @property
+    def num_rows(self) -> int:
+        """The number of rows of the batch."""
+        if self.leaves:
+            return len(self.leaves[0])
+        if self.packing.order is not None:
+            return len(self.packing.order)
+        return max(self.packing.batch_sizes.tolist(), default=0)
+
+    def plain_loop(self) -> PlainLoop:
+        """The plain loop of this call."""
+        return PlainLoop(
+            self.cell,
+            Steps.of(self.packing.batch_sizes, self.reverse),
+            self.packing.order,
+            self.resets,
+            self.num_rows,
+            self.return_states,
+            None if is_transformed() else self.checkpoint_every,
+        )
+
+
+def held_by(
+    cell: nn.Module, tensors: Mapping[str, Tensor] | None = None, *, stays: bool = False
+) -> Held:
+    """What a cell is run on.
+
+    Args:
+        cell: The cell.
+        tensors: What to use for its tensors, by name; default these.
+        stays: Whether nothing of the cell but these changes.
+    """
+    if torch.compiler.is_dynamo_compiling() or stays:
+        own = named_tensors(cell)
+        given = own if tensors is None else tensors
+        return Held(None, {name: own[name] for name in given}, dict(given))
+    found = surroundings(cell)
+    return Held(tuple(found.key), found.tensors, dict(found.tensors))
+
+
+Results = tuple[Tensor, list[Tensor], list[Tensor], Form]
+"""The output, the states of all steps where they are wanted, the last state and its form."""
 
 
 class Programs:
@@ -47,20 +193,22 @@ class Programs:
 
     def __init__(self, *, cell_stays: bool = False) -> None:
         self.cell_stays = cell_stays
-        self.by_kind: dict[Any, Program] = {}
+        self.by_kind: dict[Any, Program | Fallback] = {}
+        self.rows_apart: dict[Any, bool] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
+        self.is_told = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"cell_stays": self.cell_stays, "by_kind": {}, "stepping": ([], None)}
+        return vars(Programs(cell_stays=self.cell_stays))
 
     def run(
         self,
         cell: nn.Module,
-        tensors: Mapping[str, Tensor],
         rows: Tensor,
         state: Any,
         packing: Packing,
         *,
+        tensors: Mapping[str, Tensor] | None = None,
         engine: EngineName = "auto",
         resets: Tensor | None = None,
         reverse: bool = False,
@@ -71,10 +219,10 @@ class Programs:
 
         Args:
             cell: A module whose `forward(x, state)` returns `(output, new_state)`.
-            tensors: Its parameters, then its buffers, by name.
             rows: The input of all steps, packed (N, ...).
             state: The state before the first step, (B, ...), in the order of the batch.
             packing: Where the steps of the batch lie.
+            tensors: What to use for the cell's tensors, by name; default these.
             engine: What runs the loop; see :class:`rondo.Recurrent`.
             resets: (N,) bool, packed, or None.
             reverse: Whether to run from the last step to the first.
@@ -85,48 +233,111 @@ class Programs:
             The output of all steps, packed; the state at the end; the states of all steps, packed,
             or None.
         """
-        leaves, form = pytree.tree_flatten(state)
-        rows, leaves, given = cast_all(rows, leaves, list(tensors.values()))
-        is_ragged = packing.index is not None or packing.order is not None
-        options = engine, return_states, is_ragged, checkpoint_every is not None
-        started = [packing.sort(leaf) for leaf in leaves]
-        if torch.compiler.is_dynamo_compiling():
-            from rondo.layers.constant import constant
-
-            numbers = pytree.tree_unflatten(list(range(len(leaves))), form)
-            described = [
-                [_describe(tensor, tuple(tensor.shape)) for tensor in given],
-                [_describe(tensor, (1, *tensor.shape[1:])) for tensor in (rows, *leaves)],
-            ]
-            registered = constant(
-                _registered, self, cell, tuple(tensors), described, numbers, options
-            )
-            outputs, leaves = run_registered(
-                registered,
-                given,
-                rows,
-                started,
-                packing.batch_sizes,
-                resets,
-                reverse,
-                checkpoint_every,
-            )
+        leaves, form = flatten(state)
+        how = engine, resets, reverse, checkpoint_every, return_states
+        held = held_by(cell, tensors, stays=self.cell_stays)
+        call = Call(cell, held, rows, leaves, form, packing, *how)
+        if runs_plain(engine, rows):
+            results = self._plain(call)
+        elif torch.compiler.is_dynamo_compiling():
+            results = self._in_graph(call.cast())
         else:
-            named = dict(zip(tensors, given, strict=True))
-            program = self.program(cell, named, rows, leaves, form, *options)
-            outputs, leaves = recurrence(
-                program,
-                given,
-                rows,
-                started,
-                packing.batch_sizes,
-                resets=resets,
-                reverse=reverse,
-                checkpoint_every=checkpoint_every,
+            results = self._run(call.cast(), call)
+        output, states, last, form = results
+        return output, form.unflatten(last), form.unflatten(states) if return_states else None
+
+    # ---- compiled ----
+
+    def _run(self, call: Call, uncast: Call) -> Results:
+        """Run a program, or the plain loop where there is none for this call."""
+        program = self.program(call)
+        if isinstance(program, Fallback):
+            if not program.is_told:
+                _fall_back(call, program.reason)
+                program.is_told = True
+            return self._plain(uncast)
+        reason = _not_covered(program, call)
+        if reason is not None:
+            _fall_back(call, reason)
+            return self._plain(uncast)
+        outputs, last = recurrence(
+            program,
+            _read(program, call.held.given.values()),
+            call.rows,
+            [call.packing.sort(leaf) for leaf in call.leaves],
+            call.packing.batch_sizes,
+            resets=call.resets,
+            reverse=call.reverse,
+            checkpoint_every=call.checkpoint_every,
+            again=None if program.own_gradient is None else _again(call, program.places),
+        )
+        last = [call.packing.unsort(leaf) for leaf in last]
+        return outputs[0], outputs[1:], last, call.form
+
+    def _in_graph(self, call: Call) -> Results:
+        """Run a program within a graph that `torch.compile` or `torch.export` makes."""
+        from rondo.layers.constant import constant
+
+        held, packing = call.held, call.packing
+        numbers = call.form.unflatten(list(range(len(call.leaves))))
+        described = [
+            [_describe(tensor, tuple(tensor.shape)) for tensor in held.given.values()],
+            [_describe(tensor, (1, *tensor.shape[1:])) for tensor in (call.rows, *call.leaves)],
+        ]
+        options = call.engine, call.return_states
+        registered = constant(
+            _registered, self, call.cell, tuple(held.given), described, numbers, options
+        )
+        outputs, last = run_registered(
+            registered,
+            [*held.given.values()],
+            call.rows,
+            [packing.sort(leaf) for leaf in call.leaves],
+            packing.batch_sizes,
+            call.resets,
+            call.reverse,
+            call.checkpoint_every,
+        )
+        return outputs[0], outputs[1:], [packing.unsort(leaf) for leaf in last], call.form
+
+    # ---- plain ----
+
+    def _plain(self, call: Call) -> Results:
+        """Run the plain loop."""
+        if call.is_ragged and not self._rows_are_apart(call):
+            raise ValueError(
+                "a batch of ragged sequences needs a cell that treats every row on its own, but "
+                f"{type(call.cell).__name__} mixes them: what one row gives depends on the others"
             )
-        last = pytree.tree_unflatten([packing.unsort(leaf) for leaf in leaves], form)
-        states = pytree.tree_unflatten(outputs[1:], form) if return_states else None
-        return outputs[0], last, states
+        loop = call.plain_loop()
+        if loop.checkpoint_every is not None and self._changes_itself(call):
+            loop = replace(loop, checkpoint_every=None)  # nothing is run again: all is kept
+        with StandIns({id(call.held.own[n]): t for n, t in call.held.instead.items()}):
+            result: PlainResult = loop(call.rows, call.leaves, call.form)
+        return result.output, result.states or [], result.last, result.form
+
+    def _rows_are_apart(self, call: Call) -> bool:
+        if is_transformed() or is_fake(call.rows):
+            return True  # nothing can be tried here
+        key = call.kind
+        if key not in self.rows_apart:
+            state = call.form.unflatten(call.leaves)
+            self.rows_apart[key] = apart(
+                lambda: rows_are_apart(
+                    call.cell, call.held.own, call.rows, state, instead=call.held.instead
+                )
+            )
+        return self.rows_apart[key]
+
+    def _changes_itself(self, call: Call) -> bool:
+        state = call.form.unflatten(call.leaves)
+        return apart(
+            lambda: changes_itself(
+                call.cell, call.held.own, call.rows, state, instead=call.held.instead
+            )
+        )
+
+    # ---- single steps ----
 
     def step(
         self, cell: nn.Module, x: Tensor, state: Any, engine: EngineName
@@ -135,14 +346,12 @@ class Programs:
         leaves = _leaves_of(state)
         if leaves is None or torch.is_grad_enabled() or not is_plain(x, leaves):
             return None
-        with TRACING:
-            key, tensors = _described(cell)
-        key += (engine, type(state))
+        found = surroundings(cell)
+        key = [*found.key, engine, type(state)]
         for tensor in (x, *leaves):
             key += (tensor.shape, tensor.dtype)
-        for known in tensors:
-            if known is not None:
-                key += (id(known), known.data_ptr(), known._version)
+        for known in found.tensors.values():
+            key += (id(known), known.data_ptr(), known._version)
         last_key, stepper = self.stepping  # both at once: another thread may change them
         if key != last_key:
             stepper = self.new_stepper(cell, x, state, engine)
@@ -156,69 +365,183 @@ class Programs:
         self, cell: nn.Module, x: Tensor, state: Any, engine: EngineName
     ) -> Stepper | None:
         """A kernel for single steps from a state on; None where the cell is to run itself."""
-        leaves, form = pytree.tree_flatten(state)
-        tensors = tensors_of(cell)
-        program = self.program(cell, tensors, x, leaves, form, engine, False, False, False)
+        leaves, form = flatten(state)
+        held = held_by(cell)
+        one = Packing(torch.tensor([len(x)], device="cpu"))
+        call = Call(cell, held, x, leaves, form, one, engine, None, False, None, False)
+        program = self.program(call)
+        if isinstance(program, Fallback) or not all(g.holds(len(x)) for g in program.guards):
+            return None
         loop = program.run
         if not isinstance(loop, CompiledLoop) or not Stepper.covers(loop):
             return None
-        return Stepper(loop, [*tensors.values(), *program.captured], x, leaves)
+        return Stepper(loop, [*held.given.values(), *program.captured], x, leaves)
 
-    def program(
-        self,
-        cell: nn.Module,
-        tensors: dict[str, Tensor],
-        rows: Tensor,
-        leaves: list[Tensor],
-        form: Any,
-        engine: EngineName,
-        return_states: bool,
-        is_ragged: bool,
-        is_run_again: bool,
-    ) -> Program:
-        """What the cell is compiled to for one kind of input; compiled at the first call.
+    # ---- programs ----
 
-        Raises:
-            ValueError: Where sequences are ragged and the cell mixes rows, or where the steps are
-                to run again in the backward pass and would not give the same.
-        """
-        grad = torch.is_grad_enabled()
-        wanted = tuple(grad and tensor.requires_grad for tensor in tensors.values())
-        key = (
-            None if self.cell_stays else _fingerprint(cell),
-            form,
-            wanted,
-            input_wanted := grad and rows.requires_grad,
-            grad,
-            engine,
-            return_states,
-            *((tensor.dtype, tensor.device, tuple(tensor.shape)) for tensor in tensors.values()),
-            *((leaf.dtype, leaf.device, tuple(leaf.shape[1:])) for leaf in (rows, *leaves)),
-        )
+    def program(self, call: Call) -> Program | Fallback:
+        """What the cell is compiled to for one kind of input; compiled at the first call."""
+        key = call.kind
         if key not in self.by_kind:
-            with TRACING:
-                self.by_kind[key] = compile_step(
-                    cell,
-                    tensors,
-                    rows,
-                    pytree.tree_unflatten(leaves, form),
-                    wanted=wanted,
-                    input_wanted=input_wanted,
-                    engine=engine,
-                    return_states=return_states,
-                )
-        program = self.by_kind[key]
-        if is_ragged and program.plan.mixes_rows:
-            raise ValueError(
-                "a batch of ragged sequences needs a cell that treats every row on its own, but "
-                f"{type(cell).__name__} mixes them: {program.plan.mixes_rows}"
-            )
-        if is_run_again and grad and program.runs_once is not None:
-            raise ValueError(
-                "checkpoint_every runs the steps once more in the backward pass, which does not "
-                f"give the same for {type(cell).__name__}: {program.runs_once}; leave it None"
-            )
+            if len(self.by_kind) >= MAX_PROGRAMS:
+                del self.by_kind[next(iter(self.by_kind))]
+            self.by_kind[key] = self._compile(call)
+        return self.by_kind[key]
+
+    def _compile(self, call: Call) -> Program | Fallback:
+        try:
+            program = compile_call(call, lambda reason: self._tell(call.cell, reason))
+            if is_checking():
+                check_program(call, program)
+        except (TraceError, MismatchError) as reason:
+            return Fallback(reason)
         return program
+
+    def _tell(self, cell: nn.Module, reason: str) -> None:
+        """Say once that no kernel runs, and why."""
+        if not self.is_told:
+            self.is_told = True
+            _warn(f"{type(cell).__name__} runs on the slower reference engine: {reason}")
+
+
+def compile_call(call: Call, tell: Callable[[str], None]) -> Program:
+    """Compile the cell of a call.
+
+    Raises:
+        TraceError: Where its step is not one graph for all inputs, or mixes rows of the batch.
+    """
+    return compile_step(
+        call.cell,
+        call.held.own,
+        call.rows,
+        call.form.unflatten(call.leaves),
+        instead=call.held.instead,
+        wanted=call.wanted,
+        input_wanted=torch.is_grad_enabled() and call.rows.requires_grad,
+        engine=call.engine,
+        return_states=call.return_states,
+        tell=tell,
+    )
+
+
+def compare_call(call: Call, program: Program) -> Comparison:
+    """Compare the program of a call with the plain loop."""
+    held = call.held
+    subject = Subject(
+        program, call.cell, held.own, [*held.given.values()], call.rows, call.leaves, call.form
+    )
+    return apart(lambda: compare(subject))
+
+
+def check_program(call: Call, program: Program) -> None:
+    """Fail where a program does not give what the plain loop gives.
+
+    Raises:
+        MismatchError: With the value that differs, and by how much.
+    """
+    found = compare_call(call, program)
+    if not found.differences:
+        return
+    first, *rest = found.differences
+    more = f" (and {len(rest)} more values differ)" if rest else ""
+    raise MismatchError(
+        f"the program that was compiled for {type(call.cell).__name__} does not give what a loop "
+        f"over its steps gives: {first}{more}; please report it with the code of the cell, and "
+        "give the layer engine='plain' meanwhile"
+    )
+
+
+def runs_plain(engine: EngineName, rows: Tensor) -> bool:
+    """Whether the plain loop runs whatever the cell is: it was asked for, or nothing else can."""
+    if torch.compiler.is_dynamo_compiling():
+        return False
+    return engine == "plain" or is_transformed() or is_fake(rows)
+
+
+def is_fake(tensor: Tensor) -> bool:
+    """Whether a tensor has no numbers, only sizes."""
+    if torch.compiler.is_compiling():
+        return False
+    return tensor.is_meta or type(tensor).__name__ == "FakeTensor"
+
+
+def _read(program: Program, tensors: Iterable[Tensor]) -> list[Tensor]:
+    """The tensors of a cell, without a way back to those that its step does not read.
+
+    A weight that is made anew at each step may be left over from an earlier call, and its graph be
+    freed.
+    """
+    return [
+        tensor if is_read or tensor.is_leaf else tensor.detach()
+        for tensor, is_read in zip(tensors, program.read, strict=False)
+    ]
+
+
+def _not_covered(program: Program, call: Call) -> TraceError | None:
+    """Why a program is not right for the rows and the checkpoints of a call, or None."""
+    num_rows = call.num_rows
+    for guard in program.guards:
+        if not guard.holds(num_rows):
+            return TraceError(
+                f"asks whether the number of rows of the batch is {guard.text}, and does something "
+                f"else for {num_rows} of them than for most",
+                line=guard.line,
+            )
+    if call.checkpoint_every is None or not torch.is_grad_enabled() or program.runs_once is None:
+        return None
+    return TraceError(
+        f"does not give the same when a checkpoint runs it again: {program.runs_once}"
+    )
+
+
+def _again(call: Call, places: Sequence[int]) -> Again:
+    """Runs a call in the plain loop, on other tensors."""
+
+    def again(given: Given) -> tuple[list[Tensor], list[Tensor]]:
+        packing, form = call.packing, call.form
+        own = zip(call.held.own.values(), given.parameters, strict=False)
+        with StandIns({id(tensor): used for tensor, used in own}):
+            leaves = [packing.unsort(leaf) for leaf in given.state]
+            result = call.plain_loop()(given.x, leaves, form)
+        order = form.order_in(result.form)
+        states = [result.states[place] for place in order] if result.states else []
+        outputs: dict[int, Tensor] = {}
+        for place, value in zip(places, (result.output, *states), strict=True):
+            outputs.setdefault(place, value)
+        last = [packing.sort(result.last[place]) for place in order]
+        return [outputs[place] for place in sorted(outputs)], last
+
+    return again
+
+
+def _fall_back(call: Call, reason: TraceError | MismatchError) -> None:
+    """Say why the plain loop runs in place of a program.
+
+    Raises:
+        ValueError: Where an engine was asked for by name.
+    """
+    name = type(call.cell).__name__
+    if call.engine != "auto":
+        if isinstance(reason, MismatchError):
+            raise reason
+        raise ValueError(
+            f"engine={call.engine!r} cannot run {name}: {reason}; engine='auto' or 'plain' can"
+        ) from reason
+    _warn(f"{name} runs in a plain loop, without a kernel: {reason}")
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, EngineWarning, stacklevel=stack_level_of_user())
+
+
+def _kind(tensor: Tensor) -> tuple[Any, ...]:
+    """What a program depends on of a tensor with rows."""
+    return tensor.dtype, tensor.device, tuple(tensor.shape[1:])
+
+
+def _kind_of_tensor(tensor: Tensor) -> tuple[Any, ...]:
+    """What a program depends on of a tensor of the cell."""
+    return tensor.dtype, tensor.device, tuple(tensor.shape)
 
 
 def _describe(tensor: Tensor, shape: tuple[int, ...]) -> tuple[Any, ...]:
@@ -229,7 +552,7 @@ def _describe(tensor: Tensor, shape: tuple[int, ...]) -> tuple[Any, ...]:
 def _example(
     shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, grad: bool
 ) -> Tensor:
-    return torch.empty(shape, dtype=dtype, device=device, requires_grad=grad)
+    return torch.zeros(shape, dtype=dtype, device=device, requires_grad=grad)
 
 
 def _registered(
@@ -238,59 +561,23 @@ def _registered(
     names: tuple[str, ...],
     described: list[list[tuple[Any, ...]]],
     numbers: Any,
-    options: tuple[str, bool, bool, bool],
+    options: tuple[EngineName, bool],
 ) -> Registered:
     """What a cell is compiled to; it sees no tensor, only what a program depends on."""
     given, (rows, *leaves) = [[_example(*one) for one in some] for some in described]
-    named = dict(zip(names, given, strict=True))
-    form = pytree.tree_structure(numbers)
-    return register(programs.program(cell, named, rows, leaves, form, *options))
-
-
-def _fingerprint(module: nn.Module) -> tuple[Any, ...]:
-    """Everything about a module, beside its tensors, that its step may depend on."""
-    return tuple(_described(module)[0])
-
-
-def _described(module: nn.Module) -> tuple[list[Any], list[Tensor | None]]:
-    """What a step may depend on: what is no tensor, and all tensors."""
-    found: list[Any] = []
-    tensors: list[Tensor | None] = []
-    waiting = [module]
-    while waiting:
-        part = waiting.pop()
-        found.append(type(part))
-        for key, value in part.__dict__.items():
-            if type(value) in PLAIN:
-                found += (key, value)
-            elif key in TENSORS:
-                if key != "_modules":
-                    tensors += value.values()
-                elif value:
-                    found += value
-                    waiting += [child for child in value.values() if child is not None]
-            elif value or type(value) not in CONTAINERS:
-                found += (key, _comparable(value))
-    return found, tensors
-
-
-PLAIN = {bool, int, float, str, type(None)}
-CONTAINERS = {dict, OrderedDict, list, tuple, set}  # a module has many that are empty
-
-
-def _comparable(value: Any) -> Any:
-    """A hashable stand-in that changes when the value does."""
-    if isinstance(value, Tensor | nn.Module):
-        return id(value)
-    if isinstance(value, dict):
-        return tuple((key, _comparable(item)) for key, item in value.items())
-    if isinstance(value, list | tuple | set):
-        return tuple(_comparable(item) for item in value)
-    try:
-        hash(value)
-    except TypeError:
-        return id(value)
-    return value
+    _, form = flatten(numbers)
+    engine, return_states = options
+    key = None if programs.cell_stays else tuple(surroundings(cell).key)
+    held = Held(key, named_tensors(cell), dict(zip(names, given, strict=True)))
+    packing = Packing(torch.ones(1, dtype=torch.int64))
+    call = Call(cell, held, rows, leaves, form, packing, engine, None, False, None, return_states)
+    program = programs.program(call)
+    if isinstance(program, Fallback):
+        raise ValueError(
+            f"torch.compile and torch.export cannot take {type(cell).__name__} into a graph: "
+            f"{program.reason}; keep the layer out with torch.compiler.disable(layer)"
+        )
+    return register(program)
 
 
 def _leaves_of(state: Any) -> tuple[Tensor, ...] | None:

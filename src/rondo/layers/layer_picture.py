@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from rondo.cells.cell import state_of_rows
-from rondo.compiler.trace import names_in_state
+from rondo.compiler.state import flatten
 from rondo.drawing import Arrow, Drawing, Grid, Mark, Picture
 from rondo.layers.recurrent import Recurrent
 from rondo.layers.spatial import SpatialRNN
@@ -56,7 +55,7 @@ class _Loop:
 
 
 def _loop_of_cell(cell: nn.Module) -> _Loop:
-    names = names_in_state(pytree.tree_structure(state_of_rows(cell, 1)))
+    names = flatten(state_of_rows(cell, 1))[1].names()
     kind = type(cell).__name__.removesuffix("Cell")
     return _Loop(kind, ", ".join(names) if len(names) < 3 else "state", *_weights(cell, ""))
 

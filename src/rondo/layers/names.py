@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 from rondo.cells import initial_state
 from rondo.compiler import StepGraph
 from rondo.compiler.graph import Value, sizes_at
 from rondo.compiler.names import variable_names
+from rondo.compiler.state import flatten
 
 
 def names_of(cell: nn.Module, step: StepGraph) -> Mapping[str, str]:
@@ -21,17 +21,17 @@ def names_of(cell: nn.Module, step: StepGraph) -> Mapping[str, str]:
     if form is None:
         return {}
     leaves = [_example(cell, value) for value in step.state]
-    x, state = _example(cell, step.inputs[0]), pytree.tree_unflatten(leaves, form)
-    return variable_names(cell, x, state, state_names=[value.name for value in step.state])
+    x, state = _example(cell, step.inputs[0]), form.unflatten(leaves)
+    return variable_names(cell, x, state)
 
 
 def state_form(cell: nn.Module, step: StepGraph) -> Any:
-    """The pytree form of a cell's state; None where it has no initial state to tell it."""
+    """The form of a cell's state; None where it has no initial state to tell it."""
     try:
         state = initial_state(cell, _example(cell, step.inputs[0]))
     except TypeError:
         return None
-    form = pytree.tree_structure(state)
+    _, form = flatten(state)
     return form if form.num_leaves == len(step.state) else None
 
 

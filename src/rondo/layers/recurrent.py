@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch.utils import _pytree as pytree
 
 from rondo.cells import initial_state
 from rondo.compiler import (
@@ -28,8 +27,10 @@ from rondo.compiler import (
     is_parallel,
     unroll,
 )
+from rondo.compiler.attributes import surroundings
 from rondo.compiler.names import LazyNames, saved_names
-from rondo.layers.compiled import Programs, tensors_of
+from rondo.compiler.state import flatten, map_state
+from rondo.layers.compiled import Fallback, Programs
 from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.names import names_of, state_form
 from rondo.layers.sequence import (
@@ -155,12 +156,11 @@ class Recurrent(nn.Module):
         given = self._given(x, lengths, resets)
         example = given.rows.new_zeros(given.batch_size, *given.rows.shape[1:])
         state = initial_state(self.cell, example) if state is None else state
-        _check_state(pytree.tree_leaves(state), given.batch_size)
+        _check_state(flatten(state)[0], given.batch_size)
         if torch.compiler.is_dynamo_compiling():
             self._read_cell(example, state)
         y, state, states = self._programs.run(
             self.cell,
-            tensors_of(self.cell),
             given.rows,
             state,
             given.packing,
@@ -171,7 +171,7 @@ class Recurrent(nn.Module):
             return_states=return_states,
         )
         y = given.unpack(y)
-        return (y, state, pytree.tree_map(given.unpack, states)) if return_states else (y, state)
+        return (y, state, map_state(given.unpack, states)) if return_states else (y, state)
 
     def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """One step, for streams: x (B, ...) and the state so far; the output and the new state.
@@ -190,7 +190,7 @@ class Recurrent(nn.Module):
             torch.Size([1, 5])
         """
         state = initial_state(self.cell, x) if state is None else state
-        if self.engine != "reference" and not torch.compiler.is_compiling():
+        if self.engine not in ("reference", "plain") and not torch.compiler.is_compiling():
             found = self._programs.step(self.cell, x, state, self._stepping_engine)
             if found is not None:
                 return found
@@ -229,8 +229,7 @@ class Recurrent(nn.Module):
         """What of the backward pass runs step by step, what does not, why, and who runs it."""
         program = self._program()
         if program.gradient is None:
-            why = program.plan.mixes_rows or "no gradient was wanted"
-            raise ValueError(f"this cell has no planned backward pass: {why}")
+            raise ValueError("this cell has no planned backward pass: no gradient was wanted")
         plan = _explained(program.backward, program.run_backward)
         step = program.gradient.forward.step
         inputs = [value.name for value in plan.step.inputs]
@@ -252,7 +251,7 @@ class Recurrent(nn.Module):
             True
         """
         program = self._program()
-        own = [*tensors_of(self.cell).values(), *program.captured]
+        own = [*surroundings(self.cell).tensors.values(), *program.captured]
         parameters = {
             value.name: tensor
             for value, tensor in zip(program.graph.step.parameters, own, strict=True)
@@ -307,6 +306,8 @@ class Recurrent(nn.Module):
     def _solution(self, *names: str) -> Solution | None:
         """The last solution of the engines with these names in the newest program that has one."""
         for program in reversed(self._programs.by_kind.values()):
+            if isinstance(program, Fallback):
+                continue
             for engine in (vars(program).get(name) for name in names):  # those that were run
                 if isinstance(engine, Parallel) and engine.solution is not None:
                     return engine.solution
@@ -367,7 +368,7 @@ class Recurrent(nn.Module):
         The cell is compiled apart from the graph of torch's, which drops this call: nobody uses
         its result.
         """
-        one_x, one_state = pytree.tree_map(lambda t: t.new_zeros(1, *t.shape[1:]), (x, state))
+        one_x, one_state = map_state(lambda t: t.new_zeros(1, *t.shape[1:]), (x, state))
         self.cell(one_x, one_state)
 
     def _checkpoint_every(self, num_steps: int) -> int | None:
@@ -387,7 +388,12 @@ class Recurrent(nn.Module):
             sizes = (1, 0, size) if self.batch_first else (0, 1, size)
             with torch.enable_grad():
                 self(like.new_zeros(sizes, requires_grad=True))
-        return next(reversed(self._programs.by_kind.values()))
+        program = next(reversed(self._programs.by_kind.values()), None)
+        if program is None:
+            raise ValueError("there is no graph: engine='plain' runs the cell as it is")
+        if isinstance(program, Fallback):
+            raise ValueError(f"there is no graph of {type(self.cell).__name__}: {program.reason}")
+        return program
 
 
 def _explained(plan: Plan, engine: Engine) -> Plan:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from rondo.cells import initial_state
+from rondo.compiler.state import flatten
 from rondo.compiler.stepping import Stepper
 from rondo.layers.compiled import is_plain
 
@@ -61,8 +61,8 @@ class Stream:
         """A copy of the state after the last step, in the form of the cell's; None before any."""
         if self._state is None:
             return None
-        form = pytree.tree_structure(self._state)
-        return pytree.tree_unflatten([leaf.clone() for leaf in self._current()], form)
+        _, form = flatten(self._state)
+        return form.unflatten([leaf.clone() for leaf in self._current()])
 
     def reset(self, rows: Tensor | None = None) -> None:
         """Go back to the state that the stream began with.
@@ -88,18 +88,20 @@ class Stream:
         first = initial_state(self._layer.cell, self._x) if first is None else first
         if self._stepper is None:
             self._state = self.state  # a copy, to write into
-        for leaf, begin in zip(self._current(), pytree.tree_leaves(first), strict=True):
+        for leaf, begin in zip(self._current(), flatten(first)[0], strict=True):
             leaf[rows] = begin.detach()[rows]
 
     def _current(self) -> Sequence[Tensor]:
         """The tensors of the state after the last step."""
-        return pytree.tree_leaves(self._state) if self._stepper is None else self._stepper.state
+        return flatten(self._state)[0] if self._stepper is None else self._stepper.state
 
     def _new_stepper(self, x: Tensor, state: Any) -> Stepper | None:
         """What runs the steps after the first; None where the layer's own `step` is to."""
         layer = self._layer
-        has_kernel = layer.engine != "reference" and layer._programs.stepping[1] is not None
-        if not has_kernel or not is_plain(x, pytree.tree_leaves(state)):
+        has_kernel = (
+            layer.engine not in ("reference", "plain") and layer._programs.stepping[1] is not None
+        )
+        if not has_kernel or not is_plain(x, flatten(state)[0]):
             return None
         stepper = layer._programs.new_stepper(layer.cell, x, state, layer._stepping_engine)
         if stepper is not None:

@@ -247,10 +247,10 @@ def _run_layers(
             state = tuple(h[len(last)] for h in hidden)
             output, new, _ = programs.run(
                 cell,
-                tensors,
                 rows,
                 state if len(state) > 1 else state[0],
                 packing,
+                tensors=tensors,
                 engine=ENGINE,
                 reverse=bool(direction),
             )

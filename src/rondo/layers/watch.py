@@ -16,15 +16,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from rondo.compiler import StepGraph, apart, trace
+from rondo.compiler.attributes import surroundings
 from rondo.compiler.gates import gates
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.names import variable_names
 from rondo.compiler.passes import resets_of
 from rondo.compiler.reference import Steps, named, nothing, replace_rows
-from rondo.layers.compiled import TRACING, Programs, cast_all
+from rondo.compiler.state import flatten, map_state
+from rondo.layers.compiled import Programs, cast_all
 from rondo.layers.recurrent import Recurrent
 from rondo.layers.sequence import Packing
 from rondo.layers.torch_compat import GRU, LSTM, RNN, cell_and_programs
@@ -94,41 +95,49 @@ class _Watcher:
     def run(
         self,
         cell: nn.Module,
-        tensors: Mapping[str, Tensor],
         rows: Tensor,
         state: Any,
         packing: Packing,
         *,
+        tensors: Mapping[str, Tensor] | None = None,
         resets: Tensor | None = None,
         reverse: bool = False,
         return_states: bool = False,
         **_: Any,
     ) -> tuple[Tensor, Any, Any]:
         """Run the cell over all steps; see :meth:`rondo.layers.compiled.Programs.run`."""
-        leaves, form = pytree.tree_flatten(state)
-        rows, leaves, given = cast_all(rows, leaves, list(tensors.values()))
+        leaves, form = flatten(state)
+        own = surroundings(cell).tensors
+        used = own if tensors is None else tensors
+        rows, leaves, given = cast_all(rows, leaves, list(used.values()))
         leaves = [packing.sort(_with_gradient(leaf)) for leaf in leaves]
-        own = dict(zip(tensors, given, strict=True))
-        loop = _Loop(cell, own, rows, pytree.tree_unflatten(leaves, form))
+        used = dict(zip(used, given, strict=True))
+        loop = _Loop(cell, own, used, rows, form.unflatten(leaves))
         steps = Steps.of(packing.batch_sizes, reverse)
         outputs, made, leaves = loop.run(rows, leaves, steps, resets)
         self.runs.append(WatchedRun(self.name, loop.states, loop.gates))
-        last = pytree.tree_unflatten([packing.unsort(leaf) for leaf in leaves], form)
-        return outputs, last, pytree.tree_unflatten(made, form) if return_states else None
+        last = form.unflatten([packing.unsort(leaf) for leaf in leaves])
+        return outputs, last, form.unflatten(made) if return_states else None
 
 
 class _Loop:
     """The step of a cell, run one after the other; keeps its states and gates."""
 
     def __init__(
-        self, cell: nn.Module, tensors: dict[str, Tensor], rows: Tensor, state: Any
+        self,
+        cell: nn.Module,
+        own: Mapping[str, Tensor],
+        used: dict[str, Tensor],
+        rows: Tensor,
+        state: Any,
     ) -> None:
-        x, one = pytree.tree_map(lambda t: t.detach().new_zeros(1, *t.shape[1:]), (rows, state))
-        with TRACING:
-            traced = apart(lambda: trace(cell, tensors, x, one))
-            labels = apart(lambda: variable_names(cell, x, one, tensors))
+        x, one = map_state(lambda t: t.detach().new_zeros(1, *t.shape[1:]), (rows, state))
+        instead = {name: tensor for name, tensor in used.items() if tensor is not own[name]}
+        with torch.no_grad():
+            traced = apart(lambda: trace(cell, own, x, one, instead=instead))
+            labels = apart(lambda: variable_names(cell, x, one, used))
         self.step: StepGraph = traced.graph
-        self.shared = named(self.step.parameters, [*tensors.values(), *traced.captured])
+        self.shared = named(self.step.parameters, [*used.values(), *traced.captured])
         self.gate_nodes = gates(self.step, labels)
         self.gates: dict[str, list[Tensor]] = {label: [] for label in self.gate_nodes}
         self.states: dict[str, list[Tensor]] = {}

@@ -88,6 +88,7 @@ static void run_steps(
         const int64_t step = step_number(c, number), first = c->starts[step] + row;
         const int64_t rows = rows_of_part(c, step, row, end);
         if (rows == 0) continue;
+        SPOIL(room->local, room->step_capacity * LOCAL_SIZE * sizeof(real));
         if (c->resets && !c->divert) reset(c, first, row, rows);
         one_step(c, room, first, row, chunk_row, rows);
         if (c->resets && c->divert) reset(c, first, row, rows);
@@ -102,6 +103,7 @@ static void run_worker(const call *c, int64_t worker) {
     const int64_t part = worker / c->team, member = room.member;
     for (int64_t number = 0, next; number < c->num_steps; number = next) {
         int64_t rows;
+        if (member == 0) SPOIL(room.chunk, room.capacity * CHUNK_SIZE * sizeof(real));
         next = find_chunk(c, &room, part, number, member == 0, &rows);
         const int64_t first = member * rows / c->team;
         const int64_t own_rows = (member + 1) * rows / c->team - first;
@@ -186,7 +188,8 @@ static void divide(call *c) {
 
 /* Run some steps. Between the runs of the steps of a batch the workspace stays as it is. */
 void rondo_run(call *c) {
-    lay_out(c);
+    const int64_t bytes = lay_out(c);
+    if (c->begins) SPOIL(c->workspace, bytes);
     c->starts[0] = 0;
     for (int64_t t = 0; t < c->num_all_steps; ++t)
         c->starts[t + 1] = c->starts[t] + c->batch_sizes[t];

@@ -1,0 +1,140 @@
+"""Whether each row of a batch depends on itself alone: tried, where it cannot be told.
+
+A row is set to other numbers, and to NaN: no bit of any other row may change, neither of what the
+step gives nor of the gradients of x and the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rondo.compiler.changes import unchanged
+from rondo.compiler.going_back import gradients
+from rondo.compiler.intercept import StandIns
+from rondo.compiler.record_step import apart_from_the_caller, has_gradient
+from rondo.compiler.state import Form, flatten
+from rondo.compiler.trace import call_step, given_rows, random_rows
+
+NUMBERS_OF_ROWS = (4, 6)
+
+
+def rows_are_apart(
+    cell: nn.Module,
+    tensors: Mapping[str, Tensor],
+    x: Tensor,
+    state: Any,
+    *,
+    instead: Mapping[str, Tensor] | None = None,
+    grad: bool = True,
+) -> bool:
+    """Whether no row of a step was seen to depend on another one.
+
+    Args:
+        cell: A module whose `forward(x, state)` returns `(output, new_state)`.
+        tensors: Its tensors by name.
+        x: An example input (B, ...).
+        state: An example state.
+        instead: What stands for some tensors, by name.
+        grad: Whether the gradients are tried too.
+    """
+    leaves, form = flatten(state)
+    stand_ins = {id(tensors[name]): tensor for name, tensor in (instead or {}).items()}
+    with apart_from_the_caller(x.device, grad=grad), unchanged(cell), StandIns(stand_ins):
+        try:
+            return all(
+                _is_apart(cell, x, leaves, form, num_rows, grad) for num_rows in NUMBERS_OF_ROWS
+            )
+        except Exception:  # it runs with no other number of rows than its own
+            return len(x) < 2 or _is_apart(cell, x, leaves, form, len(x), grad, given=True)
+
+
+def changes_itself(
+    cell: nn.Module,
+    tensors: Mapping[str, Tensor],
+    x: Tensor,
+    state: Any,
+    *,
+    instead: Mapping[str, Tensor] | None = None,
+) -> bool:
+    """Whether a step changes what its cell holds, so that it may not be run twice.
+
+    Args:
+        cell: A module whose `forward(x, state)` returns `(output, new_state)`.
+        tensors: Its tensors by name.
+        x: An example input (B, ...).
+        state: An example state.
+        instead: What stands for some tensors, by name.
+    """
+    leaves, form = flatten(state)
+    stand_ins = {id(tensors[name]): tensor for name, tensor in (instead or {}).items()}
+    before = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors.values()]
+    rows = [given_rows(value, max(1, len(x)), False) for value in (x, *leaves)]
+    with apart_from_the_caller(x.device, grad=False), unchanged(cell) as changes:
+        with StandIns(stand_ins):
+            cell(rows[0], form.unflatten(rows[1:]))
+        written = [(tensor, old) for tensor, count, old in before if tensor._version != count]
+        for tensor, old in written:
+            tensor.copy_(old)
+    return bool(written or changes.found)
+
+
+def _is_apart(
+    cell: nn.Module,
+    x: Tensor,
+    leaves: Sequence[Tensor],
+    form: Form,
+    num_rows: int,
+    grad: bool,
+    given: bool = False,
+) -> bool:
+    rows_of = given_rows if given else random_rows
+    values = [rows_of(value, num_rows, False) for value in (x, *leaves)]
+    right = _results(cell, values, form, grad)
+    tried = 0
+    for row in (0, num_rows - 1):
+        others = torch.arange(num_rows, device=x.device) != row
+        for change in CHANGES:
+            changed = [_with_row(value, row, change) for value in values]
+            try:
+                got = _results(cell, changed, form, grad)
+            except Exception:  # a cell may refuse such numbers, NaN above all
+                continue
+            tried += 1
+            for a, b in zip(right, got, strict=True):
+                if not _same_bits(a[others], b[others]):
+                    return False
+    return tried > 0
+
+
+CHANGES = ("scaled", "another row", "nan")
+"""What a row is set to: numbers of another size, another one of the rows, NaN."""
+
+
+def _with_row(value: Tensor, row: int, change: str) -> Tensor:
+    """A value with another row."""
+    value = value.clone()
+    if change == "another row" or not has_gradient(value):
+        value[row] = value[row - 1]
+    else:
+        value[row] = value[row] * 3 + 3 if change == "scaled" else torch.nan
+    return value
+
+
+def _results(cell: nn.Module, values: Sequence[Tensor], form: Form, grad: bool) -> list[Tensor]:
+    """What a step gives of some rows, and the gradients of these rows."""
+    torch.manual_seed(0)
+    moving = [value.detach().requires_grad_(grad and has_gradient(value)) for value in values]
+    ends = call_step(cell, moving[0], moving[1:], form)
+    wanted = [value for value in moving if value.requires_grad]
+    found = gradients(ends, [torch.ones_like(end) for end in ends], wanted)
+    return [end.detach() for end in (*ends, *found) if end is not None]
+
+
+def _same_bits(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape:
+        return False
+    return bool(((a == b) | ((a != a) & (b != b))).all())
