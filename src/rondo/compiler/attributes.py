@@ -31,6 +31,9 @@ LIBRARIES = {*sys.stdlib_module_names, "torch", "numpy", "rondo"} - {
 }
 """Packages whose functions and classes are taken to stay as they are."""
 
+OF_PYTHON = {*sys.stdlib_module_names} - {"__main__", "builtins"}
+"""Packages whose objects are known by their identity alone: loggers, locks, random generators."""
+
 MANY = 10_000
 """Objects with so many attributes and items below them are known by their identity alone."""
 
@@ -308,10 +311,7 @@ def _kind_of(value: Any) -> Callable[[_Walk, str, Any], None]:
     if hasattr(value, "tobytes") and hasattr(value, "dtype"):
         return _Walk.numbers
     is_settings = isinstance(value, types.SimpleNamespace | argparse.Namespace)
-    of_python = type(value).__module__.partition(".")[0] in sys.stdlib_module_names - {
-        "__main__",
-        "builtins",
-    }
+    of_python = type(value).__module__.partition(".")[0] in OF_PYTHON
     if hasattr(value, "__dict__") and (is_settings or not of_python):
         return _Walk.thing
     return _Walk.identity

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -130,13 +131,24 @@ def compare(subject: Subject) -> Comparison:
     """Compare a program with the plain loop over its cell; a difference must show twice."""
     program, device = subject.program, subject.x.device
     grad = program.gradient is not None
-    _ = (program.run_forward, program.run_backward) if grad else program.run
+    _make_engines(program)
     with apart_from_the_caller(device, grad=grad), unchanged(subject.cell):
         try:
             first = _compare(subject)
             return _compare(subject) if first.differences else first
         except _NotComparableError as reason:
             return Comparison(skipped=str(reason))
+
+
+def _make_engines(program: Program) -> None:
+    """Compile both directions at once."""
+    if program.gradient is None:
+        _ = program.run
+        return
+    with ThreadPoolExecutor(1) as thread:
+        backward = thread.submit(lambda: program.run_backward)
+        _ = program.run_forward
+        backward.result()
 
 
 class _NotComparableError(Exception):

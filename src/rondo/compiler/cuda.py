@@ -26,7 +26,7 @@ from torch import Tensor
 from rondo.compiler import reference
 from rondo.compiler.gpu.launch import BuildError, Launcher
 from rondo.compiler.gpu.operators import TRITON_TARGET
-from rondo.compiler.gpu.render import pointers_of, render_triton
+from rondo.compiler.gpu.render import names_in_source, pointers_of, render_triton
 from rondo.compiler.interpret import Environment
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.lower import lower
@@ -54,6 +54,7 @@ class TritonLoop:
         self.reason: str | None = None  # why the reference engine runs in its place
         self.plan = _with_more_in_loop(plan, [*kernel.before, *kernel.after, *kernel.totals])
         self.pointers = pointers_of(kernel)
+        self.names = names_in_source(kernel)
         self.source = render_triton(kernel)
         self.launcher = Launcher(kernel, module_of(self.source), interpreted)
 
@@ -101,14 +102,14 @@ class TritonLoop:
         states = self.kernel.at("state")
         if resets is not None and resets.divert:
             for buffer, value in zip(states, resets.to, strict=True):
-                value.copy_(given[f"{buffer.name}_start"])
+                value.copy_(given[f"{self.names[buffer.name]}_start"])
         turn = len(steps.batch_sizes) % 2
         last = [
-            given[f"{buffer.name}_states"][turn].to(value.dtype)
+            given[f"{self.names[buffer.name]}_states"][turn].to(value.dtype)
             for buffer, value in zip(states, state, strict=True)
         ]
         outputs = {
-            name: given[f"{buffer}_at"].movedim(0, self._dim(name))
+            name: given[f"{self.names[buffer]}_at"].movedim(0, self._dim(name))
             for name, buffer in self.kernel.outputs.items()
         }
         return outputs, {}, last
@@ -124,8 +125,12 @@ class TritonLoop:
         kernel = self.kernel
         given: dict[str, Tensor] = {}
         for buffer, value, start in zip(kernel.at("state"), state, starts, strict=True):
-            given[f"{buffer.name}_states"] = torch.stack([value, value]).to(buffer.dtype)
-            given[f"{buffer.name}_start"] = start.to(buffer.dtype, copy=True).contiguous()
+            given[f"{self.names[buffer.name]}_states"] = torch.stack([value, value]).to(
+                buffer.dtype
+            )
+            given[f"{self.names[buffer.name]}_start"] = start.to(
+                buffer.dtype, copy=True
+            ).contiguous()
         for name, buffer in self.pointers:
             if buffer.place in ("output", "local", "row"):
                 num_rows = num_all_rows if buffer.place == "output" else len(state[0])

@@ -122,7 +122,7 @@ class _Lowering:
         self.region = region
         self.target = target
         values: dict[str, Value | Node] = dict(plan.step.by_name)
-        expansion = Expansion()
+        expansion = Expansion(set(values))
         opening, loop, closing = (
             expand(nodes, values, expansion)
             for nodes in (region.opening, region.loop, region.closing)
@@ -380,7 +380,7 @@ class _Lowering:
 
     def _copy_out(self, name: str, place: str) -> None:
         """Give a value that lies elsewhere, or is a view, to those who read it later."""
-        target = f"out_{name}"
+        target = self.memory.fresh(f"out_{name}")
         buffer = self.memory.new_buffer(target, place, like=name)
         self._store(target, name)
         shape = self.memory.values[name].shape or ()
@@ -391,7 +391,7 @@ class _Lowering:
         for state, source in zip(self.plan.step.state, sources, strict=True):
             if source == state.name and self.target.in_place:
                 continue
-            target = f"next_{state.name}"
+            target = self.memory.fresh(f"next_{state.name}")
             self.memory.new_buffer(target, "local", like=state.name)
             self._store(target, source)
             self.schedule.commits.append((state.name, target))

@@ -14,6 +14,7 @@ import torch
 
 from rondo.compiler.graph import Node, Rows, Value, counts_truths, is_getitem
 from rondo.compiler.kernel import Buffer, NotCoveredError
+from rondo.compiler.record import fresh_name
 from rondo.compiler.region import CONSTANTS, JOINS, PRODUCTS, REDUCTIONS, SPLITS
 from rondo.compiler.views import (
     RESHAPES,
@@ -84,6 +85,10 @@ class Memory:
         """Begin a stage: what lies in memory now was complete before it."""
         self.nodes = nodes
         self.done = dict.fromkeys(self.done, BEFORE)
+
+    def fresh(self, name: str) -> str:
+        """The name, or one like it that no value and no buffer has."""
+        return fresh_name(name, {*self.values, *self.buffers})
 
     def whole(self, name: str) -> Place:
         """The place that runs over all of a value, one loop variable for each dimension."""

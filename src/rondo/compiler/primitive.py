@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from rondo.compiler.graph import Node, Ref, Rows, Shape, Value, is_getitem, map_argument
+from rondo.compiler.record import fresh_name
 
 aten = torch.ops.aten
 
@@ -24,15 +25,19 @@ Values = Mapping[str, Value | Node]
 
 @dataclass
 class Expansion:
-    """Nodes that are being written down in place of others."""
+    """Nodes that are being written down in place of others.
 
+    `taken` are the names that are there.
+    """
+
+    taken: set[str]
     nodes: list[Node] = field(default_factory=list)
     results: dict[str, tuple[str, ...]] = field(default_factory=dict)  # of nodes with several
     names: dict[str, str] = field(default_factory=dict)  # what stands for a node that is gone
 
     def add(self, like: Node, suffix: str, op: Any, args: tuple[Any, ...], shape: Shape) -> Ref:
         """Write down an operation; returns its result. No suffix: it takes the old node's name."""
-        name = f"{like.name}_{suffix}" if suffix else like.name
+        name = fresh_name(f"{like.name}_{suffix}", self.taken) if suffix else like.name
         self.nodes.append(Node(name, op, args, (), shape, like.dtype))
         return Ref(name)
 

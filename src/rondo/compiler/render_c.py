@@ -12,6 +12,7 @@ any number of threads.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from importlib.resources import files
@@ -19,10 +20,21 @@ from importlib.resources import files
 import torch
 
 from rondo.compiler.c_loops import C_TYPES, loop_lines
+from rondo.compiler.identifiers import identifiers, with_names
 from rondo.compiler.kernel import Buffer, Compute, Kernel, Level, Loop, Product, Sum
 
 ALIGNMENT = 16
 """Rows of local values take a multiple of so many numbers: the widest vectors."""
+
+
+def _endings(buffer: Buffer) -> tuple[str, ...]:
+    """What stands behind a buffer's name.
+
+    There is a pointer to all rows, pointers to each of them, or one row alone; the row at hand; and
+    what is reduced.
+    """
+    all_rows = {"previous": "_rows", "row": "_row"}.get(buffer.place, "_all")
+    return all_rows, "_at", "_sum", "_max", "_min"
 
 
 def render_c(kernel: Kernel, *, spoils: bool = False) -> str:
@@ -34,6 +46,7 @@ def render_c(kernel: Kernel, *, spoils: bool = False) -> str:
             read too early; otherwise it holds what happens to lie there.
     """
     real = C_TYPES[kernel.dtype]
+    kernel = with_names(kernel, identifiers(kernel, _words(real), _endings))
     is_half = kernel.stored == torch.bfloat16
     return "\n".join(
         (
@@ -88,6 +101,14 @@ def _types(dtype: torch.dtype) -> str:
         f"typedef {real} real;\n#define LIBM(name) name{suffix}\n"
         "#define INLINED static inline __attribute__((always_inline)) /* for vector code */\n"
     )
+
+
+@functools.cache
+def _words(real: str) -> frozenset[str]:
+    """What means something where the stages of a kernel stand."""
+    names = (*functions_of(real), "bfloat16.c", "panels.c", "call.c")
+    texts = (*map(_common, names), *SIGNATURES.values())
+    return frozenset(word for text in texts for word in re.findall(r"\w+", text))
 
 
 def _common(name: str) -> str:

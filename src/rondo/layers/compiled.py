@@ -114,6 +114,12 @@ class Call:
         named = dict(zip(self.held.given, given, strict=True))
         return replace(self, rows=rows, leaves=leaves, held=replace(self.held, given=named))
 
+    def real(self) -> Call:
+        """The same call on tensors that have numbers, where torch makes a graph with others."""
+        rows, *leaves = (_example_like(t, (1, *t.shape[1:])) for t in (self.rows, *self.leaves))
+        given = {name: _example_like(t, tuple(t.shape)) for name, t in self.held.given.items()}
+        return replace(self, rows=rows, leaves=leaves, held=replace(self.held, given=given))
+
     @property
     def is_ragged(self) -> bool:
         """Whether rows end at different steps."""
@@ -194,6 +200,7 @@ class Programs:
     def __init__(self, *, cell_stays: bool = False) -> None:
         self.cell_stays = cell_stays
         self.by_kind: dict[Any, Program | Fallback] = {}
+        self.checked: set[Any] = set()
         self.rows_apart: dict[Any, bool] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
         self.is_told = False
@@ -250,7 +257,10 @@ class Programs:
 
     def _run(self, call: Call, uncast: Call) -> Results:
         """Run a program, or the plain loop where there is none for this call."""
-        program = self.program(call)
+        is_run = not torch.compiler.is_compiling() and len(call.rows) > 0
+        program = self.program(call, checked=is_run)
+        if torch.compiler.is_compiling():
+            check_graph(call, program)
         if isinstance(program, Fallback):
             if not program.is_told:
                 _fall_back(call, program.reason)
@@ -379,20 +389,36 @@ class Programs:
 
     # ---- programs ----
 
-    def program(self, call: Call) -> Program | Fallback:
-        """What the cell is compiled to for one kind of input; compiled at the first call."""
+    def program(self, call: Call, *, checked: bool = True) -> Program | Fallback:
+        """What the cell is compiled to for one kind of input; compiled at the first call.
+
+        Args:
+            call: The call.
+            checked: Whether it is to be compared with the plain loop, unless it has been.
+        """
         key = call.kind
         if key not in self.by_kind:
             if len(self.by_kind) >= MAX_PROGRAMS:
-                del self.by_kind[next(iter(self.by_kind))]
+                oldest = next(iter(self.by_kind))
+                self.checked.discard(oldest)
+                del self.by_kind[oldest]
             self.by_kind[key] = self._compile(call)
-        return self.by_kind[key]
+        found = self.by_kind[key]
+        if not checked or key in self.checked or isinstance(found, Fallback):
+            return found
+        self.by_kind[key] = found = self._check(call, found) if is_checking() else found
+        self.checked.add(key)
+        return found
 
     def _compile(self, call: Call) -> Program | Fallback:
         try:
-            program = compile_call(call, lambda reason: self._tell(call.cell, reason))
-            if is_checking():
-                check_program(call, program)
+            return compile_call(call, lambda reason: self._tell(call.cell, reason))
+        except TraceError as reason:
+            return Fallback(reason)
+
+    def _check(self, call: Call, program: Program) -> Program | Fallback:
+        try:
+            check_program(call, program)
         except (TraceError, MismatchError) as reason:
             return Fallback(reason)
         return program
@@ -410,6 +436,8 @@ def compile_call(call: Call, tell: Callable[[str], None]) -> Program:
     Raises:
         TraceError: Where its step is not one graph for all inputs, or mixes rows of the batch.
     """
+    if torch.compiler.is_compiling():
+        call = apart(call.real)
     return compile_step(
         call.cell,
         call.held.own,
@@ -465,6 +493,22 @@ def is_fake(tensor: Tensor) -> bool:
     return tensor.is_meta or type(tensor).__name__ == "FakeTensor"
 
 
+def check_graph(call: Call, program: Program | Fallback) -> None:
+    """Fail where a graph of torch's cannot hold a cell.
+
+    Raises:
+        ValueError: With the reason.
+    """
+    reason = str(program.reason) if isinstance(program, Fallback) else None
+    if isinstance(program, Program) and program.guards:
+        reason = f"the step asks whether the number of rows is {program.guards[0].text}"
+    if reason is not None:
+        raise ValueError(
+            f"torch.compile and torch.export cannot take {type(call.cell).__name__} into a graph: "
+            f"{reason}; keep the layer out with torch.compiler.disable(layer)"
+        )
+
+
 def _read(program: Program, tensors: Iterable[Tensor]) -> list[Tensor]:
     """The tensors of a cell, without a way back to those that its step does not read.
 
@@ -479,7 +523,7 @@ def _read(program: Program, tensors: Iterable[Tensor]) -> list[Tensor]:
 
 def _not_covered(program: Program, call: Call) -> TraceError | None:
     """Why a program is not right for the rows and the checkpoints of a call, or None."""
-    num_rows = call.num_rows
+    num_rows = call.num_rows if program.guards else 0
     for guard in program.guards:
         if not guard.holds(num_rows):
             return TraceError(
@@ -555,6 +599,10 @@ def _example(
     return torch.zeros(shape, dtype=dtype, device=device, requires_grad=grad)
 
 
+def _example_like(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return _example(*_describe(tensor, shape))
+
+
 def _registered(
     programs: Programs,
     cell: nn.Module,
@@ -571,12 +619,9 @@ def _registered(
     held = Held(key, named_tensors(cell), dict(zip(names, given, strict=True)))
     packing = Packing(torch.ones(1, dtype=torch.int64))
     call = Call(cell, held, rows, leaves, form, packing, engine, None, False, None, return_states)
-    program = programs.program(call)
-    if isinstance(program, Fallback):
-        raise ValueError(
-            f"torch.compile and torch.export cannot take {type(cell).__name__} into a graph: "
-            f"{program.reason}; keep the layer out with torch.compiler.disable(layer)"
-        )
+    program = programs.program(call, checked=False)
+    check_graph(call, program)
+    assert isinstance(program, Program)
     return register(program)
 
 

@@ -18,6 +18,7 @@ from rondo.compiler.gpu.phases import Phase, Tiles, phases_of
 from rondo.compiler.gpu.products import num_kept
 from rondo.compiler.gpu.tiles import kept_lines, sums_of, work_lines
 from rondo.compiler.gpu.waits import phases_with_waits
+from rondo.compiler.identifiers import identifiers, with_names
 from rondo.compiler.kernel import Buffer, Kernel
 
 HEAD = '''\
@@ -43,6 +44,7 @@ ALONE = ("first_program", "num_programs", "turn", "step")
 
 def render_triton(kernel: Kernel) -> str:
     """Write a kernel down in Triton's language."""
+    kernel = with_names(kernel, names_in_source(kernel))
     phases = phases_with_waits(kernel)
     keeping = [number for number, phase in enumerate(phases) if any(sums_of(kernel, phase))]
     return "\n\n".join(
@@ -56,20 +58,31 @@ def render_triton(kernel: Kernel) -> str:
     )
 
 
+def names_in_source(kernel: Kernel) -> dict[str, str]:
+    """What everything that lies in memory is called in the source, before an ending.
+
+    Nothing else there has one of the endings: `_at`, `_states`, `_start`, `_now`, `_after`, `_sum`,
+    `_max` and `_min`.
+    """
+    return identifiers(kernel, frozenset(), lambda buffer: ())
+
+
 def pointers_of(kernel: Kernel) -> list[tuple[str, Buffer]]:
     """What a kernel is given beside its matrices: names, and the buffers that lie there."""
     places = ("shared", "input", "output", "local", "row")
     nowhere = {target for _, target in kernel.commits}
     for item in (item for phase in phases_of(kernel) for item in phase.work):
         nowhere |= set(item.products) if isinstance(item, Tiles) else set()
+    names = names_in_source(kernel)
     found = [
-        (f"{buffer.name}_at", buffer)
+        (f"{names[buffer.name]}_at", buffer)
         for place in places
         for buffer in kernel.at(place)
         if buffer.name not in nowhere
     ]
     for buffer in kernel.at("state"):
-        found += [(f"{buffer.name}_states", buffer), (f"{buffer.name}_start", buffer)]
+        name = names[buffer.name]
+        found += [(f"{name}_states", buffer), (f"{name}_start", buffer)]
     return found
 
 
