@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch._C._functorch import is_functorch_wrapped_tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 import rondo
 from rondo.layers import sequence, torch_compat
@@ -130,3 +130,15 @@ def test_tensors_of_a_cell_without_parameters_are_on_the_cpu() -> None:
     with torch.device("meta"):
         y, _ = layer(x)
     assert y[0, :, 0].tolist() == [1, 3]
+
+
+def test_under_fake_tensors_layers_give_fake_ones_and_later_real_ones() -> None:
+    x = torch.randn(5, 7, 3)
+    for layer, given in layers("auto"):
+        if not given:
+            with fake():
+                assert isinstance(first_of(layer(x)), FakeTensor)
+            assert type(first_of(layer(x))) is Tensor
+    with FakeTensorMode():
+        y, h = rondo.GRU(3, 4)(torch.randn(5, 7, 3))
+    assert (y.shape, h.shape) == ((5, 7, 4), (1, 7, 4))
