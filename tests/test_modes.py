@@ -72,8 +72,6 @@ def trained(layer: nn.Module, x: Tensor, given: dict[str, Any]) -> list[Tensor]:
 def test_a_call_under_a_mode_is_right_and_spoils_no_training(
     mode: Mode, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if engine == "auto" and mode is not torch.inference_mode:
-        pytest.skip("the cpu engine takes its memory on the default device")
     monkeypatch.setattr(torch_compat, "ENGINE", engine)
     x = torch.randn(5, 7, 3)
     for (layer, given), (other, _) in zip(layers(engine), layers(engine), strict=True):

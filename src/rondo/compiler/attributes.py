@@ -17,7 +17,7 @@ import functools
 import sys
 import types
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ class Surroundings:
         tensors: Parameters, then buffers, then all other tensors, by name.
     """
 
-    key: list[Hashable] = field(default_factory=list)
+    key: list[Any] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -94,7 +94,7 @@ class _Walk:
     """One walk through what a module holds."""
 
     def __init__(self, holders: list[Any] | None = None) -> None:
-        self.key: list[Hashable] = []
+        self.key: list[Any] = []
         self.parameters: dict[str, Tensor] = {}
         self.buffers: dict[str, Tensor] = {}
         self.others: dict[str, Tensor] = {}

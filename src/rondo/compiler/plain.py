@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -71,7 +72,7 @@ class PlainLoop:
         every = self.checkpoint_every or max(1, len(spans))
         for start in range(0, len(spans), every):
             some = spans[start : start + every]
-            made, now = self._maybe_again(lambda n, some=some: self._run(rows, state, n, some), now)
+            made, now = self._maybe_again(partial(self._run, rows, state, some), now)
             pieces += made
         if not spans:
             pieces = [self._shapes(rows, state, form)]
@@ -81,7 +82,7 @@ class PlainLoop:
         return PlainResult(output, states if self.keep_states else None, *now)
 
     def _run(
-        self, rows: Tensor, start: Sequence[Tensor], now: tuple[State, Form], spans: Sequence[Any]
+        self, rows: Tensor, start: Sequence[Tensor], spans: Sequence[Any], now: tuple[State, Form]
     ) -> tuple[list[list[Tensor]], tuple[State, Form]]:
         """Run some steps; the packed values of each, and the state after them."""
         pieces = []

@@ -25,7 +25,7 @@ from rondo.compiler.library import Library, library_of
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.probe import rows_are_apart
 from rondo.compiler.record import TraceError
-from rondo.compiler.trace import trace
+from rondo.compiler.trace import Traced, trace
 
 T = TypeVar("T")
 
@@ -212,16 +212,25 @@ def compile_step(
         TraceError: Where the step is not one graph for all inputs, or mixes rows of the batch.
     """
     grad = torch.is_grad_enabled()
-    how = {"instead": instead, "input_wanted": input_wanted, "states_are_outputs": return_states}
-    try:
-        traced = apart(
-            lambda: trace(cell, tensors, x, state, wanted=wanted if grad else None, **how)
+
+    def traced_with(wanted: Sequence[bool] | None) -> Traced:
+        return trace(
+            cell,
+            tensors,
+            x,
+            state,
+            instead=instead,
+            wanted=wanted,
+            input_wanted=input_wanted,
+            states_are_outputs=return_states,
         )
+
+    try:
+        traced = apart(lambda: traced_with(wanted if grad else None))
     except TraceError:
-        if grad:  # where the step alone says it better than its gradient
-            with torch.no_grad():
-                step = apart(lambda: trace(cell, tensors, x, state, **how))
-            _check_rows(plan(close_loops(step.graph)))
+        if grad:  # the step alone may say it better than its gradient
+            step = apart(lambda: traced_with(None)).graph
+            _check_rows(plan(close_loops(step)))
         raise
     forward = plan(close_loops(traced.graph))
     rows_apart = forward.mixes_rows is not None and apart(

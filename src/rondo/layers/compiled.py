@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -204,9 +206,13 @@ class Programs:
         self.rows_apart: dict[Any, bool] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
         self.is_told = False
+        self.lock = os.getpid(), threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(Programs(cell_stays=self.cell_stays))
+        return {"cell_stays": self.cell_stays}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def run(
         self,
@@ -262,14 +268,10 @@ class Programs:
         if torch.compiler.is_compiling():
             check_graph(call, program)
         if isinstance(program, Fallback):
-            if not program.is_told:
-                _fall_back(call, program.reason)
-                program.is_told = True
-            return self._plain(uncast)
+            return self._instead(program, call, uncast)
         reason = _not_covered(program, call)
         if reason is not None:
-            _fall_back(call, reason)
-            return self._plain(uncast)
+            return self._instead(Fallback(reason), call, uncast)
         outputs, last = recurrence(
             program,
             _read(program, call.held.given.values()),
@@ -283,6 +285,24 @@ class Programs:
         )
         last = [call.packing.unsort(leaf) for leaf in last]
         return outputs[0], outputs[1:], last, call.form
+
+    def _instead(self, fallback: Fallback, call: Call, uncast: Call) -> Results:
+        """Run the plain loop in place of a program, and say why.
+
+        Where the step failed while it was recorded, it may fail in the plain loop too, with an
+        error of its own, which says more.
+        """
+        reason = fallback.reason
+        if call.engine != "auto" and reason.__cause__ is None:
+            raise refusal(call, reason)
+        results = self._plain(uncast)
+        if call.engine != "auto":
+            raise refusal(call, reason)
+        if not fallback.is_told:
+            fallback.is_told = True
+            name = type(call.cell).__name__
+            _warn(f"{name} runs in a plain loop, without a kernel: {reason}")
+        return results
 
     def _in_graph(self, call: Call) -> Results:
         """Run a program within a graph that `torch.compile` or `torch.export` makes."""
@@ -361,9 +381,9 @@ class Programs:
         for tensor in (x, *leaves):
             key += (tensor.shape, tensor.dtype)
         for known in found.tensors.values():
-            key += (id(known), known.data_ptr(), known._version)
+            key.append(id(known))
         last_key, stepper = self.stepping  # both at once: another thread may change them
-        if key != last_key:
+        if key != last_key or (stepper is not None and not stepper.is_in_place()):
             stepper = self.new_stepper(cell, x, state, engine)
             self.stepping = key, stepper
         if stepper is None:
@@ -397,6 +417,20 @@ class Programs:
             checked: Whether it is to be compared with the plain loop, unless it has been.
         """
         key = call.kind
+        found = self.by_kind.get(key)
+        if found is None or (checked and key not in self.checked):
+            with self._alone():
+                found = self._made(call, key, checked=checked)
+        return found
+
+    def _alone(self) -> threading.RLock:
+        """Held while a program is made: not by two threads. A forked process has one of its own."""
+        process = os.getpid()
+        if self.lock[0] != process:
+            self.lock = process, threading.RLock()
+        return self.lock[1]
+
+    def _made(self, call: Call, key: Any, *, checked: bool) -> Program | Fallback:
         if key not in self.by_kind:
             if len(self.by_kind) >= MAX_PROGRAMS:
                 oldest = next(iter(self.by_kind))
@@ -558,20 +592,16 @@ def _again(call: Call, places: Sequence[int]) -> Again:
     return again
 
 
-def _fall_back(call: Call, reason: TraceError | MismatchError) -> None:
-    """Say why the plain loop runs in place of a program.
-
-    Raises:
-        ValueError: Where an engine was asked for by name.
-    """
+def refusal(call: Call, reason: TraceError | MismatchError) -> ValueError:
+    """The error where an engine was asked for by name that cannot run a cell."""
+    if isinstance(reason, MismatchError):
+        return reason
     name = type(call.cell).__name__
-    if call.engine != "auto":
-        if isinstance(reason, MismatchError):
-            raise reason
-        raise ValueError(
-            f"engine={call.engine!r} cannot run {name}: {reason}; engine='auto' or 'plain' can"
-        ) from reason
-    _warn(f"{name} runs in a plain loop, without a kernel: {reason}")
+    error = ValueError(
+        f"engine={call.engine!r} cannot run {name}: {reason}; engine='auto' or 'plain' can"
+    )
+    error.__cause__ = reason
+    return error
 
 
 def _warn(text: str) -> None:
