@@ -206,7 +206,7 @@ class _Case:
     def of(cls, subject: Subject, num_rows: int, rows_of: Any) -> _Case:
         grad = torch.is_grad_enabled()
         tensors = [*subject.given, *subject.program.captured]
-        moving = [t.detach().requires_grad_() if t.requires_grad and grad else t for t in tensors]
+        moving = [copy_of(tensor, grad) for tensor in tensors]
         wanted = grad and subject.program.input_asked
         x = rows_of(subject.x, NUM_STEPS * num_rows, wanted)
         return cls(subject, x, [rows_of(s, num_rows, grad) for s in subject.leaves], moving)
@@ -263,6 +263,11 @@ class _Case:
             if gradient is not None:
                 total[name] = total[name] + gradient
         return results | {f"the gradient of {name}": value for name, value in total.items()}
+
+
+def copy_of(tensor: Tensor, grad: bool) -> Tensor:
+    """A copy: another thread may train the cell meanwhile."""
+    return tensor.detach().clone().requires_grad_(grad and tensor.requires_grad)
 
 
 def _pattern(like: Tensor) -> Tensor:

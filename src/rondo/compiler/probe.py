@@ -42,8 +42,10 @@ def rows_are_apart(
         grad: Whether the gradients are tried too.
     """
     leaves, form = flatten(state)
-    stand_ins = {id(tensors[name]): tensor for name, tensor in (instead or {}).items()}
-    with apart_from_the_caller(x.device, grad=grad), unchanged(cell), StandIns(stand_ins):
+    used = {**tensors, **(instead or {})}
+    with torch.no_grad():  # copies: another thread may train the cell meanwhile
+        copies = {id(tensors[name]): tensor.detach().clone() for name, tensor in used.items()}
+    with apart_from_the_caller(x.device, grad=grad), unchanged(cell), StandIns(copies):
         try:
             return all(
                 _is_apart(cell, x, leaves, form, num_rows, grad) for num_rows in NUMBERS_OF_ROWS
