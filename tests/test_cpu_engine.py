@@ -303,6 +303,60 @@ def test_a_part_of_the_input_product_may_be_read_outside_the_kernel(size: int) -
     assert_engines_agree(Multiplied(size).double(), torch.randn(3, 6, size, dtype=torch.float64))
 
 
+class Flagged(rondo.Cell):
+    """A state of truth values, before or behind one of numbers."""
+
+    def __init__(self, flag_first: bool) -> None:
+        super().__init__(3, 3)
+        self.flag_first = flag_first
+        self.W = nn.Parameter(torch.randn(3, 3))
+
+    def initial_state(self, batch_size: int) -> tuple[Tensor, Tensor]:
+        flag, h = torch.zeros(batch_size, 3, dtype=torch.bool), self.W.new_zeros(batch_size, 3)
+        return (flag, h) if self.flag_first else (h, flag)
+
+    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Any]:
+        flag, h = state if self.flag_first else state[::-1]
+        h = torch.where(flag ^ (x > 0.5), x, torch.tanh(h @ self.W + 0.2))
+        new = (h > 0.1) & ~flag
+        output = torch.where(new | flag, h, 2 * h)
+        return output, (new, h) if self.flag_first else (h, new)
+
+
+@pytest.mark.parametrize("flag_first", [True, False])
+def test_a_state_may_be_truth_values(flag_first: bool) -> None:
+    cell, x = Flagged(flag_first).double(), torch.randn(3, 6, 3, dtype=torch.float64)
+    resets = torch.rand(3, 6) < 0.3
+    for keywords in ({}, {"lengths": torch.tensor([6, 0, 3])}, {"resets": resets}):
+        layers = [rondo.Recurrent(cell, engine=engine) for engine in ("cpu", "reference")]
+        (got, new), (expected, last) = (layer(x, **keywords) for layer in layers)
+        torch.testing.assert_close(got, expected)
+        flag = 0 if flag_first else 1
+        assert new[flag].dtype == torch.bool
+        assert torch.equal(new[flag], last[flag])
+        torch.testing.assert_close(new[1 - flag], last[1 - flag])
+        gradients = [torch.autograd.grad(y.sin().sum(), cell.W) for y in (got, expected)]
+        torch.testing.assert_close(*gradients)
+
+
+class Halves(rondo.Cell):
+    """What is taken apart after the loop: a kernel reads one part, torch alone the others."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 4)
+        self.W = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        first, second = (h * 1.5).chunk(2, -1)
+        mean = nn.functional.layer_norm(h, (4,))
+        output = torch.cat([torch.special.i0(first), second.tanh(), torch.special.i0(mean)], -1)
+        return output, torch.tanh(x + self.W(h))
+
+
+def test_parts_of_one_value_may_be_read_by_the_kernel_and_by_torch() -> None:
+    assert_engines_agree(Halves().double(), torch.randn(3, 5, 4, dtype=torch.float64))
+
+
 # ---- what is refused ----
 
 

@@ -75,7 +75,9 @@ class _Body:
         if self.memory.done.get(buffer, BEFORE) >= self.position:
             return None
         new = f"v{len(self.names)}"
-        self.items.append(Load(new, buffer, index, self.memory.buffers[buffer].dtype))
+        is_truth = self.memory.values[name].dtype == torch.bool
+        dtype = torch.bool if is_truth else self.memory.buffers[buffer].dtype
+        self.items.append(Load(new, buffer, index, dtype))
         return new
 
     def _computed(self, name: str, place: Place) -> str:

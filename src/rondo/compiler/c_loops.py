@@ -124,6 +124,8 @@ def _statement(
         element = f"{item.buffer}_at[{item.index.written}]"
         if item.dtype == torch.bfloat16:
             element = f"from_stored({element})"
+        if item.dtype == torch.bool and kernel.buffers[item.buffer].dtype != torch.bool:
+            element = f"{element} != 0"
         return f"const {kind} {item.name} = {element};"
     if isinstance(item, Store):
         dtype = kernel.buffers[item.buffer].dtype

@@ -70,7 +70,7 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Load:
-    """`name` = an element of a buffer."""
+    """`name` = an element of a buffer; whether it is 0, for a truth value."""
 
     name: str
     buffer: str

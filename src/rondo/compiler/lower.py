@@ -383,8 +383,9 @@ class _Lowering:
         target = self.memory.fresh(f"out_{name}")
         buffer = self.memory.new_buffer(target, place, like=name)
         self._store(target, name)
-        shape = self.memory.values[name].shape or ()
-        self.memory.values[target] = Value(target, shape, buffer.dtype)
+        value = self.memory.values[name]
+        dtype = torch.bool if value.dtype == torch.bool else buffer.dtype
+        self.memory.values[target] = Value(target, value.shape or (), dtype)
         self.names[name] = target
 
     def _set_next_state(self, sources: Iterable[str]) -> None:

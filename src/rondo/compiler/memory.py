@@ -76,10 +76,11 @@ class Memory:
     def _stored_dtype(self, computed: Collection[torch.dtype]) -> torch.dtype:
         if not self.state:
             raise NotCoveredError("there is no state")
+        for state in self.state:
+            if state.dtype in computed:
+                return state.dtype
         state = self.state[0]
-        if state.dtype not in computed:
-            raise NotCoveredError(f"{state.name} is {state.dtype}, which no kernel is made for")
-        return state.dtype
+        raise NotCoveredError(f"{state.name} is {state.dtype}, which no kernel is made for")
 
     def begin(self, nodes: dict[str, Node]) -> None:
         """Begin a stage: what lies in memory now was complete before it."""
@@ -110,7 +111,10 @@ class Memory:
             raise NotCoveredError(f"{name} has several results")
         counts = counts_truths(value, self.values)
         dtype = self.dtype if counts else self.covered_dtype(name, value.dtype)
-        if dtype == self.stored and place in ("state", "local", "chunk"):
+        carried = {"previous", *(state.name for state in self.state)}  # truth values as 0 and 1
+        if not carried.isdisjoint((place, like or name)) or (
+            dtype == self.stored and place in ("local", "chunk")
+        ):
             dtype = self.dtype
         buffer = Buffer(name, place, row_sizes(value.shape), dtype)
         self.buffers[name] = buffer

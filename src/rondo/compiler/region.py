@@ -201,7 +201,7 @@ class _Division:
                     working.add(node.name)
                 else:
                     following.discard(node.name)
-        return following
+        return following | _parts_of(following, self.after)
 
     def _closing(self, known: set[str], taken: set[str]) -> list[Node]:
         """What the kernel can do after the loop, for the rows of some steps together."""
@@ -219,6 +219,7 @@ class _Division:
             is_view = node.packet in {*VIEWS, *SPLITS, *RESHAPES, operator.getitem}
             if not is_view or readers & working:
                 working.add(node.name)
+        working |= _parts_of(working, found)
         return [node for node in found if node.name in working]
 
     def _is_sum(self, node: Node, along: set[str]) -> bool:
@@ -261,6 +262,11 @@ class _Division:
         left, matrix = (ref.name for ref in node.args[-2:])
         layouts = self.plan.layouts
         return layouts[left] == Along(0) and layouts[matrix] == SHARED
+
+
+def _parts_of(names: Collection[str], nodes: Iterable[Node]) -> set[str]:
+    """The nodes that take a part of what several results some named nodes have."""
+    return {node.name for node in nodes if is_getitem(node) and node.args[0].name in names}
 
 
 def _needed(nodes: list[Node], ends: Iterable[str]) -> list[Node]:

@@ -117,8 +117,11 @@ def index_lines(sizes: tuple[int, ...], flat: str, first: int) -> list[str]:
 def _loaded(buffer: Buffer, item: Load) -> str:
     """The elements of a tile that a load reads, as truth values or float32."""
     loaded = load(buffer, item.index.written, "known" if buffer.place == "shared" else "is_live")
-    as_it_is = buffer.dtype == torch.bool or buffer.place == "state"
-    return loaded if as_it_is else f"{loaded}.to(tl.float32)"
+    if buffer.dtype == torch.bool:
+        return loaded
+    if item.dtype == torch.bool:
+        return f"{loaded} != 0"
+    return loaded if buffer.place == "state" else f"{loaded}.to(tl.float32)"
 
 
 def _stored(value: str, dtypes: Mapping[str, torch.dtype], dtype: torch.dtype) -> str:
