@@ -449,12 +449,20 @@ class Programs:
             return compile_call(call, lambda reason: self._tell(call.cell, reason))
         except TraceError as reason:
             return Fallback(reason)
+        except ValueError:
+            raise
+        except Exception as error:
+            return Fallback(_failure(call.cell, error))
 
     def _check(self, call: Call, program: Program) -> Program | Fallback:
         try:
             check_program(call, program)
         except (TraceError, MismatchError) as reason:
             return Fallback(reason)
+        except ValueError:
+            raise
+        except Exception as error:
+            return Fallback(_failure(call.cell, error))
         return program
 
     def _tell(self, cell: nn.Module, reason: str) -> None:
@@ -511,6 +519,16 @@ def check_program(call: Call, program: Program) -> None:
         f"over its steps gives: {first}{more}; please report it with the code of the cell, and "
         "give the layer engine='plain' meanwhile"
     )
+
+
+def _failure(cell: nn.Module, error: Exception) -> MismatchError:
+    """What is said where Rondo itself fails."""
+    failed = MismatchError(
+        f"{type(cell).__name__} could not be compiled, through a fault of Rondo's "
+        f"({type(error).__name__}: {error}); please report it with the code of the cell"
+    )
+    failed.__cause__ = error
+    return failed
 
 
 def runs_plain(engine: EngineName, rows: Tensor) -> bool:
