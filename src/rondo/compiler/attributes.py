@@ -123,7 +123,7 @@ class _Walk:
             kind = type(value)
             if kind in PLAIN:
                 self.key += (key, kind, value)
-            elif key not in TENSORS and (kind not in EMPTY or value):
+            elif key not in TENSORS and (kind not in EMPTY or value or self.holders is not None):
                 self.key.append(key)
                 self.value(f"{path}{key}", value)
         children = own.get("_modules")

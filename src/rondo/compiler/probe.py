@@ -45,13 +45,14 @@ def rows_are_apart(
     used = {**tensors, **(instead or {})}
     with torch.no_grad():  # copies: another thread may train the cell meanwhile
         copies = {id(tensors[name]): tensor.detach().clone() for name, tensor in used.items()}
-    with apart_from_the_caller(x.device, grad=grad), unchanged(cell), StandIns(copies):
+    with apart_from_the_caller(x.device, grad=grad), StandIns(copies):
         try:
             return all(
                 _is_apart(cell, x, leaves, form, num_rows, grad) for num_rows in NUMBERS_OF_ROWS
             )
         except Exception:  # it runs with no other number of rows than its own
-            return len(x) < 2 or _is_apart(cell, x, leaves, form, len(x), grad, given=True)
+            own = len(leaves[0]) if leaves else len(x)
+            return own < 2 or _is_apart(cell, x, leaves, form, own, grad, given=True)
 
 
 def changes_itself(
@@ -74,7 +75,8 @@ def changes_itself(
     leaves, form = flatten(state)
     stand_ins = {id(tensors[name]): tensor for name, tensor in (instead or {}).items()}
     before = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors.values()]
-    rows = [given_rows(value, max(1, len(x)), False) for value in (x, *leaves)]
+    own = max(1, len(leaves[0]) if leaves else len(x))
+    rows = [given_rows(value, own, False) for value in (x, *leaves)]
     with apart_from_the_caller(x.device, grad=False), unchanged(cell) as changes:
         with StandIns(stand_ins):
             cell(rows[0], form.unflatten(rows[1:]))
@@ -130,9 +132,10 @@ def _results(cell: nn.Module, values: Sequence[Tensor], form: Form, grad: bool) 
     """What a step gives of some rows, and the gradients of these rows."""
     torch.manual_seed(0)
     moving = [value.detach().requires_grad_(grad and has_gradient(value)) for value in values]
-    ends = call_step(cell, moving[0], moving[1:], form)
     wanted = [value for value in moving if value.requires_grad]
-    found = gradients(ends, [torch.ones_like(end) for end in ends], wanted)
+    with unchanged(cell):  # every trial begins with the cell as it is
+        ends = call_step(cell, moving[0], moving[1:], form)
+        found = gradients(ends, [torch.ones_like(end) for end in ends], wanted)
     return [end.detach() for end in (*ends, *found) if end is not None]
 
 
