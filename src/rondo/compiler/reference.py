@@ -1,4 +1,4 @@
-"""The reference engine: runs a plan with torch operations. It defines what is correct.
+"""The reference engine: runs a plan with torch operations. Kernels must give what it gives.
 
 In go a plan and the tensors, out come the values of all steps, the last state and the sums. The
 rows of all steps lie packed, step after step: step t has `batch_sizes[t]` rows, never more than
@@ -6,8 +6,8 @@ the step before it, as in `torch.nn.utils.rnn.PackedSequence`. So a padded step 
 whatever the padding holds, and a dense batch is the case in which all sizes are equal. The
 backward graph runs over the same rows in the opposite order.
 
-Every operation is an ordinary differentiable torch operation without effects in place, so the
-engine works under autograd to any order, `vmap`, forward-mode AD and per-sample gradients.
+Every operation is an ordinary differentiable torch operation without effects in place, so torch
+differentiates the engine to any order.
 """
 
 from __future__ import annotations

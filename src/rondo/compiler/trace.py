@@ -5,8 +5,9 @@ acyclic graph of ATen operations, and that of its gradient. The step is recorded
 of rows (`record_step.py`): a size that follows the number of rows is written `B`, everything else
 must agree.
 
-A step that is not one graph for all inputs is refused with the reason: one that reads the value of
-a tensor, changes what it did not make, or computes with the number of rows.
+A step that is not one graph for all inputs is refused with the reason, and runs in the plain loop:
+one that reads the value of a tensor, changes what it did not make, or computes with the number of
+rows.
 """
 
 from __future__ import annotations

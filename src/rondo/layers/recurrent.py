@@ -53,9 +53,10 @@ class Recurrent(nn.Module):
     own; padding and the other rows never change its result.
 
     The cell is compiled at the first call for each kind of input (dtype, device, sizes, training
-    or not, what needs a gradient): its step is traced, what need not run step by step is taken out
-    of the loop, and the backward pass is planned in the same way. A changed attribute of the cell
-    is noticed; a changed global variable that its `forward` reads is not.
+    or not, what needs a gradient): its step is recorded, what need not run step by step is taken
+    out of the loop, and the backward pass is planned in the same way. Once, the result is compared
+    with a plain loop over the cell (:func:`rondo.check` does so at any time). A changed attribute
+    of the cell is noticed, and so is a changed global variable that its functions read.
 
     `torch.compile(layer, fullgraph=True)` and `torch.export.export(layer, ...)` make one graph for
     any number of rows and steps. It holds the name of the compiled cell alone: to run a saved one
@@ -67,11 +68,13 @@ class Recurrent(nn.Module):
         batch_first: Whether sequences are (B, T, ...), rather than (T, B, ...).
         reverse: Whether to run from the last step of each row to its first.
         engine: What runs the loop: "cpu", a kernel compiled for the cell; "cuda", the same on a
-            GPU, by Triton, in float32, bfloat16 or float16; "reference", torch operations; "auto",
-            a kernel where one can be had, otherwise the reference engine, with a warning that says
+            GPU, by Triton, in float32, bfloat16 or float16; "reference", torch operations;
+            "plain", the cell as it is, step by step, whatever it does; "auto", a kernel where one
+            can be had, otherwise the reference engine or the plain loop, with a warning that says
             why; "parallel", all steps at once, forward and backward: a scan where the loop is
             linear in the state, elsewhere Newton's method, whose settings :class:`rondo.Newton`
-            has; `solution` tells how the last call went.
+            has; `solution` tells how the last call went. Under `vmap`, `torch.func` and
+            forward-mode AD the plain loop runs.
         checkpoint_every: For long sequences: keep for the backward pass the state of every so many
             steps and compute the rest again, instead of keeping all that it reads. "auto" is
             twice the square root of T, rounded up: memory beside x and y then grows as that root.
