@@ -27,7 +27,7 @@ from rondo.bench.contenders import Contender
 from rondo.bench.measure import Spread, machine_lines, take_turns
 from rondo.bench.options import LAYER_SIZES
 from rondo.cells.named import NAMED_CELLS
-from rondo.compiler.engines import EngineWarning
+from rondo.compiler import EngineWarning
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "cells.md"

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+STUCK_S = 600
+"""Seconds after which a process counts as stuck, however busy the machine is."""
+
 Run = Callable[..., tuple[int, str, str]]
 """Runs a command in an empty folder; returns its exit code and its two outputs."""
 
@@ -38,7 +41,7 @@ def command_that_is_ended(
             time.sleep(wait_s)
             process.send_signal(number)
             break
-    _, rest = process.communicate(timeout=60)
+    _, rest = process.communicate(timeout=STUCK_S)
     return process.returncode, rest
 
 

@@ -14,9 +14,16 @@ else:  # the kernels for GPUs are run by Triton's interpreter
 os.environ["RONDO_SPOIL"] = "1"  # kernels find NaN where nothing was written yet
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from commands import Run
 from rondo import cli
+
+settings.register_profile(  # neither chance nor the load of the machine decides about a test
+    "rondo", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("rondo")
+torch.set_warn_always(True)  # what torch says once, it would say in whichever test comes first
 
 
 def pytest_configure() -> None:
@@ -28,12 +35,21 @@ def pytest_configure() -> None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """What a file draws when it is imported does not depend on the files before it."""
+    if isinstance(collector, pytest.Module):
+        torch.manual_seed(0)
+
+
 @pytest.fixture(autouse=True)
-def _seeded() -> Iterator[None]:
+def _alike_in_any_order() -> Iterator[None]:
+    """Every test begins with the same random numbers and threads, and leaves none of its own."""
+    threads = torch.get_num_threads()
     torch.manual_seed(0)
     torch.use_deterministic_algorithms(True)  # also fills uninitialised memory with NaN
     yield
     torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

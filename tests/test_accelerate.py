@@ -321,8 +321,12 @@ def test_quantization_never_skips_a_drop_in_without_a_word(
     make: Callable[[], nn.Module], wanted: set[type] | None
 ) -> None:
     model = nn.Sequential(make())
-    with pytest.warns(UserWarning, match=r"rondo\.LSTM stays in .* call rondo\.restore\(model\)"):
+    words = r"rondo\.LSTM stays in .* call rondo\.restore\(model\)"
+    with pytest.warns(UserWarning, match=words):
         quantize_dynamic(model, wanted)
+    with pytest.warns(UserWarning, match=words) as seen:
+        model[0].qconfig = torch.ao.quantization.default_dynamic_qconfig
+    assert [warning.filename for warning in seen] == [__file__]
 
 
 @pytest.mark.filterwarnings(DEPRECATED)

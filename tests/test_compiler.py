@@ -73,7 +73,7 @@ def test_equal_nodes_are_merged_and_double_transpositions_cancelled() -> None:
 REFUSED = {
     "a branch on a value": (
         lambda cell, x, h: (h, h) if x.sum() > 0 else (x, h),
-        r"reads the value of a tensor \(by a branch.*test_compiler.py:\d+.* choose with torch.where",
+        r"reads the value .* \(by a branch.*test_compiler.py:\d+.* choose with torch.where",
     ),
     "a choice by value": (
         lambda cell, x, h: (h, torch.zeros_like(h).index_put((x > 0,), x[x > 0])),
@@ -332,7 +332,7 @@ def random_steps(draw: st.DrawFn) -> Callable[..., Any]:
     return step
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(random_steps())
 def test_random_steps_equal_the_plain_loop(step: Callable[..., Any]) -> None:
     cell = StepCell(step).double()

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils import _pytree as pytree
 
 import rondo
-from rondo.compiler import cpu, plan
+from rondo.compiler import cpu
 
 I, H = 3, 5  # noqa: E741
 
@@ -101,10 +101,18 @@ def test_zoneout_leaves_an_output_that_is_no_state_alone() -> None:
     assert bool(((new == h) | (new == moved)).all())
 
 
-def test_zoneout_refuses_checkpoints() -> None:
-    cell = rondo.ZoneoutCell(rondo.GRUCell(I, H))
-    with pytest.raises(ValueError, match="rand draws random numbers"):
-        rondo.Recurrent(cell, checkpoint_every=2)(torch.randn(2, 5, I))
+def test_zoneout_with_checkpoints_draws_the_same_again() -> None:
+    cell, x = rondo.ZoneoutCell(rondo.GRUCell(I, H)), torch.randn(2, 5, I)
+    found = []
+    torch.manual_seed(1)
+    with pytest.warns(rondo.EngineWarning, match="a checkpoint runs it again: rand draws random"):
+        found.append(rondo.Recurrent(cell, checkpoint_every=2)(x)[0])
+    torch.manual_seed(1)
+    found.append(rondo.Recurrent(cell, engine="plain")(x)[0])
+    first, second = (torch.autograd.grad(y.square().sum(), list(cell.parameters())) for y in found)
+    torch.testing.assert_close(first, second)
+    with pytest.raises(ValueError, match="'cpu' cannot run ZoneoutCell: the step does not give"):
+        rondo.Recurrent(cell, checkpoint_every=2, engine="cpu")(x)
 
 
 # ---- dropout in the step of any cell ----
@@ -338,11 +346,16 @@ def test_wrong_dropout_is_refused(case: str) -> None:
         make()
 
 
-def test_a_draw_that_the_batch_shares_still_mixes_rows() -> None:
+def test_a_draw_that_the_batch_shares_is_made_at_every_step() -> None:
     class Shared(rondo.Cell):
         def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
             h = h + x * torch.rand(self.hidden_size)
             return h, h
 
-    planned: plan.Plan = rondo.Recurrent(Shared(4, 4), engine="reference").plan
-    assert planned.mixes_rows == "rand draws random numbers that the whole batch shares"
+    x = torch.ones(3, 6, 4)
+    torch.manual_seed(1)
+    with pytest.warns(rondo.EngineWarning, match="rand draws random numbers that the whole batch"):
+        y, _ = rondo.Recurrent(Shared(4, 4))(x)
+    torch.manual_seed(1)
+    steps = torch.stack([torch.rand(4) for _ in range(6)])
+    torch.testing.assert_close(y, steps.cumsum(0).expand(3, 6, 4))

@@ -139,11 +139,25 @@ def run_ahead(
 
 def results_of(name: str) -> dict[str, Tensor]:
     """The results of a cell on several programs."""
-    case = make_case(name, (40, 3, 3, 20), "ragged-resets", torch.float32)
+    case = make_case(name, (40, 2, 3, 20), "ragged-resets", torch.float32)
     return run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "ragged-resets")
 
 
-@pytest.mark.parametrize("name", ALL_CELLS)
+OF_EVERY_KIND = {
+    *("lstm", "layer-norm-gru", "normalised-weight", "one-product", "block-diagonal", "min-gru"),
+    *("dot-rnn", "dt-rnn", "stack", "stack-shortcuts", "lstm-FGR", "slstm", "gru-reset-before"),
+    *("variational-elman", "variational-lstm", "variational-gru"),
+}
+"""A cell for every way in which phases follow each other."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in OF_EVERY_KIND else pytest.mark.slow)
+        for name in ALL_CELLS
+    ],
+)
 def test_a_program_may_run_ahead_where_none_waits(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

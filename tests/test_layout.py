@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from commands import STUCK_S
+
 SOURCE = Path(__file__).parents[1] / "src" / "rondo"
 STAGES = [
     *("extras", "drawing", "cells", "compiler", "layers", "bench"),
@@ -62,7 +64,7 @@ def test_importing_rondo_brings_no_heavy_library_and_changes_no_default() -> Non
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
         "assert 'rondo.tasks' not in sys.modules and 'rondo.training' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=STUCK_S)
 
 
 def test_the_tools_of_the_training_problem_need_torch_alone() -> None:
@@ -74,4 +76,4 @@ def test_the_tools_of_the_training_problem_need_torch_alone() -> None:
         "from rondo.training import Objective, gradient_flow, pad_batch, tbptt\n"
         "print(gradient_flow(rondo.Recurrent(rondo.GRUCell(3, 4)), torch.zeros(1, 5, 3)))\n"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=STUCK_S)

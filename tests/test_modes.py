@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 import rondo
 from rondo.layers import sequence, torch_compat
+from rondo.layers.sequence import Packing
 
 Mode = Callable[[], AbstractContextManager[Any]]
 
@@ -71,8 +72,6 @@ def trained(layer: nn.Module, x: Tensor, given: dict[str, Any]) -> list[Tensor]:
 def test_a_call_under_a_mode_is_right_and_spoils_no_training(
     mode: Mode, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if engine == "auto" and mode is not torch.inference_mode:
-        pytest.skip("the cpu engine takes its memory on the default device")
     monkeypatch.setattr(torch_compat, "ENGINE", engine)
     x = torch.randn(5, 7, 3)
     for (layer, given), (other, _) in zip(layers(engine), layers(engine), strict=True):
@@ -84,18 +83,28 @@ def test_a_call_under_a_mode_is_right_and_spoils_no_training(
             assert torch.equal(a, b)
 
 
-def test_a_packing_made_under_fake_tensors_is_not_kept() -> None:
-    with fake():
-        assert isinstance(sequence.dense(3, 5).batch_sizes, FakeTensor)
-    assert sequence.dense(3, 5).batch_sizes.tolist() == [3] * 5
+def in_a_transform() -> Packing:
+    made: list[Packing] = []
 
-
-def test_a_packing_made_in_a_transform_is_not_kept() -> None:
     def loss(x: Tensor) -> Tensor:
-        return x * sequence.dense(3, 5).batch_sizes.sum()
+        made.append(sequence.dense(3, 5))
+        return x * x
 
-    assert torch.func.grad(loss)(torch.tensor(2.0)) == 15
-    assert not is_functorch_wrapped_tensor(sequence.dense(3, 5).batch_sizes)
+    torch.func.grad(loss)(torch.tensor(2.0))
+    return made[0]
+
+
+def under_fake_tensors() -> Packing:
+    with fake():
+        return sequence.dense(3, 5)
+
+
+@pytest.mark.parametrize("made", [in_a_transform, under_fake_tensors])
+def test_a_packing_is_of_numbers_wherever_it_is_made(made: Callable[[], Packing]) -> None:
+    for packing in (made(), sequence.dense(3, 5)):
+        assert type(packing.batch_sizes) is Tensor
+        assert not is_functorch_wrapped_tensor(packing.batch_sizes)
+        assert packing.batch_sizes.tolist() == [3] * 5
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, fake])
@@ -119,3 +128,15 @@ def test_tensors_of_a_cell_without_parameters_are_on_the_cpu() -> None:
     with torch.device("meta"):
         y, _ = layer(x)
     assert y[0, :, 0].tolist() == [1, 3]
+
+
+def test_under_fake_tensors_layers_give_fake_ones_and_later_real_ones() -> None:
+    x = torch.randn(5, 7, 3)
+    for layer, given in layers("auto"):
+        if not given:
+            with fake():
+                assert isinstance(first_of(layer(x)), FakeTensor)
+            assert type(first_of(layer(x))) is Tensor
+    with FakeTensorMode():
+        y, h = rondo.GRU(3, 4)(torch.randn(5, 7, 3))
+    assert (y.shape, h.shape) == ((5, 7, 4), (1, 7, 4))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rondo
+from commands import STUCK_S
 from rondo.extras import EXTRAS
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +34,9 @@ def test_help_does_not_wait_for_torch() -> None:
         "except SystemExit: pass\n"
         "assert 'torch' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=STUCK_S
+    )
     assert done.returncode == 0, done.stderr
     assert "rondo train photo" in done.stdout
 
@@ -45,7 +48,9 @@ def test_running_a_cell_does_not_wait_for_the_compiler_of_torch() -> None:
         "with torch.no_grad(): layer(torch.randn(1, 4, 2))\n"
         "assert 'torch._dynamo' not in sys.modules, 'TorchDynamo takes a second to load'"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=STUCK_S
+    )
     assert done.returncode == 0, done.stderr
 
 

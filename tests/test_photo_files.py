@@ -214,7 +214,7 @@ def test_many_keep_their_order_and_tell_their_faults(tmp_path: Path):
     assert {index: error.reason for index, error in errors.items()} == {7: "the file is empty"}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_random_bytes_raise_nothing_else(contents):
     _read_or_refuse(contents)
@@ -226,7 +226,7 @@ PICTURES = [
 ]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(PICTURES), st.data())
 def test_damaged_pictures_raise_nothing_else(contents, data):
     damaged = bytearray(contents)

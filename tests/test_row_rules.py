@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rondo.compiler.graph import StepGraph
-from rondo.compiler.layouts import Mixed
+from rondo.compiler.layouts import SUMMED, Along, Mixed, OfOneStep, Shared, Summed
 from rondo.compiler.row_rules import apart
 from rondo.compiler.row_table import ROW_RULES
 from rondo.compiler.rows import row_layouts
@@ -393,6 +393,9 @@ OF_A_WEIGHT: dict[str, Callable[[Tensor], Tensor]] = {
     "a norm": lambda w: functional.layer_norm(w, (5,)),
     "frequencies": lambda w: torch.fft.fft(w, dim=1).real,
     "a mixture": lambda w: torch.lerp(w, w.tanh(), 0.3),
+    "a Cayley transform": lambda w: torch.linalg.solve(
+        torch.eye(5, dtype=w.dtype) + w - w.t(), torch.eye(5, dtype=w.dtype) - w + w.t()
+    ),
     "a convolution": lambda w: functional.conv1d(w[None], w[:, :, None])[0],
     "solved": lambda w: torch.linalg.solve_triangular(
         w.tril() + 5 * torch.eye(5, dtype=w.dtype), torch.eye(5, dtype=w.dtype), upper=False
@@ -500,6 +503,19 @@ MIXED: dict[str, tuple[Callable[..., Any], list[Make], str]] = {
 def test_what_mixes_rows_is_found(name: str) -> None:
     function, makes, reason = MIXED[name]
     assert reason in "; ".join(mixed_by(function, *makes))
+
+
+def test_what_is_not_linear_in_a_sum_belongs_to_one_step() -> None:
+    """The gradient of a matrix exponential is a part of the exponential of a larger matrix."""
+    graph, _ = graph_of(lambda x, w: x @ torch.linalg.matrix_exp(w), [rows(5), W])
+    layouts = row_layouts(graph)
+    (product,) = (
+        node for node in graph.nodes if layouts[node.name] == SUMMED and node.op_name == "mm"
+    )
+    last = graph.nodes[-1]
+    assert last.shape == product.shape == (5, 5)
+    assert isinstance(layouts[last.name], OfOneStep)
+    assert {type(layout) for layout in layouts.values()} == {Along, Shared, Summed, OfOneStep}
 
 
 def test_counts_of_the_whole_batch_scale_no_gradient() -> None:

@@ -31,6 +31,10 @@ for dtype in (torch.float32, torch.float64, torch.bfloat16):
         for x_t in x.detach().unbind(1):
             stream(x_t)
             next(cell.parameters()).data.neg_()
+    for batch_size in (1, 7):  # weights that are read in place
+        stream = rondo.Recurrent(make_cell("gru", 3, 301, dtype)).stream()
+        stream(torch.randn(batch_size, 3).to(dtype))
+        stream(torch.randn(batch_size, 3).to(dtype))
 print("every cell ran")
 """
 

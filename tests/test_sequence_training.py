@@ -101,7 +101,9 @@ def assert_same_run(first: Path, second: Path) -> None:
 
 @pytest.mark.parametrize("cell", ["tanh", "gru", "lstm", "lstm-1997", "lstm-cifg"])
 def test_a_small_task_is_solved(cell: str, tmp_path: Path) -> None:
-    outcome = run("remember", tmp_path / "run", cell=cell, hidden_size=16, num_sequences=20_000)
+    """With a seed that takes a fifth of the budget at most: rounding may make it more."""
+    options = {"hidden_size": 16, "num_sequences": 20_000, "seed": 1}
+    outcome = run("remember", tmp_path / "run", cell=cell, **options)
     *checks, test = outcome.records
     assert test["split"] == "test"
     assert test["solved"]

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 import rondo
 from cases import CELLS, make_cell
 from rondo.compiler.call import Call
-from rondo.compiler.stepping import Guarded
+from rondo.compiler.guarded import Guarded
+from rondo.compiler.in_place import pays_in_place
 
 
 def stream(layer: rondo.Recurrent, x: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ def point_elsewhere(cell: rondo.GRUCell) -> None:
 
 
 def write_through_data(cell: rondo.GRUCell) -> None:
-    cell.weight_hh.data.copy_(torch.randn(15, 5))
+    cell.weight_hh.data.copy_(torch.randn_like(cell.weight_hh) / 4)
 
 
 def write_through_numpy(cell: rondo.GRUCell) -> None:
@@ -392,3 +393,54 @@ def test_memory_of_two_tensors_is_kept_apart() -> None:
     assert not guarded.run_unless_changed()
     second[0] = 0
     assert guarded.run_unless_changed()
+
+
+# ---- weights that are many: read where they were given ----
+
+
+def reads_in_place(stream: rondo.Stream) -> bool:
+    assert stream._stepper is not None
+    return pays_in_place(stream._stepper.run)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 4, 5, 7, 16, 17])
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_many_weights_are_read_in_place_for_few_rows(
+    name: str, batch_size: int, dtype: torch.dtype
+) -> None:
+    cell = make_cell(name, 3, 237, dtype)
+    layer, x = rondo.Recurrent(cell), torch.randn(batch_size, 4, 3, dtype=dtype)
+    running = layer.stream()
+    outputs_of(running, x)
+    for change in (write_through_data, write_through_numpy):
+        change(cell)
+        running.reset()
+        found = outputs_of(running, x)
+        assert reads_in_place(running) == (batch_size <= 16)
+        torch.testing.assert_close(found, rondo.Recurrent(cell, engine="reference")(x)[0])
+
+
+class TwoWeights(rondo.Cell):
+    """A matrix that lies the other way round, or one that is made of a parameter."""
+
+    def __init__(self, *, is_made: bool) -> None:
+        super().__init__(240, 240)
+        self.W, self.is_made = nn.Parameter(torch.randn(240, 240, dtype=torch.float64)), is_made
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(x + (nn.functional.linear(h, 0.1 * self.W) if self.is_made else h @ self.W))
+        return h, h
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_other_weights_are_packed_however_many(is_made: bool) -> None:
+    layer = rondo.Recurrent(TwoWeights(is_made=is_made))
+    x = torch.randn(1, 3, 240, dtype=torch.float64)
+    running = layer.stream()
+    outputs_of(running, x)
+    assert not reads_in_place(running)
+    layer.cell.W.data.neg_()
+    running.reset()
+    expected = rondo.Recurrent(layer.cell, engine="reference")(x)[0]
+    torch.testing.assert_close(outputs_of(running, x), expected)

@@ -256,8 +256,10 @@ def compare_with(callback: pl.Callback, folder: Path, monkeypatch: pytest.Monkey
         return compare(SMALL, folder, silent)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize(("model", "step"), [("fcnn_1", 0), ("fcnn_1", 3), ("cnn_1", 2)])
+@pytest.mark.parametrize(
+    ("number", "model", "step"),
+    [(signal.SIGINT, "fcnn_1", 0), (signal.SIGTERM, "fcnn_1", 3), (signal.SIGINT, "cnn_1", 2)],
+)
 def test_an_interrupted_table_goes_on_to_the_same_numbers(
     whole: Path,
     tmp_path: Path,

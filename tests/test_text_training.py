@@ -39,7 +39,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("text")
     words_folder(folder / "words", tuple(text.replace("皖", "H") for text in TEXTS))
     labels = folder / "words" / "labels.csv"
-    labels.write_text(labels.read_text().replace("H", "皖"))  # the font has no such letter
+    written = labels.read_text(encoding="utf-8").replace("H", "皖")  # the font has no such letter
+    labels.write_text(written, encoding="utf-8")
     words = [
         *("train", "text", "--data", str(folder / "words"), *SMALL, "--epochs", "150"),
         *("--batch-size", "6", "--distortion", "0", "--learning-rate", "0.015", "--dropout", "0"),

@@ -11,7 +11,7 @@ from torch.utils import _pytree as pytree
 import rondo
 from cases import CELLS, make_cell
 from rondo.cells import initial_state
-from rondo.compiler import differentiate, unroll
+from rondo.compiler import differentiate, trace, unroll
 from rondo.compiler.trace import named_tensors
 
 
@@ -83,7 +83,16 @@ def test_the_backward_graph_unrolls_to_the_gradients() -> None:
     cell = make_cell("lstm", 3, 4, torch.float64)
     layer = rondo.Recurrent(cell, engine="reference")
     names = [value.name for value in layer.graph.step.parameters]
-    gradient = differentiate(layer.graph, inputs=["x"], parameters=names)
+    traced = trace(
+        cell,
+        dict(cell.named_parameters()),
+        torch.randn(2, 3, dtype=torch.float64),
+        initial_state(cell, torch.zeros(2, 3, dtype=torch.float64)),
+        wanted=[True] * len(names),
+        input_wanted=True,
+    )
+    gradient = differentiate(traced)
+    assert gradient is not None
     weights = dict(zip(names, cell.parameters(), strict=True))
     x = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
     zero = torch.zeros(2, 4, dtype=torch.float64)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from commands import STUCK_S
 from photo_runs import TinyNetwork
 from rondo.predictor import Predictor
 from rondo.web.photo import look
@@ -24,7 +25,7 @@ FLAGS = [
     *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
 ]
 WIDTHS = {"desktop": (1280, 900), "telephone": (390, 844)}
-WAIT_MS = 60_000
+WAIT_MS = 1000 * STUCK_S
 
 
 def chromium() -> str:

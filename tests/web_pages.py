@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import rondo
+from commands import STUCK_S
 from photo_runs import photo_data, run_config
 from rondo.predictor import Predictor
 from rondo.web.app import make_app
@@ -74,7 +75,7 @@ class Client:
     def open(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> Iterator[http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=STUCK_S)
         try:
             named = {key.replace("_", "-"): value for key, value in headers.items()}
             connection.request(method, path, body, named)

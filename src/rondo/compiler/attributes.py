@@ -17,7 +17,7 @@ import functools
 import sys
 import types
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -26,8 +26,13 @@ from torch import Tensor, nn
 
 PLAIN = {bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size}
 EMPTY = {dict, OrderedDict, list, tuple, set}  # a module has many that are empty
-LIBRARIES = {*sys.stdlib_module_names, "torch", "numpy", "rondo"} - {"__main__"}
+LIBRARIES = {*sys.stdlib_module_names, "torch", "numpy", "rondo"} - {
+    *("__main__", "builtins"),  # what `exec` defines is of builtins
+}
 """Packages whose functions and classes are taken to stay as they are."""
+
+OF_PYTHON = {*sys.stdlib_module_names} - {"__main__", "builtins"}
+"""Packages whose objects are known by their identity alone: loggers, locks, random generators."""
 
 MANY = 10_000
 """Objects with so many attributes and items below them are known by their identity alone."""
@@ -64,7 +69,7 @@ class Surroundings:
         tensors: Parameters, then buffers, then all other tensors, by name.
     """
 
-    key: list[Hashable] = field(default_factory=list)
+    key: list[Any] = field(default_factory=list)
     tensors: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -89,7 +94,7 @@ class _Walk:
     """One walk through what a module holds."""
 
     def __init__(self, holders: list[Any] | None = None) -> None:
-        self.key: list[Hashable] = []
+        self.key: list[Any] = []
         self.parameters: dict[str, Tensor] = {}
         self.buffers: dict[str, Tensor] = {}
         self.others: dict[str, Tensor] = {}
@@ -118,7 +123,7 @@ class _Walk:
             kind = type(value)
             if kind in PLAIN:
                 self.key += (key, kind, value)
-            elif key not in TENSORS and (kind not in EMPTY or value):
+            elif key not in TENSORS and (kind not in EMPTY or value or self.holders is not None):
                 self.key.append(key)
                 self.value(f"{path}{key}", value)
         children = own.get("_modules")
@@ -306,7 +311,7 @@ def _kind_of(value: Any) -> Callable[[_Walk, str, Any], None]:
     if hasattr(value, "tobytes") and hasattr(value, "dtype"):
         return _Walk.numbers
     is_settings = isinstance(value, types.SimpleNamespace | argparse.Namespace)
-    of_python = type(value).__module__.partition(".")[0] in sys.stdlib_module_names - {"__main__"}
+    of_python = type(value).__module__.partition(".")[0] in OF_PYTHON
     if hasattr(value, "__dict__") and (is_settings or not of_python):
         return _Walk.thing
     return _Walk.identity

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from rondo.compiler.changes import unchanged
+from rondo.compiler.engines import is_parallel
 from rondo.compiler.going_back import gradients
 from rondo.compiler.intercept import StandIns
 from rondo.compiler.operators import OWN_MODES, recurrence
@@ -130,13 +132,27 @@ def compare(subject: Subject) -> Comparison:
     """Compare a program with the plain loop over its cell; a difference must show twice."""
     program, device = subject.program, subject.x.device
     grad = program.gradient is not None
-    _ = (program.run_forward, program.run_backward) if grad else program.run
+    _make_engines(program)
     with apart_from_the_caller(device, grad=grad), unchanged(subject.cell):
         try:
             first = _compare(subject)
             return _compare(subject) if first.differences else first
         except _NotComparableError as reason:
             return Comparison(skipped=str(reason))
+
+
+def _make_engines(program: Program) -> None:
+    """Compile both directions at once."""
+    if program.gradient is None:
+        _ = program.run
+        return
+    if is_parallel(program.engine):  # made by forward-mode AD, of which there is one at a time
+        _ = program.run_forward, program.run_backward
+        return
+    with ThreadPoolExecutor(1) as thread:
+        backward = thread.submit(lambda: program.run_backward)
+        _ = program.run_forward
+        backward.result()
 
 
 class _NotComparableError(Exception):
@@ -190,7 +206,7 @@ class _Case:
     def of(cls, subject: Subject, num_rows: int, rows_of: Any) -> _Case:
         grad = torch.is_grad_enabled()
         tensors = [*subject.given, *subject.program.captured]
-        moving = [t.detach().requires_grad_() if t.requires_grad and grad else t for t in tensors]
+        moving = [copy_of(tensor, grad) for tensor in tensors]
         wanted = grad and subject.program.input_asked
         x = rows_of(subject.x, NUM_STEPS * num_rows, wanted)
         return cls(subject, x, [rows_of(s, num_rows, grad) for s in subject.leaves], moving)
@@ -247,6 +263,11 @@ class _Case:
             if gradient is not None:
                 total[name] = total[name] + gradient
         return results | {f"the gradient of {name}": value for name, value in total.items()}
+
+
+def copy_of(tensor: Tensor, grad: bool) -> Tensor:
+    """A copy: another thread may train the cell meanwhile."""
+    return tensor.detach().clone().requires_grad_(grad and tensor.requires_grad)
 
 
 def _pattern(like: Tensor) -> Tensor:

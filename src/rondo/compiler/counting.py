@@ -98,6 +98,10 @@ def _computed(function: Callable[[Any, Any], Any]) -> Any:
     return method
 
 
+def _swapped(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda a, b: function(b, a)
+
+
 for _name, _symbol in (
     *(("eq", "=="), ("ne", "!="), ("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">=")),
 ):
@@ -105,4 +109,4 @@ for _name, _symbol in (
 for _name in ("add", "sub", "mul", "floordiv", "mod"):
     _function = getattr(operator, _name)
     setattr(RowCount, f"__{_name}__", _computed(_function))
-    setattr(RowCount, f"__r{_name}__", _computed(lambda a, b, f=_function: f(b, a)))
+    setattr(RowCount, f"__r{_name}__", _computed(_swapped(_function)))

@@ -169,7 +169,7 @@ class CompiledLoop:
         """Memory of at least so many bytes; give it back to `workspaces`."""
         found = self.workspaces.pop() if self.workspaces else None
         if found is None or len(found) < size:
-            found = torch.empty(size, dtype=torch.uint8)
+            found = torch.empty(size, dtype=torch.uint8, device="cpu")
         return found
 
     def __call__(

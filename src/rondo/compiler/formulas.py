@@ -191,12 +191,13 @@ def _as_strided(
     """A view by numbers of elements, as slices and selections of a contiguous value."""
     if not x.is_contiguous() or 0 in sizes:
         return NotImplemented
-    offset = (x.storage_offset() if offset is None else offset) - x.storage_offset()
+    begin = int(x.storage_offset())
+    left = 0 if offset is None else offset - begin
     wanted = list(zip(sizes, strides, strict=True))
     result, dim = x, 0
     for size, stride in zip(x.shape, x.stride(), strict=True):
-        start = min(offset // stride, size - 1) if offset >= 0 else -1
-        offset -= start * stride
+        start = min(left // stride, size - 1) if left >= 0 else -1
+        left -= start * stride
         if start < 0:
             return NotImplemented
         count, apart = wanted[0] if wanted else (0, 0)
@@ -209,7 +210,19 @@ def _as_strided(
             dim += 1
         else:
             result = aten.select.int(result, dim, start)
-    return NotImplemented if wanted or offset else result
+    return NotImplemented if wanted or left else result
+
+
+def _like(create: Any) -> Formula:
+    """What is like a value takes its sizes and its type, and nothing that it holds."""
+
+    def run(x: Tensor, **options: Any) -> Tensor:
+        options.pop("memory_format", None)
+        given = {"dtype": x.dtype, "layout": x.layout, "device": x.device}
+        chosen = {key: value for key, value in options.items() if value is not None}
+        return create(x.shape, **{**given, **chosen})
+
+    return run
 
 
 CONVOLUTION_BACKWARD = aten.convolution_backward.default
@@ -256,6 +269,9 @@ FORMULAS: dict[Any, Formula] = {
     aten.slice_backward.default: _slice,
     aten.select_backward.default: _select,
     aten.as_strided.default: _as_strided,
+    aten.empty_like.default: _like(aten.empty.memory_format),
+    aten.rand_like.default: _like(aten.rand.default),
+    aten.randn_like.default: _like(aten.randn.default),
     CONVOLUTION_BACKWARD: _convolution_in_two,
 }
 """For an operation, what is done instead; `NotImplemented`: it stays as it is."""

@@ -147,6 +147,12 @@ class StepGraph:
         return (*self.parameters, *self.inputs, *self.state)
 
     @cached_property
+    def read(self) -> frozenset[str]:
+        """The names of all that its nodes and its ends read."""
+        ends = {*self.outputs, *self.next_state, *self.sums}
+        return frozenset(ends.union(*(node.reads for node in self.nodes)))
+
+    @cached_property
     def by_name(self) -> dict[str, Value | Node]:
         """Every input and node by its name; not to be changed."""
         everything: tuple[Value | Node, ...] = (*self.arguments(), *self.nodes)

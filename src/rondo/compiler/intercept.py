@@ -61,11 +61,12 @@ READS: dict[Any, str] = {
 }
 """Functions that read values without an operation of torch's."""
 
-SIZES = {torch.Tensor.shape.__get__, torch.Tensor.size}  # type: ignore[attr-defined]
+_ATTRIBUTES: Any = torch.Tensor  # its attributes are descriptors
+SIZES = {_ATTRIBUTES.shape.__get__, torch.Tensor.size}
 COUNTS = {torch.Tensor.__len__, torch.Tensor.numel, torch.numel, torch.Tensor.nelement}
-DETACHES = {torch.Tensor.detach, torch.Tensor.detach_, torch.detach, torch.Tensor.data.__get__}  # type: ignore[attr-defined]
+DETACHES = {torch.Tensor.detach, torch.Tensor.detach_, torch.detach, _ATTRIBUTES.data.__get__}
 HOOKS = {torch.Tensor.register_hook, torch.Tensor.register_post_accumulate_grad_hook}
-CHANGES = {torch.Tensor.data.__set__, torch.Tensor.requires_grad_, torch.Tensor.grad.__set__}  # type: ignore[attr-defined]
+CHANGES = {_ATTRIBUTES.data.__set__, _ATTRIBUTES.grad.__set__, torch.Tensor.requires_grad_}
 
 
 class Watch(StandIns):

@@ -41,6 +41,14 @@ class Mixed(Layout):
     reason: str
 
 
+@dataclass(frozen=True)
+class OfOneStep(Mixed):
+    """What a step makes of a sum over its rows in a way that steps cannot share.
+
+    It is no property of a row, and mixes none: where it ends as a sum, every step adds its own.
+    """
+
+
 SHARED, SUMMED = Shared(), Summed()
 
 

@@ -99,7 +99,7 @@ def _run_packed(
     function: Callable[..., Any], x: Tensor, hidden: Any, weights: tuple[Any, bool], steps: Steps
 ) -> list[Tensor]:
     """Run steps of which the later have fewer rows."""
-    batch_sizes = torch.tensor(steps.batch_sizes)
+    batch_sizes = torch.tensor(steps.batch_sizes, device="cpu")
     return list(function(x, batch_sizes, hidden, *weights, 1, 0.0, torch.is_grad_enabled(), False))
 
 
@@ -114,7 +114,9 @@ def library_of(plan: Plan, device: torch.device) -> Library | None:
         return None
     dtype = step.inputs[0].dtype
     input_size, (hidden_size,) = sizes["weight_ih"][1], step.state[-1].shape[1:]
-    for kind, cell in _cells(input_size, hidden_size, sizes):
+    with torch.device("cpu"):
+        cells = [*_cells(input_size, hidden_size, sizes)]
+    for kind, cell in cells:
         cell = cell.to(device, dtype)
         tensors = named_tensors(cell)
         if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != sizes:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,7 +36,7 @@ from rondo.compiler.reference import Steps
 OWN_MODES: ContextVar[int] = ContextVar("rondo_own_modes", default=0)
 """How many of the modes that see every operator are Rondo's own, and need no graph."""
 
-BATCHED = torch._C._parse_dispatch_key("Batched")
+BATCHED: Any = torch._C._parse_dispatch_key("Batched")
 """What marks tensors of the older `vmap`, by which torch takes several gradients at once."""
 
 PROGRAMS: dict[str, Program] = {}  # by key; a key says everything that its program does

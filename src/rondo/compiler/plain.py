@@ -11,12 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rondo.compiler.changes import unchanged
 from rondo.compiler.record import TraceError
+from rondo.compiler.record_step import apart_from_the_caller
 from rondo.compiler.reference import Steps, column
 from rondo.compiler.state import Form, flatten
 
@@ -49,6 +52,7 @@ class PlainLoop:
         steps: Where the rows of each step lie.
         order: The rows of the batch, longest first; None: they lie so.
         resets: (N,) bool, packed, or None.
+        batch_size: The number of rows of the batch; default those of the first step.
         keep_states: Whether the states of all steps are wanted.
         checkpoint_every: How many steps are run again together in the backward pass, or None.
     """
@@ -57,35 +61,36 @@ class PlainLoop:
     steps: Steps
     order: Tensor | None = None
     resets: Tensor | None = None
+    batch_size: int | None = None
     keep_states: bool = False
     checkpoint_every: int | None = None
 
     def __call__(self, rows: Tensor, state: Sequence[Tensor], form: Form) -> PlainResult:
         """Run all steps from a state (B, ...) in the order of the batch."""
-        batch_size = len(state[0]) if state else max(self.steps.batch_sizes, default=0)
         spans = [*self.steps]
         now, pieces = (list(state), form), []
         every = self.checkpoint_every or max(1, len(spans))
         for start in range(0, len(spans), every):
             some = spans[start : start + every]
-            made, now = self._maybe_again(lambda n, some=some: self._run(rows, state, n, some), now)
+            made, now = self._maybe_again(partial(self._run, rows, state, some), now)
             pieces += made
         if not spans:
-            pieces = [self._shapes(rows, state, form, batch_size)]
+            pieces = [self._shapes(rows, state, form)]
         if self.steps.reverse:
             pieces.reverse()
         output, *states = (torch.cat(values) for values in zip(*pieces, strict=True))
         return PlainResult(output, states if self.keep_states else None, *now)
 
     def _run(
-        self, rows: Tensor, start: Sequence[Tensor], now: tuple[State, Form], spans: Sequence[Any]
+        self, rows: Tensor, start: Sequence[Tensor], spans: Sequence[Any], now: tuple[State, Form]
     ) -> tuple[list[list[Tensor]], tuple[State, Form]]:
         """Run some steps; the packed values of each, and the state after them."""
         pieces = []
-        (state, form), num_rows = now, len(now[0][0]) if now[0] else None
+        state, form = now
+        num_rows = self.batch_size or max(self.steps.batch_sizes)
         for first, size in spans:
-            whole = self.order is None and size == (num_rows or size)
-            index = None if whole else self._index(first, size, num_rows or size, rows.device)
+            whole = self.order is None and size == num_rows
+            index = None if whole else self._index(first, size, num_rows, rows.device)
             x = rows.narrow(0, first, size) if index is None else rows.index_select(0, index)
             state = self._reset(first, size, index, start, state)
             output, new, new_form = self._step(x, state, form)
@@ -174,11 +179,9 @@ class PlainLoop:
 
         return checkpoint(run, now, use_reentrant=False)
 
-    def _shapes(
-        self, rows: Tensor, state: Sequence[Tensor], form: Form, batch_size: int
-    ) -> list[Tensor]:
+    def _shapes(self, rows: Tensor, state: Sequence[Tensor], form: Form) -> list[Tensor]:
         """No rows of each value, of the sizes that a step would give."""
-        with torch.no_grad():
+        with apart_from_the_caller(rows.device, grad=False), unchanged(self.cell):
             x = rows.new_zeros(1, *rows.shape[1:])
             one = [leaf.new_zeros(1, *leaf.shape[1:]) for leaf in state]
             output, new, _ = self._step(x, one, form)

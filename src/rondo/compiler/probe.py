@@ -42,14 +42,48 @@ def rows_are_apart(
         grad: Whether the gradients are tried too.
     """
     leaves, form = flatten(state)
-    stand_ins = {id(tensors[name]): tensor for name, tensor in (instead or {}).items()}
-    with apart_from_the_caller(x.device, grad=grad), unchanged(cell), StandIns(stand_ins):
+    used = {**tensors, **(instead or {})}
+    with torch.no_grad():  # copies: another thread may train the cell meanwhile
+        copies = {id(tensors[name]): tensor.detach().clone() for name, tensor in used.items()}
+    with apart_from_the_caller(x.device, grad=grad), StandIns(copies):
         try:
             return all(
                 _is_apart(cell, x, leaves, form, num_rows, grad) for num_rows in NUMBERS_OF_ROWS
             )
         except Exception:  # it runs with no other number of rows than its own
-            return len(x) < 2 or _is_apart(cell, x, leaves, form, len(x), grad, given=True)
+            own = len(leaves[0]) if leaves else len(x)
+            return own < 2 or _is_apart(cell, x, leaves, form, own, grad, given=True)
+
+
+def changes_itself(
+    cell: nn.Module,
+    tensors: Mapping[str, Tensor],
+    x: Tensor,
+    state: Any,
+    *,
+    instead: Mapping[str, Tensor] | None = None,
+) -> bool:
+    """Whether a step changes what its cell holds, so that it may not be run twice.
+
+    Args:
+        cell: A module whose `forward(x, state)` returns `(output, new_state)`.
+        tensors: Its tensors by name.
+        x: An example input (B, ...).
+        state: An example state.
+        instead: What stands for some tensors, by name.
+    """
+    leaves, form = flatten(state)
+    stand_ins = {id(tensors[name]): tensor for name, tensor in (instead or {}).items()}
+    before = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors.values()]
+    own = max(1, len(leaves[0]) if leaves else len(x))
+    rows = [given_rows(value, own, False) for value in (x, *leaves)]
+    with apart_from_the_caller(x.device, grad=False), unchanged(cell) as changes:
+        with StandIns(stand_ins):
+            cell(rows[0], form.unflatten(rows[1:]))
+        written = [(tensor, old) for tensor, count, old in before if tensor._version != count]
+        for tensor, old in written:
+            tensor.copy_(old)
+    return bool(written or changes.found)
 
 
 def _is_apart(
@@ -64,23 +98,33 @@ def _is_apart(
     rows_of = given_rows if given else random_rows
     values = [rows_of(value, num_rows, False) for value in (x, *leaves)]
     right = _results(cell, values, form, grad)
+    tried = 0
     for row in (0, num_rows - 1):
         others = torch.arange(num_rows, device=x.device) != row
-        for number in (3.0, float("nan")):
-            got = _results(cell, [_with_row(value, row, number) for value in values], form, grad)
+        for change in CHANGES:
+            changed = [_with_row(value, row, change) for value in values]
+            try:
+                got = _results(cell, changed, form, grad)
+            except Exception:  # a cell may refuse such numbers, NaN above all
+                continue
+            tried += 1
             for a, b in zip(right, got, strict=True):
                 if not _same_bits(a[others], b[others]):
                     return False
-    return True
+    return tried > 0
 
 
-def _with_row(value: Tensor, row: int, number: float) -> Tensor:
-    """A value with another row: numbers of another size, or another one of its own rows."""
+CHANGES = ("scaled", "another row", "nan")
+"""What a row is set to: numbers of another size, another one of the rows, NaN."""
+
+
+def _with_row(value: Tensor, row: int, change: str) -> Tensor:
+    """A value with another row."""
     value = value.clone()
-    if has_gradient(value):
-        value[row] = value[row] * number + number
-    else:
+    if change == "another row" or not has_gradient(value):
         value[row] = value[row - 1]
+    else:
+        value[row] = value[row] * 3 + 3 if change == "scaled" else torch.nan
     return value
 
 
@@ -88,9 +132,10 @@ def _results(cell: nn.Module, values: Sequence[Tensor], form: Form, grad: bool) 
     """What a step gives of some rows, and the gradients of these rows."""
     torch.manual_seed(0)
     moving = [value.detach().requires_grad_(grad and has_gradient(value)) for value in values]
-    ends = call_step(cell, moving[0], moving[1:], form)
     wanted = [value for value in moving if value.requires_grad]
-    found = gradients(ends, [torch.ones_like(end) for end in ends], wanted)
+    with unchanged(cell):  # every trial begins with the cell as it is
+        ends = call_step(cell, moving[0], moving[1:], form)
+        found = gradients(ends, [torch.ones_like(end) for end in ends], wanted)
     return [end.detach() for end in (*ends, *found) if end is not None]
 
 

@@ -25,12 +25,12 @@ from rondo.compiler.library import Library, library_of
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.probe import rows_are_apart
 from rondo.compiler.record import TraceError
-from rondo.compiler.trace import trace
+from rondo.compiler.trace import Traced, trace
 
 T = TypeVar("T")
 
 
-ENGINES_OF_A_PROGRAM = ("run", "run_forward", "run_backward", "library", "forward", "backward")
+MADE_OF_A_PROGRAM = ("run", "run_forward", "run_backward", "library", "forward", "backward")
 """What a program makes when it is first wanted."""
 
 
@@ -78,6 +78,15 @@ class Program:
         return tuple(value.name in names for value in self.graph.step.parameters)
 
     @cached_property
+    def read(self) -> tuple[bool, ...]:
+        """For each of the cell's tensors, then each captured one, whether the step reads it."""
+        graphs = [self.graph.step]
+        if self.gradient is not None:
+            graphs += [self.gradient.forward.step, self.gradient.backward.step]
+        names = {name for graph in graphs for name in graph.read}
+        return tuple(value.name in names for value in self.graph.step.parameters)
+
+    @cached_property
     def mixes_rows(self) -> str | None:
         """Why rows of the batch influence each other, or None."""
         return None if self.rows_apart else self.plan.mixes_rows
@@ -103,9 +112,8 @@ class Program:
         if all(a is b for a, b in zip(captured, self.captured, strict=True)):
             return self
         other = replace(self, captured=tuple(captured))
-        other.__dict__ |= {
-            name: value for name, value in self.__dict__.items() if name in ENGINES_OF_A_PROGRAM
-        }
+        made = {name: self.__dict__[name] for name in MADE_OF_A_PROGRAM if name in self.__dict__}
+        other.__dict__.update(made)
         return other
 
     @cached_property
@@ -204,16 +212,25 @@ def compile_step(
         TraceError: Where the step is not one graph for all inputs, or mixes rows of the batch.
     """
     grad = torch.is_grad_enabled()
-    how = {"instead": instead, "input_wanted": input_wanted, "states_are_outputs": return_states}
-    try:
-        traced = apart(
-            lambda: trace(cell, tensors, x, state, wanted=wanted if grad else None, **how)
+
+    def traced_with(wanted: Sequence[bool] | None) -> Traced:
+        return trace(
+            cell,
+            tensors,
+            x,
+            state,
+            instead=instead,
+            wanted=wanted,
+            input_wanted=input_wanted,
+            states_are_outputs=return_states,
         )
+
+    try:
+        traced = apart(lambda: traced_with(wanted if grad else None))
     except TraceError:
-        if grad:  # where the step alone says it better than its gradient
-            with torch.no_grad():
-                step = apart(lambda: trace(cell, tensors, x, state, **how))
-            _check_rows(plan(close_loops(step.graph)))
+        if grad:  # the step alone may say it better than its gradient
+            step = apart(lambda: traced_with(None)).graph
+            _check_rows(plan(close_loops(step)))
         raise
     forward = plan(close_loops(traced.graph))
     rows_apart = forward.mixes_rows is not None and apart(

@@ -81,11 +81,12 @@ class StepRecording:
 def record_step(example: Example, *, backward: bool) -> StepRecording:
     """Record a step; with `backward` its gradient too, of all that requires one.
 
+    To be called within :func:`apart_from_the_caller`.
+
     Raises:
         TraceError: Where it is not one graph for all inputs.
     """
-    with apart_from_the_caller(example.x.device, grad=backward):
-        return _StepRecorder(example).run_recorded(backward)
+    return _StepRecorder(example).run_recorded(backward)
 
 
 def has_gradient(tensor: Tensor) -> bool:

@@ -252,7 +252,7 @@ def run(
     """
     step = plan.step
     if steps.num_rows == 0:
-        return nothing(step, list(state))
+        return nothing(step, list(state), (*state, *parameters, *inputs)[0])
     shared = named(step.parameters, parameters)
     evaluate(plan.constants, shared, 0)
     (everything,) = steps.chunks(steps.num_rows)
@@ -351,11 +351,15 @@ def sum_over_steps(
     return value * num_steps if plan.layouts[name] == SHARED else value
 
 
-def nothing(step: StepGraph, state: list[torch.Tensor]) -> Result:
+def nothing(
+    step: StepGraph, state: list[torch.Tensor], like: torch.Tensor | Previous | None = None
+) -> Result:
     """The result of no steps, or of steps without rows: the state as it was, sums of zero."""
+    given = state[0] if like is None else like
+    device = (given.initial if isinstance(given, Previous) else given).device
 
     def zeros(name: str) -> torch.Tensor:
         value = step.by_name[name]
-        return state[0].new_zeros(sizes_at(value.shape, 0), dtype=value.dtype)
+        return torch.zeros(sizes_at(value.shape, 0), dtype=value.dtype, device=device)
 
     return Result([*map(zeros, step.outputs)], state, [*map(zeros, step.sums)])

@@ -63,6 +63,7 @@ LINEAR: dict[Any, tuple[tuple[str, ...], ...]] = {
     aten.copy: (("src",),),
     aten.index_add: (("self", "source"),),
     aten.index_put: (("self", "values"),),
+    **dict.fromkeys([aten._linalg_solve_ex, aten.linalg_lu_solve], (("B",),)),
     aten.linalg_solve_triangular: (("B",),),
 }
 """For an operation: in which of its arguments, taken together, it is linear.

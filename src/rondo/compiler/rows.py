@@ -7,8 +7,8 @@ sum over T*B rows is the sum over the steps. Both are proved here, operation by 
 
 A table of rules says which operations mix the rows, and when. Where the rows are in the result of
 one that does not, the shape of the result says: in the dimension whose size follows the batch. If
-there is none, the result is a sum over the rows, where the operation makes such sums. All else is
-*mixed*: it stays in the loop.
+there is none, the result is a sum over the rows, where the operation makes such sums. What is not
+linear in such a sum belongs to one step; all else is *mixed*: both stay in the loop.
 """
 
 from __future__ import annotations
@@ -16,7 +16,17 @@ from __future__ import annotations
 import torch
 
 from rondo.compiler.graph import Node, Rows, Shape, StepGraph, draws_random, is_getitem
-from rondo.compiler.layouts import SHARED, SUMMED, Along, Layout, Mixed, Operands, row_dims
+from rondo.compiler.layouts import (
+    SHARED,
+    SUMMED,
+    Along,
+    Layout,
+    Mixed,
+    OfOneStep,
+    Operands,
+    Summed,
+    row_dims,
+)
 from rondo.compiler.row_rules import Rule, apart, computes_with_rows, unknown
 from rondo.compiler.row_sums import SUMS, is_linear
 from rondo.compiler.row_table import ROW_RULES, UNIFORM
@@ -61,18 +71,17 @@ def _layout(operands: Operands, shape: Shape | None) -> Layout:
     """The layout of a node's result of this shape; of several results together, without one."""
     read = _read(operands)
     for layout in read:
-        if isinstance(layout, Mixed):
+        if isinstance(layout, Mixed) and not isinstance(layout, OfOneStep):
             return layout
+    if set(map(type, read)) & {Summed, OfOneStep}:
+        return _of_sums(operands, read, shape)
     alike = set(read) <= {SHARED} and not row_dims(shape) and not draws_random(operands.node)
-    if SUMMED in read:
-        reason = _reason_against_sum(operands, read, shape)
-    else:
-        reason = None if alike else _rule(operands.node)(operands)
+    reason = None if alike else _rule(operands.node)(operands)
     reason = reason or computes_with_rows(operands)
     if reason is not None:
         return operands.mixed(reason)
-    if alike or SUMMED in read:
-        return SHARED if alike else SUMMED
+    if alike:
+        return SHARED
     if shape is None:
         return next((layout for layout in read if isinstance(layout, Along)), SHARED)
     return _along(operands, shape)
@@ -91,13 +100,17 @@ def _rule(node: Node) -> Rule:
     return apart if is_pointwise else ROW_RULES.get(node.packet, unknown)
 
 
-def _reason_against_sum(operands: Operands, read: list[Layout], shape: Shape | None) -> str | None:
-    """Why the result is no sum over the rows although a value is; what is linear keeps one."""
+def _of_sums(operands: Operands, read: list[Layout], shape: Shape | None) -> Layout:
+    """What becomes of a sum over the rows: it stays one under linear operations only."""
     if any(isinstance(layout, Along) for layout in read):
-        return "mixes a sum over the rows back into the rows"
-    if not is_linear(operands):
-        return "is not linear in a sum over the rows"
-    return "spreads a sum over the rows" if row_dims(shape) else None
+        return operands.mixed("mixes a sum over the rows back into the rows")
+    if row_dims(shape):
+        return operands.mixed("spreads a sum over the rows")
+    earlier = next((layout for layout in read if isinstance(layout, OfOneStep)), None)
+    if earlier is None and is_linear(operands) and computes_with_rows(operands) is None:
+        return SUMMED
+    reason = f"{operands.node.op_name} is not linear in a sum over the rows"
+    return earlier or OfOneStep(reason)
 
 
 def _along(operands: Operands, shape: Shape) -> Layout:

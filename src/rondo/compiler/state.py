@@ -99,7 +99,8 @@ class Form:
         if issubclass(self.kind, tuple):
             return self.kind(*parts)
         named = dict(zip(self.keys, parts, strict=True))
-        return self.kind(**named) if dataclasses.is_dataclass(self.kind) else self.kind(named)
+        make: Any = self.kind
+        return make(**named) if dataclasses.is_dataclass(self.kind) else make(named)
 
 
 TENSOR = Form()
@@ -119,7 +120,9 @@ def map_state(function: Callable[[Any], Any], state: Any) -> Any:
 
 def _form(state: Any, leaves: list[Any]) -> Form:
     """The form of a state; adds its tensors to those that were found."""
-    kind, keys, context = type(state), None, None
+    kind: Any = type(state)
+    keys: tuple[Any, ...] | None = None
+    context: Any = None
     if kind in (tuple, list):
         keys, parts = tuple(range(len(state))), state
     elif kind in (dict, OrderedDict):

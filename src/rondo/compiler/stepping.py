@@ -4,24 +4,22 @@ In go a compiled loop and an example of its tensors, out comes a function of one
 change from step to step is set up once: the packed weights, the memory, what the kernel is told.
 Weights may be written at any time and by anybody (a fused optimiser, numpy, another process), of
 which torch's version numbers do not tell. So a step takes a fingerprint of all that was packed, and
-packs again where it is another.
+packs again where it is another; where weights are many and rows are few it packs nothing.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import threading
 from collections.abc import Sequence
-from importlib.resources import files
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from rondo.compiler.cpu import CompiledLoop
+from rondo.compiler.guarded import Guarded
+from rondo.compiler.in_place import pays_in_place, read_in_place
 from rondo.compiler.reference import Steps
-from rondo.compiler.runtime import load
 
 
 class Stepper:
@@ -83,9 +81,13 @@ class Stepper:
         self.aliases = [parameter.detach() for parameter in self.parameters]
         steps = Steps((len(self.example),))
         run = self.run = loop.start(self.aliases, [self.example], self.state, steps)
-        self.guarded = Guarded(_packed_from(loop, self.aliases), loop.binary.rondo_run, run.call)
+        is_in_place = pays_in_place(run)
+        packed_from = _packed_from(loop, self.aliases, with_matrices=not is_in_place)
+        self.guarded = Guarded(packed_from, loop.binary.rondo_run, run.call)
         run.all_chunks()
         run.call.begins = 0
+        if is_in_place:
+            read_in_place(run)
         self.addresses = run.addresses
 
     def _run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
@@ -109,69 +111,13 @@ class Stepper:
             addresses[number] = value.data_ptr()
 
 
-def _packed_from(loop: CompiledLoop, parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Those of the parameters that the weights are packed from."""
+def _packed_from(
+    loop: CompiledLoop, parameters: Sequence[Tensor], *, with_matrices: bool
+) -> list[Tensor]:
+    """Those of the parameters of which the kernel reads something that was made of them."""
     kernel = loop.kernel
     read = {buffer.name for buffer in kernel.at("shared")}
-    read.update(matrix.tensor for matrix in kernel.matrices)
+    read.update(matrix.tensor for matrix in kernel.matrices if with_matrices)
     read.update(name for node in loop.constants for name in node.reads)
     pairs = zip(loop.plan.step.parameters, parameters, strict=True)
     return [tensor for value, tensor in pairs if value.name in read]
-
-
-class _Guarded(ctypes.Structure):
-    """See `c/unless_changed.c`."""
-
-    _fields_ = (
-        ("num_pieces", ctypes.c_int64),
-        ("pieces", ctypes.c_void_p),
-        ("sizes", ctypes.c_void_p),
-        ("then", ctypes.c_void_p),
-        ("run", ctypes.c_void_p),
-        ("call", ctypes.c_void_p),
-    )
-
-
-class Guarded:
-    """A call of a kernel that is made only while tensors hold what they hold now.
-
-    Args:
-        tensors: The tensors.
-        function: The function of the kernel.
-        call: Its argument.
-    """
-
-    def __init__(self, tensors: Sequence[Tensor], function: Any, call: ctypes.Structure) -> None:
-        library = _library()
-        spans = [_span(tensor) for tensor in tensors if tensor.numel()]
-        array = ctypes.c_int64 * len(spans)
-        then = ctypes.create_string_buffer(library.rondo_fingerprint_bytes())
-        pieces, sizes = array(*(begin for begin, _ in spans)), array(*(size for _, size in spans))
-        self.kept = tensors, pieces, sizes, then, call
-        guarded = _Guarded(
-            len(spans),
-            ctypes.addressof(pieces),
-            ctypes.addressof(sizes),
-            ctypes.addressof(then),
-            ctypes.cast(function, ctypes.c_void_p).value,
-            ctypes.addressof(call),
-        )
-        library.rondo_remember(ctypes.byref(guarded))
-        self.argument = ctypes.byref(guarded)
-        self.function = library.rondo_run_unless_changed
-
-    def run_unless_changed(self) -> bool:
-        """Make the call; where the tensors hold something else, return False instead."""
-        return bool(self.function(self.argument))
-
-
-def _span(tensor: Tensor) -> tuple[int, int]:
-    """Where the memory of a tensor begins, and its bytes up to the last element."""
-    steps = (step * (size - 1) for step, size in zip(tensor.stride(), tensor.shape, strict=True))
-    return tensor.data_ptr(), (sum(steps) + 1) * tensor.itemsize
-
-
-@functools.cache
-def _library() -> ctypes.CDLL:
-    source = files("rondo.compiler").joinpath("c", "unless_changed.c")
-    return load(source.read_text(encoding="utf-8"))

@@ -144,7 +144,8 @@ def trace(
         )
 
     sizes = [size for tensor in (*tensors.values(), x, *leaves) for size in tensor.shape]
-    first, second = _record_twice(example, sizes, backward=wanted is not None)
+    with apart_from_the_caller(x.device, grad=wanted is not None):
+        first, second = _record_twice(example, sizes, backward=wanted is not None)
     given = {name: stand_ins.get(name, tensors[own]) for own, name in names.items()}
     return _join(first, second, given, {"x": x}, dict(zip(state_names, leaves, strict=True)))
 
@@ -413,7 +414,7 @@ def _join(
 def _pruned(traced: Traced, first: StepRecording, second: StepRecording) -> Traced:
     """Without what nobody reads, and with the guards that hold for both recordings."""
     step, joint = _live(traced.graph), None if traced.joint is None else _live(traced.joint)
-    read = {name for graph in (step, joint) if graph is not None for name in _read(graph)}
+    read = step.read if joint is None else step.read | joint.read
     names = list(first.recording.captured)
     kept = [name for name in names if name in read]
     parameters = [
@@ -437,12 +438,6 @@ def _pruned(traced: Traced, first: StepRecording, second: StepRecording) -> Trac
 def _live(graph: StepGraph) -> StepGraph:
     ends = (*graph.outputs, *graph.next_state, *graph.sums)
     return replace(graph, nodes=live_nodes(graph.nodes, ends))
-
-
-def _read(graph: StepGraph) -> set[str]:
-    """What the nodes and the ends of a graph read."""
-    ends = {*graph.outputs, *graph.next_state, *graph.sums}
-    return ends | {name for node in graph.nodes for name in node.reads}
 
 
 def _value(name: str, tensor: Tensor) -> Value:

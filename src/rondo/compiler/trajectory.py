@@ -34,14 +34,14 @@ class Trajectory:
     @cached_property
     def row_of_batch(self) -> Tensor:
         """(N,) the row of the batch of each packed row."""
-        pieces = [torch.arange(size) for size in self.steps.batch_sizes]
+        pieces = [torch.arange(size, device="cpu") for size in self.steps.batch_sizes]
         return torch.cat(pieces).to(self.device)
 
     @cached_property
     def place(self) -> Tensor:
         """(N,) where each packed row lies in the grid, counted row by row."""
-        sizes = torch.tensor(self.steps.batch_sizes)
-        numbers = torch.arange(len(sizes))
+        sizes = torch.tensor(self.steps.batch_sizes, device="cpu")
+        numbers = torch.arange(len(sizes), device="cpu")
         if self.steps.reverse:
             numbers = numbers.flip(0)
         time = numbers.repeat_interleave(sizes).to(self.device)

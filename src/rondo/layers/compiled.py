@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +28,7 @@ from rondo.compiler.operators import (
     run_registered,
 )
 from rondo.compiler.plain import PlainLoop, PlainResult
-from rondo.compiler.probe import rows_are_apart
+from rondo.compiler.probe import changes_itself, rows_are_apart
 from rondo.compiler.program import apart, compile_step
 from rondo.compiler.reference import Steps
 from rondo.compiler.state import Form, flatten
@@ -106,6 +108,20 @@ class Call:
     checkpoint_every: int | None
     return_states: bool
 
+    def cast(self) -> Call:
+        """The same call in the type of autocast, where that is on."""
+        rows, leaves, given = cast_all(self.rows, self.leaves, [*self.held.given.values()])
+        if not torch.is_autocast_enabled(rows.device.type):
+            return self
+        named = dict(zip(self.held.given, given, strict=True))
+        return replace(self, rows=rows, leaves=leaves, held=replace(self.held, given=named))
+
+    def real(self) -> Call:
+        """The same call on tensors that have numbers, where torch makes a graph with others."""
+        rows, *leaves = (_example_like(t, (1, *t.shape[1:])) for t in (self.rows, *self.leaves))
+        given = {name: _example_like(t, tuple(t.shape)) for name, t in self.held.given.items()}
+        return replace(self, rows=rows, leaves=leaves, held=replace(self.held, given=given))
+
     @property
     def is_ragged(self) -> bool:
         """Whether rows end at different steps."""
@@ -137,6 +153,8 @@ class Call:
         """The number of rows of the batch."""
         if self.leaves:
             return len(self.leaves[0])
+        if self.packing.order is not None:
+            return len(self.packing.order)
         return max(self.packing.batch_sizes.tolist(), default=0)
 
     def plain_loop(self) -> PlainLoop:
@@ -146,6 +164,7 @@ class Call:
             Steps.of(self.packing.batch_sizes, self.reverse),
             self.packing.order,
             self.resets,
+            self.num_rows,
             self.return_states,
             None if is_transformed() else self.checkpoint_every,
         )
@@ -183,12 +202,17 @@ class Programs:
     def __init__(self, *, cell_stays: bool = False) -> None:
         self.cell_stays = cell_stays
         self.by_kind: dict[Any, Program | Fallback] = {}
+        self.checked: set[Any] = set()
         self.rows_apart: dict[Any, bool] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
         self.is_told = False
+        self.lock = os.getpid(), threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(Programs(cell_stays=self.cell_stays))
+        return {"cell_stays": self.cell_stays}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     def run(
         self,
@@ -224,36 +248,33 @@ class Programs:
         """
         leaves, form = flatten(state)
         how = engine, resets, reverse, checkpoint_every, return_states
+        held = held_by(cell, tensors, stays=self.cell_stays)
+        call = Call(cell, held, rows, leaves, form, packing, *how)
         if runs_plain(engine, rows):
-            held = held_by(cell, tensors, stays=self.cell_stays)
-            results = self._plain(Call(cell, held, rows, leaves, form, packing, *how))
+            results = self._plain(call)
+        elif torch.compiler.is_dynamo_compiling():
+            results = self._in_graph(call.cast())
         else:
-            held = held_by(cell, tensors, stays=self.cell_stays)
-            rows, leaves, given = cast_all(rows, leaves, list(held.given.values()))
-            held = Held(held.key, held.own, dict(zip(held.given, given, strict=True)))
-            call = Call(cell, held, rows, leaves, form, packing, *how)
-            compiling = torch.compiler.is_dynamo_compiling()
-            results = self._in_graph(call) if compiling else self._run(call)
+            results = self._run(call.cast(), call)
         output, states, last, form = results
         return output, form.unflatten(last), form.unflatten(states) if return_states else None
 
     # ---- compiled ----
 
-    def _run(self, call: Call) -> Results:
+    def _run(self, call: Call, uncast: Call) -> Results:
         """Run a program, or the plain loop where there is none for this call."""
-        program = self.program(call)
+        is_run = not torch.compiler.is_compiling() and len(call.rows) > 0
+        program = self.program(call, checked=is_run)
+        if torch.compiler.is_compiling():
+            check_graph(call, program)
         if isinstance(program, Fallback):
-            if not program.is_told:
-                _fall_back(call, program.reason)
-                program.is_told = True
-            return self._plain(call)
+            return self._instead(program, call, uncast)
         reason = _not_covered(program, call)
         if reason is not None:
-            _fall_back(call, reason)
-            return self._plain(call)
+            return self._instead(Fallback(reason), call, uncast)
         outputs, last = recurrence(
             program,
-            [*call.held.given.values()],
+            _read(program, call.held.given.values()),
             call.rows,
             [call.packing.sort(leaf) for leaf in call.leaves],
             call.packing.batch_sizes,
@@ -264,6 +285,24 @@ class Programs:
         )
         last = [call.packing.unsort(leaf) for leaf in last]
         return outputs[0], outputs[1:], last, call.form
+
+    def _instead(self, fallback: Fallback, call: Call, uncast: Call) -> Results:
+        """Run the plain loop in place of a program, and say why.
+
+        Where the step failed while it was recorded, it may fail in the plain loop too, with an
+        error of its own, which says more.
+        """
+        reason = fallback.reason
+        if call.engine != "auto" and reason.__cause__ is None:
+            raise refusal(call, reason)
+        results = self._plain(uncast)
+        if call.engine != "auto":
+            raise refusal(call, reason)
+        if not fallback.is_told:
+            fallback.is_told = True
+            name = type(call.cell).__name__
+            _warn(f"{name} runs in a plain loop, without a kernel: {reason}")
+        return results
 
     def _in_graph(self, call: Call) -> Results:
         """Run a program within a graph that `torch.compile` or `torch.export` makes."""
@@ -301,6 +340,8 @@ class Programs:
                 f"{type(call.cell).__name__} mixes them: what one row gives depends on the others"
             )
         loop = call.plain_loop()
+        if loop.checkpoint_every is not None and self._changes_itself(call):
+            loop = replace(loop, checkpoint_every=None)  # nothing is run again: all is kept
         with StandIns({id(call.held.own[n]): t for n, t in call.held.instead.items()}):
             result: PlainResult = loop(call.rows, call.leaves, call.form)
         return result.output, result.states or [], result.last, result.form
@@ -318,6 +359,14 @@ class Programs:
             )
         return self.rows_apart[key]
 
+    def _changes_itself(self, call: Call) -> bool:
+        state = call.form.unflatten(call.leaves)
+        return apart(
+            lambda: changes_itself(
+                call.cell, call.held.own, call.rows, state, instead=call.held.instead
+            )
+        )
+
     # ---- single steps ----
 
     def step(
@@ -332,9 +381,9 @@ class Programs:
         for tensor in (x, *leaves):
             key += (tensor.shape, tensor.dtype)
         for known in found.tensors.values():
-            key += (id(known), known.data_ptr(), known._version)
+            key.append(id(known))
         last_key, stepper = self.stepping  # both at once: another thread may change them
-        if key != last_key:
+        if key != last_key or (stepper is not None and not stepper.is_in_place()):
             stepper = self.new_stepper(cell, x, state, engine)
             self.stepping = key, stepper
         if stepper is None:
@@ -360,20 +409,50 @@ class Programs:
 
     # ---- programs ----
 
-    def program(self, call: Call) -> Program | Fallback:
-        """What the cell is compiled to for one kind of input; compiled at the first call."""
+    def program(self, call: Call, *, checked: bool = True) -> Program | Fallback:
+        """What the cell is compiled to for one kind of input; compiled at the first call.
+
+        Args:
+            call: The call.
+            checked: Whether it is to be compared with the plain loop, unless it has been.
+        """
         key = call.kind
+        found = self.by_kind.get(key)
+        if found is None or (checked and key not in self.checked):
+            with self._alone():
+                found = self._made(call, key, checked=checked)
+        return found
+
+    def _alone(self) -> threading.RLock:
+        """Held while a program is made: not by two threads. A forked process has one of its own."""
+        process = os.getpid()
+        if self.lock[0] != process:
+            self.lock = process, threading.RLock()
+        return self.lock[1]
+
+    def _made(self, call: Call, key: Any, *, checked: bool) -> Program | Fallback:
         if key not in self.by_kind:
             if len(self.by_kind) >= MAX_PROGRAMS:
-                del self.by_kind[next(iter(self.by_kind))]
+                oldest = next(iter(self.by_kind))
+                self.checked.discard(oldest)
+                del self.by_kind[oldest]
             self.by_kind[key] = self._compile(call)
-        return self.by_kind[key]
+        found = self.by_kind[key]
+        if not checked or key in self.checked or isinstance(found, Fallback):
+            return found
+        self.by_kind[key] = found = self._check(call, found) if is_checking() else found
+        self.checked.add(key)
+        return found
 
     def _compile(self, call: Call) -> Program | Fallback:
         try:
-            program = compile_call(call, lambda reason: self._tell(call.cell, reason))
-            if is_checking():
-                check_program(call, program)
+            return compile_call(call, lambda reason: self._tell(call.cell, reason))
+        except TraceError as reason:
+            return Fallback(reason)
+
+    def _check(self, call: Call, program: Program) -> Program | Fallback:
+        try:
+            check_program(call, program)
         except (TraceError, MismatchError) as reason:
             return Fallback(reason)
         return program
@@ -391,6 +470,8 @@ def compile_call(call: Call, tell: Callable[[str], None]) -> Program:
     Raises:
         TraceError: Where its step is not one graph for all inputs, or mixes rows of the batch.
     """
+    if torch.compiler.is_compiling():
+        call = apart(call.real)
     return compile_step(
         call.cell,
         call.held.own,
@@ -446,9 +527,37 @@ def is_fake(tensor: Tensor) -> bool:
     return tensor.is_meta or type(tensor).__name__ == "FakeTensor"
 
 
+def check_graph(call: Call, program: Program | Fallback) -> None:
+    """Fail where a graph of torch's cannot hold a cell.
+
+    Raises:
+        ValueError: With the reason.
+    """
+    reason = str(program.reason) if isinstance(program, Fallback) else None
+    if isinstance(program, Program) and program.guards:
+        reason = f"the step asks whether the number of rows is {program.guards[0].text}"
+    if reason is not None:
+        raise ValueError(
+            f"torch.compile and torch.export cannot take {type(call.cell).__name__} into a graph: "
+            f"{reason}; keep the layer out with torch.compiler.disable(layer)"
+        )
+
+
+def _read(program: Program, tensors: Iterable[Tensor]) -> list[Tensor]:
+    """The tensors of a cell, without a way back to those that its step does not read.
+
+    A weight that is made anew at each step may be left over from an earlier call, and its graph be
+    freed.
+    """
+    return [
+        tensor if is_read or tensor.is_leaf else tensor.detach()
+        for tensor, is_read in zip(tensors, program.read, strict=False)
+    ]
+
+
 def _not_covered(program: Program, call: Call) -> TraceError | None:
     """Why a program is not right for the rows and the checkpoints of a call, or None."""
-    num_rows = call.num_rows
+    num_rows = call.num_rows if program.guards else 0
     for guard in program.guards:
         if not guard.holds(num_rows):
             return TraceError(
@@ -483,20 +592,16 @@ def _again(call: Call, places: Sequence[int]) -> Again:
     return again
 
 
-def _fall_back(call: Call, reason: TraceError | MismatchError) -> None:
-    """Say why the plain loop runs in place of a program.
-
-    Raises:
-        ValueError: Where an engine was asked for by name.
-    """
+def refusal(call: Call, reason: TraceError | MismatchError) -> ValueError:
+    """The error where an engine was asked for by name that cannot run a cell."""
+    if isinstance(reason, MismatchError):
+        return reason
     name = type(call.cell).__name__
-    if call.engine != "auto":
-        if isinstance(reason, MismatchError):
-            raise reason
-        raise ValueError(
-            f"engine={call.engine!r} cannot run {name}: {reason}; engine='auto' or 'plain' can"
-        ) from reason
-    _warn(f"{name} runs in a plain loop, without a kernel: {reason}")
+    error = ValueError(
+        f"engine={call.engine!r} cannot run {name}: {reason}; engine='auto' or 'plain' can"
+    )
+    error.__cause__ = reason
+    return error
 
 
 def _warn(text: str) -> None:
@@ -524,6 +629,10 @@ def _example(
     return torch.zeros(shape, dtype=dtype, device=device, requires_grad=grad)
 
 
+def _example_like(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    return _example(*_describe(tensor, shape))
+
+
 def _registered(
     programs: Programs,
     cell: nn.Module,
@@ -540,12 +649,9 @@ def _registered(
     held = Held(key, named_tensors(cell), dict(zip(names, given, strict=True)))
     packing = Packing(torch.ones(1, dtype=torch.int64))
     call = Call(cell, held, rows, leaves, form, packing, engine, None, False, None, return_states)
-    program = programs.program(call)
-    if isinstance(program, Fallback):
-        raise ValueError(
-            f"torch.compile and torch.export cannot take {type(cell).__name__} into a graph: "
-            f"{program.reason}; keep the layer out with torch.compiler.disable(layer)"
-        )
+    program = programs.program(call, checked=False)
+    check_graph(call, program)
+    assert isinstance(program, Program)
     return register(program)
 
 

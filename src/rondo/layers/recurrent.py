@@ -384,7 +384,7 @@ class Recurrent(nn.Module):
                     "the graph is known after the first call; call the layer once, or give the "
                     "cell an attribute input_size"
                 )
-            like = next(self.cell.parameters(), torch.zeros(()))
+            like = next(self.cell.parameters(), torch.zeros((), device="cpu"))
             sizes = (1, 0, size) if self.batch_first else (0, 1, size)
             with torch.enable_grad():
                 self(like.new_zeros(sizes, requires_grad=True))

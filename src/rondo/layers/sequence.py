@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+from torch.utils._python_dispatch import _disable_current_modes
 
 from rondo.compiler.operators import is_transformed
 
@@ -69,14 +71,9 @@ class Packing:
 
 def dense(batch_size: int, num_steps: int) -> Packing:
     """The packing of a batch whose rows all have T steps."""
-    if torch.compiler.is_compiling() or _is_watched():  # what is made then is of no use later
+    if torch.compiler.is_compiling():
         return _new_dense(batch_size, num_steps)
     return _dense(batch_size, num_steps)
-
-
-def _is_watched() -> bool:
-    """Whether a mode or a transform of torch makes other tensors of those that are made."""
-    return torch._C._len_torch_dispatch_stack() > 0 or is_transformed()
 
 
 def _new_dense(batch_size: int, num_steps: int) -> Packing:
@@ -85,7 +82,12 @@ def _new_dense(batch_size: int, num_steps: int) -> Packing:
 
 @functools.lru_cache(maxsize=64)
 def _dense(batch_size: int, num_steps: int) -> Packing:
-    with torch.inference_mode(False):
+    """Made where no mode and no transform looks on, since it serves later calls too."""
+    with (
+        _disable_current_modes(),
+        temporarily_clear_interpreter_stack(),
+        torch.inference_mode(False),
+    ):
         return _new_dense(batch_size, num_steps)
 
 

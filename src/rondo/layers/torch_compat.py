@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from rondo.cells import ElmanCell, GRUCell, LSTMCell
 from rondo.compiler import apart
+from rondo.compiler.lines import stack_level_of_user
 from rondo.layers.compiled import Programs
 from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.sequence import Packing, check_jagged, dense, jagged, jagged_like
@@ -139,7 +140,7 @@ def _note_quantization(layer: Layer, name: str) -> None:
             f"torch.ao.quantization knows torch.nn.{kind} alone: rondo.{kind} stays in floating "
             "point. To quantize it, call rondo.restore(model) before, which puts torch's own "
             "classes back",
-            stacklevel=3,
+            stacklevel=stack_level_of_user(),
         )
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rondo.compiler import StepGraph, apart, trace
+from rondo.compiler import StepGraph, TraceError, apart, trace
 from rondo.compiler.attributes import surroundings
 from rondo.compiler.gates import gates
 from rondo.compiler.interpret import Environment, evaluate
@@ -25,6 +25,7 @@ from rondo.compiler.names import variable_names
 from rondo.compiler.passes import resets_of
 from rondo.compiler.reference import Steps, named, nothing, replace_rows
 from rondo.compiler.state import flatten, map_state
+from rondo.compiler.trace import Traced
 from rondo.layers.compiled import Programs, cast_all
 from rondo.layers.recurrent import Recurrent
 from rondo.layers.sequence import Packing
@@ -133,9 +134,9 @@ class _Loop:
     ) -> None:
         x, one = map_state(lambda t: t.detach().new_zeros(1, *t.shape[1:]), (rows, state))
         instead = {name: tensor for name, tensor in used.items() if tensor is not own[name]}
-        with torch.no_grad():
-            traced = apart(lambda: trace(cell, own, x, one, instead=instead))
-            labels = apart(lambda: variable_names(cell, x, one, used))
+        wanted = [tensor.requires_grad for tensor in used.values()]
+        traced = _traced(cell, own, x, one, instead, wanted)
+        labels = apart(lambda: variable_names(cell, x, one, used))
         self.step: StepGraph = traced.graph
         self.shared = named(self.step.parameters, [*used.values(), *traced.captured])
         self.gate_nodes = gates(self.step, labels)
@@ -182,6 +183,31 @@ class _Loop:
     def _keep(self, made: list[list[Tensor]]) -> None:
         loops = zip(self.step.state, self.step.next_state, made, strict=True)
         self.states = {value.name: pieces for value, end, pieces in loops if end != value.name}
+
+
+def _traced(
+    cell: nn.Module,
+    own: Mapping[str, Tensor],
+    x: Tensor,
+    state: Any,
+    instead: Mapping[str, Tensor],
+    wanted: list[bool],
+) -> Traced:
+    """The step of a cell, whose derivative torch is to find itself.
+
+    Raises:
+        ValueError: Where that is not the derivative of the cell.
+    """
+    try:
+        traced = apart(lambda: trace(cell, own, x, state, instead=instead, wanted=wanted))
+    except TraceError as error:
+        raise (error.__cause__ or error) from None  # what the cell itself says of wrong input
+    if traced.own_gradient is not None:
+        raise ValueError(
+            f"the steps of {type(cell).__name__} cannot be watched, since its step "
+            f"{traced.own_gradient}: its gradient is not the derivative of its operations"
+        )
+    return traced
 
 
 def _with_gradient(state: Tensor) -> Tensor:

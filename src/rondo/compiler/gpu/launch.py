@@ -170,9 +170,10 @@ def _as_bytes(tensor: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=64)
 def _sizes_on(batch_sizes: tuple[int, ...], device: torch.device) -> tuple[Tensor, Tensor]:
     """The rows of each step, and the number of its first row, where kernels read them."""
-    sizes = torch.tensor(batch_sizes, dtype=torch.int32)
-    firsts = torch.cumsum(sizes, 0, dtype=torch.int64) - sizes
-    return sizes.to(device), firsts.to(device)
+    with torch.inference_mode(False):
+        sizes = torch.tensor(batch_sizes, dtype=torch.int32, device="cpu")
+        firsts = torch.cumsum(sizes, 0, dtype=torch.int64) - sizes
+        return sizes.to(device), firsts.to(device)
 
 
 @functools.cache
