@@ -101,6 +101,7 @@ class Term:
 
     def named(self, suffix: str) -> Term:
         """The same, which was written down last, with another name behind that of the node."""
+        self.expansion.taken.discard(self.ref.name)
         name = fresh_name(f"{self.like.name}_{suffix}", self.expansion.taken)
         return replace(self, ref=self.expansion.rename_last(name))
 
