@@ -383,20 +383,20 @@ class Cumulative(rondo.Cell):
     """A step with an operation that no kernel covers."""
 
     def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        h = torch.cumsum(x + h, -1).tanh()
+        h = torch.cumprod(x + h, -1).tanh()
         return h, h
 
 
 def test_names_the_operator_that_is_not_covered() -> None:
     x = torch.randn(2, 3, 4)
-    with pytest.raises(ValueError, match="the cpu engine cannot run this cell: cumsum"):
+    with pytest.raises(ValueError, match="the cpu engine cannot run this cell: cumprod"):
         rondo.Recurrent(Cumulative(4, 4), engine="cpu")(x)
 
 
 def test_the_reference_engine_says_why_it_runs() -> None:
     x = torch.randn(2, 3, 4, requires_grad=True)
     layer = rondo.Recurrent(Cumulative(4, 4))
-    with pytest.warns(rondo.EngineWarning, match="the slower reference engine runs: cumsum"):
+    with pytest.warns(rondo.EngineWarning, match="the slower reference engine runs: cumprod"):
         y, _ = layer(x)
     expected, _ = rondo.Recurrent(Cumulative(4, 4), engine="reference")(x)
     torch.testing.assert_close(y, expected)
@@ -432,7 +432,7 @@ def test_the_engine_may_be_changed_later() -> None:
     layer = rondo.Recurrent(Cumulative(4, 4), engine="reference")
     layer(x)
     layer.engine = "cpu"
-    with pytest.raises(ValueError, match="cumsum"):
+    with pytest.raises(ValueError, match="cumprod"):
         layer(x)
     layer.cell = rondo.GRUCell(4, 4)
     torch.testing.assert_close(layer(x), rondo.Recurrent(layer.cell, engine="reference")(x))

@@ -71,6 +71,8 @@ OPERATIONS: dict[Any, Any] = {
     },
     aten.logical_not: lambda x, y: torch.logical_not(x > 0) * y,
     aten.bitwise_not: lambda x, y: torch.bitwise_not(x > 0) * y,
+    aten.trunc: of_one(torch.trunc),
+    aten.fmod: lambda x, y: torch.fmod(x, 0.7) + torch.fmod(x.nan_to_num(1.0, 2.0, 3.0), y),
     aten.isnan: lambda x, y: torch.where(torch.isnan(x), y, x),
     aten._to_copy: lambda x, y: (x > 0).to(x.dtype) + y.to(torch.bool).to(x.dtype),
 }

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 import rondo
 from rondo.compiler.c_operators import C_TARGET
+from rondo.compiler.expansion import Expansion, Term
 from rondo.compiler.gpu.render import names_in_source
-from rondo.compiler.graph import Ref
+from rondo.compiler.graph import Node, Ref, Value
 from rondo.compiler.identifiers import identifiers, with_names
 from rondo.compiler.kernel import Kernel
 from rondo.compiler.lower import lower
-from rondo.compiler.primitive import Expansion
 from test_conformance import run_layer, run_plain
 
 SIZE = 3
@@ -155,9 +155,12 @@ def test_a_name_makes_no_word_that_means_something() -> None:
 
 
 def test_values_that_are_made_have_names_of_their_own() -> None:
-    expansion = Expansion({"addmm", "addmm_product", "addmm_product_1"})
-    node = next(n for n in rondo.Recurrent(rondo.ElmanCell(2, 2)).graph.step.nodes)
-    made = expansion.add(node, "sum", node.op, (), (2,))
-    assert made == Ref(f"{node.name}_sum")
-    assert expansion.add(node, "sum", node.op, (), (2,)) == Ref(f"{node.name}_sum_1")
-    assert expansion.add(node, "", node.op, (), (2,)) == Ref(node.name)
+    node = Node("h", torch.ops.aten.exp.default, (Ref("x"),), (), (2,), torch.float32)
+    expansion = Expansion({"h", "x", "h_exp"}, torch.float32)
+    x: Term = expansion.term(node, Ref("x"), {"x": Value("x", (2,), torch.float32)})
+    made = x.call(torch.ops.aten.exp.default)
+    assert made.ref == Ref("h_exp_1")
+    assert made.named("power").ref == Ref("h_power")
+    assert x.call(torch.ops.aten.exp.default).named("power").ref == Ref("h_power_1")
+    expansion.stand_in(node, x.call(torch.ops.aten.exp.default), 2)
+    assert [node.name for node in expansion.nodes] == ["h_power", "h_power_1", "h"]

@@ -90,7 +90,8 @@ class _Body:
             return next(iter(operands.values()))
         new = f"v{len(self.names)}"
         dtype = self.memory.covered_dtype(name, node.dtype or self.memory.stored)
-        self.items.append(Compute(new, node, _numbers(node, operands), dtype))
+        numbers = (place[-1],) if node.packet is aten.arange else _numbers(node, operands)
+        self.items.append(Compute(new, node, numbers, dtype))
         return new
 
 

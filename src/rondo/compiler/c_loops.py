@@ -147,7 +147,7 @@ def _statement(
 
 def _expression(item: Compute, spellings: Mapping[Any, Spelling]) -> str:
     node = item.node
-    if node.packet in CONSTANTS:
+    if node.packet in CONSTANTS or node.packet is aten.arange:
         return _number(item.args[0])
     if node.packet is aten._to_copy and item.dtype == torch.bool:
         return f"{_number(item.args[0])} != 0"

@@ -72,6 +72,7 @@ C_SPELLING: dict[Any, Spelling] = {
     },
     **{getattr(aten, name): function(f"LIBM({name})") for name in ("floor", "ceil", "trunc")},
     aten.round: function("LIBM(rint)"),
+    aten.fmod: function("LIBM(fmod)"),
     aten.pow: _power,
     aten.sign: function("sign_"),
     aten.sgn: function("sign_"),

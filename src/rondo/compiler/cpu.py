@@ -66,7 +66,9 @@ class CompiledLoop:
         outputs = {  # those that the kernel writes where they are wanted
             buffer: name
             for name, buffer in kernel.outputs.items()
-            if name in plan.step.outputs and self.dim(name) == 0
+            if name in plan.step.outputs
+            and self.dim(name) == 0
+            and kernel.buffers[buffer].dtype == plan.step.by_name[name].dtype
         }
         self.slots = [
             Slot(buffer, self.dim(buffer.name), outputs.get(buffer.name))

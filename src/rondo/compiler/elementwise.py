@@ -12,6 +12,7 @@ import torch
 
 from rondo.compiler.graph import Ref
 from rondo.compiler.kernel import NotCoveredError
+from rondo.compiler.views import Index
 
 aten = torch.ops.aten
 
@@ -25,6 +26,8 @@ def written(value: Any, literal: Callable[[float], str]) -> str:
     """How an argument is written; `literal` writes numbers."""
     if isinstance(value, Ref):
         return value.name
+    if isinstance(value, Index):
+        return f"({value.written})"
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, str):

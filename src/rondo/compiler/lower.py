@@ -22,7 +22,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from rondo.compiler.bodies import loop_of, placed_buffers
+from rondo.compiler.expansion import Expansion
 from rondo.compiler.graph import Node, Rows, Value
+from rondo.compiler.integers import check_integers
 from rondo.compiler.kernel import (
     Buffer,
     Kernel,
@@ -33,9 +35,9 @@ from rondo.compiler.kernel import (
     Sum,
     Target,
 )
-from rondo.compiler.memory import Memory
+from rondo.compiler.memory import Memory, stored_dtype
 from rondo.compiler.plan import Plan
-from rondo.compiler.primitive import Expansion, expand, renamed
+from rondo.compiler.primitive import expand, renamed
 from rondo.compiler.region import (
     COSTLY,
     JOINS,
@@ -118,11 +120,13 @@ class _Lowering:
         target: Target,
         previous: Collection[str],
     ) -> None:
+        check_integers((*region.opening, *region.loop, *region.closing), plan.step.by_name)
         self.plan = plan
         self.region = region
         self.target = target
         values: dict[str, Value | Node] = dict(plan.step.by_name)
-        expansion = Expansion(set(values))
+        stored = stored_dtype(plan.step.state, target.computed)
+        expansion = Expansion(set(values), stored)
         opening, loop, closing = (
             expand(nodes, values, expansion)
             for nodes in (region.opening, region.loop, region.closing)
@@ -131,7 +135,7 @@ class _Lowering:
         step = plan.step
         given = {value.name for value in (*step.parameters, *step.inputs)}
         given |= {node.name for node in (*plan.constants, *region.before)}
-        self.memory = Memory(values, step.state, given, previous, target.computed)
+        self.memory = Memory(values, step.state, given, previous, stored, target.computed[stored])
         for node in (*opening, *loop, *closing):
             if node.packet not in {*target.elementwise, *STRUCTURE}:
                 raise NotCoveredError(f"{node.op_name} is an operation that no kernel does")

@@ -7,12 +7,12 @@ states) lies in memory from the start; what it must keep gets a buffer while it 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from math import prod
 
 import torch
 
-from rondo.compiler.graph import Node, Rows, Value, counts_truths, is_getitem
+from rondo.compiler.graph import Node, Rows, Value, is_getitem
 from rondo.compiler.kernel import Buffer, NotCoveredError
 from rondo.compiler.record import fresh_name
 from rondo.compiler.region import CONSTANTS, JOINS, PRODUCTS, REDUCTIONS, SPLITS
@@ -44,6 +44,16 @@ BEFORE: Position = (-1, -1)
 """What is complete there was so before the stage."""
 
 
+def stored_dtype(state: tuple[Value, ...], computed: Collection[torch.dtype]) -> torch.dtype:
+    """The type of the numbers that a loop carries on, one of those that are computed."""
+    if not state:
+        raise NotCoveredError("there is no state")
+    for value in state:
+        if value.dtype in computed:
+            return value.dtype
+    raise NotCoveredError(f"{state[0].name} is {state[0].dtype}, which no kernel is made for")
+
+
 class Memory:
     """The values of a kernel in the making.
 
@@ -52,7 +62,8 @@ class Memory:
         state: The states of the step.
         given: The names of what is there before the kernel runs.
         previous: Those of them that are states which steps begin with.
-        computed: For each type that values may have, the type that they are computed in.
+        stored: The type of the numbers in what is given and what is given out.
+        dtype: The type in which numbers are computed.
     """
 
     def __init__(
@@ -61,26 +72,18 @@ class Memory:
         state: tuple[Value, ...],
         given: Collection[str],
         previous: Collection[str],
-        computed: Mapping[torch.dtype, torch.dtype],
+        stored: torch.dtype,
+        dtype: torch.dtype,
     ) -> None:
         self.nodes: dict[str, Node] = {}  # those of the stage that is being written down
         self.values = values
         self.given = given
         self.previous = previous
         self.state = state
-        self.stored = self._stored_dtype(computed)
-        self.dtype = computed[self.stored]
+        self.stored = stored
+        self.dtype = dtype
         self.buffers: dict[str, Buffer] = {}
         self.done: dict[str, Position] = {}  # where a buffer that the kernel writes is complete
-
-    def _stored_dtype(self, computed: Collection[torch.dtype]) -> torch.dtype:
-        if not self.state:
-            raise NotCoveredError("there is no state")
-        for state in self.state:
-            if state.dtype in computed:
-                return state.dtype
-        state = self.state[0]
-        raise NotCoveredError(f"{state.name} is {state.dtype}, which no kernel is made for")
 
     def begin(self, nodes: dict[str, Node]) -> None:
         """Begin a stage: what lies in memory now was complete before it."""
@@ -109,8 +112,7 @@ class Memory:
         value = self.values[like or name]
         if value.shape is None or value.dtype is None:
             raise NotCoveredError(f"{name} has several results")
-        counts = counts_truths(value, self.values)
-        dtype = self.dtype if counts else self.covered_dtype(name, value.dtype)
+        dtype = self.covered_dtype(like or name, value.dtype)
         carried = {"previous", *(state.name for state in self.state)}  # truth values as 0 and 1
         if not carried.isdisjoint((place, like or name)) or (
             dtype == self.stored and place in ("local", "chunk")
@@ -121,10 +123,20 @@ class Memory:
         return buffer
 
     def covered_dtype(self, name: str, dtype: torch.dtype) -> torch.dtype:
-        """The type itself, where the kernel can compute with it."""
-        if dtype not in (self.stored, self.dtype, torch.bool):
+        """The type in which the kernel computes with a value and keeps it.
+
+        Whole numbers are numbers like others. So are those of another precision that are given, or
+        chosen among given ones: they are exact in the wider type, and in a narrower one torch
+        rounds them in the same way.
+        """
+        if dtype in (self.stored, self.dtype, torch.bool):
+            return dtype
+        node = self.values.get(name)
+        chooses = isinstance(node, Node) and node.packet in {aten.where, *VIEWS}
+        is_number = dtype.is_floating_point and (name in self.given or chooses)
+        if not is_number and (dtype.is_floating_point or dtype.is_complex):
             raise NotCoveredError(f"{name} is {dtype} in a loop of {self.stored}")
-        return dtype
+        return self.dtype
 
     def is_arithmetic(self, node: Node) -> bool:
         """Whether an element of a node's result is computed from elements at the same place."""
@@ -245,7 +257,7 @@ class Memory:
         if node.packet in VIEWS:
             source = node.args[0].name
             return [(source, VIEWS[node.packet](node, place, self.values[source].shape or ()))]
-        if node.packet in CONSTANTS:
+        if node.packet in CONSTANTS or node.packet is aten.arange:
             return []
         return [
             (operand, broadcast(place, self.values[operand].shape or ())) for operand in node.reads

@@ -9,7 +9,7 @@ steps (`sums`). What no kernel does is left to torch, before, after, or once on 
 from __future__ import annotations
 
 import operator
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,9 @@ from rondo.compiler.graph import Node, Rows, Value, counts_truths, draws_random,
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.layouts import SHARED, SUMMED, Along, Mixed
 from rondo.compiler.plan import Plan
-from rondo.compiler.primitive import RULES
+from rondo.compiler.primitive_numbers import NUMBERS
+from rondo.compiler.primitive_places import PLACES
+from rondo.compiler.primitive_rows import ROWS
 from rondo.compiler.rows import ZEROS
 from rondo.compiler.views import RESHAPES, VIEWS
 
@@ -47,7 +49,8 @@ COSTLY: set[Any] = {
 """Elementwise operations that are not done again for each loop that reads them."""
 
 STRUCTURE: set[Any] = {
-    *(*VIEWS, *RESHAPES, *SPLITS, *CONSTANTS, *PRODUCTS, *REDUCTIONS, *JOINS, operator.getitem)
+    *(*VIEWS, *RESHAPES, *SPLITS, *CONSTANTS, *PRODUCTS, *REDUCTIONS, *JOINS, operator.getitem),
+    aten.arange,  # the number of an element
 }
 """What a kernel does beside elementwise operations."""
 
@@ -99,8 +102,8 @@ class _Division:
 
     def __init__(self, plan: Plan, elementwise: Collection[Any]) -> None:
         self.plan = plan
-        self.elementwise = elementwise
-        self.cheap = {*elementwise, *VIEWS, *CONSTANTS, *SPLITS, operator.getitem}
+        self.elementwise = {*elementwise, *NUMBERS}
+        self.cheap = {*self.elementwise, *VIEWS, *CONSTANTS, *SPLITS, operator.getitem}
         self.users = _users(plan)
         self.is_half = any(value.dtype == torch.bfloat16 for value in plan.step.state)
         late: dict[str, Node] = {}  # sums over rows, and what is made of them or like them
@@ -235,15 +238,21 @@ class _Division:
             for name in factors
         )
 
-    def _of_totals(self, rest: Iterable[Node]) -> list[Node]:
-        """What depends on sums over rows alone: sums over steps pass through it unchanged."""
+    def _of_totals(self, rest: Sequence[Node]) -> list[Node]:
+        """What depends on sums over rows alone: sums over steps pass through it unchanged.
+
+        What the rows read too is no such thing.
+        """
         layouts, without_rows = self.plan.layouts, (SUMMED, SHARED)
-        return [
-            node
-            for node in rest
-            if layouts[node.name] in without_rows
-            and all(layouts[name] in without_rows for name in node.reads)
-        ]
+        found: list[Node] = []
+        read: set[str] = set()
+        for node in reversed(rest):
+            is_total = all(layouts[name] in without_rows for name in (node.name, *node.reads))
+            if is_total and node.name not in read:
+                found.append(node)
+            else:
+                read.update(node.reads)
+        return found[::-1]
 
     # ---- what a kernel can do ----
 
@@ -256,7 +265,7 @@ class _Division:
             return layout == Along(0) and self._has_shared_matrix(node)
         if node.packet in REDUCTIONS and node.dtype != self.plan.step.state[0].dtype:
             return counts_truths(node, self.plan.step.by_name)
-        return node.packet in {*self.elementwise, *STRUCTURE, *RULES}
+        return node.packet in {*self.elementwise, *STRUCTURE, *ROWS, *PLACES}
 
     def _has_shared_matrix(self, node: Node) -> bool:
         left, matrix = (ref.name for ref in node.args[-2:])

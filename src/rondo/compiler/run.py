@@ -178,7 +178,7 @@ class Run:
                 made[name], address = self._room(slot, chunk)
                 addresses.append(address)
             elif place == "shared":
-                tensor = values[name].contiguous().resolve_neg()
+                tensor = _as(values[name], slot.buffer.dtype).contiguous().resolve_neg()
                 self.kept.append(tensor)
                 addresses.append(tensor.data_ptr())
             elif place == "state":
@@ -195,7 +195,8 @@ class Run:
         loop.binary.rondo_run(ctypes.byref(self.call))
         if loop.chunk_rows is not None or loop.copied:
             for name, buffer_name in loop.kernel.outputs.items():
-                values[name] = made[buffer_name].movedim(0, loop.dim(name))
+                rows = made[buffer_name].movedim(0, loop.dim(name))
+                values[name] = _as(rows, loop.plan.step.by_name[name].dtype)
 
     def _total(self, slot: Slot) -> int:
         """Where the kernel writes a sum."""
@@ -210,9 +211,11 @@ class Run:
         value = self.inputs.get(name)
         if not isinstance(value, Tensor):
             value, first = values[name], chunk.first_row
+        is_own = value.dtype == slot.buffer.dtype
+        value = _as(value, slot.buffer.dtype)
         if slot.dim:
             value = value.movedim(slot.dim, 0)
-        if not value.is_contiguous() or value.is_neg():
+        if not is_own or not value.is_contiguous() or value.is_neg():
             value = value.contiguous().resolve_neg()
             if not first:
                 self.inputs[name] = value.movedim(0, slot.dim)  # once for all chunks

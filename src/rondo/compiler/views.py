@@ -149,14 +149,46 @@ def _expanded(node: Node, place: Place, shape: Shape) -> Place:
     return broadcast(place, shape)
 
 
+def _flipped(node: Node, place: Place, shape: Shape) -> Place:
+    for given in node.args[1]:
+        dim = given % len(shape)
+        size = shape[dim]
+        assert isinstance(size, int)
+        place = _shifted(place, dim, size - 1, -1)
+    return place
+
+
+def _diagonal(node: Node, place: Place, shape: Shape) -> Place:
+    offset, first, second = (node.argument(i + 1, default) for i, default in enumerate((0, 0, 1)))
+    first, second = first % len(shape), second % len(shape)
+    *others, along = place
+    assert isinstance(along, Index)
+    ends = {first: along.moved(max(0, -offset)), second: along.moved(max(0, offset))}
+    left = iter(others)
+    return tuple(ends[dim] if dim in ends else next(left) for dim in range(len(shape)))
+
+
+def _windows(node: Node, place: Place, shape: Shape) -> Place:
+    dim, _, step = node.args[1:]
+    dim %= len(shape)
+    *others, within = place
+    index = others[dim]
+    assert isinstance(index, Index)
+    assert isinstance(within, Index)
+    return (*others[:dim], index.moved(0, step).plus(within), *others[dim + 1 :])
+
+
 VIEWS: dict[Any, Callable[[Node, Place, Shape], Place]] = {
-    **dict.fromkeys([aten.clone, aten.detach, aten.alias], _same),
+    **dict.fromkeys([aten.clone, aten.detach, aten.alias, aten.lift_fresh], _same),
     **dict.fromkeys([aten.t, aten.transpose, aten.permute], _transposed),
     aten.slice: _sliced,
     aten.select: _selected,
     aten.unsqueeze: _unsqueezed,
     aten.squeeze: _squeezed,
     aten.expand: _expanded,
+    aten.flip: _flipped,
+    aten.diagonal: _diagonal,
+    aten.unfold: _windows,
 }
 """For a node, a place in its result and the shape of its argument: the place in the argument."""
 

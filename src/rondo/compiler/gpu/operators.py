@@ -54,6 +54,8 @@ TRITON_SPELLING: dict[Any, Spelling] = {
         for name in ("exp", "log", "tanh", "sigmoid", "expm1", "log1p", "sign")
     },
     aten.sgn: function("sign"),
+    aten.trunc: lambda x: f"tl.where({x} < 0, tl.ceil({x}), tl.floor({x}))",
+    aten.fmod: between("%"),
     aten.silu: lambda x: f"{x} * sigmoid({x})",
     aten.relu: lambda x: f"greater({x}, 0.0)",
     aten.gelu: _gelu,
