@@ -277,9 +277,19 @@ def test_a_report_of_a_cell_that_no_graph_holds() -> None:
 @pytest.mark.parametrize(
     ("cell", "x", "kind", "message"),
     [
-        (torch.tanh, torch.zeros(2, 3, INPUT), TypeError, "cell must be a module, got"),
-        (Base(), torch.zeros(INPUT), ValueError, r"x must be sequences \(B, T, ...\), got \(3,\)"),
-        (Base(), [0.0], ValueError, r"x must be sequences \(B, T, ...\), got list"),
+        (
+            torch.tanh,
+            torch.zeros(2, 3, INPUT),
+            TypeError,
+            "cell must be a module, an instance and no class, got",
+        ),
+        (
+            Base(),
+            torch.zeros(INPUT),
+            ValueError,
+            r"x must be a batch of sequences \(B, T, ...\), got \(3,\)",
+        ),
+        (Base(), [0.0], ValueError, r"x must be a batch of sequences \(B, T, ...\), got list"),
         (nn.Linear(INPUT, H), torch.zeros(2, 3, INPUT), TypeError, "Linear has no initial state"),
     ],
 )

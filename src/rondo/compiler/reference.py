@@ -285,7 +285,8 @@ def step_by_step(
 ) -> tuple[Environment, Environment, list[torch.Tensor]]:
     """Run the loop; return the packed values that others read, and what is summed in it."""
     names = [value.name for value in plan.step.state]
-    sliced = _read_by_loop(plan)
+    sliced, whole = _read_by_loop(plan)
+    shared = {**shared, **{name: together[name] for name in whole}}
     collect: dict[str, list[torch.Tensor]] = {name: [] for name in read_outside_loop(plan)}
     summed: Environment = {}
     for first, size in steps:
@@ -321,14 +322,12 @@ def _dim(plan: Plan, name: str) -> int:
     return layout.dim if isinstance(layout, Along) else 0
 
 
-def _read_by_loop(plan: Plan) -> list[str]:
-    """The values with rows, known before the loop, that each step needs its part of."""
+def _read_by_loop(plan: Plan) -> tuple[list[str], list[str]]:
+    """The values known before the loop that each step needs its rows of, and those without rows."""
     reads = {name for node in plan.loop for name in node.reads} | set(plan.step.next_state)
-    return [
-        name
-        for name in plan.step.by_name
-        if name in reads and plan.stage_of(name) == "before" and plan.layouts[name] != SHARED
-    ]
+    known = [n for n in plan.step.by_name if n in reads and plan.stage_of(n) == "before"]
+    with_rows = [name for name in known if plan.layouts[name] != SHARED]
+    return with_rows, [name for name in known if name not in with_rows]
 
 
 def read_outside_loop(plan: Plan) -> list[str]:

@@ -23,6 +23,7 @@ from rondo.compiler.check import Comparison
 from rondo.compiler.probe import rows_are_apart
 from rondo.compiler.record_step import has_gradient
 from rondo.compiler.state import flatten
+from rondo.layers.checks import check_engine, check_state
 from rondo.layers.compiled import Call, compare_call, compile_call, held_by
 from rondo.layers.sequence import dense
 
@@ -118,14 +119,16 @@ def check(cell: nn.Module, x: Tensor, state: Any = None, *, engine: EngineName =
           engine, backward         a kernel, compiled for the CPU
     """
     if not isinstance(cell, nn.Module):
-        raise TypeError(f"cell must be a module, got {cell!r}")
+        raise TypeError(f"cell must be a module, an instance and no class, got {cell!r}")
     if not isinstance(x, Tensor) or x.ndim < 2:
         got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"x must be sequences (B, T, ...), got {got}")
+        raise ValueError(f"x must be a batch of sequences (B, T, ...), got {got}")
+    check_engine(engine)
     batch_size, num_steps = x.shape[:2]
     rows = x.detach().transpose(0, 1).flatten(0, 1).requires_grad_(has_gradient(x))
     example = x.new_zeros(batch_size, *x.shape[2:])
     leaves, form = flatten(initial_state(cell, example) if state is None else state)
+    check_state(leaves, batch_size)
     held, packing = held_by(cell), dense(batch_size, num_steps)
     with torch.enable_grad():
         call = Call(cell, held, rows, leaves, form, packing, engine, None, False, None, False)

@@ -13,11 +13,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rondo.cells import initial_state
 from rondo.compiler import (
-    ENGINES,
     Engine,
     EngineName,
     KernelEngine,
-    Newton,
     Parallel,
     Plan,
     Program,
@@ -30,6 +28,7 @@ from rondo.compiler import (
 from rondo.compiler.attributes import surroundings
 from rondo.compiler.names import LazyNames, saved_names
 from rondo.compiler.state import flatten, map_state
+from rondo.layers.checks import check_checkpoint_every, check_engine, check_state
 from rondo.layers.compiled import Fallback, Programs
 from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.names import names_of, state_form
@@ -110,12 +109,9 @@ class Recurrent(nn.Module):
         self.cell = cell
         self.batch_first = batch_first
         self.reverse = reverse
-        if not isinstance(engine, Newton) and engine not in ENGINES:
-            raise ValueError(
-                f"engine must be one of {', '.join(ENGINES)}, or rondo.Newton(...), got {engine!r}"
-            )
+        check_engine(engine)
         self.engine = engine
-        _check_checkpoint_every(checkpoint_every)
+        check_checkpoint_every(checkpoint_every)
         self.checkpoint_every = checkpoint_every
         self._programs = Programs()
 
@@ -159,7 +155,7 @@ class Recurrent(nn.Module):
         given = self._given(x, lengths, resets)
         example = given.rows.new_zeros(given.batch_size, *given.rows.shape[1:])
         state = initial_state(self.cell, example) if state is None else state
-        _check_state(flatten(state)[0], given.batch_size)
+        check_state(flatten(state)[0], given.batch_size)
         if torch.compiler.is_dynamo_compiling():
             self._read_cell(example, state)
         y, state, states = self._programs.run(
@@ -409,16 +405,6 @@ def _named(plan: Plan, labels: Mapping[str, str]) -> Plan:
     return replace(plan, graph=replace(plan.graph, labels=labels))
 
 
-def _check_checkpoint_every(every: object) -> None:
-    is_number = isinstance(every, int) and not isinstance(every, bool)
-    if every is None or every == "auto" or (is_number and cast(int, every) >= 1):
-        return
-    raise ValueError(
-        'checkpoint_every must be a number of steps, 1 or more, "auto" (twice the square root of '
-        f"T) or None (keep everything), got {every!r}"
-    )
-
-
 class _Given(NamedTuple):
     """Sequences as packed rows, and the way back to the form in which they came."""
 
@@ -432,13 +418,3 @@ class _Given(NamedTuple):
 def _check_alone(what: str, lengths: Tensor | None, resets: Tensor | None) -> None:
     if lengths is not None or resets is not None:
         raise ValueError(f"{what} has its own lengths and takes no lengths or resets")
-
-
-def _check_state(leaves: list[Any], batch_size: int) -> None:
-    for leaf in leaves:
-        if not isinstance(leaf, Tensor) or leaf.ndim < 1 or leaf.shape[0] != batch_size:
-            got = tuple(leaf.shape) if isinstance(leaf, Tensor) else type(leaf).__name__
-            raise ValueError(
-                f"the state must have one row for each of the {batch_size} sequences, "
-                f"({batch_size}, ...), got {got}"
-            )
