@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -10,7 +11,14 @@ from torch import Tensor, nn
 
 import rondo
 from operation_cases import GROUPS, OF_ONE, OF_TWO, ON_CPU, SIZE, SPECIAL, Function
+from rondo.compiler.cpu import CompiledLoop
+from rondo.compiler.engines import Reference
+from rondo.compiler.graph import Node, Ref, Rows, StepGraph, Value, close_loops
+from rondo.compiler.plan import plan
+from rondo.compiler.reference import Steps
 from test_conformance import run_layer, run_plain
+
+aten = torch.ops.aten
 
 
 class Applies(rondo.Cell):
@@ -99,3 +107,86 @@ def test_special_pairs_become_what_torch_makes_of_them() -> None:
         torch.testing.assert_close(
             value, expected, equal_nan=True, msg=lambda m, n=name: f"{n} {m}"
         )
+
+
+# ---- single operations of torch in a loop ----
+
+B = Rows()
+X, TABLE = Ref("a"), Ref("numbers")
+NODES: dict[str, tuple[Any, tuple[Any, ...], Any]] = {
+    "columns": (aten.index.Tensor, (X, (None, TABLE)), (B, 4)),
+    "columns of columns": (aten.index.Tensor, (X, (None, Ref("pairs"))), (B, 2, 2)),
+    "added columns": (aten.index_put.default, (X, (None, TABLE), Ref("part"), True), (B, SIZE)),
+    "new columns": (aten.index_put.default, (X, (None, TABLE), Ref("part")), (B, SIZE)),
+    "one number in columns": (aten.index_put.default, (X, (None, TABLE), Ref("one")), (B, SIZE)),
+    "scattered": (aten.scatter.src, (X, 1, Ref("own"), Ref("part")), (B, SIZE)),
+    "added where it is scattered": (
+        aten.scatter_add.default, (X, 1, Ref("own"), Ref("part")), (B, SIZE)
+    ),
+    "a number scattered": (aten.scatter.value, (X, 1, Ref("own"), 0.5), (B, SIZE)),
+    "upper triangle": (aten.triu.default, (Ref("matrix"), -1), (B, 2, 5)),
+    "windows": (aten.unfold.default, (X, 1, 4, 3), (B, 3, 4)),
+    "diagonal": (aten.diagonal.default, (Ref("matrix"), 1, 1, 2), (B, 2)),
+    "vector": (aten.addmv.default, (Ref("each"), X, Ref("weight")), (B,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_kernel_gives_what_a_node_means(name: str) -> None:
+    op, args, shape = NODES[name]
+    float64, int64 = torch.float64, torch.int64
+    row = (B, math.prod(shape[1:]))
+    given = (
+        Value("numbers", (4,), int64),
+        Value("pairs", (2, 2), int64),
+        Value("one", (), float64),
+        Value("weight", (SIZE,), float64),
+    )
+    nodes = (
+        Node("a", aten.add.Tensor, (Ref("x"), Ref("h")), (), (B, SIZE), float64),
+        Node("part", aten.slice.Tensor, (X, 1, 3, 7), (), (B, 4), float64),
+        Node("matrix", aten.view.default, (X, (B, 2, 5)), (), (B, 2, 5), float64),
+        Node("each", aten.select.int, (X, 1, 2), (), (B,), float64),
+        Node("greatest", aten.argmax.default, (Ref("matrix"), 2), (), (B, 2), int64),
+        Node("own", aten.cat.default, ((Ref("greatest"), Ref("greatest")), 1), (), (B, 4), int64),
+        Node("result", op, args, (), shape, float64),
+        Node("flat", aten.reshape.default, (Ref("result"), row), (), row, float64),
+        Node("total", aten.sum.dim_IntList, (Ref("flat"), (1,), True), (), (B, 1), float64),
+        Node("next", aten.mul.Tensor, (X, Ref("total")), (), (B, SIZE), float64),
+    )
+    sizes = (B, SIZE)
+    x, h = Value("x", sizes, float64), Value("h", sizes, float64)
+    step = StepGraph(given, (x,), (h,), nodes, ("result",), ("next",)).check()
+    loop_plan = plan(close_loops(step))
+    tensors = [
+        torch.tensor([1, -1, 3, 1]),
+        torch.tensor([[2, 0], [-2, 2]]),
+        torch.tensor(0.3, dtype=float64),
+        torch.randn(SIZE, dtype=float64),
+    ]
+    rows = torch.randn(6, SIZE, dtype=float64)
+    state = [torch.randn(3, SIZE, dtype=float64)]
+    how = (tensors, [rows], state, Steps((3, 2, 1)))
+    got, expected = CompiledLoop(loop_plan)(*how), Reference(loop_plan)(*how)
+    for a, b in zip((*got.outputs, *got.state), (*expected.outputs, *expected.state), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+class Permuted(rondo.Cell):
+    """All elements of the state in another order."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size, size)
+        self.register_buffer("order", torch.arange(size).flip(0))
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(x + h.index_select(1, self.order))
+        return h, h
+
+
+def test_what_is_faster_in_torch_is_left_to_it() -> None:
+    x = torch.randn(2, 3, 16)
+    expected, _ = rondo.Recurrent(Permuted(16), engine="reference")(x)
+    torch.testing.assert_close(rondo.Recurrent(Permuted(16), engine="cpu")(x)[0], expected)
+    with pytest.raises(ValueError, match="index_select with so many numbers is faster in torch"):
+        rondo.Recurrent(Permuted(512), engine="cpu")(torch.zeros(1, 1, 512))
