@@ -23,7 +23,7 @@ from rondo.compiler import EngineWarning, cuda
 from rondo.compiler.cuda import TritonLoop
 from rondo.compiler.gpu import phases
 from rondo.compiler.gpu.launch import Launcher
-from test_conformance import ALL_CELLS, MODES, check_budget, make_case, run_layer
+from test_conformance import MODES, OF_ALL_FUNCTIONS, check_budget, make_case, run_layer
 
 pytest.importorskip("triton")
 pytestmark = run_where_kernels_run
@@ -79,7 +79,7 @@ def test_sums_over_parts_of_a_row() -> None:
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ALL_CELLS)
+@pytest.mark.parametrize("name", OF_ALL_FUNCTIONS)
 def test_float32_stays_within_the_error_budget(name: str) -> None:
     case = make_case(name, (4, 9, 5, 13), "dense", torch.float32)
     check_budget(run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "dense"), case)
