@@ -118,11 +118,7 @@ def test_a_variant_equals_the_plain_loop(name: str, engine: str) -> None:
             torch.testing.assert_close(got[key], value, rtol=1e-10, atol=1e-12, msg=key)
 
 
-<<<<<<< HEAD
 OF_OTHER_FUNCTIONS = ("slstm", "lru", "min-lstm", "jordan-linear", "gru-reset-before")
-"""Variants that compute what no other cell does; the others in float32 are slow to compile."""
-=======
-OF_OTHER_FUNCTIONS = {"slstm", "lru", "min-lstm", "jordan-linear", "gru-reset-before"}
 """Variants that compute what no other cell does."""
 
 OF_ALL_FUNCTIONS = [
@@ -130,7 +126,6 @@ OF_ALL_FUNCTIONS = [
     for name in ALL_CELLS
 ]
 """All cells; those that compute what others do are left to the slow tests."""
->>>>>>> rules
 
 
 @pytest.mark.parametrize("name", OF_ALL_FUNCTIONS)

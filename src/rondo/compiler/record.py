@@ -33,6 +33,9 @@ READS_A_VALUE = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape
 SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default}
 """Operations whose result is what they are given."""
 
+COPIES = {aten.copy_.default, aten.fill_.Tensor}
+"""Operations that set a tensor to another one."""
+
 INSTEAD = {
     aten.lift_fresh_copy.default: aten.lift_fresh.default,
     aten.unsafe_split.Tensor: aten.split.Tensor,
@@ -302,7 +305,7 @@ class Recorder(TorchDispatchMode):
         refs, keyword_refs = self._refs(args), self._refs(read)
         self._check_values(op, args, refs, keyword_refs)
         before = place_of(changed[0])
-        name = self._copied(*args[:2]) if op is aten.copy_.default else None
+        name = self._copied(*args[:2]) if op in COPIES else None
         result = op(*args, **kwargs)
         if torch.Tag.inplace_view in op.tags:  # the tensor itself shows its memory anew
             name = self._write(writing.pure, refs, keyword_refs, result)
