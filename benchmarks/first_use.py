@@ -22,7 +22,8 @@ from rondo.bench.measure import machine_lines
 from rondo.cells import initial_state
 from rondo.compiler.check import _make_engines
 from rondo.compiler.state import flatten
-from rondo.layers.compiled import Call, compare_call, compile_call, held_by
+from rondo.layers.call import Call, held_by
+from rondo.layers.making import compare_call, compile_call
 from rondo.layers.sequence import dense
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 import rondo
 from rondo.compiler import check as checking_module
 from rondo.compiler import intercept, record_step, rows, views
-from rondo.compiler.trace import _Merge
-from rondo.layers.compiled import MismatchError
+from rondo.compiler.merge import _Merge
+from rondo.layers.making import MismatchError
 
 INPUT, H = 3, 4
 

@@ -28,10 +28,10 @@ from rondo.compiler.graph import (
     live_nodes,
 )
 from rondo.compiler.layouts import SHARED
+from rondo.compiler.merge import Ends, Traced
 from rondo.compiler.record import TraceError
 from rondo.compiler.rows import row_layouts
 from rondo.compiler.simplify import rename
-from rondo.compiler.trace import Ends, Traced
 
 aten = torch.ops.aten
 

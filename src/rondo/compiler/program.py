@@ -22,10 +22,11 @@ from rondo.compiler.gradient import Gradient, differentiate
 from rondo.compiler.graph import RecurrentGraph, close_loops, draws_random
 from rondo.compiler.layouts import Mixed
 from rondo.compiler.library import Library, library_of
+from rondo.compiler.merge import Traced
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.probe import rows_are_apart
 from rondo.compiler.record import TraceError
-from rondo.compiler.trace import Traced, trace
+from rondo.compiler.trace import trace
 
 T = TypeVar("T")
 

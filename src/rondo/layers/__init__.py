@@ -2,10 +2,10 @@
 
 from rondo.layers.accelerate import Acceleration, accelerate, restore
 from rondo.layers.check import Report, check
-from rondo.layers.compiled import MismatchError
 from rondo.layers.draw import draw
 from rondo.layers.dropout import DropConnect, VariationalDropout
 from rondo.layers.final import FinalOutput
+from rondo.layers.making import MismatchError
 from rondo.layers.patterns import output_to_state, state_to_final_output, state_to_state
 from rondo.layers.recurrent import Recurrent
 from rondo.layers.spatial import SpatialRNN

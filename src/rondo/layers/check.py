@@ -23,8 +23,9 @@ from rondo.compiler.check import Comparison
 from rondo.compiler.probe import rows_are_apart
 from rondo.compiler.record_step import has_gradient
 from rondo.compiler.state import flatten
+from rondo.layers.call import Call, held_by
 from rondo.layers.checks import check_engine, check_state
-from rondo.layers.compiled import Call, compare_call, compile_call, held_by
+from rondo.layers.making import compare_call, compile_call
 from rondo.layers.sequence import dense
 
 

@@ -29,8 +29,9 @@ from rondo.compiler.attributes import surroundings
 from rondo.compiler.names import LazyNames, saved_names
 from rondo.compiler.state import flatten, map_state
 from rondo.layers.checks import check_checkpoint_every, check_engine, check_state
-from rondo.layers.compiled import Fallback, Programs
+from rondo.layers.compiled import Programs
 from rondo.layers.drawn import draw_layer, layer_as_svg
+from rondo.layers.making import Fallback
 from rondo.layers.names import names_of, state_form
 from rondo.layers.sequence import (
     Packing,

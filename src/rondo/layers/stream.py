@@ -11,7 +11,7 @@ from torch import Tensor
 from rondo.cells import initial_state
 from rondo.compiler.state import flatten
 from rondo.compiler.stepping import Stepper
-from rondo.layers.compiled import is_plain
+from rondo.layers.call import is_plain
 
 if TYPE_CHECKING:
     from rondo.layers.recurrent import Recurrent

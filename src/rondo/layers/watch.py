@@ -21,12 +21,13 @@ from rondo.compiler import StepGraph, TraceError, apart, trace
 from rondo.compiler.attributes import surroundings
 from rondo.compiler.gates import gates
 from rondo.compiler.interpret import Environment, evaluate
+from rondo.compiler.merge import Traced
 from rondo.compiler.names import variable_names
 from rondo.compiler.passes import resets_of
 from rondo.compiler.reference import Steps, named, nothing, replace_rows
 from rondo.compiler.state import flatten, map_state
-from rondo.compiler.trace import Traced
-from rondo.layers.compiled import Programs, cast_all
+from rondo.layers.call import cast_all
+from rondo.layers.compiled import Programs
 from rondo.layers.recurrent import Recurrent
 from rondo.layers.sequence import Packing
 from rondo.layers.torch_compat import GRU, LSTM, RNN, cell_and_programs
