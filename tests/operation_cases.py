@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+import rondo
+
 F = nn.functional
 SIZE = 10
 LIST = torch.tensor([1, 0, 3, 3, 9, 2, 7, 5, 4, 4])
@@ -61,6 +63,7 @@ GROUPS: dict[str, list[Function]] = {
         lambda a: a.index_add(1, LIST, a.flip(1)), lambda a: a.index_copy(1, LIST[:3], a[:, :3]),
         lambda a: a.view(-1, 2, 5).tril(1).flatten(1), lambda a: a.view(-1, 5, 2).triu().flatten(1),
         lambda a: torch.diag_embed(a[:, :5]).sum(1).repeat(1, 2),
+        lambda a: a.view(-1, SIZE, 1).tril(-3).flatten(1),
     ],
     "products of rows": [
         lambda a: torch.bmm(a[:, :5, None], a[:, None, 5:7]).flatten(1),
@@ -123,3 +126,19 @@ OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "smooth_l1": lambda a, b: F.smooth_l1_loss(a, b, reduction="none"),
     "huber": lambda a, b: F.huber_loss(a, b, reduction="none"),
 }
+
+
+class Applies(rondo.Cell):
+    """h' = tanh(U x + the sum of W h + x passed through functions, each with weights)."""
+
+    def __init__(self, functions: list[Function]) -> None:
+        super().__init__(SIZE, SIZE)
+        self.functions = functions
+        self.U, self.W = nn.Linear(SIZE, SIZE), nn.Linear(SIZE, SIZE)
+        self.share = nn.Parameter(torch.randn(len(functions), SIZE) / 2)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        a = 2 * self.W(h) + x
+        parts = [share * f(a) for f, share in zip(self.functions, self.share, strict=True)]
+        h = torch.tanh(self.U(x) + sum(parts))
+        return h, h

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import rondo
-from operation_cases import GROUPS, OF_ONE, OF_TWO, ON_CPU, SIZE, SPECIAL, Function
+from operation_cases import GROUPS, OF_ONE, OF_TWO, ON_CPU, SIZE, SPECIAL, Applies
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.engines import Reference
 from rondo.compiler.graph import Node, Ref, Rows, StepGraph, Value, close_loops
@@ -19,22 +19,6 @@ from rondo.compiler.reference import Steps
 from test_conformance import run_layer, run_plain
 
 aten = torch.ops.aten
-
-
-class Applies(rondo.Cell):
-    """h' = tanh(U x + the sum of W h + x passed through functions, each with weights)."""
-
-    def __init__(self, functions: list[Function]) -> None:
-        super().__init__(SIZE, SIZE)
-        self.functions = functions
-        self.U, self.W = nn.Linear(SIZE, SIZE), nn.Linear(SIZE, SIZE)
-        self.share = nn.Parameter(torch.randn(len(functions), SIZE) / 2)
-
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        a = 2 * self.W(h) + x
-        parts = [share * f(a) for f, share in zip(self.functions, self.share, strict=True)]
-        h = torch.tanh(self.U(x) + sum(parts))
-        return h, h
 
 
 def results(

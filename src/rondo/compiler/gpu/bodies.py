@@ -144,7 +144,7 @@ def _expression(item: Compute, dtypes: Mapping[str, torch.dtype]) -> str:
         dtype = "tl.int1" if item.dtype == torch.bool else "tl.float32"
         return f"tl.full((1, 1), {_number(item.args[0])}, {dtype})"
     if node.packet is aten.arange:
-        return f"{_number(item.args[0])}.to(tl.float32)"
+        return f"(0 * j + {_number(item.args[0])}).to(tl.float32)"
     is_truth = item.dtype == torch.bool
     if node.packet is aten._to_copy and is_truth:
         return f"{_number(item.args[0])} != 0"
