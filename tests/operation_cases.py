@@ -54,6 +54,7 @@ GROUPS: dict[str, list[Function]] = {
         lambda a: a.flip(1), lambda a: a.roll(3, 1), lambda a: F.pad(a[:, 2:], (1, 1)),
         lambda a: F.pad(a, (-3, 3), value=0.5), lambda a: a[:, None, :5].repeat(1, 2, 1).flatten(1),
         lambda a: a.view(-1, 2, 5).roll((1, -2), (1, 2)).flatten(1),
+        lambda a: a * torch.linspace(0, 1, 5, dtype=a.dtype).repeat(len(a), 2),
     ],
     "by number": [
         lambda a: a.index_select(1, LIST), lambda a: a.gather(1, LIST.expand(len(a), -1)),

@@ -13,8 +13,10 @@ import rondo
 from operation_cases import GROUPS, OF_ONE, OF_TWO, ON_CPU, SIZE, SPECIAL, Applies
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.engines import Reference
+from rondo.compiler.expansion import Expansion
 from rondo.compiler.graph import Node, Ref, Rows, StepGraph, Value, close_loops
 from rondo.compiler.plan import plan
+from rondo.compiler.primitive import expand
 from rondo.compiler.reference import Steps
 from test_conformance import run_layer, run_plain
 
@@ -154,6 +156,17 @@ def test_a_kernel_gives_what_a_node_means(name: str) -> None:
     got, expected = CompiledLoop(loop_plan)(*how), Reference(loop_plan)(*how)
     for a, b in zip((*got.outputs, *got.state), (*expected.outputs, *expected.state), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_what_a_rule_does_not_know_stays_as_it_is() -> None:
+    kwargs = (("sparse_grad", True),)
+    node = Node("a", aten.gather.default, (X, 1, TABLE), kwargs, (B, 4), torch.float32)
+    values: dict[str, Any] = {
+        "a": Value("a", (B, SIZE), torch.float32),
+        "numbers": Value("numbers", (B, 4), torch.int64),
+    }
+    expansion = Expansion(set(values), torch.float32)
+    assert expand([node], values, expansion) == (node,)
 
 
 class Permuted(rondo.Cell):
