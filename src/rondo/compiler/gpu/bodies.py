@@ -22,8 +22,14 @@ from rondo.compiler.region import CONSTANTS
 
 aten = torch.ops.aten
 
-EMPTY_REDUCTION = {"sum": "0.0", "max": 'float("-inf")', "min": 'float("inf")'}
-REDUCED = {"sum": "tl.sum({a}, 1)", "max": "tl.reduce({a}, 1, greater)",
+EMPTY_REDUCTION = {
+    "sum": "0.0",
+    "product": "1.0",
+    "max": 'float("-inf")',
+    "min": 'float("inf")',
+}
+REDUCED = {"sum": "tl.sum({a}, 1)", "product": "tl.reduce({a}, 1, multiplied)",
+           "max": "tl.reduce({a}, 1, greater)",
            "min": "tl.reduce({a}, 1, smaller)"}  # fmt: skip
 
 
