@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -58,10 +60,14 @@ def make_case(name: str, sizes: tuple[int, ...], mode: str, dtype: torch.dtype) 
 
 
 def all_results(y: Tensor, state: Any, case: dict[str, Any]) -> dict[str, Tensor]:
-    """Output, final state and every gradient, under a random projection."""
+    """Output, final state and every gradient, under a random projection.
+
+    The projection consists of numbers that every type has, so that it is the same in all.
+    """
     leaves = pytree.tree_leaves(state)
     torch.manual_seed(1)
-    loss = sum((leaf * torch.randn(leaf.shape, dtype=leaf.dtype)).sum() for leaf in [y, *leaves])
+    drawn = [torch.randint(-8, 9, leaf.shape) / 4 for leaf in (y, *leaves)]
+    loss = sum((leaf * d.to(leaf.dtype)).sum() for leaf, d in zip((y, *leaves), drawn, strict=True))
     inputs = {"x": case["x"], **dict(case["cell"].named_parameters())}
     inputs |= {f"state {i}": s for i, s in enumerate(pytree.tree_leaves(case["state"]))}
     gradients = torch.autograd.grad(loss, list(inputs.values()), materialize_grads=True)
@@ -113,36 +119,63 @@ def test_a_variant_equals_the_plain_loop(name: str, engine: str) -> None:
 
 
 OF_OTHER_FUNCTIONS = ("slstm", "lru", "min-lstm", "jordan-linear", "gru-reset-before")
-"""Variants that compute what no other cell does; the others in float32 are slow to compile."""
+"""Variants that compute what no other cell does."""
+
+OF_ALL_FUNCTIONS = [
+    pytest.param(name, marks=[] if name in {*CELLS, *OF_OTHER_FUNCTIONS} else pytest.mark.slow)
+    for name in ALL_CELLS
+]
+"""All cells; those that compute what others do are left to the slow tests."""
 
 
-@pytest.mark.parametrize(
-    ("name", "engine"),
-    [
-        *((name, "reference") for name in CELLS),
-        *((name, "cpu") for name in (*CELLS, *OF_OTHER_FUNCTIONS)),
-        *(
-            pytest.param(name, "cpu", marks=pytest.mark.slow)
-            for name in VARIANTS
-            if name not in OF_OTHER_FUNCTIONS
-        ),
-    ],
-)
-def test_float32_stays_within_the_error_budget(name: str, engine: str) -> None:
-    """At most twice the error that plain PyTorch makes at float32, both against float64."""
+@pytest.mark.parametrize("name", OF_ALL_FUNCTIONS)
+def test_float32_stays_within_the_error_budget(name: str) -> None:
     case = make_case(name, (4, 9, 5, 13), "dense", torch.float32)
-    exact = {
-        "cell": make_cell(name, 5, 13, torch.float32).double(),
-        "x": case["x"].detach().double().requires_grad_(),
-        "state": pytree.tree_map(lambda s: s.detach().double().requires_grad_(), case["state"]),
-        "lengths": case["lengths"],
-        "resets": case["resets"],
-    }
-    reference, plain = run_plain(exact, False), run_plain(case, False)
-    got = run_layer(rondo.Recurrent(case["cell"], engine=engine), case, "dense")
-    for key, value in reference.items():
-        budget = 2 * max(relative_error(plain[key], value), torch.finfo(torch.float32).eps)
-        assert relative_error(got[key], value) <= budget, key
+    for engine in ("reference", "cpu"):
+        layer = rondo.Recurrent(case["cell"], engine=engine)
+        check_budget(run_layer(layer, case, "dense"), case)
+
+
+def check_budget(got: dict[str, Tensor], case: dict[str, Any]) -> None:
+    """Fails where results are off by more than twice what plain PyTorch is, against float64.
+
+    Plain PyTorch is run with numbers that are off by a rounding, too: how it rounds is a matter of
+    the machine and may be luck, what an error of the last digit comes to is neither. The gradients
+    of the parameters count as one: in a small one, large ones may have cancelled.
+    """
+    exact = together(run_plain(mapped(case, Tensor.double), False))
+    torch.manual_seed(2)
+    cases = [case, *(mapped(case, near) for _ in range(4))]
+    plain = [together(run_plain(one, False)) for one in cases]
+    for key, value in together(got).items():
+        errors = [relative_error(results[key], exact[key]) for results in plain]
+        budget = 2 * max(*errors, torch.finfo(case["x"].dtype).eps)
+        assert relative_error(value, exact[key]) <= budget, key
+
+
+def together(results: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Results with the gradients of all parameters as one."""
+    own = ("output", "final", "grad x", "grad state")
+    rest = [value.flatten() for key, value in results.items() if not key.startswith(own)]
+    found = {key: value for key, value in results.items() if key.startswith(own)}
+    return {**found, "grad of the parameters": torch.cat(rest)}
+
+
+def near(value: Tensor) -> Tensor:
+    """The same numbers, each off by a rounding or not."""
+    steps = torch.randint(-1, 2, value.shape)
+    return value * (1 + torch.finfo(value.dtype).eps * steps)
+
+
+def mapped(case: dict[str, Any], function: Callable[[Tensor], Tensor]) -> dict[str, Any]:
+    """A case with other numbers for its input, its state and its weights."""
+
+    def leaf(value: Tensor) -> Tensor:
+        return function(value.detach()).requires_grad_()
+
+    cell = copy.deepcopy(case["cell"])._apply(function)
+    state = pytree.tree_map(leaf, case["state"])
+    return {**case, "cell": cell, "x": leaf(case["x"]), "state": state}
 
 
 @pytest.mark.parametrize("name", ALL_CELLS)

@@ -31,8 +31,8 @@ LIBRARIES = {*sys.stdlib_module_names, "torch", "numpy", "rondo"} - {
 }
 """Packages whose functions and classes are taken to stay as they are."""
 
-OF_PYTHON = {*sys.stdlib_module_names} - {"__main__", "builtins"}
-"""Packages whose objects are known by their identity alone: loggers, locks, random generators."""
+KNOWN_AS_THEY_ARE = LIBRARIES - {"rondo"}
+"""Packages whose objects are known by their identity alone: loggers, locks, operators of torch."""
 
 MANY = 10_000
 """Objects with so many attributes and items below them are known by their identity alone."""
@@ -110,6 +110,9 @@ class _Walk:
         """A module: its class, its tensors, its attributes, its submodules."""
         if self.again(module):
             return
+        if isinstance(module, torch.jit.ScriptModule):
+            self.scripted(path, module)
+            return
         self.class_of(type(module))
         own = module.__dict__
         self.hold(path, own)
@@ -133,6 +136,16 @@ class _Walk:
                 self.key.append(key)
                 if child is not None:
                     self.module(f"{path}{key}.", child)
+
+    def scripted(self, path: str, module: nn.Module) -> None:
+        """A scripted module: its tensors; nothing else of it changes."""
+        self.key.append(type(module))
+        for found, some in (
+            (self.parameters, module.named_parameters()),
+            (self.buffers, module.named_buffers()),
+        ):
+            for name, tensor in some:
+                self.registered(found, f"{path}{name}", tensor)
 
     def registered(self, found: dict[str, Tensor], path: str, tensor: Tensor | None) -> None:
         """A parameter or buffer."""
@@ -219,10 +232,7 @@ class _Walk:
     def closed_over(self, path: str, cell: Any) -> None:
         self.hold(path, cell)
         held = cell.cell_contents
-        if isinstance(held, type):
-            self.key.append(held)
-        else:
-            self.value(path, held)
+        self.value(path, held)
 
     def class_of(self, kind: type) -> None:
         """A class: its attributes and functions, but for those of libraries."""
@@ -249,12 +259,20 @@ class _Walk:
         if len(self.key) > MANY:
             self.identity(path, value)
             return
-        own = vars(value)
+        own = getattr(value, "__dict__", {})
         self.hold(f"{path}.", own)
         self.class_of(type(value))
-        for key, item in own.items():
+        slots = {name: getattr(value, name) for name in slots_of(type(value), value)}
+        if slots:
+            self.hold(f"{path}.", value)
+        for key, item in {**own, **slots}.items():
             self.key.append(key)
             self.value(f"{path}.{key}", item)
+
+    def klass(self, path: str, value: type) -> None:
+        """A class that is held: its attributes, as those of a namespace."""
+        del self.seen[id(value)]
+        self.class_of(value)
 
     def numbers(self, path: str, value: Any) -> None:
         """A numpy array, or what is like one."""
@@ -302,7 +320,9 @@ KINDS: dict[type, Callable[[_Walk, str, Any], None]] = {
 
 def _kind_of(value: Any) -> Callable[[_Walk, str, Any], None]:
     """How to take a thing apart whose type is not in the table."""
-    if isinstance(value, type | types.ModuleType | enum.Enum):
+    if isinstance(value, type):
+        return _Walk.klass
+    if isinstance(value, types.ModuleType | enum.Enum):
         return _Walk.identity
     if isinstance(value, tuple | list):
         return _Walk.sequence
@@ -311,10 +331,24 @@ def _kind_of(value: Any) -> Callable[[_Walk, str, Any], None]:
     if hasattr(value, "tobytes") and hasattr(value, "dtype"):
         return _Walk.numbers
     is_settings = isinstance(value, types.SimpleNamespace | argparse.Namespace)
-    of_python = type(value).__module__.partition(".")[0] in OF_PYTHON
-    if hasattr(value, "__dict__") and (is_settings or not of_python):
+    of_library = type(value).__module__.partition(".")[0] in KNOWN_AS_THEY_ARE
+    has_attributes = hasattr(value, "__dict__") or bool(slots_of(type(value)))
+    if has_attributes and (is_settings or not of_library):
         return _Walk.thing
     return _Walk.identity
+
+
+@functools.cache
+def _slot_names(kind: type) -> tuple[str, ...]:
+    slots = (getattr(part, "__slots__", ()) for part in kind.__mro__)
+    names = (name for some in slots for name in ((some,) if isinstance(some, str) else some))
+    return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
+
+
+def slots_of(kind: type, value: Any = None) -> tuple[str, ...]:
+    """The names of the slots of a class; of those of a value, the ones that are set."""
+    names = _slot_names(kind)
+    return names if value is None else tuple(name for name in names if hasattr(value, name))
 
 
 @functools.cache
@@ -330,7 +364,7 @@ def _globals_of(function: types.FunctionType) -> list[tuple[dict[str, Any], str]
         if name not in function.__globals__:
             continue
         value = function.__globals__[name]
-        if not isinstance(value, type | types.ModuleType):
+        if not isinstance(value, types.ModuleType):
             found.append((function.__globals__, name))
         elif isinstance(value, types.ModuleType) and not _is_library(value.__name__):
             inner = (n for n in attributes if n in vars(value))

@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import nn
 
-from rondo.compiler.attributes import PLAIN, GlobalName, holders_of
+from rondo.compiler.attributes import PLAIN, GlobalName, holders_of, slots_of
 from rondo.compiler.lines import is_users
 
 _MISSING = object()
@@ -116,7 +116,9 @@ def _copy(holder: Any) -> dict[Any, Any]:
         return {name: namespace[name]} if name in namespace else {}
     if isinstance(holder, set | frozenset):
         return dict.fromkeys(holder)
-    return dict(enumerate(holder))
+    if isinstance(holder, list | deque):
+        return dict(enumerate(holder))
+    return {name: getattr(holder, name) for name in slots_of(type(holder), holder)}
 
 
 def _restore(holder: Any, old: dict[Any, Any], keys: list[Any]) -> None:
@@ -129,6 +131,9 @@ def _restore(holder: Any, old: dict[Any, Any], keys: list[Any]) -> None:
         (holder.update if isinstance(holder, set) else holder.extend)(kept)
     elif isinstance(holder, type):
         for key in keys:
+            setattr(holder, key, old[key]) if key in old else delattr(holder, key)
+    elif not isinstance(holder, dict | GlobalName):
+        for key in keys:  # slots
             setattr(holder, key, old[key]) if key in old else delattr(holder, key)
     else:
         named = holder.namespace if isinstance(holder, GlobalName) else holder

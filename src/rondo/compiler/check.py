@@ -117,6 +117,7 @@ class Subject:
         x: An example input (B, ...).
         leaves: The tensors of an example state (B, ...).
         form: The form of the state.
+        numbers_of_rows: For which numbers of rows they are compared.
     """
 
     program: Program
@@ -126,6 +127,7 @@ class Subject:
     x: Tensor
     leaves: Sequence[Tensor]
     form: Form
+    numbers_of_rows: Sequence[int] = NUMBERS_OF_ROWS
 
 
 def compare(subject: Subject) -> Comparison:
@@ -162,9 +164,14 @@ class _NotComparableError(Exception):
 def _compare(subject: Subject) -> Comparison:
     differences: list[Difference] = []
     largest = 0.0
-    for num_rows in NUMBERS_OF_ROWS:
-        if not all(guard.holds(num_rows) for guard in subject.program.guards):
-            continue
+    numbers = [
+        number
+        for number in subject.numbers_of_rows
+        if all(guard.holds(number) for guard in subject.program.guards)
+    ]
+    if not numbers:
+        raise _NotComparableError("the step does something else for the numbers of rows to compare")
+    for num_rows in numbers:
         for name, got, right in _both(subject, num_rows):
             off = _relative(got, right)
             largest = max(largest, off)
@@ -180,6 +187,8 @@ def _both(subject: Subject, num_rows: int) -> list[tuple[str, Tensor, Tensor]]:
         case = _Case.of(subject, num_rows, rows_of)
         try:
             right = case.plain()
+        except _NotComparableError:
+            raise
         except Exception as error:
             reason = error
             continue
@@ -188,7 +197,9 @@ def _both(subject: Subject, num_rows: int) -> list[tuple[str, Tensor, Tensor]]:
         got = case.program()
         return [(name, got[name], value) for name, value in right.items()]
     if reason is not None:
-        raise TraceError(f"fails on {num_rows} rows ({reason}), so it cannot be checked")
+        raise TraceError(
+            f"cannot be compared with a plain loop, since it fails on {num_rows} rows: {reason}"
+        )
     got = case.program()
     return [(name, got[name], value) for name, value in right.items()]
 

@@ -38,9 +38,16 @@ class Guard:
 
 @dataclass
 class Questions:
-    """What was asked about the number of rows, in order."""
+    """What was asked about the number of rows, in order.
+
+    Args:
+        asked: Comparisons.
+        any_number: Whether the step got a number that follows the rows at all. What it does with
+            it may escape: `int()`, a key of a dict, a text.
+    """
 
     asked: list[Guard] = field(default_factory=list)
+    any_number: bool = False
 
     def ask(self, question: OfRows, answer: Any, text: str) -> Any:
         """Note a question; returns its answer."""

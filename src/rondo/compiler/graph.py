@@ -79,12 +79,12 @@ class Node:
     dtype: torch.dtype | None = None
     line: str | None = field(default=None, compare=False, repr=False)
 
-    @property
+    @cached_property
     def packet(self) -> Callable[..., Any]:
         """The operation without its overload: `aten.sum` for `aten.sum.dim_IntList`."""
         return getattr(self.op, "overloadpacket", self.op)
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """The names of the values that this node reads, in order, each as often as it is read."""
         return tuple(ref.name for ref in _leaves((self.args, tuple(v for _, v in self.kwargs))))

@@ -64,6 +64,7 @@ READS: dict[Any, str] = {
 _ATTRIBUTES: Any = torch.Tensor  # its attributes are descriptors
 SIZES = {_ATTRIBUTES.shape.__get__, torch.Tensor.size}
 COUNTS = {torch.Tensor.__len__, torch.Tensor.numel, torch.numel, torch.Tensor.nelement}
+SQUEEZES = {torch.squeeze, torch.Tensor.squeeze, torch.Tensor.squeeze_}
 DETACHES = {torch.Tensor.detach, torch.Tensor.detach_, torch.detach, _ATTRIBUTES.data.__get__}
 HOOKS = {torch.Tensor.register_hook, torch.Tensor.register_post_accumulate_grad_hook}
 CHANGES = {_ATTRIBUTES.data.__set__, _ATTRIBUTES.grad.__set__, torch.Tensor.requires_grad_}
@@ -102,6 +103,8 @@ class Watch(StandIns):
             self._check_own(func, given, args)
         if self.own_gradient is None and self.is_forward:
             self.own_gradient = _said_of_gradients(func, args)
+        if func in SQUEEZES:
+            self.questions.any_number = True  # one row alone would be squeezed too
         result = func(*args, **kwargs)
         if func in SIZES:
             return self._counted_sizes(result)
@@ -123,7 +126,11 @@ class Watch(StandIns):
         name = getattr(func, "__name__", str(func))
         if given[0] is not used[0] or not self.recorder.knows(used[0]):
             self.recorder.fail(
-                TraceError(f"calls {name} on a tensor that it did not make", line=line_of_user())
+                TraceError(
+                    f"calls {name} on a tensor that it did not make",
+                    "do that once, outside of the step",
+                    line_of_user(),
+                )
             )
 
     def _counted_sizes(self, sizes: Any) -> Any:
@@ -136,6 +143,7 @@ class Watch(StandIns):
         factor, rest = divmod(size, self.num_rows)
         if rest or not factor:
             return size
+        self.questions.any_number = True
         return RowCount(size, lambda rows: factor * rows, self.questions)
 
 

@@ -7,8 +7,8 @@ do, so that the operator's arguments are tensors, numbers and a string, as `torc
 
 Between the passes lie all values that the backward pass reads, or checkpoints; see `passes.py`.
 
-The planned backward graph is for the first derivative. A second derivative, `vmap`, forward-mode
-AD and cells whose rows mix take the reference engine, whose operations torch differentiates.
+The planned backward graph is for the first derivative. A second derivative, and several gradients
+at once, are torch's own of the reference engine, or of the plain loop over the cell.
 """
 
 from __future__ import annotations

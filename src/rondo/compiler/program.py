@@ -49,6 +49,8 @@ class Program:
         places: Where the output is among the outputs of the graph, then each state, where all
             states are wanted: a state that is the output, or another state, is there once.
         guards: What is taken for granted about the number of rows of a batch.
+        asks_rows: Whether the step got the number of rows, so that it may do something else for
+            some numbers; then it is compared with the plain loop for each new one.
         own_gradient: What the step says about gradients that its operations do not, or None. Then
             torch's derivative of the plan is not the step's.
         rows_apart: Whether each row was seen to depend on itself alone; then it does not matter
@@ -65,6 +67,7 @@ class Program:
     device: torch.device
     places: tuple[int, ...] = (0,)
     guards: tuple[Guard, ...] = ()
+    asks_rows: bool = False
     own_gradient: str | None = None
     rows_apart: bool = False
     asked: tuple[bool, ...] = ()
@@ -246,6 +249,7 @@ def compile_step(
         x.device,
         traced.ends.places,
         traced.guards,
+        traced.asks_rows,
         traced.own_gradient,
         rows_apart,
         tuple(wanted),
@@ -262,6 +266,6 @@ def _check_rows(forward: Plan) -> None:
     line = next((node.line for node in mixed if node.line), None)
     raise TraceError(
         f"mixes the rows of the batch: {forward.mixes_rows}",
-        "a kernel runs cells that treat every row on its own",
+        "reduce over features (dim=-1) if that is not meant",
         line,
     )

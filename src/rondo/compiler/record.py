@@ -33,6 +33,9 @@ READS_A_VALUE = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape
 SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default}
 """Operations whose result is what they are given."""
 
+COPIES = {aten.copy_.default, aten.fill_.Tensor}
+"""Operations that set a tensor to another one."""
+
 INSTEAD = {
     aten.lift_fresh_copy.default: aten.lift_fresh.default,
     aten.unsafe_split.Tensor: aten.split.Tensor,
@@ -50,19 +53,37 @@ class TraceError(ValueError):
         line: The line of the user's code, or None.
     """
 
-    def __init__(self, what: str, instead: str = "", line: str | None = None) -> None:
+    def __init__(
+        self, what: str, instead: str = "", line: str | None = None, of: str = "the step"
+    ) -> None:
         place = f" ({line})" if line else ""
-        super().__init__(f"the step {what}{place}{'; ' if instead else ''}{instead}")
+        super().__init__(f"{of} {what}{place}{'; ' if instead else ''}{instead}")
         self.what, self.instead, self.line = what, instead, line
+
+    def about(self, cell: object) -> TraceError:
+        """The same error, naming the class of the cell."""
+        of = f"the step of {type(cell).__name__}"
+        return TraceError(self.what, self.instead, self.line, of)
 
 
 def value_read(what: str, line: str | None) -> TraceError:
     """The error for a step that reads the value of a tensor into Python."""
+    instead = next((text for word, text in INSTEAD_OF_VALUES.items() if word in what), "")
     return TraceError(
         f"reads the value of a tensor ({what}), so it is not one graph for all inputs",
-        "choose with torch.where instead",
+        instead or "keep it a tensor",
         line,
     )
+
+
+INSTEAD_OF_VALUES = {
+    "branch": "choose with torch.where instead, and keep numbers tensors",
+    "mask": "multiply by the mask, or use torch.where instead",
+    "equal": "choose with torch.where instead",
+    "numpy": "use torch's function instead",
+    "printed": "print outside of the step, or give the layer engine='plain'",
+}
+"""What to write instead, by a word of what is done."""
 
 
 VALUE_READS = {
@@ -198,7 +219,7 @@ class Recorder(TorchDispatchMode):
         if writing is not None:
             return self._change(op, writing, args, kwargs)
         refs, keyword_refs = self._refs(args), self._refs(kwargs)
-        self._check_values(op, refs, keyword_refs)
+        self._check_values(op, args, refs, keyword_refs)
         base = place_of(args[0]) if args and isinstance(args[0], Tensor) else None
         result = op(*args, **kwargs)
         if op in SAME:
@@ -282,9 +303,9 @@ class Recorder(TorchDispatchMode):
             self.fail(TraceError(f"changes tensors by {op}", line=line_of_user()))
         read = {key: value for key, value in kwargs.items() if key != writing.argument}
         refs, keyword_refs = self._refs(args), self._refs(read)
-        self._check_values(op, refs, keyword_refs)
+        self._check_values(op, args, refs, keyword_refs)
         before = place_of(changed[0])
-        name = self._copied(*args[:2]) if op is aten.copy_.default else None
+        name = self._copied(*args[:2]) if op in COPIES else None
         result = op(*args, **kwargs)
         if torch.Tag.inplace_view in op.tags:  # the tensor itself shows its memory anew
             name = self._write(writing.pure, refs, keyword_refs, result)
@@ -301,6 +322,10 @@ class Recorder(TorchDispatchMode):
     def _copied(self, target: Tensor, source: Tensor) -> str:
         """The name of what a tensor holds after another one was copied into it."""
         with self:
+            if source.ndim == 0 and self.name_of(source) in self._numbers:
+                value = source.item()  # a number: no tensor of it is needed
+                kind = {"dtype": target.dtype, "device": target.device}
+                source = aten.full.default(target.shape, value, **kind)
             if source.dtype != target.dtype:
                 source = aten._to_copy.default(source, dtype=target.dtype)
             if source.shape != target.shape:
@@ -320,14 +345,24 @@ class Recorder(TorchDispatchMode):
             )
         )
 
-    def _check_values(self, op: Any, refs: Sequence[Any], keyword_refs: Any) -> None:
+    def _check_values(
+        self, op: Any, args: Sequence[Any], refs: Sequence[Any], keyword_refs: Any
+    ) -> None:
         """Fail where an operation reads more than constants that the step made of numbers."""
-        if not READS_A_VALUE.intersection(op.tags):
+        if not READS_A_VALUE.intersection(op.tags) or _is_by_numbers(op, args):
             return
         read = [ref for ref in (*refs, *keyword_refs.values()) if isinstance(ref, Ref)]
         if not self._numbers.issuperset(ref.name for ref in read):
             name = op.overloadpacket.__name__
             self.fail(value_read(VALUE_READS.get(name, f"by {name}"), line_of_user()))
+
+
+def _is_by_numbers(op: Any, args: Sequence[Any]) -> bool:
+    """Whether an operation indexes by whole numbers: then no size depends on a value."""
+    if op.overloadpacket not in (aten.index, aten.index_put, aten.index_put_):
+        return False
+    indices = [index for index in args[1] if isinstance(index, Tensor)]
+    return all(index.dtype not in (torch.bool, torch.uint8) for index in indices)
 
 
 def _defaults(op: Any, num_given: int, kwargs: Mapping[str, Any]) -> list[Any]:

@@ -63,6 +63,7 @@ class StepRecording:
         gradients: The names of the gradients of x, states and tensors of the cell, by their names.
         differentiable: For each output, then each next state, whether it has a gradient.
         guards: What was taken for granted about the number of rows.
+        asks_rows: Whether the step got a number that follows the rows.
         own_gradient: What the step says about gradients beside its operations, or None.
     """
 
@@ -75,6 +76,7 @@ class StepRecording:
     gradients: dict[str, str]
     differentiable: tuple[bool, ...]
     guards: tuple[Guard, ...]
+    asks_rows: bool
     own_gradient: str | None
 
 
@@ -189,6 +191,7 @@ class _StepRecorder:
             found,
             tuple(end.requires_grad for end in (*of_outputs.values(), *new)),
             tuple(self.watch.questions.asked),
+            self.watch.questions.any_number,
             self.watch.own_gradient or _python_function(results),
         )
 

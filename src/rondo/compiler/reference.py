@@ -1,4 +1,4 @@
-"""The reference engine: runs a plan with torch operations. It defines what is correct.
+"""The reference engine: runs a plan with torch operations. Kernels must give what it gives.
 
 In go a plan and the tensors, out come the values of all steps, the last state and the sums. The
 rows of all steps lie packed, step after step: step t has `batch_sizes[t]` rows, never more than
@@ -6,8 +6,8 @@ the step before it, as in `torch.nn.utils.rnn.PackedSequence`. So a padded step 
 whatever the padding holds, and a dense batch is the case in which all sizes are equal. The
 backward graph runs over the same rows in the opposite order.
 
-Every operation is an ordinary differentiable torch operation without effects in place, so the
-engine works under autograd to any order, `vmap`, forward-mode AD and per-sample gradients.
+Every operation is an ordinary differentiable torch operation without effects in place, so torch
+differentiates the engine to any order.
 """
 
 from __future__ import annotations
@@ -285,7 +285,8 @@ def step_by_step(
 ) -> tuple[Environment, Environment, list[torch.Tensor]]:
     """Run the loop; return the packed values that others read, and what is summed in it."""
     names = [value.name for value in plan.step.state]
-    sliced = _read_by_loop(plan)
+    sliced, whole = _read_by_loop(plan)
+    shared = {**shared, **{name: together[name] for name in whole}}
     collect: dict[str, list[torch.Tensor]] = {name: [] for name in read_outside_loop(plan)}
     summed: Environment = {}
     for first, size in steps:
@@ -321,14 +322,12 @@ def _dim(plan: Plan, name: str) -> int:
     return layout.dim if isinstance(layout, Along) else 0
 
 
-def _read_by_loop(plan: Plan) -> list[str]:
-    """The values with rows, known before the loop, that each step needs its part of."""
+def _read_by_loop(plan: Plan) -> tuple[list[str], list[str]]:
+    """The values known before the loop that each step needs its rows of, and those without rows."""
     reads = {name for node in plan.loop for name in node.reads} | set(plan.step.next_state)
-    return [
-        name
-        for name in plan.step.by_name
-        if name in reads and plan.stage_of(name) == "before" and plan.layouts[name] != SHARED
-    ]
+    known = [n for n in plan.step.by_name if n in reads and plan.stage_of(n) == "before"]
+    with_rows = [name for name in known if plan.layouts[name] != SHARED]
+    return with_rows, [name for name in known if name not in with_rows]
 
 
 def read_outside_loop(plan: Plan) -> list[str]:

@@ -5,8 +5,9 @@ acyclic graph of ATen operations, and that of its gradient. The step is recorded
 of rows (`record_step.py`): a size that follows the number of rows is written `B`, everything else
 must agree.
 
-A step that is not one graph for all inputs is refused with the reason: one that reads the value of
-a tensor, changes what it did not make, or computes with the number of rows.
+A step that is not one graph for all inputs is refused with the reason, and runs in the plain loop:
+one that reads the value of a tensor, changes what it did not make, or computes with the number of
+rows.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Traced:
             gradient was wanted.
         ends: What is what in the joint graph.
         guards: What is taken for granted about the number of rows.
+        asks_rows: Whether the step got a number that follows the rows, so that it may do something
+            else for some of them.
         own_gradient: What the step says about gradients beside its operations, or None: then
             `joint` is not what torch would make of the operations of `graph`.
     """
@@ -91,6 +94,7 @@ class Traced:
     joint: StepGraph | None
     ends: Ends
     guards: tuple[Guard, ...] = ()
+    asks_rows: bool = False
     own_gradient: str | None = None
 
 
@@ -226,7 +230,9 @@ def call_step(cell: nn.Module, x: Tensor, leaves: Sequence[Tensor], form: Form) 
     Raises:
         TraceError: Where it returns something else than an output and a state like the given one.
     """
-    return check_returned(cell(x, form.unflatten(leaves)), x, leaves, form)
+    returned = cell(x, form.unflatten(leaves))
+    with torch._C.DisableTorchFunction():  # what is asked here, the step does not ask
+        return check_returned(returned, x, leaves, form)
 
 
 def check_returned(returned: Any, x: Tensor, leaves: Sequence[Tensor], form: Form) -> list[Tensor]:
@@ -239,9 +245,15 @@ def check_returned(returned: Any, x: Tensor, leaves: Sequence[Tensor], form: For
     output, new_state = returned
     found, new_form = flatten(new_state)
     if not isinstance(output, Tensor):
-        raise TraceError(f"must return one tensor as its output, got {_describe(output)}")
+        raise TraceError(
+            f"must return one tensor as its output, got {_describe(output)}",
+            "what else is wanted of each step belongs into the state",
+        )
     if not new_form.fits(form):
-        raise TraceError(f"must return a state like the one that it got, {form}, got {new_form}")
+        raise TraceError(
+            f"must return a state like the one that it got, {form}, got {new_form}",
+            "return it in the form in which it came",
+        )
     new_leaves = [found[place] for place in form.order_in(new_form)]
     for name, old, new in zip(form.names(), leaves, new_leaves, strict=True):
         if not isinstance(new, Tensor) or old.shape != new.shape or old.dtype != new.dtype:
@@ -250,7 +262,10 @@ def check_returned(returned: Any, x: Tensor, leaves: Sequence[Tensor], form: For
                 "a state keeps its shape and dtype from step to step",
             )
     if output.ndim == 0 or output.shape[0] != x.shape[0]:
-        raise TraceError(f"must return an output (B, ...), got {_describe(output)}")
+        raise TraceError(
+            f"must return an output (B, ...), got {_describe(output)}",
+            "the output has one row for each row of x",
+        )
     return [output, *new_leaves]
 
 
@@ -281,6 +296,8 @@ def _difference(
         if not _equal(a, b):
             return TraceError("makes another constant at every call, or of the number of rows")
     same = (first.outputs, first.next_state, first.gradients, first.differentiable)
+    if len(first.guards) != len(second.guards):
+        return TraceError("does something else for another number of rows")
     if same != (second.outputs, second.next_state, second.gradients, second.differentiable):
         return TraceError("does something else for another number of rows")
     return None
@@ -431,6 +448,7 @@ def _pruned(traced: Traced, first: StepRecording, second: StepRecording) -> Trac
         joint,
         traced.ends,
         tuple(guards),
+        first.asks_rows,
         first.own_gradient,
     )
 
@@ -474,7 +492,7 @@ def trace_function(
                 names,
                 [*weights, *rows],
             )
-        return num_rows, StepRecording(found, found.ends, (), (), {}, {}, {}, (), (), None)
+        return num_rows, StepRecording(found, found.ends, (), (), {}, {}, {}, (), (), False, None)
 
     sizes = [size for _, tensor in (*parameters, *inputs) for size in tensor.shape[1:]]
     first, second = map(at, numbers_of_rows(sizes)[:2])

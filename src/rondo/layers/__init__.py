@@ -1,7 +1,8 @@
 """Loops over sequences and maps."""
 
 from rondo.layers.accelerate import Acceleration, accelerate, restore
-from rondo.layers.check import check
+from rondo.layers.check import Report, check
+from rondo.layers.compiled import MismatchError
 from rondo.layers.draw import draw
 from rondo.layers.dropout import DropConnect, VariationalDropout
 from rondo.layers.final import FinalOutput
@@ -20,7 +21,9 @@ __all__ = [
     "Bidirectional",
     "DropConnect",
     "FinalOutput",
+    "MismatchError",
     "Recurrent",
+    "Report",
     "SpatialRNN",
     "Stream",
     "VariationalDropout",

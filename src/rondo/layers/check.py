@@ -23,6 +23,7 @@ from rondo.compiler.check import Comparison
 from rondo.compiler.probe import rows_are_apart
 from rondo.compiler.record_step import has_gradient
 from rondo.compiler.state import flatten
+from rondo.layers.checks import check_engine, check_state
 from rondo.layers.compiled import Call, compare_call, compile_call, held_by
 from rondo.layers.sequence import dense
 
@@ -37,7 +38,7 @@ class Report:
         backward_engine: What runs it backward, or None where nothing has a gradient.
         reason: What keeps it off the kernels, or None.
         comparison: What the comparison with the plain loop found; None: it is the plain loop.
-        rows_apart: Whether every row of a batch depends on itself alone.
+        rows_apart: Whether every row of a batch depends on itself alone; None: not known.
     """
 
     cell: str
@@ -45,14 +46,14 @@ class Report:
     backward_engine: str | None
     reason: str | None
     comparison: Comparison | None
-    rows_apart: bool
+    rows_apart: bool | None
 
     def __bool__(self) -> bool:
         return self.comparison is None or not self.comparison.differences
 
     def __str__(self) -> str:
         lines = [("equal to the plain loop", self._equality())]
-        lines.append(("rows of a batch apart", "yes" if self.rows_apart else "no: they are mixed"))
+        lines.append(("rows of a batch apart", _ROWS[self.rows_apart]))
         lines.append(("engine, forward", _ENGINES[self.engine]))
         if self.backward_engine is not None:
             lines.append(("engine, backward", _ENGINES[self.backward_engine]))
@@ -75,6 +76,7 @@ class Report:
         return f"yes, to {digits} digits (outputs, last state, all gradients)"
 
 
+_ROWS = {True: "yes", False: "no: they are mixed", None: "not known: the step fails in a trial"}
 _ENGINES = {
     "cpu": "a kernel, compiled for the CPU",
     "cuda": "a kernel, compiled for the GPU",
@@ -118,14 +120,16 @@ def check(cell: nn.Module, x: Tensor, state: Any = None, *, engine: EngineName =
           engine, backward         a kernel, compiled for the CPU
     """
     if not isinstance(cell, nn.Module):
-        raise TypeError(f"cell must be a module, got {cell!r}")
+        raise TypeError(f"cell must be a module, an instance and no class, got {cell!r}")
     if not isinstance(x, Tensor) or x.ndim < 2:
         got = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"x must be sequences (B, T, ...), got {got}")
+        raise ValueError(f"x must be a batch of sequences (B, T, ...), got {got}")
+    check_engine(engine)
     batch_size, num_steps = x.shape[:2]
     rows = x.detach().transpose(0, 1).flatten(0, 1).requires_grad_(has_gradient(x))
     example = x.new_zeros(batch_size, *x.shape[2:])
     leaves, form = flatten(initial_state(cell, example) if state is None else state)
+    check_state(leaves, batch_size)
     held, packing = held_by(cell), dense(batch_size, num_steps)
     with torch.enable_grad():
         call = Call(cell, held, rows, leaves, form, packing, engine, None, False, None, False)
@@ -140,9 +144,11 @@ def check(cell: nn.Module, x: Tensor, state: Any = None, *, engine: EngineName =
 
 def _of_plain_loop(call: Call, reason: str | None) -> Report:
     state = call.form.unflatten(call.leaves)
-    apart_from_each_other = rows_are_apart(call.cell, call.held.own, call.rows, state)
-    name = type(call.cell).__name__
-    return Report(name, "plain", None, reason, None, apart_from_each_other)
+    try:
+        are_apart = rows_are_apart(call.cell, call.held.own, call.rows, state)
+    except Exception:  # the step may not run on copies of its tensors
+        are_apart = None
+    return Report(type(call.cell).__name__, "plain", None, reason, None, are_apart)
 
 
 def _of_program(call: Call, program: Program) -> Report:

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from rondo.compiler import CompiledLoop, EngineName, EngineWarning, Program, TraceError
 from rondo.compiler.attributes import surroundings
-from rondo.compiler.check import Comparison, Subject, compare, is_checking
+from rondo.compiler.check import (
+    NUMBERS_OF_ROWS,
+    Comparison,
+    Subject,
+    compare,
+    is_checking,
+)
 from rondo.compiler.intercept import StandIns
 from rondo.compiler.lines import stack_level_of_user
 from rondo.compiler.operators import (
@@ -35,6 +41,9 @@ from rondo.compiler.state import Form, flatten
 from rondo.compiler.stepping import Stepper
 from rondo.compiler.trace import named_tensors
 from rondo.layers.sequence import Packing
+
+MAX_NUMBERS_OF_ROWS = 256
+"""Numbers of rows that are remembered, for steps that ask for theirs."""
 
 MAX_PROGRAMS = 64
 """Programs that a layer keeps; beyond, the oldest is compiled again when it is wanted."""
@@ -203,9 +212,11 @@ class Programs:
         self.cell_stays = cell_stays
         self.by_kind: dict[Any, Program | Fallback] = {}
         self.checked: set[Any] = set()
+        self.by_rows: dict[Any, MismatchError | None] = {}
         self.rows_apart: dict[Any, bool] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
         self.is_told = False
+        self.untold: list[str] = []  # why no kernel runs
         self.lock = os.getpid(), threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -269,9 +280,10 @@ class Programs:
             check_graph(call, program)
         if isinstance(program, Fallback):
             return self._instead(program, call, uncast)
-        reason = _not_covered(program, call)
+        reason = _not_covered(program, call) or self._wrong_for_rows(program, call)
         if reason is not None:
             return self._instead(Fallback(reason), call, uncast)
+        self._tell(call.cell)
         outputs, last = recurrence(
             program,
             _read(program, call.held.given.values()),
@@ -286,6 +298,22 @@ class Programs:
         last = [call.packing.unsort(leaf) for leaf in last]
         return outputs[0], outputs[1:], last, call.form
 
+    def _wrong_for_rows(self, program: Program, call: Call) -> MismatchError | None:
+        """Why a step that asks for the number of rows is not right for that of a call, or None."""
+        if not program.asks_rows or not is_checking() or torch.compiler.is_compiling():
+            return None
+        key = call.kind, call.num_rows
+        if key not in self.by_rows:
+            if len(self.by_rows) >= MAX_NUMBERS_OF_ROWS:
+                self.by_rows.clear()
+            try:
+                if call.num_rows and len(call.rows):
+                    check_program(call, program, [call.num_rows])
+                self.by_rows[key] = None
+            except MismatchError as reason:
+                self.by_rows[key] = reason
+        return self.by_rows[key]
+
     def _instead(self, fallback: Fallback, call: Call, uncast: Call) -> Results:
         """Run the plain loop in place of a program, and say why.
 
@@ -295,7 +323,12 @@ class Programs:
         reason = fallback.reason
         if call.engine != "auto" and reason.__cause__ is None:
             raise refusal(call, reason)
-        results = self._plain(uncast)
+        try:
+            results = self._plain(uncast)
+        except Exception as error:
+            if reason.__cause__ is None:
+                error.add_note(f"{type(call.cell).__name__}: {reason}")
+            raise
         if call.engine != "auto":
             raise refusal(call, reason)
         if not fallback.is_told:
@@ -337,13 +370,17 @@ class Programs:
         if call.is_ragged and not self._rows_are_apart(call):
             raise ValueError(
                 "a batch of ragged sequences needs a cell that treats every row on its own, but "
-                f"{type(call.cell).__name__} mixes them: what one row gives depends on the others"
+                f"{type(call.cell).__name__} mixes them: what one row gives depends on the others; "
+                "give sequences of one length, or reduce over features (dim=-1) instead of rows"
             )
         loop = call.plain_loop()
         if loop.checkpoint_every is not None and self._changes_itself(call):
             loop = replace(loop, checkpoint_every=None)  # nothing is run again: all is kept
         with StandIns({id(call.held.own[n]): t for n, t in call.held.instead.items()}):
-            result: PlainResult = loop(call.rows, call.leaves, call.form)
+            try:
+                result: PlainResult = loop(call.rows, call.leaves, call.form)
+            except TraceError as error:
+                raise error.about(call.cell) from None
         return result.output, result.states or [], result.last, result.form
 
     def _rows_are_apart(self, call: Call) -> bool:
@@ -446,21 +483,30 @@ class Programs:
 
     def _compile(self, call: Call) -> Program | Fallback:
         try:
-            return compile_call(call, lambda reason: self._tell(call.cell, reason))
+            return compile_call(call, self.untold.append)
         except TraceError as reason:
             return Fallback(reason)
+        except ValueError:
+            raise
+        except Exception as error:
+            return Fallback(_failure(call.cell, error))
 
     def _check(self, call: Call, program: Program) -> Program | Fallback:
         try:
             check_program(call, program)
         except (TraceError, MismatchError) as reason:
             return Fallback(reason)
+        except ValueError:
+            raise
+        except Exception as error:
+            return Fallback(_failure(call.cell, error))
         return program
 
-    def _tell(self, cell: nn.Module, reason: str) -> None:
+    def _tell(self, cell: nn.Module) -> None:
         """Say once that no kernel runs, and why."""
-        if not self.is_told:
+        if self.untold and not self.is_told:
             self.is_told = True
+            reason = self.untold[0]
             _warn(f"{type(cell).__name__} runs on the slower reference engine: {reason}")
 
 
@@ -486,22 +532,26 @@ def compile_call(call: Call, tell: Callable[[str], None]) -> Program:
     )
 
 
-def compare_call(call: Call, program: Program) -> Comparison:
-    """Compare the program of a call with the plain loop."""
-    held = call.held
+def compare_call(
+    call: Call, program: Program, numbers_of_rows: Sequence[int] = NUMBERS_OF_ROWS
+) -> Comparison:
+    """Compare the program of a call with the plain loop, for some numbers of rows."""
+    held, given = call.held, [*call.held.given.values()]
     subject = Subject(
-        program, call.cell, held.own, [*held.given.values()], call.rows, call.leaves, call.form
+        program, call.cell, held.own, given, call.rows, call.leaves, call.form, numbers_of_rows
     )
     return apart(lambda: compare(subject))
 
 
-def check_program(call: Call, program: Program) -> None:
+def check_program(
+    call: Call, program: Program, numbers_of_rows: Sequence[int] = NUMBERS_OF_ROWS
+) -> None:
     """Fail where a program does not give what the plain loop gives.
 
     Raises:
         MismatchError: With the value that differs, and by how much.
     """
-    found = compare_call(call, program)
+    found = compare_call(call, program, numbers_of_rows)
     if not found.differences:
         return
     first, *rest = found.differences
@@ -511,6 +561,16 @@ def check_program(call: Call, program: Program) -> None:
         f"over its steps gives: {first}{more}; please report it with the code of the cell, and "
         "give the layer engine='plain' meanwhile"
     )
+
+
+def _failure(cell: nn.Module, error: Exception) -> MismatchError:
+    """What is said where Rondo itself fails."""
+    failed = MismatchError(
+        f"{type(cell).__name__} could not be compiled, through a fault of Rondo's "
+        f"({type(error).__name__}: {error}); please report it with the code of the cell"
+    )
+    failed.__cause__ = error
+    return failed
 
 
 def runs_plain(engine: EngineName, rows: Tensor) -> bool:
@@ -561,14 +621,15 @@ def _not_covered(program: Program, call: Call) -> TraceError | None:
     for guard in program.guards:
         if not guard.holds(num_rows):
             return TraceError(
-                f"asks whether the number of rows of the batch is {guard.text}, and does something "
-                f"else for {num_rows} of them than for most",
+                f"treats a batch of {num_rows} rows in another way than most: it asks whether "
+                f"their number is {guard.text}",
                 line=guard.line,
             )
     if call.checkpoint_every is None or not torch.is_grad_enabled() or program.runs_once is None:
         return None
     return TraceError(
-        f"does not give the same when a checkpoint runs it again: {program.runs_once}"
+        f"does not give the same when a checkpoint runs it again: {program.runs_once}",
+        "leave out checkpoint_every for a kernel",
     )
 
 

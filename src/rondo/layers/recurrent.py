@@ -13,11 +13,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 from rondo.cells import initial_state
 from rondo.compiler import (
-    ENGINES,
     Engine,
     EngineName,
     KernelEngine,
-    Newton,
     Parallel,
     Plan,
     Program,
@@ -30,6 +28,7 @@ from rondo.compiler import (
 from rondo.compiler.attributes import surroundings
 from rondo.compiler.names import LazyNames, saved_names
 from rondo.compiler.state import flatten, map_state
+from rondo.layers.checks import check_checkpoint_every, check_engine, check_state
 from rondo.layers.compiled import Fallback, Programs
 from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.names import names_of, state_form
@@ -53,9 +52,10 @@ class Recurrent(nn.Module):
     own; padding and the other rows never change its result.
 
     The cell is compiled at the first call for each kind of input (dtype, device, sizes, training
-    or not, what needs a gradient): its step is traced, what need not run step by step is taken out
-    of the loop, and the backward pass is planned in the same way. A changed attribute of the cell
-    is noticed; a changed global variable that its `forward` reads is not.
+    or not, what needs a gradient): its step is recorded, what need not run step by step is taken
+    out of the loop, and the backward pass is planned in the same way. Once, the result is compared
+    with a plain loop over the cell (:func:`rondo.check` does so at any time). A changed attribute
+    of the cell is noticed, and so is a changed global variable that its functions read.
 
     `torch.compile(layer, fullgraph=True)` and `torch.export.export(layer, ...)` make one graph for
     any number of rows and steps. It holds the name of the compiled cell alone: to run a saved one
@@ -67,11 +67,13 @@ class Recurrent(nn.Module):
         batch_first: Whether sequences are (B, T, ...), rather than (T, B, ...).
         reverse: Whether to run from the last step of each row to its first.
         engine: What runs the loop: "cpu", a kernel compiled for the cell; "cuda", the same on a
-            GPU, by Triton, in float32, bfloat16 or float16; "reference", torch operations; "auto",
-            a kernel where one can be had, otherwise the reference engine, with a warning that says
+            GPU, by Triton, in float32, bfloat16 or float16; "reference", torch operations;
+            "plain", the cell as it is, step by step, whatever it does; "auto", a kernel where one
+            can be had, otherwise the reference engine or the plain loop, with a warning that says
             why; "parallel", all steps at once, forward and backward: a scan where the loop is
             linear in the state, elsewhere Newton's method, whose settings :class:`rondo.Newton`
-            has; `solution` tells how the last call went.
+            has; `solution` tells how the last call went. Under `vmap`, `torch.func` and
+            forward-mode AD the plain loop runs.
         checkpoint_every: For long sequences: keep for the backward pass the state of every so many
             steps and compute the rest again, instead of keeping all that it reads. "auto" is
             twice the square root of T, rounded up: memory beside x and y then grows as that root.
@@ -107,12 +109,9 @@ class Recurrent(nn.Module):
         self.cell = cell
         self.batch_first = batch_first
         self.reverse = reverse
-        if not isinstance(engine, Newton) and engine not in ENGINES:
-            raise ValueError(
-                f"engine must be one of {', '.join(ENGINES)}, or rondo.Newton(...), got {engine!r}"
-            )
+        check_engine(engine)
         self.engine = engine
-        _check_checkpoint_every(checkpoint_every)
+        check_checkpoint_every(checkpoint_every)
         self.checkpoint_every = checkpoint_every
         self._programs = Programs()
 
@@ -156,7 +155,7 @@ class Recurrent(nn.Module):
         given = self._given(x, lengths, resets)
         example = given.rows.new_zeros(given.batch_size, *given.rows.shape[1:])
         state = initial_state(self.cell, example) if state is None else state
-        _check_state(flatten(state)[0], given.batch_size)
+        check_state(flatten(state)[0], given.batch_size)
         if torch.compiler.is_dynamo_compiling():
             self._read_cell(example, state)
         y, state, states = self._programs.run(
@@ -406,16 +405,6 @@ def _named(plan: Plan, labels: Mapping[str, str]) -> Plan:
     return replace(plan, graph=replace(plan.graph, labels=labels))
 
 
-def _check_checkpoint_every(every: object) -> None:
-    is_number = isinstance(every, int) and not isinstance(every, bool)
-    if every is None or every == "auto" or (is_number and cast(int, every) >= 1):
-        return
-    raise ValueError(
-        'checkpoint_every must be a number of steps, 1 or more, "auto" (twice the square root of '
-        f"T) or None (keep everything), got {every!r}"
-    )
-
-
 class _Given(NamedTuple):
     """Sequences as packed rows, and the way back to the form in which they came."""
 
@@ -429,13 +418,3 @@ class _Given(NamedTuple):
 def _check_alone(what: str, lengths: Tensor | None, resets: Tensor | None) -> None:
     if lengths is not None or resets is not None:
         raise ValueError(f"{what} has its own lengths and takes no lengths or resets")
-
-
-def _check_state(leaves: list[Any], batch_size: int) -> None:
-    for leaf in leaves:
-        if not isinstance(leaf, Tensor) or leaf.ndim < 1 or leaf.shape[0] != batch_size:
-            got = tuple(leaf.shape) if isinstance(leaf, Tensor) else type(leaf).__name__
-            raise ValueError(
-                f"the state must have one row for each of the {batch_size} sequences, "
-                f"({batch_size}, ...), got {got}"
-            )

@@ -201,7 +201,9 @@ def _traced(
     try:
         traced = apart(lambda: trace(cell, own, x, state, instead=instead, wanted=wanted))
     except TraceError as error:
-        raise (error.__cause__ or error) from None  # what the cell itself says of wrong input
+        raise (
+            error.__cause__ or error.about(cell)
+        ) from None  # what the cell itself says of wrong input
     if traced.own_gradient is not None:
         raise ValueError(
             f"the steps of {type(cell).__name__} cannot be watched, since its step "
