@@ -7,8 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+import rondo
+
 F = nn.functional
 SIZE = 10
+THREE = torch.linspace(-1, 1, 60).view(SIZE, 3, 2)
 LIST = torch.tensor([1, 0, 3, 3, 9, 2, 7, 5, 4, 4])
 
 Function = Callable[[Tensor], Tensor]
@@ -45,26 +48,30 @@ GROUPS: dict[str, list[Function]] = {
         lambda a: a / torch.linalg.vector_norm(a, torch.inf, -1, keepdim=True),
         lambda a: (a @ torch.linspace(0, 1, SIZE, dtype=a.dtype))[:, None],
         lambda a: a * (a > 0.5).any(-1, True), lambda a: a * (a > -0.5).all(-1, True),
-        lambda a: F.cosine_similarity(a, a.flip(1))[:, None],
+        lambda a: F.cosine_similarity(a, a.flip(1))[:, None], lambda a: a[:, :4].prod(1, True),
+        lambda a: a.view(-1, 2, 5).prod(1).repeat(1, 2),
         lambda a: torch.addmm(a, a, torch.eye(SIZE, dtype=a.dtype), beta=0.5, alpha=0.1),
     ],
     "side by side": [
         lambda a: a.flip(1), lambda a: a.roll(3, 1), lambda a: F.pad(a[:, 2:], (1, 1)),
         lambda a: F.pad(a, (-3, 3), value=0.5), lambda a: a[:, None, :5].repeat(1, 2, 1).flatten(1),
         lambda a: a.view(-1, 2, 5).roll((1, -2), (1, 2)).flatten(1),
+        lambda a: a * torch.linspace(0, 1, 5, dtype=a.dtype).repeat(len(a), 2),
     ],
     "by number": [
         lambda a: a.index_select(1, LIST), lambda a: a.gather(1, LIST.expand(len(a), -1)),
         lambda a: a - a.max(-1, keepdim=True)[0], lambda a: a - a.min(-1, keepdim=True)[0],
         lambda a: a.view(-1, 2, 5).max(2)[0].repeat(1, 5), lambda a: a * a.argmax(-1, True),
-        lambda a: a.cumsum(1), lambda a: a.index_fill(1, LIST[:3], 0.5),
+        lambda a: a.cumsum(1), lambda a: a.cumprod(1), lambda a: a.index_fill(1, LIST[:3], 0.5),
         lambda a: a.index_add(1, LIST, a.flip(1)), lambda a: a.index_copy(1, LIST[:3], a[:, :3]),
         lambda a: a.view(-1, 2, 5).tril(1).flatten(1), lambda a: a.view(-1, 5, 2).triu().flatten(1),
         lambda a: torch.diag_embed(a[:, :5]).sum(1).repeat(1, 2),
+        lambda a: a.view(-1, SIZE, 1).tril(-3).flatten(1),
     ],
     "products of rows": [
         lambda a: torch.bmm(a[:, :5, None], a[:, None, 5:7]).flatten(1),
         lambda a: torch.einsum("bi,bi->b", a, a.flip(1))[:, None] * 0.1,
+        lambda a: F.bilinear(a[:, :3], a[:, 3:5], THREE.to(a.dtype)),
         lambda a: F.scaled_dot_product_attention(*[a.view(-1, 2, 5)] * 3).flatten(1),
         lambda a: torch.baddbmm(
             a.view(-1, 2, 5), a.view(-1, 2, 5), a.new_ones(5, 5).expand(len(a), 5, 5)
@@ -123,3 +130,19 @@ OF_TWO: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "smooth_l1": lambda a, b: F.smooth_l1_loss(a, b, reduction="none"),
     "huber": lambda a, b: F.huber_loss(a, b, reduction="none"),
 }
+
+
+class Applies(rondo.Cell):
+    """h' = tanh(U x + the sum of W h + x passed through functions, each with weights)."""
+
+    def __init__(self, functions: list[Function]) -> None:
+        super().__init__(SIZE, SIZE)
+        self.functions = functions
+        self.U, self.W = nn.Linear(SIZE, SIZE), nn.Linear(SIZE, SIZE)
+        self.share = nn.Parameter(torch.randn(len(functions), SIZE) / 2)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        a = 2 * self.W(h) + x
+        parts = [share * f(a) for f, share in zip(self.functions, self.share, strict=True)]
+        h = torch.tanh(self.U(x) + sum(parts))
+        return h, h

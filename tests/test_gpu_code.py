@@ -15,6 +15,7 @@ from gpu_cases import (
     in_interpreter,
     run_where_kernels_run,
 )
+from operation_cases import GROUPS
 from rondo.bench.gpu_code import compiled
 from rondo.cells.named import NAMED_CELLS
 from rondo.compiler.cuda import TritonLoop
@@ -86,11 +87,24 @@ for name, make in NAMED_CELLS.items():
 """
 
 
+EVERY_OPERATION = """
+import rondo
+from operation_cases import GROUPS, Applies
+from rondo.bench.gpu_code import compiled
+
+for name, functions in GROUPS.items():
+    layer = rondo.Recurrent(Applies(functions), engine="reference")
+    compiled(layer.plan, 16, RESETS=1)
+    compiled(layer.backward_plan, 16, RESETS=2)
+    print(name)
+"""
+
+
 def run_apart_from_tests(program: str) -> list[str]:
     """The lines that a program prints which runs without Triton's interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "TRITON_INTERPRET": "0"},
+        env={**os.environ, "TRITON_INTERPRET": "0", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=False,
@@ -110,6 +124,11 @@ def test_kernels_compile_for_an_h100() -> None:
 @pytest.mark.slow
 def test_kernels_of_every_cell_compile_for_an_h100() -> None:
     assert run_apart_from_tests(EVERY_CELL) == list(NAMED_CELLS)
+
+
+@pytest.mark.slow
+def test_what_kernels_take_apart_compiles_for_an_h100() -> None:
+    assert run_apart_from_tests(EVERY_OPERATION) == list(GROUPS)
 
 
 LAUNCH = """

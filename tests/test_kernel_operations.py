@@ -7,34 +7,20 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import rondo
-from operation_cases import GROUPS, OF_ONE, OF_TWO, ON_CPU, SIZE, SPECIAL, Function
+from operation_cases import GROUPS, OF_ONE, OF_TWO, ON_CPU, SIZE, SPECIAL, Applies
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.engines import Reference
+from rondo.compiler.expansion import Expansion
 from rondo.compiler.graph import Node, Ref, Rows, StepGraph, Value, close_loops
 from rondo.compiler.plan import plan
+from rondo.compiler.primitive import expand
 from rondo.compiler.reference import Steps
 from test_conformance import run_layer, run_plain
 
 aten = torch.ops.aten
-
-
-class Applies(rondo.Cell):
-    """h' = tanh(U x + the sum of W h + x passed through functions, each with weights)."""
-
-    def __init__(self, functions: list[Function]) -> None:
-        super().__init__(SIZE, SIZE)
-        self.functions = functions
-        self.U, self.W = nn.Linear(SIZE, SIZE), nn.Linear(SIZE, SIZE)
-        self.share = nn.Parameter(torch.randn(len(functions), SIZE) / 2)
-
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        a = 2 * self.W(h) + x
-        parts = [share * f(a) for f, share in zip(self.functions, self.share, strict=True)]
-        h = torch.tanh(self.U(x) + sum(parts))
-        return h, h
 
 
 def results(
@@ -170,6 +156,17 @@ def test_a_kernel_gives_what_a_node_means(name: str) -> None:
     got, expected = CompiledLoop(loop_plan)(*how), Reference(loop_plan)(*how)
     for a, b in zip((*got.outputs, *got.state), (*expected.outputs, *expected.state), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_what_a_rule_does_not_know_stays_as_it_is() -> None:
+    kwargs = (("sparse_grad", True),)
+    node = Node("a", aten.gather.default, (X, 1, TABLE), kwargs, (B, 4), torch.float32)
+    values: dict[str, Any] = {
+        "a": Value("a", (B, SIZE), torch.float32),
+        "numbers": Value("numbers", (B, 4), torch.int64),
+    }
+    expansion = Expansion(set(values), torch.float32)
+    assert expand([node], values, expansion) == (node,)
 
 
 class Permuted(rondo.Cell):

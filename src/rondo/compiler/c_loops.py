@@ -25,7 +25,10 @@ C_TYPES = {
     torch.bool: "uint8_t",
 }
 
-EMPTY_REDUCTION = {"sum": "0", "max": "-INFINITY", "min": "INFINITY"}
+EMPTY_REDUCTION = {"sum": "0", "product": "1", "max": "-INFINITY", "min": "INFINITY"}
+
+OPERATORS = {"sum": "+", "product": "*"}
+"""What a reduction is written with that compilers know to be one."""
 
 
 def loop_lines(kernel: Kernel, loop: Loop) -> list[str]:
@@ -85,7 +88,6 @@ def _nested_lines(kernel: Kernel, loop: Loop, spellings: Mapping[Any, Spelling])
     sizes = loop.sizes or (1,)
     reductions = [item for item in loop.body if isinstance(item, Reduce)]
     num_kept = len(loop.sizes) - loop.num_reduced
-    sums = [_accumulator(item) for item in reductions if item.kind == "sum"]
     opening: list[str] = []
     closing: list[str] = []
     for number, for_line in enumerate(_for_lines(sizes)):
@@ -97,14 +99,22 @@ def _nested_lines(kernel: Kernel, loop: Loop, spellings: Mapping[Any, Spelling])
             ]
             closing = [f"{indent}{_finish(kernel, item)}" for item in reductions] + closing
         last = number == len(sizes) - 1
-        if last and all(item.kind == "sum" for item in reductions):
-            clause = f" reduction(+ : {', '.join(sums)})" if sums else ""
-            opening.append(f"#pragma omp simd{clause}")
+        if last and all(item.kind in OPERATORS for item in reductions):
+            opening.append(f"#pragma omp simd{_clauses(reductions)}")
         opening.append(for_line)
         closing = [f"{indent}}}", *closing]
     indent = "    " * len(sizes)
     body = [f"{indent}{_statement(kernel, item, spellings)}" for item in loop.stores_last]
     return [*opening, *body, *closing]
+
+
+def _clauses(reductions: list[Reduce]) -> str:
+    """What compilers are told of the sums and products of a loop."""
+    clauses = ""
+    for kind, operator in OPERATORS.items():
+        names = [_accumulator(item) for item in reductions if item.kind == kind]
+        clauses += f" reduction({operator} : {', '.join(names)})" if names else ""
+    return clauses
 
 
 def _accumulator(item: Reduce) -> str:
@@ -139,8 +149,8 @@ def _statement(
         kind = "real" if item.dtype != torch.bool else "int"
         return f"const {kind} {item.name} = {_expression(item, spellings)};"
     total, value = _accumulator(item), item.value
-    if item.kind == "sum":
-        return f"{total} += {value};"
+    if item.kind in OPERATORS:
+        return f"{total} {OPERATORS[item.kind]}= {value};"
     sign = ">" if item.kind == "max" else "<"
     return f"{total} = {value} {sign} {total} || {value} != {value} ? {value} : {total};"
 

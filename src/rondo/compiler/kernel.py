@@ -99,7 +99,7 @@ class Store:
 
 @dataclass(frozen=True)
 class Reduce:
-    """An element of a buffer = the sum or the extreme of `value` over the inner loops."""
+    """An element of a buffer = the sum, product or extreme of `value` over the inner loops."""
 
     buffer: str
     index: Index

@@ -368,7 +368,8 @@ class _Lowering:
     def _reduce(self, node: Node, buffer: Buffer) -> None:
         source = node.args[0].name
         shape = self.memory.values[source].shape or ()
-        given = node.args[1] if len(node.args) > 1 else None
+        given = node.argument(1)
+        given = (given,) if isinstance(given, int) else given
         dims = {dim % len(shape) for dim in (given or range(len(shape)))}
         order = [d for d, size in enumerate(shape) if isinstance(size, int) and d not in dims]
         num_kept = len(order)

@@ -8,6 +8,7 @@ what is left.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -66,7 +67,16 @@ def _result(expansion: Expansion, node: Node, values: Values) -> Any:
     given = next((leaf for leaf in arguments if isinstance(leaf, Term)), None)
     if given is not None and not given.dtype.is_floating_point and node.packet in NUMERICAL:
         return NotImplemented
-    return rule(*arguments, **options)
+    return rule(*arguments, **options) if _fits(rule, arguments, options) else NotImplemented
+
+
+def _fits(rule: Callable[..., Any], arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    """Whether a rule knows all that an operation is told."""
+    try:
+        inspect.signature(rule).bind(*arguments, **options)
+    except TypeError:
+        return False
+    return True
 
 
 NUMERICAL = {*NUMBERS, *ROWS, *BY_NUMBER} - {aten.any, aten.all}

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.expansion import Term
+from rondo.compiler.expansion import Term, reduced_shape
 from rondo.compiler.graph import Rows
 from rondo.compiler.kernel import NotCoveredError
 
@@ -51,12 +51,27 @@ def _on_diagonal(x: Term, offset: int = 0, first: int = -2, second: int = -1) ->
 
 def _running_sum(x: Term, dim: int) -> Any:
     """The sum of all elements up to each."""
-    dim %= len(x.shape)
     if x.has_rows(dim):
         return NotImplemented
+    return _up_to_each(x, dim, 0.0).sum(dim % len(x.shape) + 1, keepdim=False)
+
+
+def _running_product(x: Term, dim: int) -> Any:
+    """The product of all elements up to each."""
+    if x.has_rows(dim):
+        return NotImplemented
+    parts = _up_to_each(x, dim, 1.0)
+    dim = dim % len(x.shape) + 1
+    shape = reduced_shape(parts.shape, (dim,), False)
+    return parts.shaped(aten.prod.dim_int, shape, dim)
+
+
+def _up_to_each(x: Term, dim: int, otherwise: float) -> Term:
+    """For each element along a dimension, in a dimension behind it, all elements up to it."""
+    dim %= len(x.shape)
     _check_cost(x, x.size(dim))
     own = x.numbers(x.size(dim), behind=len(x.shape) - dim)
-    return (_numbers(x, dim) <= own).where(x.unsqueeze(dim), 0.0).sum(dim + 1, keepdim=False)
+    return (_numbers(x, dim) <= own).where(x.unsqueeze(dim), otherwise)
 
 
 # ---- numbers of elements ----
@@ -255,6 +270,7 @@ BY_NUMBER: dict[Any, Callable[..., Any]] = {
     aten.triu: _upper_triangle,
     aten.diag_embed: _on_diagonal,
     aten.cumsum: _running_sum,
+    aten.cumprod: _running_product,
     aten.gather: _gather,
     aten.scatter: _scatter,
     aten.scatter_add: _scatter_add,

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from rondo.compiler.expansion import Term
+from rondo.compiler.graph import Rows, Size
 
 aten = torch.ops.aten
 
@@ -24,14 +25,19 @@ def _stack(tensors: tuple[Term, ...], dim: int = 0) -> Term:
     return first.joined(dim, behind=rest)
 
 
-def _repeat(x: Term, times: tuple[int, ...]) -> Any:
-    """Copies side by side."""
+def _repeat(x: Term, times: tuple[Size, ...]) -> Any:
+    """Copies side by side, or one for each row of the batch."""
     for _ in range(len(times) - len(x.shape)):
         x = x.unsqueeze(0)
     for dim, number in enumerate(times):
-        if number != 1 and (x.has_rows(dim) or number == 0):
-            return NotImplemented
-        if number != 1:
+        if isinstance(number, Rows):
+            if x.shape[dim] != 1:
+                return NotImplemented
+            shape = (*x.shape[:dim], number, *x.shape[dim + 1 :])
+            x = x.shaped(aten.expand.default, shape, shape)
+        elif number != 1:
+            if x.has_rows(dim) or number == 0:
+                return NotImplemented
             x = x.joined(dim, behind=[x] * (number - 1))
     return x
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from rondo.compiler.expansion import Term, reduced_shape
+from rondo.compiler.expansion import Term, broadcast_shape, reduced_shape
 from rondo.compiler.graph import Rows, Shape
 
 aten = torch.ops.aten
@@ -62,6 +62,32 @@ def _added_vector(
     """`addmv(c, a, v)`: beta c + alpha a v."""
     product = _matrix_times_vector(matrix, vector) * alpha
     return product if beta == 0 else product + added * beta
+
+
+def _product_of_three(
+    first: Term,
+    second: Term,
+    third: Term,
+    new_of_first: tuple[int, ...],
+    new_of_second: tuple[int, ...],
+    new_of_third: tuple[int, ...],
+    summed: tuple[int, ...],
+    *_: int,
+) -> Any:
+    """`_trilinear`: the sum over some dimensions of a product of three, each with new ones."""
+    given = ((first, new_of_first), (second, new_of_second), (third, new_of_third))
+    a, b, c = (_widened(term, new) for term, new in given)
+    shape = broadcast_shape([a.shape, b.shape, c.shape])
+    if math.prod(size for size in shape if isinstance(size, int)) > MOST_OF_ROWS:
+        return NotImplemented
+    return (a * b * c).sum(*summed, keepdim=False)
+
+
+def _widened(x: Term, dims: tuple[int, ...]) -> Term:
+    """With new dimensions of one element."""
+    for dim in sorted(dims):
+        x = x.unsqueeze(dim)
+    return x
 
 
 # ---- gates and softmax ----
@@ -279,6 +305,7 @@ ROWS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys([aten.addmm, aten.baddbmm], _added_product),
     aten.mv: _matrix_times_vector,
     aten.addmv: _added_vector,
+    aten._trilinear: _product_of_three,
     aten.glu: _gated,
     aten._softmax: _softmax,
     aten._log_softmax: _log_softmax,

@@ -39,7 +39,12 @@ CONSTANTS: dict[Any, float | None] = {
 """Operations that make one number, which is the value here or, for None, an argument."""
 
 PRODUCTS: set[Any] = {aten.mm, aten.bmm}
-REDUCTIONS: dict[Any, str] = {aten.sum: "sum", aten.amax: "max", aten.amin: "min"}
+REDUCTIONS: dict[Any, str] = {
+    aten.sum: "sum",
+    aten.prod: "product",
+    aten.amax: "max",
+    aten.amin: "min",
+}
 JOINS: set[Any] = {aten.cat, aten.slice_scatter}
 
 COSTLY: set[Any] = {

@@ -34,7 +34,7 @@ def _endings(buffer: Buffer) -> tuple[str, ...]:
     what is reduced.
     """
     all_rows = {"previous": "_rows", "row": "_row"}.get(buffer.place, "_all")
-    return all_rows, "_at", "_sum", "_max", "_min"
+    return all_rows, "_at", "_sum", "_product", "_max", "_min"
 
 
 def render_c(kernel: Kernel, *, spoils: bool = False) -> str:

@@ -22,8 +22,14 @@ from rondo.compiler.region import CONSTANTS
 
 aten = torch.ops.aten
 
-EMPTY_REDUCTION = {"sum": "0.0", "max": 'float("-inf")', "min": 'float("inf")'}
-REDUCED = {"sum": "tl.sum({a}, 1)", "max": "tl.reduce({a}, 1, greater)",
+EMPTY_REDUCTION = {
+    "sum": "0.0",
+    "product": "1.0",
+    "max": 'float("-inf")',
+    "min": 'float("inf")',
+}
+REDUCED = {"sum": "tl.sum({a}, 1)", "product": "tl.reduce({a}, 1, multiplied)",
+           "max": "tl.reduce({a}, 1, greater)",
            "min": "tl.reduce({a}, 1, smaller)"}  # fmt: skip
 
 
@@ -144,7 +150,7 @@ def _expression(item: Compute, dtypes: Mapping[str, torch.dtype]) -> str:
         dtype = "tl.int1" if item.dtype == torch.bool else "tl.float32"
         return f"tl.full((1, 1), {_number(item.args[0])}, {dtype})"
     if node.packet is aten.arange:
-        return f"{_number(item.args[0])}.to(tl.float32)"
+        return f"(0 * j + {_number(item.args[0])}).to(tl.float32)"
     is_truth = item.dtype == torch.bool
     if node.packet is aten._to_copy and is_truth:
         return f"{_number(item.args[0])} != 0"

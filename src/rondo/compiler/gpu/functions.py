@@ -33,6 +33,12 @@ def smaller(a, b):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def multiplied(a, b):  # type: ignore[no-untyped-def]
+    """The product of two numbers."""
+    return a * b
+
+
+@triton.jit
 def exp_series(r):  # type: ignore[no-untyped-def]
     """(exp(r) - 1 - r) / r^2 for |r| <= ln 2 / 2, to 2^-28."""
     p = 1.39505905e-3 * r + 8.36888973e-3

@@ -62,7 +62,7 @@ def names_in_source(kernel: Kernel) -> dict[str, str]:
     """What everything that lies in memory is called in the source, before an ending.
 
     Nothing else there has one of the endings: `_at`, `_states`, `_start`, `_now`, `_after`, `_sum`,
-    `_max` and `_min`.
+    `_product`, `_max` and `_min`.
     """
     return identifiers(kernel, frozenset(), lambda buffer: ())
 

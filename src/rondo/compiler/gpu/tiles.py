@@ -31,7 +31,12 @@ MOST_COLUMNS, MOST_NUMBERS = 128, 1024
 MOST_REDUCED = 1024
 """The most elements of a row that are summed at once."""
 
-COMBINED = {"sum": "{a} + {b}", "max": "greater({a}, {b})", "min": "smaller({a}, {b})"}
+COMBINED = {
+    "sum": "{a} + {b}",
+    "product": "{a} * {b}",
+    "max": "greater({a}, {b})",
+    "min": "smaller({a}, {b})",
+}
 
 
 def sums_of(kernel: Kernel, phase: Phase) -> list[list[Sums]]:
