@@ -35,8 +35,10 @@ def unknown(operands: Operands) -> str:
 
 def computes_with_rows(operands: Operands) -> str | None:
     """The rule of every operation: what is right for B rows is not for T*B rows."""
-    given = operands.arguments.items()
-    counted = any(_has_rows(value) for name, value in given if name not in SIZES)
+    node = operands.node
+    counted = _has_rows((node.args, node.kwargs)) and any(
+        _has_rows(value) for name, value in operands.arguments.items() if name not in SIZES
+    )
     return "computes with the number of rows of the batch" if counted else None
 
 
