@@ -41,26 +41,26 @@ static const total TOTALS[] = {
 static void opening(
     const call *c, struct room *room, int64_t first, int64_t rows) {
     const float *restrict const grad_output_all = c->tensors[3];
-    const float *restrict const add_6_all = c->tensors[4];
+    const float *restrict const add_4_all = c->tensors[4];
     float *restrict const mm_1_all = (float *)(room->chunk + 0 * room->capacity);
-    float *restrict const mul_13_all = (float *)(room->chunk + 32 * room->capacity);
+    float *restrict const mul_11_all = (float *)(room->chunk + 32 * room->capacity);
     float *restrict const mm_3_all = (float *)(room->chunk + 64 * room->capacity);
     const real *const matrix_0 = c->packed;
     const real *const matrix_1 = c->packed + packed_size(2, 3);
     c->products->of_rows_anywhere(rows, 2, 3, rows_at(room->left, grad_output_all + 0, 2, room->packed_rows + first, rows), matrix_0, (real *const *)rows_at(room->right, mm_1_all + first * 32 + 0, 32, 0, rows));
     for (int64_t r = 0; r < rows; ++r) {
         float *const mm_1_at = mm_1_all + (first + r) * 32;
-        const float *const add_6_at = add_6_all + room->packed_rows[first + r] * 3;
-        float *const mul_13_at = mul_13_all + (first + r) * 32;
+        const float *const add_4_at = add_4_all + room->packed_rows[first + r] * 3;
+        float *const mul_11_at = mul_11_all + (first + r) * 32;
         #pragma omp simd
         for (int64_t j0 = 0; j0 < 3; ++j0) {
             const real v0 = mm_1_at[j0];
-            const real v1 = add_6_at[j0];
+            const real v1 = add_4_at[j0];
             const real v2 = v0 * v1;
-            mul_13_at[j0] = (float)(v2);
+            mul_11_at[j0] = (float)(v2);
         }
     }
-    c->products->of_rows_anywhere(rows, 3, 5, rows_at(room->left, mul_13_all + first * 32 + 0, 32, 0, rows), matrix_1, (real *const *)rows_at(room->right, mm_3_all + first * 32 + 0, 32, 0, rows));
+    c->products->of_rows_anywhere(rows, 3, 5, rows_at(room->left, mul_11_all + first * 32 + 0, 32, 0, rows), matrix_1, (real *const *)rows_at(room->right, mm_3_all + first * 32 + 0, 32, 0, rows));
 }
 
 /* One step for some rows, which begin at `packed` among the rows of all steps, at
@@ -73,7 +73,7 @@ static void one_step(
     const float *restrict const peephole_all = c->tensors[2];
     const float *restrict const tanh_1_all = c->tensors[5];
     const float *restrict const sigmoid_2_all = c->tensors[6];
-    const float *restrict const mul_3_all = c->tensors[7];
+    const float *restrict const mul_17_all = c->tensors[7];
     const float *restrict const sigmoid_1_all = c->tensors[8];
     const float *restrict const tanh_all = c->tensors[9];
     const float *restrict const div_all = c->tensors[10];
@@ -82,10 +82,10 @@ static void one_step(
     float *restrict const grad_c_all = c->tensors[29];
     const real *const *const c_rows = room->previous + 0 * room->capacity;
     float *restrict const mm_3_all = (float *)(room->chunk + 64 * room->capacity);
-    float *restrict const mul_18_all = (float *)(room->chunk + 96 * room->capacity);
+    float *restrict const mul_16_all = (float *)(room->chunk + 96 * room->capacity);
     float *restrict const cat_all = (float *)(room->chunk + 128 * room->capacity);
-    float *restrict const mul_25_all = (float *)(room->chunk + 176 * room->capacity);
-    float *restrict const mul_39_all = (float *)(room->chunk + 208 * room->capacity);
+    float *restrict const mul_23_all = (float *)(room->chunk + 176 * room->capacity);
+    float *restrict const mul_37_all = (float *)(room->chunk + 208 * room->capacity);
     float *restrict const mm_6_all = (float *)(room->local + 0 * room->step_capacity);
     float sum_2_row[1];
     float sum_3_row[1];
@@ -96,12 +96,12 @@ static void one_step(
         const float *const scale_at = scale_all;
         const float *const sigmoid_2_at = sigmoid_2_all + (packed + r) * 5;
         const float *const tanh_1_at = tanh_1_all + (packed + r) * 5;
-        float *const mul_18_at = mul_18_all + (chunk_row + r) * 32;
+        float *const mul_16_at = mul_16_all + (chunk_row + r) * 32;
         const float *const norm_weight_at = norm_weight_all;
         float *const sum_2_at = sum_2_row;
-        const float *const mul_3_at = mul_3_all + (packed + r) * 5;
+        const float *const mul_17_at = mul_17_all + (packed + r) * 5;
         float *const sum_3_at = sum_3_row;
-        float *const mul_25_at = mul_25_all + (chunk_row + r) * 32;
+        float *const mul_23_at = mul_23_all + (chunk_row + r) * 32;
         float *const grad_c_at = grad_c_all + (row + r) * 5;
         const float *const div_at = div_all + (packed + r) * 1;
         const float *const tanh_at = tanh_all + (packed + r) * 5;
@@ -109,7 +109,7 @@ static void one_step(
         float *const cat_at = cat_all + (chunk_row + r) * 48;
         const float *const c_at = c_rows[chunk_row + r];
         const float *const sigmoid_at = sigmoid_all + (packed + r) * 5;
-        float *const mul_39_at = mul_39_all + (chunk_row + r) * 32;
+        float *const mul_37_at = mul_37_all + (chunk_row + r) * 32;
         const float *const peephole_at = peephole_all;
         real sum_2_sum = 0;
         real sum_3_sum = 0;
@@ -129,12 +129,12 @@ static void one_step(
             const real v11 = norm_weight_at[j0];
             const real v12 = v10 * v11;
             sum_2_sum += v12;
-            const real v13 = mul_3_at[j0];
+            const real v13 = mul_17_at[j0];
             const real v14 = v12 * v13;
             sum_3_sum += v14;
             const real v15 = v10 * v13;
-            mul_18_at[j0] = (float)(v10);
-            mul_25_at[j0] = (float)(v15);
+            mul_16_at[j0] = (float)(v10);
+            mul_23_at[j0] = (float)(v15);
         }
         sum_2_at[0] = (sum_2_sum);
         sum_3_at[0] = (sum_3_sum);
@@ -142,13 +142,13 @@ static void one_step(
         for (int64_t j0 = 0; j0 < 5; ++j0) {
             const real v0 = grad_c_at[j0];
             const real v1 = div_at[0];
-            const real v2 = mul_18_at[j0];
+            const real v2 = mul_16_at[j0];
             const real v3 = norm_weight_at[j0];
             const real v4 = v2 * v3;
             const real v5 = v4 * (real)5;
             const real v6 = sum_2_at[0];
             const real v7 = v5 - v6;
-            const real v8 = mul_3_at[j0];
+            const real v8 = mul_17_at[j0];
             const real v9 = sum_3_at[0];
             const real v10 = v8 * v9;
             const real v11 = v7 - v10;
@@ -190,7 +190,7 @@ static void one_step(
             cat_at[j0 + 5] = (float)(v25);
             cat_at[j0 + 10] = (float)(v29);
             cat_at[j0 + 15] = (float)(v40);
-            mul_39_at[j0] = (float)(v41);
+            mul_37_at[j0] = (float)(v41);
             grad_c_at[j0] = (float)(v45);
         }
     }
@@ -220,21 +220,21 @@ static void add_up(
     const call *c, struct room *room, int64_t rows) {
     const float *restrict const grad_output_all = c->tensors[3];
     const float *restrict const gelu_all = c->tensors[12];
-    const float *restrict const mul_6_all = c->tensors[13];
+    const float *restrict const mul_4_all = c->tensors[13];
     const float *restrict const x_all = c->tensors[14];
     const real *const *const h_rows = room->previous + 1 * room->capacity;
-    float *restrict const mul_13_all = (float *)(room->chunk + 32 * room->capacity);
-    float *restrict const mul_18_all = (float *)(room->chunk + 96 * room->capacity);
+    float *restrict const mul_11_all = (float *)(room->chunk + 32 * room->capacity);
+    float *restrict const mul_16_all = (float *)(room->chunk + 96 * room->capacity);
     float *restrict const cat_all = (float *)(room->chunk + 128 * room->capacity);
-    float *restrict const mul_25_all = (float *)(room->chunk + 176 * room->capacity);
-    float *restrict const mul_39_all = (float *)(room->chunk + 208 * room->capacity);
+    float *restrict const mul_23_all = (float *)(room->chunk + 176 * room->capacity);
+    float *restrict const mul_37_all = (float *)(room->chunk + 208 * room->capacity);
     add_rows(c, room, 18, rows, 2, 3, rows_at(room->left, grad_output_all + 0, 2, room->packed_rows + 0, rows), rows_at(room->right, gelu_all + 0, 3, room->packed_rows + 0, rows), room->totals);
     add_rows(c, room, 19, rows, 1, 2, ones(room->left, rows), rows_at(room->right, grad_output_all + 0, 2, room->packed_rows + 0, rows), room->totals + 2 * in_vectors(3));
-    add_rows(c, room, 20, rows, 3, 5, rows_at(room->left, mul_13_all + 0 * 32 + 0, 32, 0, rows), rows_at(room->right, mul_6_all + 0, 5, room->packed_rows + 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2));
-    add_rows(c, room, 21, rows, 1, 3, ones(room->left, rows), rows_at(room->right, mul_13_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5));
-    add_rows(c, room, 22, rows, 1, 5, ones(room->left, rows), rows_at(room->right, mul_25_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3));
-    add_rows(c, room, 23, rows, 1, 5, ones(room->left, rows), rows_at(room->right, mul_18_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5));
-    add_rows(c, room, 24, rows, 1, 5, ones(room->left, rows), rows_at(room->right, mul_39_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5));
+    add_rows(c, room, 20, rows, 3, 5, rows_at(room->left, mul_11_all + 0 * 32 + 0, 32, 0, rows), rows_at(room->right, mul_4_all + 0, 5, room->packed_rows + 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2));
+    add_rows(c, room, 21, rows, 1, 3, ones(room->left, rows), rows_at(room->right, mul_11_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5));
+    add_rows(c, room, 22, rows, 1, 5, ones(room->left, rows), rows_at(room->right, mul_23_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3));
+    add_rows(c, room, 23, rows, 1, 5, ones(room->left, rows), rows_at(room->right, mul_16_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5));
+    add_rows(c, room, 24, rows, 1, 5, ones(room->left, rows), rows_at(room->right, mul_37_all + 0 * 32 + 0, 32, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5));
     add_rows(c, room, 25, rows, 5, 20, rows_from(room->left, h_rows + 0, 0, rows), rows_at(room->right, cat_all + 0 * 48 + 0, 48, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5) + 1 * in_vectors(5));
     add_rows(c, room, 26, rows, 3, 20, rows_at(room->left, x_all + 0, 3, room->packed_rows + 0, rows), rows_at(room->right, cat_all + 0 * 48 + 0, 48, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5) + 1 * in_vectors(5) + 5 * in_vectors(20));
     add_rows(c, room, 27, rows, 1, 20, ones(room->left, rows), rows_at(room->right, cat_all + 0 * 48 + 0, 48, 0, rows), room->totals + 2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5) + 1 * in_vectors(5) + 5 * in_vectors(20) + 3 * in_vectors(20));

@@ -51,17 +51,17 @@ static void one_step(
     float *restrict const tanh_all = c->tensors[10];
     float *restrict const add_2_all = c->tensors[11];
     float *restrict const sigmoid_2_all = c->tensors[12];
-    float *restrict const mul_3_all = c->tensors[13];
-    float *restrict const tanh_1_all = c->tensors[14];
-    float *restrict const mul_6_all = c->tensors[15];
+    float *restrict const tanh_1_all = c->tensors[13];
+    float *restrict const mul_4_all = c->tensors[14];
+    float *restrict const mul_17_all = c->tensors[15];
     float *restrict const div_all = c->tensors[16];
     float *restrict const h_all = c->tensors[20];
     float *restrict const c_all = c->tensors[21];
     float *restrict const addmm_product_all = (float *)(room->chunk + 0 * room->capacity);
     float *restrict const mm_all = (float *)(room->local + 0 * room->step_capacity);
     float *restrict const next_c_all = (float *)(room->local + 48 * room->step_capacity);
-    float var_mean_sum_row[1];
-    float var_mean_squares_row[1];
+    float native_layer_norm_sum_row[1];
+    float native_layer_norm_squares_row[1];
     const real *const matrix_1 = c->packed + packed_size(3, 20);
     c->products->of_rows(rows, 5, 20, h_all + row * 5 + 0, 5, matrix_1, mm_all + 0, 48);
     for (int64_t r = 0; r < rows; ++r) {
@@ -75,19 +75,19 @@ static void one_step(
         float *const tanh_at = tanh_all + (packed + r) * 5;
         float *const add_2_at = add_2_all + (packed + r) * 5;
         float *const sigmoid_2_at = sigmoid_2_all + (packed + r) * 5;
-        float *const var_mean_sum_at = var_mean_sum_row;
+        float *const native_layer_norm_sum_at = native_layer_norm_sum_row;
         float *const next_c_at = next_c_all + r * 32;
-        float *const var_mean_squares_at = var_mean_squares_row;
-        float *const mul_3_at = mul_3_all + (packed + r) * 5;
+        float *const native_layer_norm_squares_at = native_layer_norm_squares_row;
         const float *const norm_weight_at = norm_weight_all;
         const float *const norm_bias_at = norm_bias_all;
         float *const tanh_1_at = tanh_1_all + (packed + r) * 5;
         const float *const scale_at = scale_all;
-        float *const mul_6_at = mul_6_all + (packed + r) * 5;
+        float *const mul_4_at = mul_4_all + (packed + r) * 5;
+        float *const mul_17_at = mul_17_all + (packed + r) * 5;
         float *const h_at = h_all + (row + r) * 5;
         float *const div_at = div_all + (packed + r) * 1;
-        real var_mean_sum_sum = 0;
-        #pragma omp simd reduction(+ : var_mean_sum_sum)
+        real native_layer_norm_sum_sum = 0;
+        #pragma omp simd reduction(+ : native_layer_norm_sum_sum)
         for (int64_t j0 = 0; j0 < 5; ++j0) {
             const real v0 = addmm_product_at[j0 + 5];
             const real v1 = from_x_bias_at[j0 + 5];
@@ -120,7 +120,7 @@ static void one_step(
             const real v31 = mm_at[j0 + 15];
             const real v32 = v30 + v31;
             const real v34 = sigmoid_(v32);
-            var_mean_sum_sum += v27;
+            native_layer_norm_sum_sum += v27;
             sigmoid_at[j0] = (float)(v10);
             sigmoid_1_at[j0] = (float)(v17);
             tanh_at[j0] = (float)(v24);
@@ -128,25 +128,25 @@ static void one_step(
             sigmoid_2_at[j0] = (float)(v34);
             next_c_at[j0] = (float)(v27);
         }
-        var_mean_sum_at[0] = (var_mean_sum_sum);
-        real var_mean_squares_sum = 0;
-        #pragma omp simd reduction(+ : var_mean_squares_sum)
+        native_layer_norm_sum_at[0] = (native_layer_norm_sum_sum);
+        real native_layer_norm_squares_sum = 0;
+        #pragma omp simd reduction(+ : native_layer_norm_squares_sum)
         for (int64_t j0 = 0; j0 < 5; ++j0) {
             const real v0 = add_2_at[j0];
-            const real v1 = var_mean_sum_at[0];
+            const real v1 = native_layer_norm_sum_at[0];
             const real v2 = v1 * (real)0.2;
             const real v3 = v0 - v2;
             const real v4 = v3 * v3;
-            var_mean_squares_sum += v4;
+            native_layer_norm_squares_sum += v4;
         }
-        var_mean_squares_at[0] = (var_mean_squares_sum);
+        native_layer_norm_squares_at[0] = (native_layer_norm_squares_sum);
         #pragma omp simd
         for (int64_t j0 = 0; j0 < 5; ++j0) {
             const real v0 = add_2_at[j0];
-            const real v1 = var_mean_sum_at[0];
+            const real v1 = native_layer_norm_sum_at[0];
             const real v2 = v1 * (real)0.2;
             const real v3 = v0 - v2;
-            const real v4 = var_mean_squares_at[0];
+            const real v4 = native_layer_norm_squares_at[0];
             const real v5 = v4 * (real)0.2;
             const real v6 = v5 + (real)1e-05;
             const real v7 = 1 / LIBM(sqrt)(v6);
@@ -160,14 +160,16 @@ static void one_step(
             const real v15 = v14 * v13;
             const real v16 = scale_at[0];
             const real v17 = v15 * v16;
-            mul_3_at[j0] = (float)(v8);
+            const real v18 = v0 - v2;
+            const real v19 = v18 * v7;
             tanh_1_at[j0] = (float)(v13);
-            mul_6_at[j0] = (float)(v17);
+            mul_4_at[j0] = (float)(v17);
+            mul_17_at[j0] = (float)(v19);
             h_at[j0] = (float)(v17);
         }
         #pragma omp simd
         for (int64_t j0 = 0; j0 < 1; ++j0) {
-            const real v0 = var_mean_squares_at[0];
+            const real v0 = native_layer_norm_squares_at[0];
             const real v1 = v0 * (real)0.2;
             const real v2 = v1 + (real)1e-05;
             const real v3 = 1 / LIBM(sqrt)(v2);
@@ -184,20 +186,20 @@ static void closing(
     const call *c, struct room *room, int64_t first, int64_t rows) {
     const float *restrict const out_0_bias_all = c->tensors[5];
     const float *restrict const out_2_bias_all = c->tensors[6];
-    float *restrict const mul_6_all = c->tensors[15];
+    float *restrict const mul_4_all = c->tensors[14];
     float *restrict const gelu_all = c->tensors[17];
     float *restrict const addmm_2_all = c->tensors[18];
-    float *restrict const add_6_all = c->tensors[19];
+    float *restrict const add_4_all = c->tensors[19];
     float *restrict const addmm_1_product_all = (float *)(room->chunk + 48 * room->capacity);
     float *restrict const addmm_2_product_all = (float *)(room->chunk + 80 * room->capacity);
     const real *const matrix_2 = c->packed + packed_size(3, 20) + packed_size(5, 20);
     const real *const matrix_3 = c->packed + packed_size(3, 20) + packed_size(5, 20) + packed_size(5, 3);
-    c->products->of_rows_anywhere(rows, 5, 3, rows_at(room->left, mul_6_all + 0, 5, room->packed_rows + first, rows), matrix_2, (real *const *)rows_at(room->right, addmm_1_product_all + first * 32 + 0, 32, 0, rows));
+    c->products->of_rows_anywhere(rows, 5, 3, rows_at(room->left, mul_4_all + 0, 5, room->packed_rows + first, rows), matrix_2, (real *const *)rows_at(room->right, addmm_1_product_all + first * 32 + 0, 32, 0, rows));
     for (int64_t r = 0; r < rows; ++r) {
         float *const addmm_1_product_at = addmm_1_product_all + (first + r) * 32;
         const float *const out_0_bias_at = out_0_bias_all;
         float *const gelu_at = gelu_all + room->packed_rows[first + r] * 3;
-        float *const add_6_at = add_6_all + room->packed_rows[first + r] * 3;
+        float *const add_4_at = add_4_all + room->packed_rows[first + r] * 3;
         #pragma omp simd
         for (int64_t j0 = 0; j0 < 3; ++j0) {
             const real v0 = addmm_1_product_at[j0];
@@ -215,7 +217,7 @@ static void closing(
             const real v12 = v2 * v11;
             const real v13 = v7 + v12;
             gelu_at[j0] = (float)(v3);
-            add_6_at[j0] = (float)(v13);
+            add_4_at[j0] = (float)(v13);
         }
     }
     c->products->of_rows_anywhere(rows, 3, 2, rows_at(room->left, gelu_all + 0, 3, room->packed_rows + first, rows), matrix_3, (real *const *)rows_at(room->right, addmm_2_product_all + first * 32 + 0, 32, 0, rows));
