@@ -28,14 +28,14 @@ def _widened(formula: Formula) -> Formula:
     """The formula, computed in float32 where it is given numbers of half precision."""
 
     @wraps(formula)
-    def run(*args: Any) -> Any:
+    def run(*args: Any, **options: Any) -> Any:
         given = args[0].dtype
         if given not in HALF:
-            return formula(*args)
+            return formula(*args, **options)
         wide = [
             arg.float() if isinstance(arg, Tensor) and arg.dtype in HALF else arg for arg in args
         ]
-        return formula(*wide).to(given)
+        return formula(*wide, **options).to(given)
 
     return run
 
