@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rondo.layers import compiled
+from rondo.layers import making
 from thread_layers import LAYERS, X, by_hand, saved, state_of_a_copy, until_done
 
 
@@ -47,13 +47,13 @@ def test_who_reads_a_layer_during_its_first_call_sees_its_weights(
 def test_the_first_calls_of_two_threads_are_right_and_compile_once(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compile_step, compiled_cells = compiled.compile_step, []
+    compile_step, compiled_cells = making.compile_step, []
 
     def counted(cell: nn.Module, *args: Any, **kwargs: Any) -> Any:
         compiled_cells.append(cell)
         return compile_step(cell, *args, **kwargs)
 
-    monkeypatch.setattr(compiled, "compile_step", counted)
+    monkeypatch.setattr(making, "compile_step", counted)
     layer, start = LAYERS[kind](), threading.Barrier(2)
 
     def first_call() -> list[Tensor]:
