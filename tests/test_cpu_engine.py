@@ -396,9 +396,7 @@ def test_names_the_operator_that_is_not_covered() -> None:
 def test_the_reference_engine_says_why_it_runs() -> None:
     x = torch.randn(2, 3, 4, requires_grad=True)
     layer = rondo.Recurrent(LogGamma(4, 4))
-    with pytest.warns(
-        rondo.EngineWarning, match="LogGamma runs on the slower reference engine: lgamma"
-    ):
+    with pytest.warns(rondo.EngineWarning, match=r"LogGamma runs on the slower .* engine: lgamma"):
         y, _ = layer(x)
     expected, _ = rondo.Recurrent(LogGamma(4, 4), engine="reference")(x)
     torch.testing.assert_close(y, expected)
@@ -415,9 +413,7 @@ class MixesRows(rondo.Cell):
 @pytest.mark.parametrize("training", [True, False])
 def test_a_cell_that_mixes_rows_is_refused_or_said_to_be_slow(training: bool) -> None:
     x = torch.randn(2, 3, 4, requires_grad=training)
-    with pytest.raises(
-        ValueError, match="cannot run MixesRows: the step mixes .*mean reduces over the rows"
-    ):
+    with pytest.raises(ValueError, match=r"cannot run MixesRows: .*mean reduces over the rows"):
         rondo.Recurrent(MixesRows(4, 4), engine="cpu")(x)
     with pytest.warns(rondo.EngineWarning, match="mean reduces over the rows"):
         rondo.Recurrent(MixesRows(4, 4))(x)
