@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -296,3 +297,52 @@ def test_a_report_of_a_cell_that_no_graph_holds() -> None:
 def test_wrong_arguments(cell: Any, x: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         rondo.check(cell, x)
+
+
+class Magnifies(Base):
+    """A gate of exponentials, which magnifies what bfloat16 rounds away."""
+
+    def part(self, x: Tensor, h: Tensor) -> Tensor:
+        return torch.exp(4 * self.W(h)) / torch.exp(4 * self.U(x)) - 1
+
+
+def test_a_cell_that_magnifies_rounding_is_no_mistake() -> None:
+    for dtype in (torch.bfloat16, torch.float32):
+        assert rondo.check(Magnifies().to(dtype), torch.randn(4, 6, INPUT).to(dtype))
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.0])
+def test_a_mistake_in_half_precision_is_found(
+    factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One weight that is doubled or gone is more than rounding, also in bfloat16."""
+    program = checking_module._Case.program
+
+    def with_another_weight(case: Any) -> Any:
+        first, *rest = case.stand_ins
+        other = (first.detach() * factor).requires_grad_(first.requires_grad)
+        return program(replace(case, stand_ins=[other, *rest]))
+
+    monkeypatch.setattr(checking_module._Case, "program", with_another_weight)
+    assert not rondo.check(Base().bfloat16(), torch.randn(4, 6, INPUT).bfloat16())
+
+
+def test_a_state_whose_keys_come_in_another_order() -> None:
+    """In the plain loop too: each tensor is carried under its own name."""
+
+    class Swaps(nn.Module):
+        def forward(self, x: Tensor, state: dict[str, Tensor]) -> Any:
+            if x.sum() > 1e9:  # no graph
+                return x, state
+            return state["a"], {"b": state["b"] * 0.5, "a": state["a"] + x}
+
+    x, start = torch.randn(3, 4, 2), {"a": torch.ones(3, 2), "b": torch.full((3, 2), 8.0)}
+    lengths, resets = torch.tensor([4, 1, 2]), torch.zeros(3, 4, dtype=torch.bool)
+    resets[0, 2] = True
+    layer = rondo.Recurrent(Swaps(), engine="plain")
+    _, last = layer(x, start, resets=resets)
+    torch.testing.assert_close(last["a"][0], 1 + x[0, 2:].sum(0))
+    torch.testing.assert_close(last["b"][0], torch.full((2,), 2.0))
+    _, last = layer(x[1:2], {k: v[1:2] for k, v in start.items()}, lengths=lengths[1:2])
+    torch.testing.assert_close(last["a"][0], 1 + x[1, 0])
+    torch.testing.assert_close(last["b"][0], torch.full((2,), 4.0))

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from rondo.compiler.lines import line_of_user
+
 OfRows = Callable[[int], Any]
 
 
@@ -51,8 +53,6 @@ class Questions:
 
     def ask(self, question: OfRows, answer: Any, text: str) -> Any:
         """Note a question; returns its answer."""
-        from rondo.compiler.lines import line_of_user
-
         self.asked.append(Guard(question, answer, text, line_of_user()))
         return answer
 

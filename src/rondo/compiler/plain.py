@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from rondo.compiler.changes import unchanged
-from rondo.compiler.record import TraceError
 from rondo.compiler.record_step import apart_from_the_caller
 from rondo.compiler.reference import Steps, column
-from rondo.compiler.state import Form, flatten
+from rondo.compiler.returned import taken_apart
+from rondo.compiler.state import Form
 
 State = list[Tensor]
 
@@ -101,24 +101,7 @@ class PlainLoop:
         return pieces, (state, form)
 
     def _step(self, x: Tensor, state: State, form: Form) -> tuple[Tensor, State, Form]:
-        returned = self.cell(x, form.unflatten(state))
-        if not (isinstance(returned, tuple) and len(returned) == 2):
-            raise TraceError(
-                f"must return (output, new_state), got {type(returned).__name__}",
-                "write `return h, h` where the output is the state",
-            )
-        output, new = returned
-        leaves, new_form = flatten(new)
-        if not isinstance(output, Tensor) or output.ndim == 0 or len(output) != len(x):
-            got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise TraceError(
-                f"must return one output with a row for each of the {len(x)} rows, got {got}"
-            )
-        if not new_form.fits(form):
-            raise TraceError(
-                f"must return a state like the one that it got, {form}, got {new_form}"
-            )
-        return output, leaves, new_form
+        return taken_apart(self.cell(x, form.unflatten(state)), len(x), form)
 
     def _index(self, first: int, size: int, num_rows: int, device: torch.device) -> Tensor:
         """For each row of the batch its packed row; that of the first where it has no such step."""

@@ -7,6 +7,8 @@ step gives nor of the gradients of x and the state.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,48 +24,9 @@ from rondo.compiler.trace import call_step, given_rows, random_rows
 NUMBERS_OF_ROWS = (4, 6)
 
 
-def rows_are_apart(
-    cell: nn.Module,
-    tensors: Mapping[str, Tensor],
-    x: Tensor,
-    state: Any,
-    *,
-    instead: Mapping[str, Tensor] | None = None,
-    grad: bool = True,
-) -> bool:
-    """Whether no row of a step was seen to depend on another one.
-
-    Args:
-        cell: A module whose `forward(x, state)` returns `(output, new_state)`.
-        tensors: Its tensors by name.
-        x: An example input (B, ...).
-        state: An example state.
-        instead: What stands for some tensors, by name.
-        grad: Whether the gradients are tried too.
-    """
-    leaves, form = flatten(state)
-    used = {**tensors, **(instead or {})}
-    with torch.no_grad():  # copies: another thread may train the cell meanwhile
-        copies = {id(tensors[name]): tensor.detach().clone() for name, tensor in used.items()}
-    with apart_from_the_caller(x.device, grad=grad), StandIns(copies):
-        try:
-            return all(
-                _is_apart(cell, x, leaves, form, num_rows, grad) for num_rows in NUMBERS_OF_ROWS
-            )
-        except Exception:  # it runs with no other number of rows than its own
-            own = len(leaves[0]) if leaves else len(x)
-            return own < 2 or _is_apart(cell, x, leaves, form, own, grad, given=True)
-
-
-def changes_itself(
-    cell: nn.Module,
-    tensors: Mapping[str, Tensor],
-    x: Tensor,
-    state: Any,
-    *,
-    instead: Mapping[str, Tensor] | None = None,
-) -> bool:
-    """Whether a step changes what its cell holds, so that it may not be run twice.
+@dataclass(frozen=True)
+class Trial:
+    """A cell that is tried on the side.
 
     Args:
         cell: A module whose `forward(x, state)` returns `(output, new_state)`.
@@ -72,18 +35,44 @@ def changes_itself(
         state: An example state.
         instead: What stands for some tensors, by name.
     """
-    leaves, form = flatten(state)
-    stand_ins = {id(tensors[name]): tensor for name, tensor in (instead or {}).items()}
-    before = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors.values()]
-    own = max(1, len(leaves[0]) if leaves else len(x))
-    rows = [given_rows(value, own, False) for value in (x, *leaves)]
-    with apart_from_the_caller(x.device, grad=False), unchanged(cell) as changes:
-        with StandIns(stand_ins):
-            cell(rows[0], form.unflatten(rows[1:]))
-        written = [(tensor, old) for tensor, count, old in before if tensor._version != count]
-        for tensor, old in written:
-            tensor.copy_(old)
-    return bool(written or changes.found)
+
+    cell: nn.Module
+    tensors: Mapping[str, Tensor]
+    x: Tensor
+    state: Any
+    instead: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def rows_are_apart(self, *, grad: bool = True) -> bool:
+        """Whether no row of a step, nor with `grad` of its gradient, depends on another one."""
+        leaves, form = flatten(self.state)
+        used = {**self.tensors, **self.instead}
+        with torch.no_grad():  # copies: another thread may train the cell meanwhile
+            copies = {id(self.tensors[n]): tensor.detach().clone() for n, tensor in used.items()}
+        with apart_from_the_caller(self.x.device, grad=grad), StandIns(copies):
+            tried = partial(_is_apart, self.cell, self.x, leaves, form, grad)
+            try:
+                return all(map(tried, NUMBERS_OF_ROWS))
+            except Exception:  # it runs with no other number of rows than its own
+                return self._num_rows < 2 or tried(self._num_rows, given=True)
+
+    def changes_itself(self) -> bool:
+        """Whether a step changes what its cell holds, so that it may not be run twice."""
+        leaves, form = flatten(self.state)
+        stand_ins = {id(self.tensors[name]): tensor for name, tensor in self.instead.items()}
+        before = [(t, t._version, t.detach().clone()) for t in self.tensors.values()]
+        rows = [given_rows(value, max(1, self._num_rows), False) for value in (self.x, *leaves)]
+        with apart_from_the_caller(self.x.device, grad=False), unchanged(self.cell) as changes:
+            with StandIns(stand_ins):
+                self.cell(rows[0], form.unflatten(rows[1:]))
+            written = [(tensor, old) for tensor, count, old in before if tensor._version != count]
+            for tensor, old in written:
+                tensor.copy_(old)
+        return bool(written or changes.found)
+
+    @property
+    def _num_rows(self) -> int:
+        leaves, _ = flatten(self.state)
+        return len(leaves[0]) if leaves else len(self.x)
 
 
 def _is_apart(
@@ -91,10 +80,11 @@ def _is_apart(
     x: Tensor,
     leaves: Sequence[Tensor],
     form: Form,
-    num_rows: int,
     grad: bool,
+    num_rows: int,
     given: bool = False,
 ) -> bool:
+    """Whether no bit of any row but the changed one is another, in a batch of so many rows."""
     rows_of = given_rows if given else random_rows
     values = [rows_of(value, num_rows, False) for value in (x, *leaves)]
     right = _results(cell, values, form, grad)

@@ -24,7 +24,7 @@ from rondo.compiler.layouts import Mixed
 from rondo.compiler.library import Library, library_of
 from rondo.compiler.merge import Traced
 from rondo.compiler.plan import Plan, plan
-from rondo.compiler.probe import rows_are_apart
+from rondo.compiler.probe import Trial
 from rondo.compiler.record import TraceError
 from rondo.compiler.trace import trace
 
@@ -238,7 +238,7 @@ def compile_step(
         raise
     forward = plan(close_loops(traced.graph))
     rows_apart = forward.mixes_rows is not None and apart(
-        lambda: rows_are_apart(cell, tensors, x, state, instead=instead, grad=grad)
+        lambda: Trial(cell, tensors, x, state, instead or {}).rows_are_apart(grad=grad)
     )
     if not rows_apart:
         _check_rows(forward)

@@ -33,6 +33,7 @@ from rondo.compiler.record_step import (
     has_gradient,
     record_step,
 )
+from rondo.compiler.returned import described, taken_apart
 from rondo.compiler.state import Form, flatten
 
 PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
@@ -176,50 +177,19 @@ def call_step(cell: nn.Module, x: Tensor, leaves: Sequence[Tensor], form: Form) 
     """
     returned = cell(x, form.unflatten(leaves))
     with torch._C.DisableTorchFunction():  # what is asked here, the step does not ask
-        return check_returned(returned, x, leaves, form)
-
-
-def check_returned(returned: Any, x: Tensor, leaves: Sequence[Tensor], form: Form) -> list[Tensor]:
-    """The output and the new state of a step, flat."""
-    if not (isinstance(returned, tuple) and len(returned) == 2):
-        raise TraceError(
-            f"must return (output, new_state), got {_describe(returned)}",
-            "write `return h, h` where the output is the state",
-        )
-    output, new_state = returned
-    found, new_form = flatten(new_state)
-    if not isinstance(output, Tensor):
-        raise TraceError(
-            f"must return one tensor as its output, got {_describe(output)}",
-            "what else is wanted of each step belongs into the state",
-        )
-    if not new_form.fits(form):
-        raise TraceError(
-            f"must return a state like the one that it got, {form}, got {new_form}",
-            "return it in the form in which it came",
-        )
-    new_leaves = [found[place] for place in form.order_in(new_form)]
-    for name, old, new in zip(form.names(), leaves, new_leaves, strict=True):
-        if not isinstance(new, Tensor) or old.shape != new.shape or old.dtype != new.dtype:
-            raise TraceError(
-                f"gets the state {name} as {_describe(old)} and returns it as {_describe(new)}",
-                "a state keeps its shape and dtype from step to step",
-            )
-    if output.ndim == 0 or output.shape[0] != x.shape[0]:
-        raise TraceError(
-            f"must return an output (B, ...), got {_describe(output)}",
-            "the output has one row for each row of x",
-        )
+        output, new_leaves, _ = taken_apart(returned, len(x), form)
+        _check_kept(leaves, new_leaves, form)
     return [output, *new_leaves]
 
 
-def _describe(value: Any) -> str:
-    if isinstance(value, Tensor):
-        sizes = ["B", *map(str, value.shape[1:])] if value.ndim else []
-        return f"{str(value.dtype).removeprefix('torch.')}[{', '.join(sizes)}]"
-    if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
+def _check_kept(leaves: Sequence[Tensor], new_leaves: Sequence[Any], form: Form) -> None:
+    """Fail where a state does not keep its shape and dtype, as a graph of it must."""
+    for name, old, new in zip(form.names(), leaves, new_leaves, strict=True):
+        if not isinstance(new, Tensor) or old.shape != new.shape or old.dtype != new.dtype:
+            raise TraceError(
+                f"gets the state {name} as {described(old)} and returns it as {described(new)}",
+                "a state keeps its shape and dtype from step to step",
+            )
 
 
 # ---- functions of tensors ----

@@ -20,6 +20,7 @@ from rondo.compiler.operators import (
     is_transformed,
 )
 from rondo.compiler.plain import PlainLoop
+from rondo.compiler.probe import Trial
 from rondo.compiler.reference import Steps
 from rondo.compiler.state import Form
 from rondo.compiler.trace import named_tensors
@@ -125,6 +126,11 @@ class Call:
         if self.packing.order is not None:
             return len(self.packing.order)
         return max(self.packing.batch_sizes.tolist(), default=0)
+
+    def trial(self) -> Trial:
+        """The cell of this call, to be tried on the side."""
+        held, state = self.held, self.form.unflatten(self.leaves)
+        return Trial(self.cell, held.own, self.rows, state, held.instead)
 
     def plain_loop(self) -> PlainLoop:
         """The plain loop of this call."""

@@ -20,7 +20,6 @@ from rondo.compiler import (
     TraceError,
 )
 from rondo.compiler.check import Comparison
-from rondo.compiler.probe import rows_are_apart
 from rondo.compiler.record_step import has_gradient
 from rondo.compiler.state import flatten
 from rondo.layers.call import Call, held_by
@@ -144,9 +143,8 @@ def check(cell: nn.Module, x: Tensor, state: Any = None, *, engine: EngineName =
 
 
 def _of_plain_loop(call: Call, reason: str | None) -> Report:
-    state = call.form.unflatten(call.leaves)
     try:
-        are_apart = rows_are_apart(call.cell, call.held.own, call.rows, state)
+        are_apart = call.trial().rows_are_apart()
     except Exception:  # the step may not run on copies of its tensors
         are_apart = None
     return Report(type(call.cell).__name__, "plain", None, reason, None, are_apart)

@@ -27,7 +27,6 @@ from rondo.compiler.operators import (
     run_registered,
 )
 from rondo.compiler.plain import PlainResult
-from rondo.compiler.probe import changes_itself, rows_are_apart
 from rondo.compiler.program import apart
 from rondo.compiler.state import flatten
 from rondo.compiler.stepping import Stepper
@@ -238,7 +237,7 @@ class Programs:
                 "give sequences of one length, or reduce over features (dim=-1) instead of rows"
             )
         loop = call.plain_loop()
-        if loop.checkpoint_every is not None and self._changes_itself(call):
+        if loop.checkpoint_every is not None and apart(call.trial().changes_itself):
             loop = replace(loop, checkpoint_every=None)  # nothing is run again: all is kept
         with StandIns({id(call.held.own[n]): t for n, t in call.held.instead.items()}):
             try:
@@ -252,21 +251,8 @@ class Programs:
             return True  # nothing can be tried here
         key = call.kind
         if key not in self.rows_apart:
-            state = call.form.unflatten(call.leaves)
-            self.rows_apart[key] = apart(
-                lambda: rows_are_apart(
-                    call.cell, call.held.own, call.rows, state, instead=call.held.instead
-                )
-            )
+            self.rows_apart[key] = apart(call.trial().rows_are_apart)
         return self.rows_apart[key]
-
-    def _changes_itself(self, call: Call) -> bool:
-        state = call.form.unflatten(call.leaves)
-        return apart(
-            lambda: changes_itself(
-                call.cell, call.held.own, call.rows, state, instead=call.held.instead
-            )
-        )
 
     # ---- single steps ----
 
