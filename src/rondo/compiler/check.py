@@ -12,6 +12,7 @@ shows before anybody trusts it.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from rondo.compiler.changes import unchanged
 from rondo.compiler.engines import is_parallel
 from rondo.compiler.going_back import gradients
+from rondo.compiler.graph import draws_random
 from rondo.compiler.intercept import StandIns
 from rondo.compiler.operators import OWN_MODES, recurrence
 from rondo.compiler.plain import PlainLoop
@@ -236,6 +238,11 @@ class _Case:
         x = rows_of(subject.x, NUM_STEPS * num_rows, wanted)
         return cls(subject, x, [rows_of(s, num_rows, grad) for s in subject.leaves], moving)
 
+    def same_draws(self) -> contextlib.AbstractContextManager[None]:
+        """Gives both sides the same random numbers, where the step draws any."""
+        nodes = self.subject.program.graph.step.nodes
+        return _same_draws() if any(map(draws_random, nodes)) else contextlib.nullcontext()
+
     def rounded(self) -> _Case:
         """The same numbers, each off by a rounding."""
         return _Case(
@@ -251,7 +258,7 @@ class _Case:
         keeps = len(subject.program.places) > 1
         own = [*subject.own.values(), *subject.program.captured]
         instead = {id(a): b for a, b in zip(own, self.stand_ins, strict=True) if a is not b}
-        with _same_draws(), StandIns(instead):
+        with self.same_draws(), StandIns(instead):
             result = PlainLoop(subject.cell, steps, keep_states=keeps)(
                 self.x, self.state, subject.form
             )
@@ -266,7 +273,7 @@ class _Case:
         own = self.stand_ins[: len(self.stand_ins) - captured]
         sizes = torch.full((NUM_STEPS,), len(self.x) // NUM_STEPS, dtype=torch.int64, device="cpu")
         program = subject.program.with_captured(self.stand_ins[len(own) :])
-        with _same_draws():
+        with self.same_draws():
             outputs, last = recurrence(program, own, self.x, self.state, sizes)
             return self._named(outputs, last)
 
@@ -330,17 +337,20 @@ def _relative(got: Tensor, right: Tensor) -> float:
     if got.shape != right.shape or got.dtype != right.dtype:
         return float("inf")
     a, b = got.detach(), right.detach()
+    if not b.numel():
+        return 0.0
     if not has_gradient(b):
         return float((a != b).any())
-    if a.dtype not in (torch.float64, torch.complex128):
-        a, b = (
-            a.to(torch.float64) if not a.is_complex() else a,
-            b.to(torch.float64) if not b.is_complex() else b,
-        )
+    off = float((a - b).abs().max() / (1 + b.abs().max()))
+    return off if math.isfinite(off) else _relative_to_finite(a, b)
+
+
+def _relative_to_finite(a: Tensor, b: Tensor) -> float:
+    """The same, where both have the same NaN and infinite numbers at the same places."""
     same = (a == b) | ((a != a) & (b != b))
     off = torch.where(same, 0, (a - b).abs())
     size = torch.where(torch.isfinite(b.abs()), b.abs(), 0)
-    return float(off.max() / (1 + size.max())) if off.numel() else 0.0
+    return float(off.max() / (1 + size.max()))
 
 
 @contextlib.contextmanager
