@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -35,14 +34,14 @@ class Call(ctypes.Structure):
         ("divert", ctypes.c_int64),
         ("num_parts", ctypes.c_int64),
         ("team", ctypes.c_int64),
+        ("num_threads", ctypes.c_int64),
         ("chunk_rows", ctypes.c_int64),
         ("begins", ctypes.c_int64),
         ("ends", ctypes.c_int64),
         ("products", ctypes.c_void_p),
-        ("parallel", ctypes.c_void_p),
-        ("num_threads", ctypes.c_void_p),
+        ("pool", ctypes.c_void_p),
         ("workspace", ctypes.c_void_p),
-        ("set_by_the_kernel", ctypes.c_int64 * 14),
+        ("set_by_the_kernel", ctypes.c_int64 * 7),
     )
 
 
@@ -74,14 +73,3 @@ class Sizes:
     call: Call
     batch_sizes: Any
     workspace_bytes: int
-
-
-@functools.cache
-def openmp() -> tuple[int | None, int | None]:
-    """Torch's own thread pool: what runs a function on it, and what tells how many run it."""
-
-    def address(name: str) -> int | None:
-        function: Any = getattr(ctypes.CDLL(None), name, None)
-        return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
-
-    return address("GOMP_parallel"), address("omp_get_num_threads")

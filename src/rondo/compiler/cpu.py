@@ -1,8 +1,7 @@
 """The cpu engine: runs a plan as a compiled kernel.
 
 In go a plan and tensors, as for the reference engine, out come the same results. The kernel runs
-all steps in one call, on as many threads as torch may use, in one parallel region of torch's own
-thread pool, and without Python's lock. What no kernel does before or after the loop is run with
+all steps in one call, on as many threads as torch may use, and without Python's lock. What no kernel does before or after the loop is run with
 torch, some steps at a time.
 """
 
@@ -17,13 +16,14 @@ import torch
 from torch import Tensor
 
 from rondo.compiler.c_operators import C_TARGET
-from rondo.compiler.call import SPOILS, Call, Sizes, Slot, openmp
+from rondo.compiler.call import SPOILS, Call, Sizes, Slot
 from rondo.compiler.graph import Node, Shape, live_nodes
 from rondo.compiler.interpret import evaluate
 from rondo.compiler.kernel import Kernel, Level
 from rondo.compiler.layouts import SUMMED
 from rondo.compiler.lower import lower
 from rondo.compiler.plan import Plan
+from rondo.compiler.pool import pool
 from rondo.compiler.reference import Previous, Resets, Result, Steps, named, nothing
 from rondo.compiler.render_c import render_c, render_product, tensor_order
 from rondo.compiler.run import Run
@@ -147,9 +147,8 @@ class CompiledLoop:
         return found
 
     def _sizes_of(self, steps: Steps, num_rows: int) -> Sizes:
-        parallel, num_threads = openmp()
         per_thread = self.work * steps.num_rows // MIN_WORK_PER_THREAD
-        threads = max(1, min(torch.get_num_threads(), per_thread)) if parallel else 1
+        threads = max(1, min(torch.get_num_threads(), per_thread))
         num_parts = min(threads, num_rows)
         batch_sizes = (ctypes.c_int64 * len(steps.batch_sizes))(*steps.batch_sizes)
         call = Call(
@@ -157,11 +156,11 @@ class CompiledLoop:
             num_all_steps=len(steps.batch_sizes),
             num_rows=num_rows,
             num_parts=num_parts,
-            team=threads // num_parts if num_threads else 1,
+            team=threads // num_parts,
+            num_threads=threads,
             chunk_rows=CHUNK_ROWS,
             products=ctypes.addressof(self.products[1]),
-            parallel=parallel,
-            num_threads=num_threads,
+            pool=pool(),
         )
         return Sizes(call, batch_sizes, self.binary.rondo_workspace_bytes(ctypes.byref(call)))
 

@@ -60,7 +60,7 @@ def read_in_place(run: Run) -> None:
 def _library(dtype: torch.dtype) -> Any:
     """The library of these products for a type."""
     folder = files("rondo.compiler").joinpath("c")
-    names = ("panels.c", "call.c", "in_place.c")
+    names = ("panels.c", "share.c", "call.c", "in_place.c")
     source = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
     return load(
         f"#include <stdint.h>\n#include <string.h>\ntypedef {C_TYPES[dtype]} real;\n{source}"

@@ -58,6 +58,7 @@ def render_c(kernel: Kernel, *, spoils: bool = False) -> str:
             _spoil(spoils),
             _common("panels.c"),
             _tables(kernel),
+            _common("share.c"),
             _common("call.c"),
             _stage(kernel, "opening", kernel.opening, spoils),
             _stage(kernel, "one_step", kernel.levels, spoils),
@@ -97,7 +98,7 @@ def render_product(dtype: torch.dtype) -> str:
 def _types(dtype: torch.dtype) -> str:
     real, suffix = C_TYPES[dtype], "##f" if dtype == torch.float32 else ""
     return (
-        "#include <math.h>\n#include <sched.h>\n#include <stdint.h>\n#include <string.h>\n\n"
+        "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n\n"
         f"typedef {real} real;\n#define LIBM(name) name{suffix}\n"
         "#define INLINED static inline __attribute__((always_inline)) /* for vector code */\n"
     )
@@ -106,7 +107,7 @@ def _types(dtype: torch.dtype) -> str:
 @functools.cache
 def _words(real: str) -> frozenset[str]:
     """What means something where the stages of a kernel stand."""
-    names = (*functions_of(real), "bfloat16.c", "panels.c", "call.c")
+    names = (*functions_of(real), "bfloat16.c", "panels.c", "share.c", "call.c")
     texts = (*map(_common, names), *SIGNATURES.values())
     return frozenset(word for text in texts for word in re.findall(r"\w+", text))
 
@@ -156,6 +157,8 @@ def _tables(kernel: Kernel) -> str:
             f"#define TOTAL_ROWS {sum(buffer.sizes[0] for buffer in kernel.at('total'))}",
             f"#define TOTALS_SIZE ({_sum_of(_total_size(b) for b in kernel.at('total'))})",
             f"#define CHUNKED {int(_is_chunked(kernel))}",
+            f"#define HAS_OPENING {int(bool(kernel.opening))}",
+            f"#define HAS_CLOSING {int(bool(kernel.closing))}",
             f"#define CHUNK_SIZE {sum(map(_row_stride, kernel.at('chunk')))}",
             f"#define LOCAL_SIZE {sum(map(_row_stride, kernel.at('local')))}",
             "",

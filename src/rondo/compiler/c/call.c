@@ -12,25 +12,23 @@ typedef struct call {
     int64_t previous_reverse;    /* the previous states were made from the last step to the first */
     const uint8_t *resets;       /* a truth value for each packed row, or NULL */
     int64_t divert;              /* 1: after a step, move the state of reset rows to `to` */
-    int64_t num_parts, team;     /* parts of the rows, and threads that share the work of one */
+    int64_t num_parts, team;     /* parts of the rows, and pieces of the work on a chunk of one */
+    int64_t num_threads;         /* that may be at work */
     int64_t chunk_rows;          /* the rows of a chunk of a part, if those of a step are no more */
     int64_t begins, ends;        /* whether no steps were run before, and none follow */
     const products *products;
-    void (*parallel)(void (*)(void *), void *, unsigned, unsigned); /* GOMP_parallel, or NULL */
-    int (*num_threads)(void);    /* omp_get_num_threads, or NULL */
+    const pool *pool;
     char *workspace;             /* room as rondo_workspace_bytes says */
     /* the rest is set here */
     int64_t *starts, *bounds;    /* the first packed row of each step; the first row of each part */
-    int64_t *arrived;            /* how often members of each team arrived somewhere */
     int64_t *is_new;             /* of each part: whether nothing was added to its totals yet */
     real *packed, *totals;       /* the packed matrices; the totals of each part */
-    char *rooms, *desks;         /* the memory of each part and of each worker */
-    int64_t next_panel, done_panels, next_worker, done_workers, next_total, alone;
+    char *rooms, *desks;         /* the memory of each part and of each of its pieces */
 } call;
 
-/* What a worker works with. Of its part: for each row of a chunk its place among all packed rows and
- * the previous states, the values of the rows of a chunk and of those of a step, totals. Its own:
- * pointers to rows, a panel of them. */
+/* What a piece of work on a part has. Of the part: for each row of a chunk its place among all packed
+ * rows and the previous states, the values of the rows of a chunk and of those of a step, totals. Its
+ * own: pointers to rows, a panel of them. */
 struct room {
     real *chunk, *local, *totals;
     int64_t *packed_rows;
@@ -62,7 +60,7 @@ static real *total_at(const call *c, int tensor, int64_t width, real *of_part, i
     return is_direct ? c->tensors[tensor] : of_part;
 }
 
-/* Add the rows of a chunk to a sum; each member of a team does some rows of the result. */
+/* Add the rows of a chunk to a sum; each piece of the work does some rows of the result. */
 static void add_rows(
     const call *c, struct room *room, int tensor, int64_t rows, int64_t height, int64_t width,
     const real *const *left, const real *const *right, real *of_part) {

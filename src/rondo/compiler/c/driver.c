@@ -1,7 +1,8 @@
 /* Runs all steps. Rows of the batch are independent: each part takes some of them and runs the
  * whole sequence, so that the threads of a run never wait for each other in between. A part goes
  * through its steps in chunks: what can be done for all rows of a chunk together is done before its
- * steps (`opening`) and after them (`closing`), while what passes between them is in the cache. */
+ * steps (`opening`) and after them (`closing`), while what passes between them is in the cache. Where
+ * there are more threads than rows, these two, and the sums over rows, are cut into pieces. */
 
 /* Rows that are reset: before a step the state is the initial one again; in the backward pass,
  * after a step, the gradient of the state belongs to the initial state. */
@@ -57,25 +58,16 @@ static void find_rows(
                 previous_row(c, number, step, row + r);
 }
 
-/* Wait for the others of a team. */
-static void meet(const call *c, int64_t part) {
-    if (c->team == 1) return;
-    const int64_t number = __atomic_fetch_add(&c->arrived[part], 1, __ATOMIC_ACQ_REL);
-    const int64_t wanted = (number / c->team + 1) * c->team;
-    for (int64_t turn = 0; __atomic_load_n(&c->arrived[part], __ATOMIC_ACQUIRE) < wanted; ++turn)
-        if (turn > 10000) sched_yield(); /* more threads than processors */
-}
-
 /* Find the rows of the steps from `number` on that fit into a chunk; returns the step after them. */
 static int64_t find_chunk(
-    const call *c, struct room *room, int64_t part, int64_t number, int writes, int64_t *chunk) {
+    const call *c, struct room *room, int64_t part, int64_t number, int64_t *chunk) {
     const int64_t row = c->bounds[part], end = c->bounds[part + 1];
     for (*chunk = 0; number < c->num_steps; ++number) {
         const int64_t step = step_number(c, number);
         const int64_t rows = rows_of_part(c, step, row, end);
         if (!CHUNKED) continue;
         if (*chunk && *chunk + rows > c->chunk_rows) break;
-        if (writes) find_rows(c, room, step, row, *chunk, rows);
+        find_rows(c, room, step, row, *chunk, rows);
         *chunk += rows;
     }
     return number;
@@ -96,28 +88,45 @@ static void run_steps(
     }
 }
 
-/* A team shares the rows of a chunk; its first member does the steps. */
-static void run_worker(const call *c, int64_t worker) {
+/* What is done with the rows of a chunk, in pieces. */
+typedef struct {
+    const call *c;
+    int64_t part, rows;
+    void (*stage)(const call *, struct room *, int64_t, int64_t);
+} chunk_work;
+
+static void stage_piece(void *given, int64_t piece) {
+    const chunk_work *const work = given;
+    const int64_t first = piece * work->rows / work->c->team;
+    const int64_t rows = (piece + 1) * work->rows / work->c->team - first;
     struct room room;
-    room_of(c, worker, &room);
-    const int64_t part = worker / c->team, member = room.member;
+    room_of(work->c, work->part, piece, &room);
+    if (rows) work->stage(work->c, &room, first, rows);
+}
+
+static void sum_piece(void *given, int64_t piece) {
+    const chunk_work *const work = given;
+    struct room room;
+    room_of(work->c, work->part, piece, &room);
+    add_up(work->c, &room, work->rows);
+}
+
+static void run_part(void *given, int64_t part) {
+    const call *const c = given;
+    struct room room;
+    room_of(c, part, 0, &room);
     for (int64_t number = 0, next; number < c->num_steps; number = next) {
-        int64_t rows;
-        if (member == 0) SPOIL(room.chunk, room.capacity * CHUNK_SIZE * sizeof(real));
-        next = find_chunk(c, &room, part, number, member == 0, &rows);
-        const int64_t first = member * rows / c->team;
-        const int64_t own_rows = (member + 1) * rows / c->team - first;
-        meet(c, part);
-        if (own_rows) opening(c, &room, first, own_rows);
-        meet(c, part);
-        if (member == 0) run_steps(c, &room, part, number, next);
-        meet(c, part);
-        if (own_rows) closing(c, &room, first, own_rows);
-        if (TOTAL_ROWS) meet(c, part);
-        room.is_new = c->is_new[part];
-        if (rows) add_up(c, &room, rows);
-        meet(c, part);
-        if (rows && member == 0) c->is_new[part] = 0;
+        chunk_work work = {c, part, 0, opening};
+        SPOIL(room.chunk, room.capacity * CHUNK_SIZE * sizeof(real));
+        next = find_chunk(c, &room, part, number, &work.rows);
+        if (HAS_OPENING && work.rows) c->pool->share(stage_piece, &work, c->team);
+        run_steps(c, &room, part, number, next);
+        work.stage = closing;
+        if (HAS_CLOSING && work.rows) c->pool->share(stage_piece, &work, c->team);
+        if (TOTAL_ROWS && work.rows) {
+            c->pool->share(sum_piece, &work, c->team);
+            c->is_new[part] = 0;
+        }
     }
 }
 
@@ -131,43 +140,15 @@ static void add_row(const call *c, const total *this, const real *from, int64_t 
         for (int64_t j = 0; !c->is_new[part] && j < this->width; ++j) to[j] += from[j];
 }
 
-/* Threads take rows of the totals as they come, once all parts are done. */
-static void add_totals(call *c) {
-    int64_t number;
-    while (__atomic_load_n(&c->done_workers, __ATOMIC_ACQUIRE) < c->num_parts * c->team) {}
-    while ((number = __atomic_fetch_add(&c->next_total, 1, __ATOMIC_RELAXED)) < TOTAL_ROWS) {
-        const real *from = c->totals;
-        const total *this = TOTALS;
-        for (; number >= this->height; ++this) {
-            from += this->height * in_vectors(this->width);
-            number -= this->height;
-        }
-        add_row(c, this, from + number * in_vectors(this->width), number);
-    }
-}
-
-static void work(void *data) {
-    call *c = data;
-    int64_t worker;
-    pack_all(c);
-    while ((worker = __atomic_fetch_add(&c->next_worker, 1, __ATOMIC_RELAXED)) <
-           c->num_parts * c->team) {
-        run_worker(c, worker);
-        __atomic_add_fetch(&c->done_workers, 1, __ATOMIC_RELEASE);
-    }
-    if (c->ends && TOTAL_ROWS) add_totals(c);
-}
-
-/* Teams need all the threads that were asked for; without them everybody works alone. */
-static void work_in_teams(void *data) {
-    call *c = data;
-    const int64_t num_workers = c->num_parts * c->team;
-    if (c->num_threads() >= num_workers) {
-        work(c);
-    } else if (__atomic_fetch_add(&c->alone, 1, __ATOMIC_RELAXED) == 0) {
-        call one = *c;
-        one.team = 1;
-        work(&one);
+static void total_piece(void *given, int64_t piece) {
+    const call *const c = given;
+    int64_t first = piece * TOTAL_ROWS / c->num_threads, begin = 0;
+    const int64_t last = (piece + 1) * TOTAL_ROWS / c->num_threads;
+    const real *from = c->totals;
+    for (const total *this = TOTALS; first < last; begin += this->height, ++this) {
+        for (; first < at_most(begin + this->height, last); ++first)
+            add_row(c, this, from + (first - begin) * in_vectors(this->width), first - begin);
+        from += this->height * in_vectors(this->width);
     }
 }
 
@@ -186,6 +167,13 @@ static void divide(call *c) {
     while (part <= c->num_parts) c->bounds[part++] = c->num_rows;
 }
 
+static void run_all(void *given) {
+    call *const c = given;
+    if (c->begins && NUM_MATRICES) c->pool->share(pack_piece, c, all_panels());
+    c->pool->share(run_part, c, c->num_parts);
+    if (c->ends && TOTAL_ROWS) c->pool->share(total_piece, c, c->num_threads);
+}
+
 /* Run some steps. Between the runs of the steps of a batch the workspace stays as it is. */
 void rondo_run(call *c) {
     const int64_t bytes = lay_out(c);
@@ -193,13 +181,7 @@ void rondo_run(call *c) {
     c->starts[0] = 0;
     for (int64_t t = 0; t < c->num_all_steps; ++t)
         c->starts[t + 1] = c->starts[t] + c->batch_sizes[t];
-    c->next_panel = c->done_panels = c->next_worker = c->done_workers = c->next_total = 0;
-    c->alone = 0;
-    memset(c->arrived, 0, c->num_parts * sizeof(int64_t));
     for (int64_t part = 0; c->begins && part < c->num_parts; ++part) c->is_new[part] = 1;
     divide(c);
-    if (c->num_parts * c->team > 1 && c->parallel)
-        c->parallel(c->team > 1 ? work_in_teams : work, c, (unsigned)(c->num_parts * c->team), 0);
-    else
-        work(c);
+    c->pool->enter(run_all, c, c->num_threads);
 }

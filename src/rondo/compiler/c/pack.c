@@ -38,14 +38,4 @@ static void pack_numbered(const call *c, int64_t number) {
     }
 }
 
-/* Threads take panels as they come; a panel that was taken is finished by who took it, so waiting
- * for all of them ends, however many threads there are. */
-static void pack_all(call *c) {
-    const int64_t total = c->begins ? all_panels() : 0;
-    int64_t number;
-    while ((number = __atomic_fetch_add(&c->next_panel, 1, __ATOMIC_RELAXED)) < total) {
-        pack_numbered(c, number);
-        __atomic_add_fetch(&c->done_panels, 1, __ATOMIC_RELEASE);
-    }
-    while (__atomic_load_n(&c->done_panels, __ATOMIC_ACQUIRE) < total) {}
-}
+static void pack_piece(void *given, int64_t number) { pack_numbered(given, number); }

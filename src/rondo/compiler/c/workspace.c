@@ -21,7 +21,7 @@ static int64_t lay_out_part(const call *c, char *begin, struct room *room) {
     return next - begin;
 }
 
-static int64_t lay_out_worker(const call *c, char *begin, struct room *room) {
+static int64_t lay_out_desk(const call *c, char *begin, struct room *room) {
     char *next = begin;
     room->panel = (real *)take(&next, capacity(c) * PANEL_COLUMNS * sizeof(real));
     room->left = (const real **)take(&next, capacity(c) * sizeof(real *));
@@ -33,7 +33,6 @@ static int64_t lay_out_worker(const call *c, char *begin, struct room *room) {
 static int64_t lay_out(call *c) {
     char *next = c->workspace;
     struct room room;
-    const int64_t num_workers = c->num_parts * c->team;
     int64_t packed = 0;
     for (int m = 0; m < NUM_MATRICES; ++m)
         packed += packed_size(MATRICES[m].depth, MATRICES[m].width);
@@ -41,21 +40,21 @@ static int64_t lay_out(call *c) {
     c->totals = (real *)take(&next, c->num_parts * TOTALS_SIZE * sizeof(real));
     c->starts = (int64_t *)take(&next, (c->num_all_steps + 1) * sizeof(int64_t));
     c->bounds = (int64_t *)take(&next, (c->num_parts + 1) * sizeof(int64_t));
-    c->arrived = (int64_t *)take(&next, c->num_parts * sizeof(int64_t));
     c->is_new = (int64_t *)take(&next, c->num_parts * sizeof(int64_t));
     c->rooms = next;
     c->desks = next + c->num_parts * lay_out_part(c, next, &room);
-    return c->desks - c->workspace + num_workers * lay_out_worker(c, next, &room);
+    return c->desks - c->workspace + c->num_parts * c->team * lay_out_desk(c, next, &room);
 }
 
-static void room_of(const call *c, int64_t worker, struct room *room) {
-    const int64_t part = worker / c->team;
+/* The memory of a part, and of a piece of the work on it. */
+static void room_of(const call *c, int64_t part, int64_t member, struct room *room) {
     const int64_t part_size = lay_out_part(c, c->rooms, room);
-    const int64_t worker_size = lay_out_worker(c, c->desks, room);
+    const int64_t desk_size = lay_out_desk(c, c->desks, room);
     lay_out_part(c, c->rooms + part * part_size, room);
-    lay_out_worker(c, c->desks + worker * worker_size, room);
+    lay_out_desk(c, c->desks + (part * c->team + member) * desk_size, room);
     room->totals = c->totals + part * TOTALS_SIZE;
-    room->member = worker % c->team;
+    room->is_new = c->is_new[part];
+    room->member = member;
     room->team = c->team;
 }
 
