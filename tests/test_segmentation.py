@@ -393,7 +393,7 @@ def broken(root: Path, kind: str) -> None:
     ("kind", "message"),
     [
         ("another size", r"label/a2.png must be of one channel and as large as .* but is 10 x 10"),
-        ("colours", r"label/a2.png must be of one channel .* but is 36 x 40 x 3"),
+        ("colours", r"label/a2.png: must be of one channel, but has 3 \(RGB\)"),
         ("unknown id", r"label/a2.png has the id 9, which .*classes.csv does not name"),
         ("no picture", r"image/a2.png: is not a picture in one of the formats"),
         ("missing", r"list.csv, line 4: label/a2.png: the file is missing"),

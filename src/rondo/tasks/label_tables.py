@@ -7,6 +7,8 @@ import os
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+from rondo.tasks.files import file_fault
+
 MISFIT = "the row does not have as many cells as the first line"
 """Why a row that `table_rows` gives as an empty one cannot be used."""
 
@@ -63,4 +65,4 @@ def fault_of(root: Path, name: str, taken: Container[str]) -> str | None:
         return "the path leads out of the folder of the data"
     if normal in taken:
         return "the file is named a second time (the first counts)"
-    return None if os.path.isfile(root / normal) else "the file is missing"
+    return file_fault(root / normal)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from rondo.tasks.seeds import generator_for
 from rondo.tasks.segmentation_augmentation import Change, changed
-from rondo.tasks.skipped import Skipped
 from rondo.tasks.task import Batch
 
 VOID = 255
@@ -48,12 +47,12 @@ class SceneSets:
     Attributes:
         classes: The names of the classes.
         splits: The scenes of train, val and test.
-        skipped: What is not among them, and why.
+        notes: What the user should know of the reading.
     """
 
     classes: tuple[str, ...]
     splits: dict[str, list[Scene]]
-    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def clips_of(scenes: Sequence[Scene], num_frames: int) -> list[list[Scene]]:

@@ -103,7 +103,10 @@ def segmentation(
         counted = torch.stack([scene.labels for scene in sets.splits["train"]])
         counts = ", ".join(f"{name} {len(scenes)}" for name, scenes in sets.splits.items())
         height, width = counted.shape[1:]
-        notes = (f"{counts} pictures of {width} x {height} pixels; {len(classes)} classes",)
+        notes = (
+            f"{counts} pictures of {width} x {height} pixels; {len(classes)} classes",
+            *sets.notes,
+        )
     arguments = {
         "front_stages": FRONT_STAGES[kind],
         "depth": 18 if checkpoint is None else checkpoint.depth,

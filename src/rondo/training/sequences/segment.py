@@ -201,7 +201,7 @@ def _pictures_of(word: str) -> Iterator[Picture]:
 
 def _read(path: Path, follows: bool) -> Picture:
     try:
-        pixels = read_picture(path, lambda image: np.array(upright_rgb(image, 1)))
+        pixels = read_picture(path, lambda image: np.array(upright_rgb(image)))
     except PhotoError as error:
         return Picture(str(path), None, follows, error.reason)
     return Picture(str(path), pixels, follows)
