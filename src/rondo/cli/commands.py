@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
 import json
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from rondo.cli.manual import UsageError
 
@@ -194,6 +196,32 @@ def run_path(word: str, task: str = "photo") -> Path:
     from rondo.training.run_files import last_run
 
     return last_run(task=task) if word == "last" else Path(word)
+
+
+@contextlib.contextmanager
+def lost_frames_told() -> Iterator[None]:
+    """Tells of lost frames of videos in a line for each file, every time."""
+    from rondo.tasks.lost_frames import LostFramesWarning
+
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, LostFramesWarning):
+                say(f"rondo: {message}")
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.simplefilter("always", LostFramesWarning)
+        warnings.showwarning = tell
+        yield
 
 
 def say(text: str) -> None:

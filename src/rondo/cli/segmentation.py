@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rondo.cli.commands import SOME_FAILED, SUCCESS, run_path, say, why_not
+from rondo.cli.commands import SOME_FAILED, SUCCESS, lost_frames_told, run_path, say, why_not
 from rondo.cli.manual import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def evaluate_segmentation(arguments: argparse.Namespace) -> int:
     segmenter = Segmenter(run_path(arguments.RUN))
     data = None if arguments.data is None else Path(arguments.data)
     found = segmenter.evaluate(data, arguments.split)
+    for note in segmenter.notes:
+        say(note)
     if arguments.json:
         print(json.dumps({name: item.to_dict() for name, item in found.items()}, indent=2))
     else:
@@ -46,11 +48,12 @@ def predict_segmentation(arguments: argparse.Namespace) -> int:
     segmenter = Segmenter(run_path(arguments.RUN), arguments.min_confidence)
     folder = _new_folder(Path(OUTPUT) if arguments.output is None else arguments.output)
     found = []
-    for number, answer in enumerate(segmenter.segment(segmenter.pictures(arguments.IMAGE))):
-        item = _written(answer, segmenter, folder, number)
-        found.append(item)
-        if not arguments.json:
-            print(_line(item), flush=True)
+    with lost_frames_told():
+        for number, answer in enumerate(segmenter.segment(segmenter.pictures(arguments.IMAGE))):
+            item = _written(answer, segmenter, folder, number)
+            found.append(item)
+            if not arguments.json:
+                print(_line(item), flush=True)
     if arguments.json:
         print(json.dumps({"predictions": found}, indent=2))
     else:
