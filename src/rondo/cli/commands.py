@@ -121,7 +121,7 @@ def sources_of(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryI
             yield from (Path(line) for line in sys.stdin.read().splitlines() if line)
         elif word == "-":
             yield io.BytesIO(sys.stdin.buffer.read())
-        elif path.is_dir():
+        elif os.path.isdir(path):  # unlike Path.is_dir it never raises
             yield from _images_in(path)
         else:
             yield path

@@ -104,7 +104,7 @@ def read_list(path: Path) -> list[Entry]:
         OSError: Where it cannot be read.
     """
     entries = []
-    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
+    for number, line in enumerate(_lines_of(path), 1):
         if not line.startswith("person") or "missing" in line:
             continue
         match = ENTRY.fullmatch(line.strip())
@@ -119,6 +119,11 @@ def read_list(path: Path) -> list[Entry]:
     if not entries:
         raise ValueError(f"{path} names no video; it must be that of the KTH actions")
     return entries
+
+
+def _lines_of(path: Path) -> list[str]:
+    """The lines of a list, of which only those in ASCII are read."""
+    return path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
 
 
 def segments(frames: Frames, entry: Entry) -> Iterator[Example]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -205,9 +206,9 @@ def _pictures_of(word: str) -> Iterator[Picture]:
         frames = draw_scenes(1, NUM_DRAWN_FRAMES, generator_for("shown scenes")).inputs[0]
         for number, frame in enumerate(frames.byte().permute(0, 2, 3, 1).numpy()):
             yield Picture(f"{DRAWN}#{number}", np.ascontiguousarray(frame), number > 0)
-    elif path.is_dir():
+    elif os.path.isdir(path):  # unlike Path.is_dir it never raises
         yield from _frames_of_folder(path)
-    elif path.suffix.lower() in FILE_ENDINGS or not path.exists():
+    elif path.suffix.lower() in FILE_ENDINGS or not os.path.exists(path):
         yield _read(path, False)
     else:
         yield from _frames_of_video(path)
