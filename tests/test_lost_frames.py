@@ -142,7 +142,10 @@ def test_a_recording_of_a_screen_loses_nothing(tmp_path: Path) -> None:
     assert numbered_frames(path).placement.numbers == tuple(range(len(times)))
 
 
-def test_a_pipe_and_a_folder_are_no_videos(tmp_path: Path) -> None:
+def test_a_pipe_a_folder_and_an_empty_file_are_no_videos(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(ValueError, match=r"empty\.mp4 cannot be read as a video: it is empty"):
+        read_frames(tmp_path / "empty.mp4")
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(ValueError, match=r"pipe\.mp4 cannot be read as a video: it is no regular"):
         read_frames(tmp_path / "pipe.mp4")

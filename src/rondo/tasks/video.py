@@ -163,12 +163,14 @@ class _Video:
     def _opened(self) -> Any:
         av = _av()
         fault = file_fault(self.path)
+        if fault is None and not self.path.stat().st_size:
+            fault = "is empty"
         if fault not in (None, MISSING):
             raise ValueError(f"{self.path} cannot be read as a video: it {fault}")
         try:
             return av.open(str(self.path))
         except av.error.FFmpegError as error:
-            if isinstance(error, OSError) and not isinstance(error, (EOFError, ValueError)):
+            if isinstance(error, (FileNotFoundError, PermissionError)):
                 raise OSError(error.errno, error.strerror, str(self.path)) from error
             raise ValueError(f"{self.path} cannot be read as a video: {error.strerror}") from error
 
