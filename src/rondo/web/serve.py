@@ -13,9 +13,10 @@ from starlette.applications import Starlette
 from rondo.predictor import Predictor
 from rondo.training.run_error import RunError
 from rondo.web.app import make_app
+from rondo.web.connection import Connection
 
-MAX_REQUESTS = 32
-"""Requests at the same time; further ones are turned away."""
+BACKLOG = 100
+"""Connections that are taken before others are served; each is an open file."""
 
 
 def serve(run: Path | None, host: str, port: int, say: Callable[[str], None]) -> None:
@@ -44,10 +45,12 @@ def server_of(app: Starlette) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
             access_log=False,
-            log_level="warning",
+            log_level="error",
             server_header=False,
-            limit_concurrency=MAX_REQUESTS,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=1,
         )
     )
