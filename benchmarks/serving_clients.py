@@ -104,10 +104,12 @@ def training(client: Client) -> Answer:
     settings = {"task": "parity", "cell": "gru", "length": 10, "hidden_size": 8}
     body = json.dumps(settings).encode()
     with client.asked("POST", "/api/train", body, SETTINGS) as response:
-        for _ in range(4):
-            if "error" in json.loads(response.readline() or '{"error": ""}'):
-                return Answer(f"{response.status}, another one trains")
-        return Answer(str(response.status))
+        lines = [response.readline() for _ in range(4)]
+        is_turned_away = b"error" in lines[0] and response.status == 200
+        retry_s = float(response.headers.get("retry-after", 0))
+        return Answer(
+            "200, another one trains" if is_turned_away else str(response.status), retry_s
+        )
 
 
 # ---- bad ones ----

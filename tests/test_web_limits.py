@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -359,18 +360,40 @@ def test_requests_beyond_those_that_may_wait_are_turned_away(
     assert client.get("/api/drawing/9") == (200, b"9")
 
 
-def test_who_goes_away_leaves_the_line(client: Client, held: Held) -> None:
-    with connected(client.port, asked(0)) as first:
+def test_who_goes_away_leaves_the_line(
+    client: Client, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line, "MAX_WAITING", 2)
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(connected(client.port, asked(0)))
         wait_until(lambda: held.begun == [0])
-        for number in range(1, 100):
-            with connected(client.port, asked(number)):
-                pass
-        with connected(client.port, asked(100)) as last:
-            time.sleep(0.3)
-            held.go_on.set()
-            assert received(first).endswith(b"0")
-            assert received(last).endswith(b"100")
-    assert len(held.begun) < 10  # all but those that began before they were seen to leave
+        with connected(client.port, asked(1)) as leaving:
+            assert still_waits(leaving)
+            assert client.get("/api/drawing/2")[0] == 503
+
+        waiting: list[socket.socket] = []
+
+        def is_let_in() -> bool:
+            waiting[:] = [stack.enter_context(connected(client.port, asked(3)))]
+            return still_waits(waiting[0])
+
+        wait_until(is_let_in)
+        held.go_on.set()
+        assert received(first).endswith(b"0")
+        assert received(waiting[0]).endswith(b"3")
+    assert held.begun == [0, 3]
+
+
+def still_waits(connection: socket.socket) -> bool:
+    """Whether no answer came in half a second."""
+    connection.settimeout(0.5)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return True
+    finally:
+        connection.settimeout(STUCK_S)
+    return False
 
 
 def test_work_that_takes_too_long_is_told_so_and_keeps_its_turn(

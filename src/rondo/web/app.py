@@ -1,8 +1,9 @@
 """Requests become responses: the page, and what its three tabs ask for.
 
 Everything that computes takes its turn in one line, so that a photo waits for a piece of a training
-and not for its end. What is sent must be of a type that no page of another site can send without
-leave, and the name of the host must be one that this server goes by.
+and not for its end; photos are decoded in another line, beside it. What is sent must be of a type
+that no page of another site can send without leave, and the name of the host must be one that this
+server goes by.
 
 Every request ends in bounded time and memory: `connection.py` bounds what a client keeps waiting,
 `uploads.py` what it sends, `line.py` what it has computed.
@@ -18,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -103,7 +105,8 @@ class _Page:
 
     def __init__(self, predictor: Predictor | None) -> None:
         self.predictor = predictor
-        self.line, self.uploads, self.training = Line(), Uploads(), asyncio.Lock()
+        self.reading, self.line, self.training = Line(), Line(), asyncio.Lock()
+        self.uploads = Uploads()
 
     async def compute(
         self, request: Request, function: Callable[..., Value], *arguments: Any
@@ -114,13 +117,13 @@ class _Page:
         text = (STATIC / "index.html").read_text(encoding="utf-8")
         return HTMLResponse(text.replace("{warning}", WARNING))
 
-    async def about(self, request: Request) -> Response:
+    async def about(self, _request: Request) -> Response:
         return JSONResponse(
             {
                 "photo": photo.about(self.predictor),
                 "cells": list(NAMED_CELLS),
                 "max_steps": MAX_STEPS,
-                "tasks": await self.compute(request, tasks),
+                "tasks": await to_thread.run_sync(tasks),
                 "ranges": RANGES,
             }
         )
@@ -136,8 +139,8 @@ class _Page:
         media_type, limits = "application/octet-stream", photo.LIMITS
         size = self.predictor.config.image_size
         async with self.uploads.body(request, media_type, limits.num_bytes) as contents:
-            reading = partial(read_apart, contents, size, limits)
-            pixels = await self.line.serve(request, reading)
+            read = partial(read_apart, contents, size, limits)
+            pixels = await self.reading.serve(request, read)
         return JSONResponse(await self.compute(request, photo.look_at, self.predictor, pixels))
 
     async def equations(self, request: Request) -> Response:
@@ -154,7 +157,7 @@ class _Page:
 
     async def train(self, request: Request) -> Response:
         async with self.uploads.body(request, "application/json", SETTINGS_BYTES) as contents:
-            settings = await self.compute(request, training_of, contents)
+            settings = await to_thread.run_sync(training_of, contents)
         training = await self.compute(request, LiveTraining, *settings)
         return Streaming(self._pieces(training), media_type="application/x-ndjson")
 
