@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import io
 import json
@@ -437,12 +438,17 @@ def test_any_name_is_let_in_where_others_are_to_reach_the_page(host: str, names:
     assert hosts_of(host) == names
 
 
-def test_ctrl_c_ends_the_server() -> None:
-    code, rest = command_that_is_ended(
-        ["web", "--port", "0"],
-        signal.SIGINT,
-        1.0,
-        lambda line: line.startswith("http://127.0.0.1:"),
-    )
+def test_ctrl_c_ends_the_server_and_the_training_that_somebody_watches() -> None:
+    with contextlib.ExitStack() as stack:
+
+        def watches(line: str) -> bool:
+            client = Client(int(line.rpartition(":")[2].partition("/")[0]))
+            opened = client.open("POST", "/api/train", training(), content_type="application/json")
+            watched = stack.enter_context(opened)
+            return b"description" in watched.readline()
+
+        code, rest = command_that_is_ended(["web", "--port", "0"], signal.SIGINT, 1.0, watches)
     assert code == 130
+    assert rest.splitlines()[-1:] == ["interrupted"]
     assert "Traceback" not in rest
+    assert "Cancel" not in rest

@@ -13,7 +13,7 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-PATIENCE_SECONDS = {"request": 20.0, "body": 90.0, "reading": 20.0}
+PATIENCE_SECONDS = {"request": 20.0, "body": 90.0, "reading": 60.0}
 """How long a client is waited for: for its next request, the body of it, or to read the answer."""
 
 MAX_CONNECTIONS = 400

@@ -59,12 +59,16 @@ class Line:
         try:
             async with asyncio.timeout(WORK_SECONDS):
                 await self.turn.acquire()
-                self.running = running = asyncio.ensure_future(work())
-                running.add_done_callback(lambda _: self.turn.release())
-                return await asyncio.shield(running)
+                self.running = asyncio.ensure_future(work())
+                self.running.add_done_callback(self._finish)
+                return await asyncio.shield(self.running)
         except TimeoutError as error:
             detail = f"no answer was ready after {WORK_SECONDS} seconds; try again"
             raise HTTPException(503, detail, RETRY_AFTER) from error
+
+    def _finish(self, _running: asyncio.Future[Any]) -> None:
+        self.running = None  # so that no answer is kept
+        self.turn.release()
 
 
 def in_thread(function: Callable[..., Value], *arguments: Any) -> Work[Value]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -41,7 +43,8 @@ def serve(run: Path | None, host: str, port: int, say: Callable[[str], None]) ->
 
 
 def server_of(app: Starlette) -> uvicorn.Server:
-    """Returns a server that writes no log of requests."""
+    """Returns a server that writes no log of requests, but tells of failures of its own."""
+    logging.getLogger("uvicorn.error").addFilter(_is_failure)
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -92,6 +95,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_failure(record: logging.LogRecord) -> bool:
+    """Whether there is something to tell; not so of requests that are cut off at the end."""
+    is_cut_off = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not (is_cut_off or record.msg.startswith("Cancel "))
 
 
 def _written(host: str) -> str:
