@@ -88,7 +88,10 @@ class PhotoError(ValueError):
 
     def __init__(self, name: str, reason: str, advice: str):
         super().__init__(f"{name}: {reason}; {advice}")
-        self.reason = reason
+        self.name, self.reason, self.advice = name, reason, advice
+
+    def __reduce__(self) -> tuple[type[PhotoError], tuple[str, str, str]]:
+        return type(self), (self.name, self.reason, self.advice)  # it passes between processes
 
 
 def read_pixels(source: Path | BinaryIO, image_size: int, limits: Limits = ANY) -> np.ndarray:
