@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rondo.cli.commands import SOME_FAILED, SUCCESS, run_path, say, why_not
 from rondo.cli.manual import UsageError
+from rondo.system.files import write_bytes
 
 if TYPE_CHECKING:
     from rondo.training.sequences.segment import Segmentation, Segmenter
@@ -79,8 +81,11 @@ def _written(
         return {"source": picture.source, "shares": None, "files": [], "error": picture.error}
     stem = f"{number:05}-{Path(picture.source).name.replace('#', '-')}"
     files = [folder / f"{stem}.labels.png", folder / f"{stem}.overlay.png"]
-    Image.fromarray(labels).save(files[0])
-    overlay(picture.pixels, labels, len(segmenter.classes)).save(files[1])
+    shown = overlay(picture.pixels, labels, len(segmenter.classes))
+    for file, image in zip(files, (Image.fromarray(labels), shown), strict=True):
+        contents = io.BytesIO()
+        image.save(contents, "PNG")
+        write_bytes(file, contents.getvalue())
     return {
         "source": picture.source,
         "shares": segmenter.shares(labels),
