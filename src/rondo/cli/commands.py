@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rondo.cli.manual import UsageError
+from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
     from rondo.predictor import Prediction
@@ -83,7 +83,7 @@ def predict(arguments: argparse.Namespace) -> int:
     notes = predictor.notes
     if arguments.json:
         print(
-            json.dumps({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
+            json_text({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
         )
     elif arguments.csv:
         print_csv(("source", "sex", "probability", "error"), predictions)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rondo.cli.commands import SOME_FAILED, SUCCESS, run_path, say, why_not
 from rondo.cli.manual import UsageError
 from rondo.system.files import write_bytes
+from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
     from rondo.training.sequences.segment import Segmentation, Segmenter
@@ -33,7 +33,7 @@ def evaluate_segmentation(arguments: argparse.Namespace) -> int:
     data = None if arguments.data is None else Path(arguments.data)
     found = segmenter.evaluate(data, arguments.split)
     if arguments.json:
-        print(json.dumps({name: item.to_dict() for name, item in found.items()}, indent=2))
+        print(json_text({name: item.to_dict() for name, item in found.items()}, indent=2))
     else:
         print(region_table(found))
     return SUCCESS
@@ -54,7 +54,7 @@ def predict_segmentation(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             print(_line(item), flush=True)
     if arguments.json:
-        print(json.dumps({"predictions": found}, indent=2))
+        print(json_text({"predictions": found}, indent=2))
     else:
         say(f"label maps and overlays are in {folder}")
     return SOME_FAILED if any(item["error"] for item in found) else SUCCESS
