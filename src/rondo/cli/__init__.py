@@ -34,6 +34,7 @@ from rondo.cli.manual import (
     Parser,
     UsageError,
     add_photos,
+    add_threads,
     number_from_1,
     share,
     words_of,
@@ -126,9 +127,13 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
     add("--image-size", type=int, metavar="N",
         help="side of the photos, a multiple of 32 (default: 128; 64 for drawings)")  # fmt: skip
     add("--seed", type=int, metavar="N", help="seed of all that is random (default: 0)")
+    add("--learning-rate", type=float, metavar="RATE",
+        help="the highest of the steps (default: the recipe's and the network's)")  # fmt: skip
+    add("--clip", type=float, metavar="NORM", dest="max_grad_norm",
+        help="shorten longer gradients to this norm (default: the recipe's)")  # fmt: skip
     add("--precision", metavar="TYPE",
         help="float32, bfloat16, or auto: what is fast here (default: the recipe's)")  # fmt: skip
-    add("--threads", type=int, metavar="N", help="threads (default: one for each core)")
+    add_threads(parser)
     add("--run", type=Path, metavar="DIR", dest="run_path",
         help="the run folder to make (default: runs/photo-DATE-N)")  # fmt: skip
     add("--resume", metavar="RUN",
@@ -184,7 +189,7 @@ def _add_bench(commands: Any) -> None:
     add("--rounds", type=number_from_1, metavar="N",
         help="how often each side has its turn "
         f"(default: {Options.num_rounds}, with --quick {QUICK.num_rounds})")  # fmt: skip
-    add("--threads", type=number_from_1, metavar="N", help="threads (default: torch's)")
+    add_threads(parser, "torch's")
     add("--quick", action="store_true", help="small sizes, in seconds: to see that all works")
     add("--output", type=Path, metavar="DIR",
         help="where to write bench.json, bench.md and, with matplotlib, bench.svg")  # fmt: skip

@@ -6,8 +6,6 @@ import argparse
 import contextlib
 import csv
 import io
-import json
-import os
 import sys
 import tempfile
 import warnings
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from rondo.cli.manual import UsageError
+from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
     from rondo.predictor import Prediction
@@ -32,6 +31,7 @@ def train_photo(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     from rondo.training import session
     from rondo.training.fit import fit
+    from rondo.training.records import tell_skipped
     from rondo.training.tables import accuracy_table, calibration_table
 
     names = session.Options.__dataclass_fields__
@@ -43,13 +43,15 @@ def train_photo(arguments: argparse.Namespace) -> int:
         run = session.resume(run_path(arguments.resume), given.get("data"), say)
     else:
         run = session.begin(session.Options(**given), arguments.run_path, say)
-    say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
-    say("accuracies, and in brackets what always saying the more frequent label would get:")
-    outcome = fit(run.config, run.data, run.folder, say=say)
-    if outcome.signal_number is not None:
-        say(f"interrupted; go on with: rondo train photo --resume {run.folder.path}")
-        return 128 + outcome.signal_number
-    evaluations = session.finish(run, say)
+    with run.folder.held(say):
+        say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
+        say("accuracies, and in brackets what always saying the more frequent label would get:")
+        outcome = fit(run.config, run.data, run.folder, say=say)
+        if outcome.signal_number is not None:
+            say(f"interrupted; go on with: rondo train photo --resume {run.folder.path}")
+            return 128 + outcome.signal_number
+        evaluations = session.finish(run, say)
+    tell_skipped([r for r in outcome.records if r["split"] == "train"][-1], say)
     print(accuracy_table(evaluations))
     print("\n" + calibration_table(evaluations, run.folder.read_temperature()))
     print(f"\nmodel card: {run.folder.card_file}")
@@ -83,7 +85,7 @@ def predict(arguments: argparse.Namespace) -> int:
     notes = predictor.notes
     if arguments.json:
         print(
-            json.dumps({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
+            json_text({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
         )
     elif arguments.csv:
         print_csv(("source", "sex", "probability", "error"), predictions)
@@ -150,7 +152,6 @@ def bench(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         _check_writable(arguments.output)
     if arguments.threads is not None:
-        _check_threads(arguments.threads)
         torch.set_num_threads(arguments.threads)
     given = {
         "suites": arguments.suite,
@@ -180,15 +181,6 @@ def _check_writable(folder: Path) -> None:
         raise UsageError(f"--output must be a folder, but {folder} is a file") from None
     except OSError as error:
         raise UsageError(f"nothing can be written to {folder}: {error.strerror}") from None
-
-
-def _check_threads(num_threads: int) -> None:
-    num_cores = os.cpu_count() or 1
-    if num_threads > num_cores:
-        raise UsageError(
-            f"--threads must be at most {num_cores}, the cores of this machine, but is "
-            f"{num_threads}"
-        )
 
 
 def run_path(word: str, task: str = "photo") -> Path:

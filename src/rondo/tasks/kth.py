@@ -92,7 +92,14 @@ def read_kth(folder: Path) -> ActionSet:
             words = "; ".join(notes) or f"{folder / LIST} names none of its persons"
             raise ValueError(f"{folder} has no clip for {split}: {words}")
     return ActionSet(
-        "video", FRAME_SIZE, ACTIONS, clips["train"], clips["val"], clips["test"], notes
+        "video",
+        FRAME_SIZE,
+        ACTIONS,
+        clips["train"],
+        clips["val"],
+        clips["test"],
+        notes,
+        len(failed) + num_empty,
     )
 
 
