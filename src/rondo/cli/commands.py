@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import csv
 import io
+import os
 import sys
 import tempfile
 import warnings

@@ -99,7 +99,7 @@ def read_kth(folder: Path) -> ActionSet:
         clips["val"],
         clips["test"],
         notes,
-        len(failed) + num_empty,
+        len(left_out.videos) + left_out.num_empty,
     )
 
 

@@ -89,7 +89,6 @@ def segmentation(
     source: Generated | SceneSource
     classes: tuple[str, ...] = CLASSES
     notes: tuple[str, ...] = ()
-    num_skipped = 0
     if data is None:
         if size is not None:
             raise ValueError("drawn scenes have a size of their own; leave out --size")
@@ -104,7 +103,6 @@ def segmentation(
         counted = torch.stack([scene.labels for scene in sets.splits["train"]])
         counts = ", ".join(f"{name} {len(scenes)}" for name, scenes in sets.splits.items())
         height, width = counted.shape[1:]
-        num_skipped = len(sets.skipped)
         notes = (
             f"{counts} pictures of {width} x {height} pixels; {len(classes)} classes",
             *sets.notes,
@@ -136,7 +134,6 @@ def segmentation(
         keeps_last=True,
         prepare=None if checkpoint is None else partial(_take, checkpoint=checkpoint),
         notes=notes,
-        num_skipped=num_skipped,
     )
 
 
