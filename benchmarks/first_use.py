@@ -21,6 +21,7 @@ import rondo
 from rondo.bench.measure import machine_lines
 from rondo.cells import initial_state
 from rondo.compiler.check import _make_engines
+from rondo.compiler.runtime import LOADED
 from rondo.compiler.state import flatten
 from rondo.layers.call import Call, held_by
 from rondo.layers.making import compare_call, compile_call
@@ -85,6 +86,7 @@ def compile_anew(call: Call) -> float:
         os.environ["RONDO_CACHE"] = folder
         _make_engines(compile_call(elman_call(call), lambda reason: None))  # what kernels share
         program = compile_call(call, lambda reason: None)
+        LOADED.clear()  # as in a new process
         taken = milliseconds(lambda: _make_engines(program), 1)
     os.environ.pop("RONDO_CACHE")
     os.environ |= {} if kept is None else {"RONDO_CACHE": kept}
