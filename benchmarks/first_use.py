@@ -84,9 +84,9 @@ def compile_anew(call: Call) -> float:
     kept = os.environ.get("RONDO_CACHE")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RONDO_CACHE"] = folder
+        LOADED.clear()  # as in a new process
         _make_engines(compile_call(elman_call(call), lambda reason: None))  # what kernels share
         program = compile_call(call, lambda reason: None)
-        LOADED.clear()  # as in a new process
         taken = milliseconds(lambda: _make_engines(program), 1)
     os.environ.pop("RONDO_CACHE")
     os.environ |= {} if kept is None else {"RONDO_CACHE": kept}
