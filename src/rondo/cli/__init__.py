@@ -16,6 +16,7 @@ from typing import Any
 from rondo.bench.options import DEFAULT_PEERS, MODULES, PEERS, QUICK, SUITES, Options
 from rondo.cli.actions import evaluate_actions, predict_actions
 from rondo.cli.by_task import Command, add_decoding, by_task
+from rondo.cli.cache import add_cache, cache
 from rondo.cli.captions import evaluate_captions, predict_captions
 from rondo.cli.commands import (
     INTERRUPTED,
@@ -92,6 +93,8 @@ def build_parser() -> Parser:
     parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
     _add_bench(commands)
     add_show(commands)
+    parser_of_cache = add_cache(commands)
+    parser_of_cache.set_defaults(run=cache, parser=parser_of_cache)
     parser_of_web = add_web(commands)
     parser_of_web.set_defaults(run=_on_runs(web), parser=parser_of_web, extra="web")
     return parser

@@ -43,6 +43,7 @@ examples:
   rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
   rondo bench --quick                          does the measuring work here? (seconds)
   rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
+  rondo cache --clear                          delete the compiled kernels that are kept
   rondo web last                               a page to try photos, see cells, watch a training
 
 data:
