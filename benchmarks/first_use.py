@@ -21,6 +21,7 @@ import rondo
 from rondo.bench.measure import machine_lines
 from rondo.cells import initial_state
 from rondo.compiler.check import _make_engines
+from rondo.compiler.runtime import LOADED
 from rondo.compiler.state import flatten
 from rondo.layers.call import Call, held_by
 from rondo.layers.making import compare_call, compile_call
@@ -83,6 +84,7 @@ def compile_anew(call: Call) -> float:
     kept = os.environ.get("RONDO_CACHE")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RONDO_CACHE"] = folder
+        LOADED.clear()  # as in a new process
         _make_engines(compile_call(elman_call(call), lambda reason: None))  # what kernels share
         program = compile_call(call, lambda reason: None)
         taken = milliseconds(lambda: _make_engines(program), 1)

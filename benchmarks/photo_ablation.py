@@ -28,12 +28,12 @@ from rondo import models  # noqa: E402
 from rondo.bench.measure import machine_lines  # noqa: E402
 from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import SweptConvolution, count_multiplications, sweep_net  # noqa: E402
+from rondo.system.files import write_text  # noqa: E402
 from rondo.tasks.faces import PhotoSet  # noqa: E402
 from rondo.tasks.photo import MODELS, PhotoNetwork, fingerprint, load_data  # noqa: E402
 from rondo.training import session  # noqa: E402
 from rondo.training.evaluation import predict  # noqa: E402
 from rondo.training.fit import fit  # noqa: E402
-from rondo.training.run_files import write_atomically  # noqa: E402
 from rondo.training.run_folder import RunFolder  # noqa: E402
 
 NUM_HELD_OUT = 1500
@@ -159,7 +159,7 @@ def run(
         "parameters": num_parameters(model),
         "multiplications": count_multiplications(model, judges.pixels[:1].float()),
     }
-    write_atomically(result_file, lambda path: path.write_text(json.dumps(figures)))
+    write_text(result_file, json.dumps(figures))
     return figures
 
 

@@ -460,7 +460,9 @@ def test_bad_names_of_classes_are_refused(tmp_path: Path) -> None:
     signal_file(tmp_path / "test.npz", [1, 2])
     with (tmp_path / "classes.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["number", "name"], [1, "WALKING"]])
-    with pytest.raises(ValueError, match=r"classes.csv must have the columns id and name"):
+    with pytest.raises(
+        ValueError, match=r"classes.csv has no column id: its first line must name id,name, sep"
+    ):
         actions(str(tmp_path))
 
 

@@ -169,7 +169,10 @@ def test_clips_are_the_frames_of_the_list(tmp_path: Path) -> None:
     assert numbers == [[0, 2, 4, 6, 8], [12, 14, 16, 18, 20], [22, 24, 26, 28]]
     assert found.shape == (48, 64)
     assert [int(clip.targets) for clip in found.test] == [0, 0, 0]
-    assert found.notes == ("3 repetitions are left out, whose frames no video has",)
+    assert found.notes == (
+        "3 repetitions are left out, whose frames no video has",
+        "3 repetitions are cut short, whose end no video has",
+    )
 
 
 def test_persons_go_to_their_split(tmp_path: Path) -> None:

@@ -269,14 +269,17 @@ def test_words_may_be_in_small_letters() -> None:
         ("--peers nn,jx", "there is no 'jx' here; did you mean 'jax'?"),
         ("--module GRUU", "there is no 'GRUU' here; did you mean 'GRU'?"),
         ("--rounds 0", "argument --rounds: must be a whole number of 1 or more, but is '0'"),
-        ("--threads two", "argument --threads: must be a whole number of 1 or more, but is 'two'"),
+        (
+            "--threads two",
+            "argument --threads: the number of threads must be from 1 to ",
+        ),
         ("--outptu x", "rondo bench does not take '--outptu'; did you mean '--output'?"),
         ("--output pyproject.toml", "--output must be a folder, but pyproject.toml is a file"),
         (
             "--output pyproject.toml/x",
             "nothing can be written to pyproject.toml/x: Not a directory",
         ),
-        ("--threads 9999999", "--threads must be at most "),
+        ("--threads 9999999", "argument --threads: the number of threads must be from 1 to "),
     ],
 )
 def test_wrong_words_are_answered_in_one_line(

@@ -18,8 +18,9 @@ from rondo.models.checkpoint import load_checkpoint
 from rondo.models.reseg import ReSeg, evenly_lit
 from rondo.models.resnet import ResNet
 from rondo.models.resnet_front import ResNetFront
+from rondo.tasks import segmentation as task_module
 from rondo.tasks.drawn_scenes import CLASSES, draw_scenes
-from rondo.tasks.scenes import VOID, SceneSource, clips_of
+from rondo.tasks.scenes import VOID, SceneSource, clips_of, frames_missing
 from rondo.tasks.segmentation import class_weights, pixel_losses, pixels_right, segmentation
 from rondo.tasks.segmentation_augmentation import Change, changed
 from rondo.tasks.segmentation_files import read_classes, read_scenes
@@ -303,6 +304,18 @@ def test_clips_do_not_cross_the_end_of_a_video(tmp_path: Path) -> None:
         SceneSource(sets, 5)
 
 
+def test_gaps_in_a_video_of_pictures_are_told(tmp_path: Path) -> None:
+    scene_folder(tmp_path)
+    lines = (tmp_path / "list.csv").read_text().splitlines()
+    (tmp_path / "list.csv").write_text("\n".join(line for line in lines if "f002" not in line))
+    message = "clips go on over frames that are missing in the sequences a: 2; b: 2"
+    assert frames_missing(read_scenes(tmp_path)) == (message,)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task_module, "NUM_FRAMES", 2)
+        assert segmentation(str(tmp_path), video=True).notes[1:] == (message,)
+    assert segmentation(str(tmp_path)).notes[1:] == ()
+
+
 def test_every_training_scene_is_seen_once_in_an_epoch(tmp_path: Path) -> None:
     source = SceneSource(
         read_scenes(scene_folder(tmp_path)), 1, Change(flip=False, light=0, colour=0)
@@ -393,7 +406,7 @@ def broken(root: Path, kind: str) -> None:
     ("kind", "message"),
     [
         ("another size", r"label/a2.png must be of one channel and as large as .* but is 10 x 10"),
-        ("colours", r"label/a2.png must be of one channel .* but is 36 x 40 x 3"),
+        ("colours", r"label/a2.png: must be of one channel, but has 3 \(RGB\)"),
         ("unknown id", r"label/a2.png has the id 9, which .*classes.csv does not name"),
         ("no picture", r"image/a2.png: is not a picture in one of the formats"),
         ("missing", r"list.csv, line 4: label/a2.png: the file is missing"),

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from commands import Run, check_answered_in_one_line
 from rondo.models.reseg import ReSeg
 from rondo.tasks import segmentation as task_module
+from rondo.tasks.lost_frames import LostFramesWarning
 from rondo.training.run_error import RunError
 from rondo.training.sequences.fit import Outcome, fit
 from rondo.training.sequences.folder import SequenceFolder
@@ -100,6 +102,63 @@ def test_a_picture_that_cannot_be_read_ends_no_others(drive: Path, tmp_path: Pat
     words = [str(tmp_path / "broken.png"), str(tmp_path / "none.png"), str(good), str(tmp_path)]
     answers = list(segmenter.segment(segmenter.pictures(words)))
     assert [bool(answer.picture.error) for answer in answers] == [True, True, False, True]
+
+
+def frames_in(folder: Path, numbers: Sequence[int], size: tuple[int, int] = (48, 40)) -> Path:
+    """A folder of numbered frames."""
+    folder.mkdir()
+    for number in numbers:
+        Image.new("RGB", size, (number, 90, 90)).save(folder / f"f{number}.png")
+    return folder
+
+
+def test_frames_of_a_folder_are_in_order_and_gaps_are_told(drive: Path, tmp_path: Path) -> None:
+    folder = frames_in(tmp_path / "frames", [8, 9, 10, 11, 14, 15])
+    segmenter = Segmenter(drive / "run")
+    with pytest.warns(LostFramesWarning, match="frames: frames are missing: 12-13 before f14; a"):
+        pictures = list(segmenter.pictures([str(folder)]))
+    names = [Path(picture.source).stem for picture in pictures]
+    assert names == ["f8", "f9", "f10", "f11", "f14", "f15"]
+    assert [p.follows for p in pictures] == [False, True, True, True, False, True]
+
+
+def test_a_frame_of_another_size_begins_anew(drive: Path, tmp_path: Path) -> None:
+    frames_in(tmp_path / "frames", [1, 2])
+    Image.new("RGB", (64, 40), (9, 90, 90)).save(tmp_path / "frames" / "f3.png")
+    segmenter = Segmenter(drive / "run")
+    segmenter.size = None  # as of a run without --size
+    answers = list(segmenter.segment(segmenter.pictures([str(tmp_path / "frames")])))
+    shapes = [answer.labels.shape for answer in answers if answer.labels is not None]
+    assert shapes == [(40, 48), (40, 48), (40, 64)]
+
+
+def test_a_jpeg_that_exif_turns_is_answered_upright_in_its_full_size(
+    drive: Path, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (120, 80), (9, 90, 90)).save(tmp_path / "turned.jpg", exif=exif)
+    segmenter = Segmenter(drive / "run")
+    (answer,) = segmenter.segment(segmenter.pictures([str(tmp_path / "turned.jpg")]))
+    assert answer.labels is not None
+    assert answer.labels.shape == (120, 80)
+
+
+def test_lost_frames_of_a_video_are_told_and_the_others_answered(
+    rondo: Run, drive: Path, tmp_path: Path
+) -> None:
+    videos = pytest.importorskip("videos")
+    times = [number for number in range(12) if number not in (4, 5)]
+    path = videos.write_counting(tmp_path / "mpeg4.avi", 10, times=times)
+    code, out, err = rondo("predict", str(drive / "run"), str(path), "--json", "--output", "to")
+    assert code == 1
+    lines = [line for line in err.splitlines() if "lost" in line]
+    assert lines == [f"rondo: {path}: 2 of 12 frames are lost: 4-5, counted from 0"]
+    answers = {
+        answer["source"].partition("#")[2]: answer["error"]
+        for answer in json.loads(out)["predictions"]
+    }
+    assert answers == {**dict.fromkeys(map(str, times), ""), "4-5": "lost in the video"}
 
 
 def test_pixels_that_are_not_sure_have_no_class(drive: Path) -> None:

@@ -26,9 +26,8 @@ from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
 from rondo.tasks.sources import Collection, Example, Generated
 from rondo.tasks.task import Batch, Recipe, Task
-from rondo.training import stopping
+from rondo.training import saving, stopping
 from rondo.training.run_error import RunError
-from rondo.training.sequences import fit as fitting
 from rondo.training.sequences.config import SequenceConfig, config_from_json
 from rondo.training.sequences.fit import Outcome, fit
 from rondo.training.sequences.folder import SequenceFolder
@@ -204,7 +203,8 @@ def test_a_resumed_run_gives_the_same_numbers(
 def test_what_was_written_after_the_saved_state_is_written_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fitting, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "SAVE_SHARE", math.inf)
     run("remember", tmp_path / "whole")
     session = begin("remember", Options(threads=1), tmp_path / "part", lambda text: None)
     write = SequenceFolder.write_state
@@ -423,7 +423,7 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
         ("train adding --optimizer adm", "there is no optimizer 'adm'; did you mean 'adam'"),
         ("train adding --patience 0", "the patience must be 1 or more, but is 0"),
         ("train adding --seed -1", "the seed must be 0 or more, but is -1"),
-        ("train adding --threads 0", "the number of threads must be 1 or more, but is 0"),
+        ("train adding --threads 0", "the number of threads must be from 1 to .*, but is '0'"),
         ("train adding --data x", "does not take '--data'"),
         ("train adding --resume absent", "there is no run folder absent; `rondo train adding`"),
         ("train adding --resume last", "there is no run in .*`rondo train adding` makes one"),

@@ -23,9 +23,11 @@ from matplotlib.figure import Figure
 from commands import Run, check_answered_in_one_line, command_that_is_ended, command_to_its_end
 from photo_runs import without_times
 from rondo.models import ResNet
+from rondo.system.lock import FolderLock
 from rondo.training import comparison, session
 from rondo.training.comparison import Comparison, Outcome, compare
 from rondo.training.comparison_page import Row, Table, mean_share, table_points, write_table
+from rondo.training.divergence import DivergedError
 from rondo.training.plots import standalone
 from rondo.training.result import Result, read_result
 from rondo.training.run_error import RunError
@@ -299,6 +301,36 @@ def test_a_table_killed_between_its_runs_goes_on_to_the_same_numbers(
             compare(SMALL, tmp_path, silent)
     compare(SMALL, tmp_path, silent)
     assert_same(whole, tmp_path)
+
+
+def test_a_network_that_diverges_does_not_stop_the_others(
+    rondo: Run, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = comparison.fit
+
+    def fit_or_diverge(config: Any, *args: Any, **keywords: Any) -> Any:
+        if config.model == "fcnn_1":
+            raise DivergedError("the training has diverged: it is a test")
+        return fit(config, *args, **keywords)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(comparison, "fit", fit_or_diverge)
+        outcome = compare(SMALL, tmp_path / "table", silent)
+        assert outcome.diverged == ("fcnn_1",)
+        assert [row.reason for row in outcome.table.rows] == [
+            *("its training diverged", "", "not run: no weights given"),
+        ]
+        code, out, err = rondo(*WORDS, "--output", "table")
+    assert code == 1
+    assert "| fcnn_1 | its training diverged |" in out
+    assert "the training has diverged: it is a test" in err
+    compare(SMALL, tmp_path / "table", silent)
+    assert_same(whole, tmp_path / "table")
+
+
+def test_a_table_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    with FolderLock(tmp_path).held(silent), pytest.raises(RunError, match="is in use by this proc"):
+        compare(SMALL, tmp_path, silent)
 
 
 def test_finished_runs_are_not_trained_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import io
 import json
@@ -210,6 +211,8 @@ def test_numbers_that_json_cannot_say_are_left_out() -> None:
         (training(length=2.5), "the length must be a whole number from 1 to 300, got 2.5"),
         (training(hidden_size=True), "hidden size must be a whole number from 1 to 128, got True"),
         (training(learning_rate=0), "the learning rate must be a number from 1e-05 to 1, got 0"),
+        (training(task="a" * 10**5), "task must be a word, got 'a+[.]{3}a+'"),
+        (training(learning_rate=10**4000), "number from 1e-05 to 1, got 10+[.]{3}0+"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_words(contents: bytes, message: str) -> None:
@@ -284,6 +287,7 @@ def test_no_file_of_a_photo_is_left_or_made(
     assert status == 200
     assert found["answer"] in ("female", "male")
     assert list(tmp_path.iterdir()) == []
+    look(predictor_of(SweepingNetwork()), stream.getvalue())  # the page decodes in another process
     assert WRITTEN == []
     (tmp_path / "file").touch()
     assert str(tmp_path / "file") in WRITTEN
@@ -308,10 +312,9 @@ def test_a_photo_beyond_the_limit_is_not_read_to_its_end(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photo, "LIMITS", replace(photo.LIMITS, num_bytes=1000))
-    status, found = client.photo(bytes(5000))
-    assert (status, found["error"].partition(": ")[2]) == (
-        422,
-        "the file is larger than 1,000 bytes; save a smaller copy",
+    assert client.photo(bytes(5000)) == (
+        413,
+        {"error": "the file is larger than 1,000 bytes; save a smaller copy"},
     )
 
 
@@ -435,12 +438,17 @@ def test_any_name_is_let_in_where_others_are_to_reach_the_page(host: str, names:
     assert hosts_of(host) == names
 
 
-def test_ctrl_c_ends_the_server() -> None:
-    code, rest = command_that_is_ended(
-        ["web", "--port", "0"],
-        signal.SIGINT,
-        1.0,
-        lambda line: line.startswith("http://127.0.0.1:"),
-    )
+def test_ctrl_c_ends_the_server_and_the_training_that_somebody_watches() -> None:
+    with contextlib.ExitStack() as stack:
+
+        def watches(line: str) -> bool:
+            client = Client(int(line.rpartition(":")[2].partition("/")[0]))
+            opened = client.open("POST", "/api/train", training(), content_type="application/json")
+            watched = stack.enter_context(opened)
+            return b"description" in watched.readline()
+
+        code, rest = command_that_is_ended(["web", "--port", "0"], signal.SIGINT, 1.0, watches)
     assert code == 130
+    assert rest.splitlines()[-1:] == ["interrupted"]
     assert "Traceback" not in rest
+    assert "Cancel" not in rest

@@ -6,6 +6,8 @@ import contextlib
 import http.client
 import io
 import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -95,6 +97,72 @@ class Client:
 
     def photo(self, contents: bytes) -> tuple[int, Any]:
         return self.post("/api/photo", contents, "application/octet-stream")
+
+
+@contextlib.contextmanager
+def connected(port: int, sent: bytes = b"") -> Iterator[socket.socket]:
+    """A connection on which some bytes were sent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=STUCK_S) as connection:
+        connection.sendall(sent)
+        yield connection
+
+
+def received(connection: socket.socket) -> bytes:
+    """All that the server sends until it ends the connection; nothing more where it is reset."""
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def head(line: str, *headers: str) -> bytes:
+    """The head of a request, without the empty line at its end."""
+    return "\r\n".join([f"{line} HTTP/1.1", "host: localhost", *headers, ""]).encode("latin-1")
+
+
+def answer_to(port: int, request: bytes) -> tuple[int, bytes]:
+    """The status and the body of the only answer to some bytes."""
+    with connected(port, request) as connection:
+        response = response_on(connection)
+        return response.status, response.read()
+
+
+def response_on(connection: socket.socket) -> http.client.HTTPResponse:
+    """The next answer on a connection."""
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return response
+
+
+def break_off(*_arguments: Any) -> None:
+    """Ends its process as a broken decoder does."""
+    os.abort()
+
+
+def scan_bomb(num_scans: int, side: int = 7000) -> bytes:
+    """A JPEG of a single grey that is drawn over and over again: few bytes, much to decode."""
+
+    def segment(marker: int, contents: bytes) -> bytes:
+        return bytes([0xFF, marker]) + (len(contents) + 2).to_bytes(2, "big") + contents
+
+    run = "0" + "1" * 14  # the one code of the table, and 2 ** 15 - 1 empty blocks
+    num_runs = (side // 8 + 1) ** 2 // (2**15 - 1) + 1
+    bits = run * num_runs
+    bits += "1" * (-len(bits) % 8)
+    data = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\x00")
+    scan = segment(0xDA, bytes([1, 1, 0, 1, 63, 0])) + data
+    sides = side.to_bytes(2, "big") * 2
+    return b"".join(
+        [
+            b"\xff\xd8",
+            segment(0xDB, bytes([0] + [1] * 64)),
+            segment(0xC2, bytes([8]) + sides + bytes([1, 1, 0x11, 0])),
+            segment(0xC4, bytes([0x10, 1] + [0] * 15 + [0xE0])),
+            scan * num_scans,
+            b"\xff\xd9",
+        ]
+    )
 
 
 def training(**changes: Any) -> bytes:

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         Stream,
         VariationalDropout,
         accelerate,
+        clear_cache,
         draw,
         restore,
     )
@@ -102,6 +103,7 @@ __all__ = [
     "cells",
     "check",
     "checking",
+    "clear_cache",
     "compiler",
     "draw",
     "drawing",

@@ -18,7 +18,7 @@ import torch
 from torch.nn.functional import linear
 
 import rondo
-from rondo.compiler.runtime import NoCompilerError, compiler, compiler_version
+from rondo.compiler.c_compiler import NoCompilerError, compiler, compiler_version
 
 Run = Callable[[], object]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,8 @@ from rondo.bench.options import Options
 from rondo.bench.rows import Row
 from rondo.bench.suites import SUITES
 from rondo.bench.tables import progress, suite_table
+from rondo.system.files import write_bytes, write_text
+from rondo.system.json_text import json_text
 
 Say = Callable[[str], None]
 
@@ -58,7 +60,7 @@ class Report:
             "failures": self.failures,
             "rows": [_row_values(row, self.peak) for row in self.rows],
         }
-        return json.dumps(values, indent=1)
+        return json_text(values, indent=1)
 
     def to_markdown(self) -> str:
         """The report for people."""
@@ -83,15 +85,17 @@ class Report:
 
     def write(self, folder: Path, say: Say) -> None:
         """Writes bench.json, bench.md and, where matplotlib is installed, bench.svg."""
-        (folder / "bench.json").write_text(self.to_json())
-        (folder / "bench.md").write_text(self.to_markdown())
+        write_text(folder / "bench.json", self.to_json())
+        write_text(folder / "bench.md", self.to_markdown())
         names = "bench.json, bench.md"
         try:
             from rondo.bench.plot import plot
         except ModuleNotFoundError as error:
             say(f"the plot is left out: {error.name} is not installed (pip install matplotlib)")
         else:
-            plot(self.rows).savefig(folder / "bench.svg", metadata={"Date": None})
+            picture = io.BytesIO()
+            plot(self.rows).savefig(picture, format="svg", metadata={"Date": None})
+            write_bytes(folder / "bench.svg", picture.getvalue())
             names += ", bench.svg"
         say(f"wrote {names} in {folder}")
 

@@ -16,6 +16,7 @@ from typing import Any
 from rondo.bench.options import DEFAULT_PEERS, MODULES, PEERS, QUICK, SUITES, Options
 from rondo.cli.actions import evaluate_actions, predict_actions
 from rondo.cli.by_task import Command, add_decoding, by_task
+from rondo.cli.cache import add_cache, cache
 from rondo.cli.captions import evaluate_captions, predict_captions
 from rondo.cli.commands import (
     INTERRUPTED,
@@ -34,6 +35,7 @@ from rondo.cli.manual import (
     Parser,
     UsageError,
     add_photos,
+    add_threads,
     number_from_1,
     share,
     words_of,
@@ -91,6 +93,8 @@ def build_parser() -> Parser:
     parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
     _add_bench(commands)
     add_show(commands)
+    parser_of_cache = add_cache(commands)
+    parser_of_cache.set_defaults(run=cache, parser=parser_of_cache)
     parser_of_web = add_web(commands)
     parser_of_web.set_defaults(run=_on_runs(web), parser=parser_of_web, extra="web")
     return parser
@@ -126,9 +130,13 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
     add("--image-size", type=int, metavar="N",
         help="side of the photos, a multiple of 32 (default: 128; 64 for drawings)")  # fmt: skip
     add("--seed", type=int, metavar="N", help="seed of all that is random (default: 0)")
+    add("--learning-rate", type=float, metavar="RATE",
+        help="the highest of the steps (default: the recipe's and the network's)")  # fmt: skip
+    add("--clip", type=float, metavar="NORM", dest="max_grad_norm",
+        help="shorten longer gradients to this norm (default: the recipe's)")  # fmt: skip
     add("--precision", metavar="TYPE",
         help="float32, bfloat16, or auto: what is fast here (default: the recipe's)")  # fmt: skip
-    add("--threads", type=int, metavar="N", help="threads (default: one for each core)")
+    add_threads(parser)
     add("--run", type=Path, metavar="DIR", dest="run_path",
         help="the run folder to make (default: runs/photo-DATE-N)")  # fmt: skip
     add("--resume", metavar="RUN",
@@ -184,7 +192,7 @@ def _add_bench(commands: Any) -> None:
     add("--rounds", type=number_from_1, metavar="N",
         help="how often each side has its turn "
         f"(default: {Options.num_rounds}, with --quick {QUICK.num_rounds})")  # fmt: skip
-    add("--threads", type=number_from_1, metavar="N", help="threads (default: torch's)")
+    add_threads(parser, "torch's")
     add("--quick", action="store_true", help="small sizes, in seconds: to see that all works")
     add("--output", type=Path, metavar="DIR",
         help="where to write bench.json, bench.md and, with matplotlib, bench.svg")  # fmt: skip

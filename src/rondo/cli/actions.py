@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rondo.cli.commands import SOME_FAILED, SUCCESS, run_path, why_not
+from rondo.cli.commands import SOME_FAILED, SUCCESS, lost_frames_told, run_path, say, why_not
 from rondo.cli.manual import UsageError
+from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
     from rondo.training.sequences.recognise import Recognition
@@ -26,6 +26,8 @@ def evaluate_actions(arguments: argparse.Namespace) -> int:
     recogniser = Recogniser(run_path(arguments.RUN))
     data = None if arguments.data is None else Path(arguments.data)
     predicted = recogniser.evaluate(data, arguments.split)
+    for note in recogniser.notes:
+        say(note)
     evaluations = recogniser.evaluations(predicted)
     least = arguments.min_confidence
     given = {} if least is None else {n: answered(*both, least) for n, both in predicted.items()}
@@ -37,7 +39,7 @@ def evaluate_actions(arguments: argparse.Namespace) -> int:
                 "coverage": item.coverage.value,
                 "accuracy": item.accuracy.value if item.accuracy.num_photos else None,
             }
-        print(json.dumps(values, indent=2))
+        print(json_text(values, indent=2))
         return SUCCESS
     blocks = [class_accuracy_table(evaluations)]
     blocks += [f"{name}:\n{confusion_table(item)}" for name, item in evaluations.items()]
@@ -61,14 +63,15 @@ def predict_actions(arguments: argparse.Namespace) -> int:
     found = []
     if not arguments.json:
         print(f"{'answer':14} {'probability':>11} {'frames':>7}  clip")
-    for clip in recogniser.clips(arguments.IMAGE):
-        answers = recogniser.stream(clip) if arguments.stream else [recogniser.recognise(clip)]
-        for answer in answers:
-            found.append(answer)
-            if not arguments.json:
-                print(_line(answer), flush=True)
+    with lost_frames_told():
+        for clip in recogniser.clips(arguments.IMAGE):
+            answers = recogniser.stream(clip) if arguments.stream else [recogniser.recognise(clip)]
+            for answer in answers:
+                found.append(answer)
+                if not arguments.json:
+                    print(_line(answer), flush=True)
     if arguments.json:
-        print(json.dumps({"predictions": [asdict(answer) for answer in found]}, indent=2))
+        print(json_text({"predictions": [asdict(answer) for answer in found]}, indent=2))
     return SOME_FAILED if any(answer.error for answer in found) else SUCCESS
 
 

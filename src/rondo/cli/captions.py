@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rondo.cli.commands import SOME_FAILED, SUCCESS, print_csv, run_path, sources_of, why_not
 from rondo.cli.manual import UsageError
+from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
     from rondo.training.sequences.caption import Caption, CaptionScore
@@ -31,7 +31,7 @@ def evaluate_captions(arguments: argparse.Namespace) -> int:
     data = None if arguments.data is None else Path(arguments.data)
     found = captioner.evaluate(data, arguments.split)
     if arguments.json:
-        print(json.dumps({name: asdict(score) for name, score in found.items()}, indent=2))
+        print(json_text({name: asdict(score) for name, score in found.items()}, indent=2))
     else:
         print("\n\n".join(_table(name, score) for name, score in found.items()))
     return SUCCESS
@@ -53,7 +53,7 @@ def predict_captions(arguments: argparse.Namespace) -> int:
         if is_table:
             print("\n".join(_lines(caption, arguments.beam_width is not None)), flush=True)
     if arguments.json:
-        print(json.dumps({"notes": [NOTE], "captions": [asdict(item) for item in said]}, indent=2))
+        print(json_text({"notes": [NOTE], "captions": [asdict(item) for item in said]}, indent=2))
     elif arguments.csv:
         print_csv(("source", "text", "probability", "error"), said)
     else:

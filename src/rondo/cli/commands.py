@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
-import json
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from rondo.cli.manual import UsageError
+from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
     from rondo.predictor import Prediction
@@ -30,6 +32,7 @@ def train_photo(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     from rondo.training import session
     from rondo.training.fit import fit
+    from rondo.training.records import tell_skipped
     from rondo.training.tables import accuracy_table, calibration_table
 
     names = session.Options.__dataclass_fields__
@@ -41,13 +44,15 @@ def train_photo(arguments: argparse.Namespace) -> int:
         run = session.resume(run_path(arguments.resume), given.get("data"), say)
     else:
         run = session.begin(session.Options(**given), arguments.run_path, say)
-    say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
-    say("accuracies, and in brackets what always saying the more frequent label would get:")
-    outcome = fit(run.config, run.data, run.folder, say=say)
-    if outcome.signal_number is not None:
-        say(f"interrupted; go on with: rondo train photo --resume {run.folder.path}")
-        return 128 + outcome.signal_number
-    evaluations = session.finish(run, say)
+    with run.folder.held(say):
+        say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
+        say("accuracies, and in brackets what always saying the more frequent label would get:")
+        outcome = fit(run.config, run.data, run.folder, say=say)
+        if outcome.signal_number is not None:
+            say(f"interrupted; go on with: rondo train photo --resume {run.folder.path}")
+            return 128 + outcome.signal_number
+        evaluations = session.finish(run, say)
+    tell_skipped([r for r in outcome.records if r["split"] == "train"][-1], say)
     print(accuracy_table(evaluations))
     print("\n" + calibration_table(evaluations, run.folder.read_temperature()))
     print(f"\nmodel card: {run.folder.card_file}")
@@ -81,7 +86,7 @@ def predict(arguments: argparse.Namespace) -> int:
     notes = predictor.notes
     if arguments.json:
         print(
-            json.dumps({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
+            json_text({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
         )
     elif arguments.csv:
         print_csv(("source", "sex", "probability", "error"), predictions)
@@ -119,7 +124,7 @@ def sources_of(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryI
             yield from (Path(line) for line in sys.stdin.read().splitlines() if line)
         elif word == "-":
             yield io.BytesIO(sys.stdin.buffer.read())
-        elif path.is_dir():
+        elif os.path.isdir(path):  # unlike Path.is_dir it never raises
             yield from _images_in(path)
         else:
             yield path
@@ -148,7 +153,6 @@ def bench(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         _check_writable(arguments.output)
     if arguments.threads is not None:
-        _check_threads(arguments.threads)
         torch.set_num_threads(arguments.threads)
     given = {
         "suites": arguments.suite,
@@ -180,20 +184,37 @@ def _check_writable(folder: Path) -> None:
         raise UsageError(f"nothing can be written to {folder}: {error.strerror}") from None
 
 
-def _check_threads(num_threads: int) -> None:
-    num_cores = os.cpu_count() or 1
-    if num_threads > num_cores:
-        raise UsageError(
-            f"--threads must be at most {num_cores}, the cores of this machine, but is "
-            f"{num_threads}"
-        )
-
-
 def run_path(word: str, task: str = "photo") -> Path:
     """Returns the run folder that a word of the command means."""
     from rondo.training.run_files import last_run
 
     return last_run(task=task) if word == "last" else Path(word)
+
+
+@contextlib.contextmanager
+def lost_frames_told() -> Iterator[None]:
+    """Tells of lost frames of videos in a line for each file, every time."""
+    from rondo.tasks.lost_frames import LostFramesWarning
+
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def tell(
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, LostFramesWarning):
+                say(f"rondo: {message}")
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.simplefilter("always", LostFramesWarning)
+        warnings.showwarning = tell
+        yield
 
 
 def say(text: str) -> None:

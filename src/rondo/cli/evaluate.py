@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rondo.cli.by_task import add_decoding
 from rondo.cli.commands import SUCCESS, run_path, say
 from rondo.cli.manual import share
+from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
     from rondo.tasks.photo import PhotoSet
@@ -60,7 +60,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
     config = folder.read_config()
     measured = _measure(arguments, folder, config)
     if arguments.json:
-        print(json.dumps(_values(measured), indent=2))
+        print(json_text(_values(measured), indent=2))
     else:
         print("\n\n".join(_blocks(measured, arguments.split)))
     return SUCCESS

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from rondo.system.threads import check_num_threads, most_threads
+
 MANUAL = """\
 Rondo trains recurrent networks, as graphs with loops. Its first task: predict a person's sex from
 a photo of the face, with the networks of the lecture "Recurrent neural networks". Other tasks are
@@ -41,6 +43,7 @@ examples:
   rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
   rondo bench --quick                          does the measuring work here? (seconds)
   rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
+  rondo cache --clear                          delete the compiled kernels that are kept
   rondo web last                               a page to try photos, see cells, watch a training
 
 data:
@@ -60,10 +63,12 @@ a run folder, runs/TASK-DATE-N, holds:
   metrics.jsonl        one JSON object for each check and split
   config.json          every setting: enough to do the run again
   resume/              what an interrupted run needs to go on to the same numbers
+  lock                 held by the process that trains; another one is refused
 RUN is such a folder, or the word "last" for the newest one in ./runs.
 
 exit codes:
-  0  all went well          1  some inputs could not be read       2  wrong use or bad input
+  0  all went well          1  some inputs could not be read
+  2  wrong use, bad input or a training that diverged
   130  ended by Ctrl-C      143  ended by SIGTERM; both can be resumed (a second Ctrl-C: at once)
   bench: 1  some layer computed something else than it should, and was not timed; after Ctrl-C it
             tells what it has measured, and cannot be resumed
@@ -142,6 +147,20 @@ def add_photos(parser: argparse.ArgumentParser) -> None:
     add("--layout", metavar="NAME",
         help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
     add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
+
+
+def add_threads(parser: argparse.ArgumentParser, default: str = "one for each core") -> None:
+    """Adds the option that says how many threads compute."""
+    parser.add_argument("--threads", type=num_threads, metavar="N",
+        help=f"threads, from 1 to {most_threads()} here (default: {default})")  # fmt: skip
+
+
+def num_threads(text: str) -> int:
+    """The type of an option that takes a number of threads of this machine."""
+    try:
+        return check_num_threads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def number_from_1(text: str) -> int:

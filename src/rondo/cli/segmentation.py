@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rondo.cli.commands import SOME_FAILED, SUCCESS, run_path, say, why_not
+from rondo.cli.commands import SOME_FAILED, SUCCESS, lost_frames_told, run_path, say, why_not
 from rondo.cli.manual import UsageError
+from rondo.system.files import write_bytes
+from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
     from rondo.training.sequences.segment import Segmentation, Segmenter
@@ -30,8 +32,10 @@ def evaluate_segmentation(arguments: argparse.Namespace) -> int:
     segmenter = Segmenter(run_path(arguments.RUN))
     data = None if arguments.data is None else Path(arguments.data)
     found = segmenter.evaluate(data, arguments.split)
+    for note in segmenter.notes:
+        say(note)
     if arguments.json:
-        print(json.dumps({name: item.to_dict() for name, item in found.items()}, indent=2))
+        print(json_text({name: item.to_dict() for name, item in found.items()}, indent=2))
     else:
         print(region_table(found))
     return SUCCESS
@@ -46,13 +50,14 @@ def predict_segmentation(arguments: argparse.Namespace) -> int:
     segmenter = Segmenter(run_path(arguments.RUN), arguments.min_confidence)
     folder = _new_folder(Path(OUTPUT) if arguments.output is None else arguments.output)
     found = []
-    for number, answer in enumerate(segmenter.segment(segmenter.pictures(arguments.IMAGE))):
-        item = _written(answer, segmenter, folder, number)
-        found.append(item)
-        if not arguments.json:
-            print(_line(item), flush=True)
+    with lost_frames_told():
+        for number, answer in enumerate(segmenter.segment(segmenter.pictures(arguments.IMAGE))):
+            item = _written(answer, segmenter, folder, number)
+            found.append(item)
+            if not arguments.json:
+                print(_line(item), flush=True)
     if arguments.json:
-        print(json.dumps({"predictions": found}, indent=2))
+        print(json_text({"predictions": found}, indent=2))
     else:
         say(f"label maps and overlays are in {folder}")
     return SOME_FAILED if any(item["error"] for item in found) else SUCCESS
@@ -79,8 +84,11 @@ def _written(
         return {"source": picture.source, "shares": None, "files": [], "error": picture.error}
     stem = f"{number:05}-{Path(picture.source).name.replace('#', '-')}"
     files = [folder / f"{stem}.labels.png", folder / f"{stem}.overlay.png"]
-    Image.fromarray(labels).save(files[0])
-    overlay(picture.pixels, labels, len(segmenter.classes)).save(files[1])
+    shown = overlay(picture.pixels, labels, len(segmenter.classes))
+    for file, image in zip(files, (Image.fromarray(labels), shown), strict=True):
+        contents = io.BytesIO()
+        image.save(contents, "PNG")
+        write_bytes(file, contents.getvalue())
     return {
         "source": picture.source,
         "shares": segmenter.shares(labels),

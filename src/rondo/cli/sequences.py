@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rondo.cli.commands import SUCCESS, check_alone, run_path, say
+from rondo.cli.manual import add_threads
 
 if TYPE_CHECKING:
     from rondo.training.sequences.session import Session
@@ -122,7 +123,7 @@ def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
     add("--dropout", type=float, metavar="P", help="between layers and before the output")
     add("--weight-noise", type=float, metavar="STD", help="noise on the weights in training")
     add("--seed", type=int, metavar="N", help="seed of all that is random (default: 0)")
-    add("--threads", type=int, metavar="N", help="threads (default: one for each core)")
+    add_threads(parser)
     add("--run", type=Path, metavar="DIR", dest="run_path",
         help="the run folder to make (default: runs/TASK-DATE-N)")  # fmt: skip
     add("--resume", metavar="RUN",
@@ -190,6 +191,7 @@ def train_sequences(name: str, arguments: argparse.Namespace) -> int:
     from rondo.training.memory import keep_freed_memory
 
     keep_freed_memory()
+    from rondo.training.records import tell_skipped
     from rondo.training.sequences import session
     from rondo.training.sequences.fit import fit, result_line
 
@@ -202,14 +204,16 @@ def train_sequences(name: str, arguments: argparse.Namespace) -> int:
         run = session.resume(name, run_path(arguments.resume, name), given.get("data"), say)
     else:
         run = session.begin(name, session.Options(**given), arguments.run_path, say)
-    say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
-    outcome = fit(run.config, run.task, run.folder, say=say)
-    if outcome.signal_number is not None:
-        say(f"interrupted; go on with: rondo train {name} --resume {run.folder.path}")
-        return 128 + outcome.signal_number
-    print(result_line(outcome.records, run.task))
-    if run.task.classes is not None:
-        print(f"\n{test_table(run)}")
+    with run.folder.held(say):
+        say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
+        outcome = fit(run.config, run.task, run.folder, say=say)
+        if outcome.signal_number is not None:
+            say(f"interrupted; go on with: rondo train {name} --resume {run.folder.path}")
+            return 128 + outcome.signal_number
+        print(result_line(outcome.records, run.task))
+        tell_skipped(outcome.records[-1], say)
+        if run.task.classes is not None:
+            print(f"\n{test_table(run)}")
     return SUCCESS
 
 

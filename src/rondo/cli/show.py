@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rondo.cli.manual import UsageError
+from rondo.system.files import write_text
 
 if TYPE_CHECKING:
     import rondo
@@ -77,7 +78,7 @@ def show(arguments: argparse.Namespace) -> int:
         print(text)
         return 0
     try:
-        arguments.output.write_text(text, encoding="utf-8")
+        write_text(arguments.output, text)
     except OSError as error:
         raise UsageError(f"cannot write {arguments.output}: {error.strerror}") from error
     print(f"wrote {arguments.output}", file=sys.stderr)
@@ -102,7 +103,7 @@ def _show_gradient(arguments: argparse.Namespace) -> int:
         if output.suffix.lower() in (".svg", ".pdf", ".png"):
             flow.draw(output)
         else:
-            output.write_text(f"{flow}\n", encoding="utf-8")
+            write_text(output, f"{flow}\n")
     except OSError as error:
         raise UsageError(f"cannot write {output}: {error.strerror}") from error
     print(f"wrote {output}", file=sys.stderr)

@@ -7,8 +7,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from rondo.cli.commands import SUCCESS, say
-from rondo.cli.manual import WEIGHTS, add_photos
+from rondo.cli.commands import SOME_FAILED, SUCCESS, say
+from rondo.cli.manual import WEIGHTS, add_photos, add_threads
 
 OUTPUT = Path("runs/photo-table")
 """Where the table of photo networks is put if no other folder is named."""
@@ -30,7 +30,7 @@ def add_table_photo(parser: argparse.ArgumentParser) -> None:
         help="a run for each, with commas between (default: 0)")  # fmt: skip
     add("--precision", metavar="TYPE",
         help="float32, bfloat16, or auto: what is fast here (default: auto)")  # fmt: skip
-    add("--threads", type=int, metavar="N", help="threads (default: one for each core)")
+    add_threads(parser)
     add("--output", type=Path, metavar="DIR", default=OUTPUT,
         help=f"the folder of the table and its runs (default: {OUTPUT})")  # fmt: skip
 
@@ -57,7 +57,7 @@ def table_photo(arguments: argparse.Namespace) -> int:
         return 128 + outcome.signal_number
     print(markdown(outcome.table), end="")
     print(f"table: {(folder / 'table.html').resolve().as_uri()}")
-    return SUCCESS
+    return SOME_FAILED if outcome.diverged else SUCCESS
 
 
 def words(text: str) -> tuple[str, ...]:

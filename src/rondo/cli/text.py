@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rondo.cli.commands import SOME_FAILED, SUCCESS, print_csv, run_path, say, sources_of, why_not
 from rondo.cli.manual import UsageError
+from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
     from rondo.training.reading import Decoding, Reading, TextScore
@@ -29,7 +29,7 @@ def evaluate_text(arguments: argparse.Namespace) -> int:
         splits = {name: words for name, words in splits.items() if name != "train"}
     scores = {name: reader.score(words) for name, words in splits.items()}
     if arguments.json:
-        print(json.dumps({name: _values(score) for name, score in scores.items()}, indent=2))
+        print(json_text({name: _values(score) for name, score in scores.items()}, indent=2))
     else:
         print("\n".join(_lines(scores, arguments.split)))
     return SUCCESS
@@ -50,7 +50,7 @@ def predict_text(arguments: argparse.Namespace) -> int:
         if is_table:
             print(_line(reading), flush=True)
     if arguments.json:
-        print(json.dumps([asdict(reading) for reading in readings], indent=2))
+        print(json_text([asdict(reading) for reading in readings], indent=2))
     elif arguments.csv:
         print_csv(("source", "text", "probability", "error"), readings)
     return SOME_FAILED if any(reading.error for reading in readings) else SUCCESS

@@ -34,6 +34,9 @@ LIBRARIES = {*sys.stdlib_module_names, "torch", "numpy", "rondo"} - {
 KNOWN_AS_THEY_ARE = LIBRARIES - {"rondo"}
 """Packages whose objects are known by their identity alone: loggers, locks, operators of torch."""
 
+MAX_REMEMBERED = 4096
+"""Classes, functions and packages of which it is remembered what they name."""
+
 MANY = 10_000
 """Objects with so many attributes and items below them are known by their identity alone."""
 
@@ -338,7 +341,7 @@ def _kind_of(value: Any) -> Callable[[_Walk, str, Any], None]:
     return _Walk.identity
 
 
-@functools.cache
+@functools.lru_cache(maxsize=MAX_REMEMBERED)
 def _slot_names(kind: type) -> tuple[str, ...]:
     slots = (getattr(part, "__slots__", ()) for part in kind.__mro__)
     names = (name for some in slots for name in ((some,) if isinstance(some, str) else some))
@@ -351,7 +354,7 @@ def slots_of(kind: type, value: Any = None) -> tuple[str, ...]:
     return names if value is None else tuple(name for name in names if hasattr(value, name))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=MAX_REMEMBERED)
 def _is_library(name: str | None) -> bool:
     return name is None or name.partition(".")[0] in LIBRARIES
 
@@ -372,7 +375,7 @@ def _globals_of(function: types.FunctionType) -> list[tuple[dict[str, Any], str]
     return found
 
 
-@functools.cache
+@functools.lru_cache(maxsize=MAX_REMEMBERED)
 def _names_in(code: types.CodeType) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The global names that code reads, and the attributes, those of inner functions included."""
     names: dict[str, None] = {}
@@ -387,6 +390,12 @@ def _names_in(code: types.CodeType) -> tuple[tuple[str, ...], tuple[str, ...]]:
             for found, more in zip((names, attributes), _names_in(inner), strict=True):
                 found.update(dict.fromkeys(more))
     return tuple(names), tuple(attributes)
+
+
+def forget() -> None:
+    """Let go of the classes and functions that were looked at."""
+    for remembered in (_slot_names, _is_library, _names_in):
+        remembered.cache_clear()
 
 
 def holders_of(module: nn.Module) -> list[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from typing import Any
 from torch import nn
 
 from rondo.compiler.attributes import PLAIN, GlobalName, holders_of, slots_of
+from rondo.compiler.forks import given_back_in_children
 from rondo.compiler.lines import is_users
 
 _MISSING = object()
@@ -60,15 +61,36 @@ def unchanged(cell: nn.Module) -> Iterator[Changes]:
     """
     before = [(name, holder, _copy(holder)) for name, holder in holders_of(cell)]
     changes = Changes()
-    try:
-        yield changes
-    finally:
+
+    def undo() -> None:
         for name, holder, old in before:
             new = _copy(holder)
             keys = [key for key in {**old, **new} if not _is_same(old, new, key)]
             if keys:
                 changes.found += [_change(name, key, old, new) for key in keys]
                 _restore(holder, old, keys)
+
+    with given_back_in_children(undo):
+        try:
+            yield changes
+        finally:
+            undo()
+
+
+def numbers_of(cell: nn.Module) -> dict[str, bool | int | float]:
+    """The numbers that a cell holds, by the names of attributes on the way to them.
+
+    Example:
+        >>> import torch
+        >>> numbers_of(torch.nn.Dropout(0.1))["p"]
+        0.1
+    """
+    return {
+        f"{name}{key}": value
+        for name, holder in holders_of(cell)
+        for key, value in _copy(holder).items()
+        if type(value) in (bool, int, float)
+    }
 
 
 def line_that_sets(cell: nn.Module, name: str) -> str | None:

@@ -16,7 +16,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from rondo.compiler.c_compiler import given_up_on_error
 from rondo.compiler.changes import unchanged
 from rondo.compiler.engines import is_parallel
 from rondo.compiler.going_back import gradients
@@ -35,6 +36,7 @@ from rondo.compiler.program import Program
 from rondo.compiler.record import TraceError
 from rondo.compiler.record_step import apart_from_the_caller, has_gradient
 from rondo.compiler.reference import Steps
+from rondo.compiler.signals import pass_on
 from rondo.compiler.state import Form
 from rondo.compiler.trace import given_rows, random_rows
 
@@ -157,8 +159,8 @@ def _make_engines(program: Program) -> None:
     if is_parallel(program.engine):  # made by forward-mode AD, of which there is one at a time
         _ = program.run_forward, program.run_backward
         return
-    with ThreadPoolExecutor(1) as thread:
-        backward = thread.submit(lambda: program.run_backward)
+    with ThreadPoolExecutor(1) as thread, given_up_on_error():
+        backward = thread.submit(copy_context().run, lambda: program.run_backward)
         _ = program.run_forward
         backward.result()
 
@@ -211,6 +213,7 @@ def _plain_case(subject: Subject, num_rows: int) -> tuple[_Case, dict[str, Tenso
         except _NotComparableError:
             raise
         except Exception as error:
+            pass_on(error)
             reason = error
             continue
         if rows_of is given_rows or all(_is_finite(value) for value in right.values()):

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from rondo.compiler import reference
+from rondo.compiler.c_compiler import NoCompilerError
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.parallel import Newton, Parallel
 from rondo.compiler.plan import Plan
 from rondo.compiler.reference import Previous, Resets, Result, Steps
-from rondo.compiler.runtime import NoCompilerError
 
 ENGINES = ("auto", "cpu", "cuda", "parallel", "plain", "reference")
 
@@ -32,6 +32,10 @@ EngineName = str | Newton
 def is_parallel(engine: EngineName) -> bool:
     """Whether the parallel engine is asked for."""
     return engine == "parallel" or isinstance(engine, Newton)
+
+
+class OfMachine(str):
+    """Why the reference engine runs: a reason that is true of all cells on this machine."""
 
 
 class Engine(Protocol):
@@ -111,6 +115,8 @@ def engine_for(
     except (NotCoveredError, NoCompilerError) as error:
         if engine != "auto":
             raise ValueError(f"the {name} engine cannot run this cell: {error}") from error
+        if isinstance(error, NoCompilerError):
+            return Reference(plan, OfMachine(error))
         return _instead(plan, str(error))
     return _instead(plan, f"there are no kernels for {device.type}")
 

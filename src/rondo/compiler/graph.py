@@ -13,12 +13,12 @@ import hashlib
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from rondo.compiler.cached import cached_property
 from rondo.drawing import Drawing
 
 if TYPE_CHECKING:

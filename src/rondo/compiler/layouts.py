@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 
+from rondo.compiler.cached import cached_property
 from rondo.compiler.graph import Node, Ref, Rows, Shape, Value
 
 

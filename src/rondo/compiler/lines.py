@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from functools import cache
+from functools import lru_cache
 from types import CodeType, FrameType
 
 import torch
@@ -22,7 +22,7 @@ BOUNDARY = "run_recorded"
 """The function of Rondo's within which the user's step runs while it is recorded."""
 
 
-@cache
+@lru_cache(maxsize=4096)
 def is_users(code: CodeType) -> bool:
     """Whether code was written by the user: it lies outside torch, Rondo and Python's library."""
     name = code.co_filename

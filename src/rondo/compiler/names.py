@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from types import FrameType
 from typing import Any
 
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from rondo.compiler.attributes import surroundings
+from rondo.compiler.cached import cached_property
 from rondo.compiler.changes import unchanged
 from rondo.compiler.graph import Node, StepGraph, Value
 from rondo.compiler.intercept import Watch

@@ -32,6 +32,7 @@ from rondo.compiler.passes import (
 )
 from rondo.compiler.program import Program
 from rondo.compiler.reference import Steps
+from rondo.compiler.registry import Kept, Registry
 
 OWN_MODES: ContextVar[int] = ContextVar("rondo_own_modes", default=0)
 """How many of the modes that see every operator are Rondo's own, and need no graph."""
@@ -39,8 +40,11 @@ OWN_MODES: ContextVar[int] = ContextVar("rondo_own_modes", default=0)
 BATCHED: Any = torch._C._parse_dispatch_key("Batched")
 """What marks tensors of the older `vmap`, by which torch takes several gradients at once."""
 
-PROGRAMS: dict[str, Program] = {}  # by key; a key says everything that its program does
+PROGRAMS = Registry()
+"""All programs that somebody holds."""
 
+KEPT = Kept()
+"""The programs that stand in graphs of torch's."""
 
 Again = Callable[[Given], tuple[list[Tensor], list[Tensor]]]
 """Runs a recurrence once more by operations that torch can differentiate as often as it likes;
@@ -62,8 +66,9 @@ class Registered(NamedTuple):
 
 
 def register(program: Program) -> Registered:
-    """Make a program known to the operator."""
+    """Make a program known to the operator, for a graph that outlives its layer."""
     PROGRAMS.setdefault(program.key, program)
+    KEPT.add(program)
     return Registered(program.key, program.captured, program.places)
 
 
@@ -71,15 +76,17 @@ def find(key: str) -> Program:
     """The program of a key.
 
     Raises:
-        RuntimeError: Where this process has not compiled it.
+        RuntimeError: Where this process has not compiled it, or its layer is gone.
     """
-    if key not in PROGRAMS:
+    try:
+        return PROGRAMS[key]
+    except KeyError:
         raise RuntimeError(
             f"no cell was compiled to the program {key} in this process; a saved graph holds the "
             "name of a program, not the program: call a layer with the same cell once, on the same "
-            "kind of input (dtype, device, sizes, what needs a gradient), before the graph runs"
-        )
-    return PROGRAMS[key]
+            "kind of input (dtype, device, sizes, what needs a gradient), before the graph runs, "
+            "and keep the layer"
+        ) from None
 
 
 def recurrence(

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
+from rondo.compiler.cached import cached_property
 from rondo.compiler.graph import Node, RecurrentGraph, StepGraph, is_getitem
 from rondo.compiler.layouts import SHARED, SUMMED, Along, Layout, Mixed
 from rondo.compiler.rows import row_layouts

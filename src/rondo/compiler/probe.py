@@ -18,6 +18,7 @@ from rondo.compiler.changes import unchanged
 from rondo.compiler.going_back import gradients
 from rondo.compiler.intercept import StandIns
 from rondo.compiler.record_step import apart_from_the_caller, has_gradient
+from rondo.compiler.signals import pass_on
 from rondo.compiler.state import Form, flatten
 from rondo.compiler.trace import call_step, given_rows, random_rows
 
@@ -52,7 +53,8 @@ class Trial:
             tried = partial(_is_apart, self.cell, self.x, leaves, form, grad)
             try:
                 return all(map(tried, NUMBERS_OF_ROWS))
-            except Exception:  # it runs with no other number of rows than its own
+            except Exception as error:  # it runs with no other number of rows than its own
+                pass_on(error)
                 return self._num_rows < 2 or tried(self._num_rows, given=True)
 
     def changes_itself(self) -> bool:
@@ -95,7 +97,8 @@ def _is_apart(
             changed = [_with_row(value, row, change) for value in values]
             try:
                 got = _results(cell, changed, form, grad)
-            except Exception:  # a cell may refuse such numbers, NaN above all
+            except Exception as error:  # a cell may refuse such numbers, NaN above all
+                pass_on(error)
                 continue
             tried += 1
             for a, b in zip(right, got, strict=True):

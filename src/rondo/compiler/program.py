@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, TypeVar
 
 import torch
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
+from rondo.compiler.cached import cached_property
 from rondo.compiler.counting import Guard
 from rondo.compiler.engines import Engine, EngineName, Reference, engine_for
 from rondo.compiler.gradient import Gradient, differentiate
@@ -29,6 +29,9 @@ from rondo.compiler.record import TraceError
 from rondo.compiler.trace import trace
 
 T = TypeVar("T")
+
+Reuse = Callable[[Traced, Callable[[Traced], "Program"]], "Program"]
+"""Gives the program of a recording by what makes a new one of it."""
 
 
 MADE_OF_A_PROGRAM = ("run", "run_forward", "run_backward", "library", "forward", "backward")
@@ -197,6 +200,7 @@ def compile_step(
     engine: EngineName = "auto",
     return_states: bool = False,
     tell: Callable[[str], None] = lambda reason: None,
+    reuse: Reuse = lambda traced, build: build(traced),
 ) -> Program:
     """Compile one step of a cell.
 
@@ -211,6 +215,7 @@ def compile_step(
         engine: The engine that is to run it; see `engines.engine_for`.
         return_states: Whether the states of all steps are outputs too.
         tell: Is called with the reason where the reference engine runs in place of a kernel.
+        reuse: Gives the program of a recording, a new one or one that there is.
 
     Raises:
         TraceError: Where the step is not one graph for all inputs, or mixes rows of the batch.
@@ -236,27 +241,31 @@ def compile_step(
             step = apart(lambda: traced_with(None)).graph
             _check_rows(plan(close_loops(step)))
         raise
-    forward = plan(close_loops(traced.graph))
-    rows_apart = forward.mixes_rows is not None and apart(
-        lambda: Trial(cell, tensors, x, state, instead or {}).rows_are_apart(grad=grad)
-    )
-    if not rows_apart:
-        _check_rows(forward)
-    return Program(
-        forward,
-        traced.captured,
-        differentiate(traced),
-        engine,
-        x.device,
-        traced.ends.places,
-        traced.guards,
-        traced.asks_rows,
-        traced.own_gradient,
-        rows_apart,
-        tuple(wanted),
-        input_wanted,
-        tell,
-    )
+
+    def build(traced: Traced) -> Program:
+        forward = plan(close_loops(traced.graph))
+        rows_apart = forward.mixes_rows is not None and apart(
+            lambda: Trial(cell, tensors, x, state, instead or {}).rows_are_apart(grad=grad)
+        )
+        if not rows_apart:
+            _check_rows(forward)
+        return Program(
+            forward,
+            traced.captured,
+            differentiate(traced),
+            engine,
+            x.device,
+            traced.ends.places,
+            traced.guards,
+            traced.asks_rows,
+            traced.own_gradient,
+            rows_apart,
+            tuple(wanted),
+            input_wanted,
+            tell,
+        )
+
+    return reuse(traced, build)
 
 
 def _check_rows(forward: Plan) -> None:

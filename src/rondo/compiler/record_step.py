@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from rondo.compiler.aliases import place_of
 from rondo.compiler.changes import Change, line_that_sets, unchanged
 from rondo.compiler.counting import Guard
+from rondo.compiler.forks import given_back_in_children
 from rondo.compiler.going_back import gradients
 from rondo.compiler.intercept import Watch
 from rondo.compiler.record import Recorder, Recording, TraceError, fresh_name
@@ -101,8 +102,20 @@ def apart_from_the_caller(device: torch.device, *, grad: bool) -> Iterator[None]
     """Run something on the side: no random number is used up, no mode of the caller's acts."""
     numbers, numpy = random.getstate(), sys.modules.get("numpy")
     of_numpy = None if numpy is None else numpy.random.get_state()
+    of_torch = torch.get_rng_state()
     devices = [device] if device.type == "cuda" else []
+
+    def give_back() -> None:
+        random.setstate(numbers)
+        if numpy is not None:
+            numpy.random.set_state(of_numpy)
+
+    def give_back_all() -> None:
+        torch.set_rng_state(of_torch)
+        give_back()
+
     with contextlib.ExitStack() as stack:
+        stack.enter_context(given_back_in_children(give_back_all))
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.random.fork_rng(devices))
         stack.enter_context(torch.set_grad_enabled(grad))
@@ -111,9 +124,7 @@ def apart_from_the_caller(device: torch.device, *, grad: bool) -> Iterator[None]
         try:
             yield
         finally:
-            random.setstate(numbers)
-            if numpy is not None:
-                numpy.random.set_state(of_numpy)
+            give_back()
 
 
 class _StepRecorder:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
+from rondo.compiler.cached import cached_property
 from rondo.compiler.graph import StepGraph, Value, sizes_at
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.layouts import SHARED, Along

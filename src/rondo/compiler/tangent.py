@@ -12,12 +12,12 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rondo.compiler.cached import cached_property
 from rondo.compiler.graph import Node, draws_random, live_nodes
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.kernel import NotCoveredError

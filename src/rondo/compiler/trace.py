@@ -34,6 +34,7 @@ from rondo.compiler.record_step import (
     record_step,
 )
 from rondo.compiler.returned import described, taken_apart
+from rondo.compiler.signals import pass_on
 from rondo.compiler.state import Form, flatten
 
 PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41)
@@ -132,7 +133,8 @@ def _record(example: Callable[..., Example], num_rows: int, backward: bool) -> S
         return record_step(example(num_rows, random_rows), backward=backward)
     except TraceError:
         raise
-    except Exception:
+    except Exception as error:
+        pass_on(error)
         return _record_as_given(example, num_rows, backward)
 
 
@@ -144,6 +146,7 @@ def _record_as_given(
     except TraceError:
         raise
     except Exception as error:
+        pass_on(error)
         raise TraceError(
             f"does not run with another number of rows than the batch has ({error})",
             "a tensor with rows of its own belongs into the state or the input",

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 
 import torch
 from torch import Tensor
 
+from rondo.compiler.cached import cached_property
 from rondo.compiler.reference import Steps
 
 

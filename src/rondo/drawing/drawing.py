@@ -12,6 +12,7 @@ from rondo.drawing.picture import Picture, unrolled
 from rondo.drawing.placed import Layout
 from rondo.drawing.svg import to_svg
 from rondo.drawing.text import to_dot, to_mermaid
+from rondo.system.files import write_text
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Drawing:
             ValueError: Where the ending is none of .svg, .dot, .gv, .mmd.
         """
         path = Path(path)
-        path.write_text(self.form_of(path)(self), encoding="utf-8")
+        write_text(path, self.form_of(path)(self))
         return self
 
     @staticmethod

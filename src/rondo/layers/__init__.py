@@ -1,6 +1,7 @@
 """Loops over sequences and maps."""
 
 from rondo.layers.accelerate import Acceleration, accelerate, restore
+from rondo.layers.caches import clear_cache
 from rondo.layers.check import Report, check
 from rondo.layers.draw import draw
 from rondo.layers.dropout import DropConnect, VariationalDropout
@@ -29,6 +30,7 @@ __all__ = [
     "VariationalDropout",
     "accelerate",
     "check",
+    "clear_cache",
     "draw",
     "output_to_state",
     "restore",

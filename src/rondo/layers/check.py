@@ -21,6 +21,7 @@ from rondo.compiler import (
 )
 from rondo.compiler.check import Comparison
 from rondo.compiler.record_step import has_gradient
+from rondo.compiler.signals import pass_on
 from rondo.compiler.state import flatten
 from rondo.layers.call import Call, held_by
 from rondo.layers.checks import check_engine, check_state
@@ -145,7 +146,8 @@ def check(cell: nn.Module, x: Tensor, state: Any = None, *, engine: EngineName =
 def _of_plain_loop(call: Call, reason: str | None) -> Report:
     try:
         are_apart = call.trial().rows_are_apart()
-    except Exception:  # the step may not run on copies of its tensors
+    except Exception as error:  # the step may not run on copies of its tensors
+        pass_on(error)
         are_apart = None
     return Report(type(call.cell).__name__, "plain", None, reason, None, are_apart)
 

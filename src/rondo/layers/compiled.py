@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 
 from rondo.compiler import CompiledLoop, EngineName, Program, TraceError
 from rondo.compiler.attributes import surroundings
+from rondo.compiler.changes import numbers_of
 from rondo.compiler.check import (
     is_checking,
 )
 from rondo.compiler.intercept import StandIns
+from rondo.compiler.numbers import Variants
 from rondo.compiler.operators import (
     Again,
     Given,
@@ -28,6 +31,7 @@ from rondo.compiler.operators import (
 )
 from rondo.compiler.plain import PlainResult
 from rondo.compiler.program import apart
+from rondo.compiler.signals import pass_on
 from rondo.compiler.state import flatten
 from rondo.compiler.stepping import Stepper
 from rondo.compiler.trace import named_tensors
@@ -46,12 +50,15 @@ from rondo.layers.call import (
 from rondo.layers.making import (
     Fallback,
     MismatchError,
+    Numbers,
     check_graph,
     check_program,
     compile_call,
     failure,
     not_covered,
     refusal,
+    tell_of_engine,
+    tell_of_numbers,
     warn,
 )
 from rondo.layers.sequence import Packing
@@ -59,6 +66,12 @@ from rondo.layers.sequence import Packing
 MAX_NUMBERS_OF_ROWS = 256
 """Numbers of rows that are remembered, for steps that ask for theirs."""
 
+
+MANY_COMPILED = 5
+"""Compilations for nothing but another number after which this is told."""
+
+ALL: weakref.WeakSet[Programs] = weakref.WeakSet()
+"""The programs of all layers that there are."""
 
 MAX_PROGRAMS = 64
 """Programs that a layer keeps; beyond, the oldest is compiled again when it is wanted."""
@@ -79,7 +92,11 @@ class Programs:
         self.rows_apart: dict[Any, bool] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
         self.is_told = False
-        self.untold: list[str] = []  # why no kernel runs
+        self.reason: str | None = None  # why no kernel runs
+        self.variants: dict[Any, Variants] = {}
+        self.numbers: Numbers = {}  # what the cell held when it was last compiled
+        self.is_told_of_numbers = False
+        ALL.add(self)
         self.lock = os.getpid(), threading.RLock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,6 +104,10 @@ class Programs:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+    def clear(self) -> None:
+        """Let go of all programs; they are made again when they are wanted."""
+        self.__init__(cell_stays=self.cell_stays)  # type: ignore[misc]
 
     def run(
         self,
@@ -251,6 +272,8 @@ class Programs:
             return True  # nothing can be tried here
         key = call.kind
         if key not in self.rows_apart:
+            if len(self.rows_apart) >= MAX_PROGRAMS:
+                self.rows_apart.clear()
             self.rows_apart[key] = apart(call.trial().rows_are_apart)
         return self.rows_apart[key]
 
@@ -327,37 +350,79 @@ class Programs:
         found = self.by_kind[key]
         if not checked or key in self.checked or isinstance(found, Fallback):
             return found
-        self.by_kind[key] = found = self._check(call, found) if is_checking() else found
+        self.by_kind[key] = found = self._checked(call, found) if is_checking() else found
         self.checked.add(key)
         return found
 
+    def _checked(self, call: Call, program: Program) -> Program | Fallback:
+        """The program, unless it differs from the plain loop; one that is like many, as it is."""
+        variants = self._variants_of(call)
+        if not variants.is_to_be_checked(program):
+            return program
+        found = self._check(call, program)
+        if found is program:
+            variants.note_checked(program)
+        return found
+
+    def _note(self, reason: str) -> None:
+        """Keep why no kernel runs, to be told."""
+        self.reason = reason if self.reason is None else self.reason
+
     def _compile(self, call: Call) -> Program | Fallback:
         try:
-            return compile_call(call, self.untold.append)
+            return self._compiled(call)
         except TraceError as reason:
             return Fallback(reason)
-        except ValueError:
+        except (ValueError, Warning):
             raise
         except Exception as error:
+            pass_on(error)
             return Fallback(failure(call.cell, error))
+
+    def _compiled(self, call: Call) -> Program:
+        """A program of a call; says so where many are made for nothing but another number."""
+        variants = self._variants_of(call)
+        before = variants.num_compiled
+        program = compile_call(call, self._note, variants)
+        if variants.num_compiled > before:
+            numbers = numbers_of(call.cell)
+            if variants.num_compiled >= MANY_COMPILED and not self.is_told_of_numbers:
+                self.is_told_of_numbers = True
+                tell_of_numbers(call.cell, variants, self.numbers, numbers)
+            self.numbers = numbers
+        return program
+
+    def _variants_of(self, call: Call) -> Variants:
+        """The programs of the same step with other numbers on the cell."""
+        key, *rest = call.kind
+        numbers_aside = None if key is None else tuple(map(_aside, key))
+        kind = numbers_aside, *rest
+        if kind not in self.variants and len(self.variants) >= MAX_PROGRAMS:
+            del self.variants[next(iter(self.variants))]
+        return self.variants.setdefault(kind, Variants())
 
     def _check(self, call: Call, program: Program) -> Program | Fallback:
         try:
             check_program(call, program)
         except (TraceError, MismatchError) as reason:
             return Fallback(reason)
-        except ValueError:
+        except (ValueError, Warning):
             raise
         except Exception as error:
+            pass_on(error)
             return Fallback(failure(call.cell, error))
         return program
 
     def _tell(self, cell: nn.Module) -> None:
         """Say once that no kernel runs, and why."""
-        if self.untold and not self.is_told:
+        if self.reason is not None and not self.is_told:
             self.is_told = True
-            reason = self.untold[0]
-            warn(f"{type(cell).__name__} runs on the slower reference engine: {reason}")
+            tell_of_engine(cell, self.reason)
+
+
+def _aside(part: Any) -> Any:
+    """A part of a key; of a number its type alone."""
+    return type(part) if type(part) in (bool, int, float) else part
 
 
 def _read(program: Program, tensors: Iterable[Tensor]) -> list[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +16,16 @@ from rondo.compiler.check import (
     Subject,
     compare,
 )
+from rondo.compiler.engines import OfMachine
 from rondo.compiler.lines import stack_level_of_user
+from rondo.compiler.numbers import Variants
 from rondo.compiler.program import apart, compile_step
 from rondo.layers.call import Call
+
+Numbers = Mapping[str, bool | int | float]
+"""The numbers that a cell holds, by name."""
+
+_told: set[str] = set()
 
 
 class MismatchError(ValueError):
@@ -38,8 +45,10 @@ class Fallback:
     is_told: bool = False
 
 
-def compile_call(call: Call, tell: Callable[[str], None]) -> Program:
-    """Compile the cell of a call.
+def compile_call(
+    call: Call, tell: Callable[[str], None], variants: Variants | None = None
+) -> Program:
+    """Compile the cell of a call, or take what its step was compiled to with other numbers.
 
     Raises:
         TraceError: Where its step is not one graph for all inputs, or mixes rows of the batch.
@@ -57,6 +66,7 @@ def compile_call(call: Call, tell: Callable[[str], None]) -> Program:
         engine=call.engine,
         return_states=call.return_states,
         tell=tell,
+        reuse=(Variants() if variants is None else variants).program_for,
     )
 
 
@@ -145,6 +155,36 @@ def refusal(call: Call, reason: TraceError | MismatchError) -> ValueError:
     )
     error.__cause__ = reason
     return error
+
+
+def tell_of_engine(cell: nn.Module, reason: str) -> None:
+    """Say that no kernel runs, and why; what is true of all cells, once in a process."""
+    if isinstance(reason, OfMachine):
+        if reason in _told:
+            return
+        _told.add(reason)
+    warn(f"{type(cell).__name__} runs on the slower reference engine: {reason}")
+
+
+def forget_told() -> None:
+    """Say again what was said of all cells."""
+    _told.clear()
+
+
+def tell_of_numbers(cell: nn.Module, variants: Variants, before: Numbers, now: Numbers) -> None:
+    """Say that a cell is compiled again and again, since a number that it holds changes."""
+    changed = [name for name in now if name in before and before[name] != now[name]]
+    if not changed:
+        return
+    name = type(cell).__name__
+    values = ", ".join(f"{key} (now {now[key]})" for key in changed)
+    warn(
+        f"{name} was compiled {variants.num_compiled} times, since a number that it holds changes: "
+        f"{values}. It cannot be an argument of the kernel, as numbers can that the step adds, "
+        "multiplies or compares with. Keep it in a tensor, as in "
+        f'self.register_buffer("{changed[0].rpartition(".")[2]}", torch.tensor(...)), and change '
+        'that by .fill_(); or give the layer engine="reference" or "plain", which compile nothing'
+    )
 
 
 def warn(text: str) -> None:

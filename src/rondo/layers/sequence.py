@@ -80,6 +80,11 @@ def _new_dense(batch_size: int, num_steps: int) -> Packing:
     return Packing(torch.full((num_steps,), batch_size, dtype=torch.int64, device="cpu"))
 
 
+def forget() -> None:
+    """Let go of the batches that were described."""
+    _dense.cache_clear()
+
+
 @functools.lru_cache(maxsize=64)
 def _dense(batch_size: int, num_steps: int) -> Packing:
     """Made where no mode and no transform looks on, since it serves later calls too."""

@@ -19,9 +19,6 @@ held out. `classes.csv`, with the columns `id` and `name`, names whole numbers.
 
 from __future__ import annotations
 
-import csv
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +29,8 @@ import torch
 from torch import Tensor
 
 from rondo.tasks.action_set import ActionSet, hold_out
+from rondo.tasks.label_tables import MISFIT, table_rows
 from rondo.tasks.sources import Example
-
-UNREADABLE = (ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
-"""What numpy raises where a file is no npz file, or a broken one."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +107,15 @@ def read_clips(path: Path) -> Clips:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
+    with path.open("rb") as stream:
+        try:
             file = np.load(stream, allow_pickle=False)
             if isinstance(file, np.ndarray):
                 raise ValueError("it holds one array without a name")
             return {name: file[name] for name in file.files}
-    except UNREADABLE as error:
-        what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} is no npz file that can be read: {what}") from error
+        except Exception as error:  # numpy and zipfile may raise anything at all on damaged bytes
+            what = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ValueError(f"{path} is no npz file that can be read: {what}") from error
 
 
 def _poses(path: Path, values: dict[str, Any]) -> list[np.ndarray]:
@@ -228,8 +223,9 @@ def _names(path: Path) -> dict[str, str]:
     """Returns the names of numbered classes, by number; nothing where there is no such file."""
     if not path.is_file():
         return {}
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {row["id"]: row["name"] for row in csv.DictReader(file)}
-    except (KeyError, csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} must have the columns id and name ({error})") from error
+    names = {}
+    for line, row in table_rows(path, ("id", "name"), ()):
+        if not row:
+            raise ValueError(f"{path}, line {line}: {MISFIT}")
+        names[row["id"].strip()] = row["name"].strip()
+    return names

@@ -27,6 +27,7 @@ class ActionSet:
         val: The clips of the checks.
         test: The clips of the test.
         notes: What was left out, and why, for the user.
+        num_skipped: How many clips or files that is.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class ActionSet:
     val: Sequence[Example]
     test: Sequence[Example]
     notes: tuple[str, ...] = ()
+    num_skipped: int = 0
 
     def check(self) -> None:
         """Raises `ValueError` where nothing could be learnt or measured."""

@@ -100,6 +100,7 @@ def actions(data: str | None = None, bidirectional: bool = False) -> Task:
         model_arguments=arguments,
         prepare=partial(_fit_input, clips=found.train),
         notes=found.notes,
+        num_skipped=found.num_skipped,
     )
 
 

@@ -192,6 +192,7 @@ def captions(data: str | None = None, *, weights: str | None = None, split_seed:
     kind = "drawn" if data is None else "files"
     source: CaptionSource | DrawnSource
     notes: tuple[str, ...] = ()
+    num_skipped = 0
     prepare = None
     if data is None:
         if weights is not None:
@@ -210,6 +211,7 @@ def captions(data: str | None = None, *, weights: str | None = None, split_seed:
         shape = (look.num_features,)
         found = CaptionSets(sets.splits, (*sets.skipped, *skipped))
         notes = (f"{found}; {len(vocabulary.words)} words",)
+        num_skipped = len(found.skipped)
         prepare = partial(_fit, features=torch.stack([told.seen for told in splits["train"]]))
     return Task(
         name="captions",
@@ -224,6 +226,7 @@ def captions(data: str | None = None, *, weights: str | None = None, split_seed:
         model_arguments={"picture_shape": list(shape), "multimodal_size": MULTIMODAL_SIZE[kind]},
         prepare=prepare,
         notes=notes,
+        num_skipped=num_skipped,
     )
 
 

@@ -109,7 +109,7 @@ def read_parts(path: Path) -> tuple[str, str, str]:
     if not path.is_file():
         raise ValueError(f"there is no file {path}; characters need a text")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is no text in UTF-8: {error}") from error
     if len(text) < LEAST_CHARACTERS:

@@ -106,8 +106,18 @@ def _add_folder(builder: ListBuilder, folder: Path, split: str | None) -> None:
 
 
 def picture_files(builder: ListBuilder, folder: Path) -> Iterator[Path]:
-    """All files below the folder, in order, but hidden ones; others than pictures are skipped."""
-    for file in sorted(Path(place, name) for place, _, names in os.walk(folder) for name in names):
+    """All files below the folder, in order, but hidden ones.
+
+    Others than pictures are skipped, and so are folders that may not be read.
+    """
+
+    def skip(error: OSError) -> None:
+        place = Path(error.filename or folder)
+        reason = f"the folder cannot be read ({error.strerror})"
+        builder.skip(place.relative_to(builder.root).as_posix(), reason)
+
+    walk = os.walk(folder, onerror=skip)
+    for file in sorted(Path(place, name) for place, _, names in walk for name in names):
         if file.name.startswith("."):
             continue
         if file.suffix.lower() in FILE_ENDINGS:

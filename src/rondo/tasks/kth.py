@@ -13,16 +13,16 @@ counted from 1 with both ends, and the persons of each split; a clip is one repe
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from rondo.tasks.action_set import ActionSet
 from rondo.tasks.sources import Example
-from rondo.tasks.video import FRAME_SIZE, read_frames
+from rondo.tasks.video import FRAME_SIZE, Frames, describe, numbered_frames
 
 LIST = "00sequences.txt"
 """The file of the frames of all repetitions."""
@@ -44,7 +44,7 @@ ENTRY = re.compile(r"person(\d\d)_([a-z]+)_d([1-4])\s+frames?\s+([\d\s,-]+)")
 RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
 
 SHOWN = 3
-"""So many files that were left out are named."""
+"""So many files that were left out, or lost frames, are named."""
 
 
 @dataclass(frozen=True)
@@ -74,27 +74,32 @@ def read_kth(folder: Path) -> ActionSet:
     entries = read_list(folder / LIST)
     videos = {path.stem.removesuffix("_uncomp"): path for path in sorted(folder.rglob("*.avi"))}
     clips: dict[str, list[Example]] = {split: [] for split in PERSONS}
-    failed: list[str] = []
-    num_empty = 0
+    left_out = _LeftOut(len(entries))
     for entry in entries:
         if entry.name not in videos:
-            failed.append(f"{entry.name}: there is no such video")
+            left_out.videos.append(f"{entry.name}: there is no such video")
             continue
         try:
-            frames = read_frames(videos[entry.name], STRIDE)
+            frames = numbered_frames(videos[entry.name], STRIDE)
         except (ValueError, OSError) as error:
-            failed.append(str(error))
+            left_out.videos.append(str(error))
             continue
-        found = list(segments(frames, entry))
-        num_empty += len(entry.ranges) - len(found)
-        clips[_split(entry.person)] += found
-    notes = _notes(failed, num_empty, len(entries))
+        clips[_split(entry.person)] += segments(frames, entry)
+        left_out.add(videos[entry.name], frames, entry)
+    notes = left_out.notes()
     for split, of_split in clips.items():
         if not of_split:
             words = "; ".join(notes) or f"{folder / LIST} names none of its persons"
             raise ValueError(f"{folder} has no clip for {split}: {words}")
     return ActionSet(
-        "video", FRAME_SIZE, ACTIONS, clips["train"], clips["val"], clips["test"], notes
+        "video",
+        FRAME_SIZE,
+        ACTIONS,
+        clips["train"],
+        clips["val"],
+        clips["test"],
+        notes,
+        len(left_out.videos) + left_out.num_empty,
     )
 
 
@@ -106,7 +111,7 @@ def read_list(path: Path) -> list[Entry]:
         OSError: Where it cannot be read.
     """
     entries = []
-    for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), 1):
+    for number, line in enumerate(_lines_of(path), 1):
         if not line.startswith("person") or "missing" in line:
             continue
         match = ENTRY.fullmatch(line.strip())
@@ -123,13 +128,27 @@ def read_list(path: Path) -> list[Entry]:
     return entries
 
 
-def segments(frames: Tensor, entry: Entry) -> Iterator[Example]:
-    """Yields the clips of a video whose every second frame is given; empty ones are left out."""
+def _lines_of(path: Path) -> list[str]:
+    """The lines of a list, of which only those in ASCII are read."""
+    return path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
+
+
+def segments(frames: Frames, entry: Entry) -> Iterator[Example]:
+    """Yields the clips of a video of which every second frame is given.
+
+    Those of which no frame could be read are left out, and others end with the video.
+    """
     label = torch.tensor(ACTIONS.index(entry.action))
     for first, last in entry.ranges:
-        clip = frames[-(-(first - 1) // STRIDE) : (last - 1) // STRIDE + 1]
-        if len(clip):
+        if _num_seen(frames, first, last):
+            clip = frames.pixels[-(-(first - 1) // STRIDE) : (last - 1) // STRIDE + 1]
             yield Example(clip.flatten(1), label)
+
+
+def _num_seen(frames: Frames, first: int, last: int) -> int:
+    """How many frames of a repetition could be read."""
+    numbers = frames.placement.numbers
+    return bisect_right(numbers, last - 1) - bisect_left(numbers, first - 1)
 
 
 def _is_known(match: re.Match[str], ranges: tuple[tuple[int, int], ...]) -> bool:
@@ -142,13 +161,53 @@ def _split(person: int) -> str:
     return next(split for split, persons in PERSONS.items() if person in persons)
 
 
-def _notes(failed: list[str], num_empty: int, num_videos: int) -> tuple[str, ...]:
-    notes = []
-    if failed:
-        more = f"; and {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
-        notes.append(
-            f"{len(failed)} of {num_videos} videos are left out: {'; '.join(failed[:SHOWN])}{more}"
-        )
-    if num_empty:
-        notes.append(f"{num_empty} repetitions are left out, whose frames no video has")
-    return tuple(notes)
+@dataclass
+class _LeftOut:
+    """What of the list is not in the clips.
+
+    Args:
+        num_videos: The videos of the list.
+        videos: Why videos are left out.
+        lossy: Which videos lost which frames.
+        num_empty: Repetitions without a frame.
+        num_short: Repetitions that end with the video, not where the list says.
+    """
+
+    num_videos: int
+    videos: list[str] = field(default_factory=list)
+    lossy: list[str] = field(default_factory=list)
+    num_empty: int = 0
+    num_short: int = 0
+
+    def add(self, path: Path, frames: Frames, entry: Entry) -> None:
+        """Notes what a video lacks."""
+        if frames.placement.lost:
+            self.lossy.append(f"{path.name}: {describe(frames.placement, first=1)}")
+        for first, last in entry.ranges:
+            if not _num_seen(frames, first, last):
+                self.num_empty += 1
+            elif last > frames.placement.end:
+                self.num_short += 1
+
+    def notes(self) -> tuple[str, ...]:
+        """Says it to the user."""
+        notes = []
+        if self.videos:
+            notes.append(
+                f"{len(self.videos)} of {self.num_videos} videos are left out: {_some(self.videos)}"
+            )
+        if self.lossy:
+            notes.append(
+                f"{len(self.lossy)} of {self.num_videos} videos lost frames, for which the frame "
+                f"before stands: {_some(self.lossy)}"
+            )
+        if self.num_empty:
+            notes.append(f"{self.num_empty} repetitions are left out, whose frames no video has")
+        if self.num_short:
+            notes.append(f"{self.num_short} repetitions are cut short, whose end no video has")
+        return tuple(notes)
+
+
+def _some(words: list[str]) -> str:
+    more = f"; and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
+    return "; ".join(words[:SHOWN]) + more

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
+
+from rondo.tasks.files import file_fault
 
 MISFIT = "the row does not have as many cells as the first line"
 """Why a row that `table_rows` gives as an empty one cannot be used."""
@@ -16,24 +18,61 @@ def table_rows(
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields line numbers and rows; a row that is too short or too long is empty.
 
+    Blank lines, and those of empty cells, are passed over.
+
     Args:
-        file: The table, in UTF-8.
+        file: The table, in UTF-8, with or without a byte order mark.
         needed: The columns that it must have.
         known: Those that it may have, for messages.
 
     Raises:
-        ValueError: If it cannot be read or lacks a column.
+        ValueError: If it cannot be read, lacks a column or names one twice, or a quotation mark
+            swallows lines.
     """
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
-            reader = csv.reader(text)
+            lines: list[str] = []
+            reader = csv.reader(_kept(text, lines), skipinitialspace=True)
             columns = [column.strip().lower() for column in next(reader, [])]
             _check_columns(file, columns, needed, known)
-            for cells in filter(None, reader):
+            lines.clear()
+            for cells in reader:
                 fits = len(cells) == len(columns)
-                yield reader.line_num, dict(zip(columns, cells, strict=True)) if fits else {}
+                _check_quotes(file, reader.line_num, lines, fits)
+                lines.clear()
+                if any(map(str.strip, cells)):
+                    yield reader.line_num, dict(zip(columns, cells, strict=True)) if fits else {}
     except (OSError, UnicodeError, csv.Error) as error:
         raise ValueError(f"{file} cannot be read as a table in UTF-8: {error}") from error
+
+
+def _kept(text: Iterable[str], lines: list[str]) -> Iterator[str]:
+    """Yields lines, and adds each to a list."""
+    for line in text:
+        lines.append(line)
+        yield line
+
+
+def _check_quotes(file: Path, number: int, lines: list[str], fits: bool) -> None:
+    """Raises `ValueError` where a cell goes on over lines that cannot belong to it."""
+    spans = len(lines) > 1
+    if not spans and not lines[0].count('"') % 2:
+        return
+    fault = _fault_of_row("".join(lines))
+    if (spans and (fault or not fits)) or "unexpected end" in fault:
+        raise ValueError(
+            f"{file}, line {number - len(lines) + 1}: a quotation mark opens a cell that goes on "
+            f'to line {number}; close it, or write "" for a quotation mark within a cell'
+        )
+
+
+def _fault_of_row(record: str) -> str:
+    """What is wrong with the quotation marks of a row, "" where nothing is."""
+    try:
+        list(csv.reader([record], skipinitialspace=True, strict=True))
+    except csv.Error as error:
+        return str(error)
+    return ""
 
 
 def _check_columns(
@@ -41,11 +80,15 @@ def _check_columns(
 ) -> None:
     absent = [column for column in needed if column not in columns]
     if absent:
+        and_known = f" and may name {','.join(known)}" if known else ""
         raise ValueError(
             f"{file} has no column {' and no column '.join(absent)}: its first line must name "
-            f"{','.join(needed)} and may name {','.join(known)}, separated by commas; it names "
+            f"{','.join(needed)}{and_known}, separated by commas; it names "
             f"{','.join(columns) or 'nothing'}"
         )
+    twice = [column for column in (*needed, *known) if columns.count(column) > 1]
+    if twice:
+        raise ValueError(f"{file} names the column {twice[0]} twice; rename one of them")
 
 
 def fault_of(root: Path, name: str, taken: Container[str]) -> str | None:
@@ -63,4 +106,4 @@ def fault_of(root: Path, name: str, taken: Container[str]) -> str | None:
         return "the path leads out of the folder of the data"
     if normal in taken:
         return "the file is named a second time (the first counts)"
-    return None if os.path.isfile(root / normal) else "the file is missing"
+    return file_fault(root / normal)

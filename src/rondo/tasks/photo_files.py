@@ -1,8 +1,9 @@
 """One image file becomes pixels, whatever the file holds, or a `PhotoError` that says why not.
 
-The picture is turned upright (EXIF), brought to 8-bit RGB, cut to its largest centred square and
-resized with antialiasing. Known limits: colour profiles are ignored, of an animation only the
-first frame is read, and transparent parts lie on white.
+Every task reads its pictures here. A picture is turned upright (EXIF) and brought to 8-bit RGB; for
+most tasks it is cut to its largest centred square and resized with antialiasing. Known limits:
+colour profiles are ignored, of an animation only the first frame is read, and transparent parts lie
+on white.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from rondo.tasks.files import FOLDER, file_fault
+from rondo.tasks.turns import EXIF_TURNS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """The formats that are opened, by the names that Pillow gives them."""
@@ -53,11 +57,26 @@ class Limits:
 ANY = Limits()
 """What the files of a data set may be."""
 
-ToPixels = Callable[[Image.Image], np.ndarray]
-"""Makes pixels of an opened picture; it decodes it."""
+Seen = TypeVar("Seen")
+"""What is made of a picture, such as its pixels."""
+
+ToSeen = Callable[[Image.Image], Seen]
+"""Makes something of an opened picture; it decodes it, and may raise `UnfitError`."""
 
 _NUM_THREADS = min(8, os.cpu_count() or 1)
 _WARNINGS_LOCK = threading.Lock()  # the warning filters belong to the whole process
+
+
+class UnfitError(Exception):
+    """A picture is whole, but not of the kind that is wanted.
+
+    Attributes:
+        advice: What to do about it.
+    """
+
+    def __init__(self, reason: str, advice: str):
+        super().__init__(reason)
+        self.advice = advice
 
 
 class PhotoError(ValueError):
@@ -69,7 +88,10 @@ class PhotoError(ValueError):
 
     def __init__(self, name: str, reason: str, advice: str):
         super().__init__(f"{name}: {reason}; {advice}")
-        self.reason = reason
+        self.name, self.reason, self.advice = name, reason, advice
+
+    def __reduce__(self) -> tuple[type[PhotoError], tuple[str, str, str]]:
+        return type(self), (self.name, self.reason, self.advice)  # it passes between processes
 
 
 def read_pixels(source: Path | BinaryIO, image_size: int, limits: Limits = ANY) -> np.ndarray:
@@ -91,12 +113,12 @@ def read_pixels(source: Path | BinaryIO, image_size: int, limits: Limits = ANY) 
     return read_picture(source, partial(_to_square, image_size=image_size), limits)
 
 
-def read_picture(source: Path | BinaryIO, to_pixels: ToPixels, limits: Limits = ANY) -> np.ndarray:
+def read_picture(source: Path | BinaryIO, to_seen: ToSeen[Seen], limits: Limits = ANY) -> Seen:
     """Reads one picture in a shape of one's own.
 
     Args:
         source: A file, or an open binary stream, which is read to its end.
-        to_pixels: Makes pixels of the picture, such as a function that calls `upright_rgb`.
+        to_seen: Makes pixels of the picture, such as a function that calls `upright_rgb`.
         limits: What the file may be.
 
     Raises:
@@ -104,7 +126,7 @@ def read_picture(source: Path | BinaryIO, to_pixels: ToPixels, limits: Limits = 
     """
     name, stream = _open_bytes(source, limits)
     with _no_warnings():
-        return _decode(name, stream, to_pixels, limits)
+        return _decode(name, stream, to_seen, limits)
 
 
 def read_many(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[int, PhotoError]]:
@@ -125,15 +147,15 @@ def read_many(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[
     return pixels[: len(paths) - len(errors)], errors
 
 
-def read_each(paths: Sequence[Path], to_pixels: ToPixels) -> Iterator[np.ndarray | PhotoError]:
-    """Yields the pixels of each picture, or what is wrong with it; it reads on a few threads.
+def read_each(paths: Sequence[Path], to_seen: ToSeen[Seen]) -> Iterator[Seen | PhotoError]:
+    """Yields what is made of each picture, or what is wrong with it; it reads on a few threads.
 
     No other picture can be read before the last one is given.
     """
 
-    def read(path: Path) -> np.ndarray | PhotoError:
+    def read(path: Path) -> Seen | PhotoError:
         try:
-            return _decode(*_open_bytes(path, ANY), to_pixels, ANY)
+            return _decode(*_open_bytes(path, ANY), to_seen, ANY)
         except PhotoError as error:
             return error
 
@@ -165,10 +187,10 @@ def _open_bytes(source: Path | BinaryIO, limits: Limits) -> tuple[str, io.BytesI
         name = str(getattr(source, "name", "the uploaded photo"))
         return name, _limited(name, source, limits.num_bytes)
     path = Path(source)
-    if path.is_dir():
-        raise PhotoError(str(path), "is a folder", "name one photo in it")
-    if not os.path.isfile(path):
-        raise PhotoError(str(path), "the file is missing", "check the path")
+    fault = file_fault(path)
+    if fault is not None:
+        advice = "name one photo in it" if fault == FOLDER else "check the path"
+        raise PhotoError(str(path), fault, advice)
     try:
         with path.open("rb") as file:
             return str(path), _limited(str(path), file, limits.num_bytes)
@@ -188,12 +210,12 @@ def _limited(name: str, file: BinaryIO, num_bytes: int) -> io.BytesIO:
     return io.BytesIO(contents)
 
 
-def _decode(name: str, stream: io.BytesIO, to_pixels: ToPixels, limits: Limits) -> np.ndarray:
-    """The pixels. A decoder may raise anything at all on damaged bytes."""
+def _decode(name: str, stream: io.BytesIO, to_seen: ToSeen[Seen], limits: Limits) -> Seen:
+    """What is made of the picture. A decoder may raise anything at all on damaged bytes."""
     try:
         with Image.open(stream, formats=limits.formats) as image:
             _check_size(name, image.width, image.height, limits)
-            return to_pixels(image)
+            return to_seen(image)
     except PhotoError:
         raise
     except UnidentifiedImageError as error:
@@ -201,8 +223,8 @@ def _decode(name: str, stream: io.BytesIO, to_pixels: ToPixels, limits: Limits) 
         raise PhotoError(name, reason, "convert it to JPEG or PNG") from error
     except Image.DecompressionBombError as error:
         raise _too_large(name, limits) from error
-    except _UnknownModeError as error:
-        raise PhotoError(name, str(error), "save it as 8-bit RGB") from error
+    except UnfitError as error:
+        raise PhotoError(name, str(error), error.advice) from error
     except Exception as error:
         reason = "the picture is damaged or cut off"
         raise PhotoError(name, reason, f"copy or download it again ({error})") from error
@@ -222,21 +244,37 @@ def _too_large(name: str, limits: Limits) -> PhotoError:
     )
 
 
-class _UnknownModeError(Exception):
-    """The picture holds numbers that have no agreed range, such as floating-point ones."""
+def orientation_of(image: Image.Image) -> int:
+    """Returns the EXIF orientation of an opened picture, 1 to 8; 1 where it has none.
 
-
-def upright_rgb(image: Image.Image, least_side: int) -> Image.Image:
-    """Decodes a picture, turns it upright and brings it to 8-bit RGB.
-
-    A large JPEG may be decoded at a fraction of its size, with both sides no smaller than twice
-    `least_side` pixels.
+    It must be asked before the picture is decoded, which turns some kinds of files.
     """
-    image.draft(None, (2 * least_side, 2 * least_side))
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # a damaged EXIF block must not cost the photo
+        return 1
+    return found if found in EXIF_TURNS else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Decodes a picture and turns it upright."""
     image.load()
     with contextlib.suppress(Exception):  # a damaged EXIF block must not cost the photo
         ImageOps.exif_transpose(image, in_place=True)
-    return _to_rgb(image)
+    return image
+
+
+def upright_rgb(image: Image.Image, least_side: int | None = None) -> Image.Image:
+    """Decodes a picture, turns it upright and brings it to 8-bit RGB.
+
+    Args:
+        image: An opened picture.
+        least_side: A large JPEG may be decoded at a fraction of its size, with both sides no
+            smaller than twice so many pixels; None for its whole size.
+    """
+    if least_side is not None:
+        image.draft(None, (2 * least_side, 2 * least_side))
+    return _to_rgb(upright(image))
 
 
 def _to_square(image: Image.Image, image_size: int) -> np.ndarray:
@@ -254,7 +292,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return _scale_to_8_bits(image).convert("RGB")
     if image.mode in ("F", "LAB"):
-        raise _UnknownModeError(f"holds colours of the kind '{image.mode}'")
+        raise UnfitError(f"holds colours of the kind '{image.mode}'", "save it as 8-bit RGB")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

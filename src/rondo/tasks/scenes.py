@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby
 
 import torch
 from torch import Tensor
 
+from rondo.tasks.lost_frames import SHOWN, gaps_in, numbers_text, runs_of
 from rondo.tasks.seeds import generator_for
 from rondo.tasks.segmentation_augmentation import Change, changed
-from rondo.tasks.skipped import Skipped
 from rondo.tasks.task import Batch
 
 VOID = 255
@@ -48,12 +48,25 @@ class SceneSets:
     Attributes:
         classes: The names of the classes.
         splits: The scenes of train, val and test.
-        skipped: What is not among them, and why.
+        notes: What the user should know of the reading.
     """
 
     classes: tuple[str, ...]
     splits: dict[str, list[Scene]]
-    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def frames_missing(sets: SceneSets) -> tuple[str, ...]:
+    """Returns a note for the user where sequences have gaps in the numbers of their frames."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for scene in chain.from_iterable(sets.splits.values()):
+        numbers[scene.sequence].append(scene.frame)
+    missing = {name: runs_of(gaps_in(some)) for name, some in sorted(numbers.items())}
+    words = [f"{name}: {numbers_text(runs)}" for name, runs in missing.items() if runs]
+    if not words:
+        return ()
+    some = "; ".join(words[:SHOWN])
+    return (f"clips go on over frames that are missing in the sequences {some}",)
 
 
 def clips_of(scenes: Sequence[Scene], num_frames: int) -> list[list[Scene]]:

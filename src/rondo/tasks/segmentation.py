@@ -25,7 +25,7 @@ from rondo.cells.cell import check_choice
 from rondo.models.checkpoint import Checkpoint, load_checkpoint
 from rondo.models.reseg import CONTEXTS, ReSeg
 from rondo.tasks.drawn_scenes import CLASSES, draw_scenes
-from rondo.tasks.scenes import VOID, SceneSource
+from rondo.tasks.scenes import VOID, SceneSource, frames_missing
 from rondo.tasks.segmentation_augmentation import Change
 from rondo.tasks.segmentation_files import read_scenes
 from rondo.tasks.sources import Generated
@@ -103,7 +103,11 @@ def segmentation(
         counted = torch.stack([scene.labels for scene in sets.splits["train"]])
         counts = ", ".join(f"{name} {len(scenes)}" for name, scenes in sets.splits.items())
         height, width = counted.shape[1:]
-        notes = (f"{counts} pictures of {width} x {height} pixels; {len(classes)} classes",)
+        notes = (
+            f"{counts} pictures of {width} x {height} pixels; {len(classes)} classes",
+            *sets.notes,
+            *(frames_missing(sets) if video else ()),
+        )
     arguments = {
         "front_stages": FRONT_STAGES[kind],
         "depth": 18 if checkpoint is None else checkpoint.depth,

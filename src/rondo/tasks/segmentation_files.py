@@ -4,8 +4,8 @@ In goes a folder with two tables. `classes.csv` names the classes: `id,name`, id
 void, unlabelled and ignore stand for pixels without a class. `list.csv`
 names the pictures: `split,image,label` and, if you like, `sequence,frame`, of whose digits the
 place of a picture in its video is read; a label map is a picture of one channel with an id for
-every pixel. Out come the scenes of each split, brought to one
-size. What cannot be used ends the reading with an error that names the file: a picture that is
+every pixel (`rondo.tasks.label_maps`). Out come the scenes of each split, upright and brought to
+one size. What cannot be used ends the reading with an error that names the file: a picture that is
 missing from a video would leave a gap in it.
 
 Brostow, Fauqueur & Cipolla, "Semantic object classes in video: a high-definition ground truth
@@ -15,6 +15,7 @@ database", 2009.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +24,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from rondo.tasks.label_maps import LabelMap, Turned, laid_on, to_label_map, unmasked
 from rondo.tasks.label_tables import MISFIT, fault_of, table_rows
-from rondo.tasks.photo_files import PhotoError, ToPixels, read_each, upright_rgb
+from rondo.tasks.photo_files import (
+    PhotoError,
+    Seen,
+    ToSeen,
+    orientation_of,
+    read_each,
+    read_picture,
+    upright,
+    upright_rgb,
+)
 from rondo.tasks.scenes import VOID, Scene, SceneSets
 from rondo.tasks.splits import MAIN_SPLITS, split_name
 
@@ -56,22 +67,16 @@ def read_scenes(folder: Path, size: tuple[int, int] | None = None) -> SceneSets:
         )
     classes, numbers = read_classes(folder / CLASSES)
     rows = _rows(folder)
-    size = _size_of(rows[0][0]) if size is None else size
-    pictures = _read([row[0] for row in rows], partial(_pixels, size=size))
-    maps = _read([row[1] for row in rows], np.asarray)
+    size = read_picture(rows[0][0], lambda image: upright(image).size) if size is None else size
+    pictures = _read([row[0] for row in rows], partial(_picture, size=size))
+    maps, notes = _label_maps(rows, pictures, numbers)
     splits: dict[str, list[Scene]] = {name: [] for name in MAIN_SPLITS}
-    for (image, label, split, sequence, frame), pixels, ids in zip(
+    for (image, _, split, sequence, frame), picture, label in zip(
         rows, pictures, maps, strict=True
     ):
-        if ids.shape != _size_of(image)[::-1]:
-            raise ValueError(
-                f"{label} must be of one channel and as large as {image}, "
-                f"{' x '.join(map(str, _size_of(image)[::-1]))}, but is "
-                f"{' x '.join(map(str, ids.shape))}"
-            )
-        labels = _labels(ids, numbers, size, label, folder / CLASSES)
+        labels = _labels(label, numbers, size, folder / CLASSES)
         name = image.relative_to(folder).as_posix()
-        scene = Scene(name, torch.from_numpy(pixels), labels, sequence, frame)
+        scene = Scene(name, torch.from_numpy(picture.pixels), labels, sequence, frame)
         splits.setdefault(split, []).append(scene)
     for name in MAIN_SPLITS:
         if not splits[name]:
@@ -80,7 +85,7 @@ def read_scenes(folder: Path, size: tuple[int, int] | None = None) -> SceneSets:
                 "needed"
             )
         splits[name].sort(key=lambda scene: (scene.sequence, scene.frame))
-    return SceneSets(classes, splits)
+    return SceneSets(classes, splits, notes)
 
 
 def read_classes(file: Path) -> tuple[tuple[str, ...], dict[int, int]]:
@@ -116,6 +121,7 @@ def _rows(folder: Path) -> list[Row]:
         where = f"{folder / LIST}, line {line}"
         if not row:
             raise ValueError(f"{where}: {MISFIT}")
+        row = {column: cell.strip() for column, cell in row.items()}
         for name in (row["image"], row["label"]):
             fault = fault_of(folder, name, taken if name == row["image"] else ())
             if fault is not None:
@@ -124,44 +130,62 @@ def _rows(folder: Path) -> list[Row]:
         split = split_name(row["split"])
         if split is None:
             raise ValueError(f"{where}: the split is empty; train, val and test are known")
-        digits = "".join(filter(str.isdecimal, row.get("frame") or ""))
+        digits = "".join(filter(str.isdecimal, row.get("frame", "")))
         paths = folder / row["image"], folder / row["label"]
-        rows.append((*paths, split, (row.get("sequence") or "").strip(), int(digits or 0)))
+        rows.append((*paths, split, row.get("sequence", ""), int(digits or 0)))
     if not rows:
         raise ValueError(f"{folder / LIST} names no picture")
     return rows
 
 
-def _size_of(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except OSError as error:
-        raise ValueError(f"{path} is no picture that can be read: {error}") from error
+@dataclass(frozen=True, eq=False)
+class _Picture:
+    """The pixels (3, H, W) of a photo at the size that is wanted, and how it lay."""
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+    orientation: int
 
 
-def _read(paths: Sequence[Path], to_pixels: ToPixels) -> list[np.ndarray]:
+def _picture(image: Image.Image, size: tuple[int, int]) -> _Picture:
+    orientation = orientation_of(image)
+    rgb = upright_rgb(image)
+    pixels = np.asarray(rgb.resize(size, Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    return _Picture(np.ascontiguousarray(pixels), rgb.size, orientation)
+
+
+def _label_maps(
+    rows: Sequence[Row], pictures: Sequence[_Picture], numbers: dict[int, int]
+) -> tuple[list[LabelMap], tuple[str, ...]]:
+    """The label maps as they lie on their upright pictures, and notes."""
+    read = _read([row[1] for row in rows], to_label_map)
+    maps = [replace(label, path=row[1]) for label, row in zip(read, rows, strict=True)]
+    photos = [
+        Turned(row[0], picture.size, picture.orientation)
+        for row, picture in zip(rows, pictures, strict=True)
+    ]
+    laid, notes = laid_on(maps, photos)
+    return unmasked(laid, numbers), notes
+
+
+def _read(paths: Sequence[Path], to_seen: ToSeen[Seen]) -> list[Seen]:
     read = []
-    for found in read_each(paths, to_pixels):
+    for found in read_each(paths, to_seen):
         if isinstance(found, PhotoError):
             raise found
         read.append(found)
     return read
 
 
-def _pixels(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    resized = upright_rgb(image, 1).resize(size, Image.Resampling.BILINEAR)
-    return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
-
-
-def _labels(
-    ids: np.ndarray, numbers: dict[int, int], size: tuple[int, int], file: Path, table: Path
-) -> Tensor:
+def _labels(label: LabelMap, numbers: dict[int, int], size: tuple[int, int], table: Path) -> Tensor:
     """The classes (H, W) that a label map holds, of the size that is wanted."""
-    unknown = sorted(set(np.unique(ids).tolist()) - set(numbers))
+    unknown = sorted(set(np.unique(label.ids).tolist()) - set(numbers))
     if unknown:
-        raise ValueError(f"{file} has the id {unknown[0]}, which {table} does not name")
+        raise ValueError(
+            f"{label.path} has the id {unknown[0]}, which {table} does not name; name it there "
+            "(void, if its pixels have no class), or mend the label map"
+        )
     classes = np.zeros(VOID + 1, np.uint8)
     classes[list(numbers)] = list(numbers.values())
-    resized = Image.fromarray(classes[ids]).resize(size, Image.Resampling.NEAREST)
+    resized = Image.fromarray(classes[label.ids]).resize(size, Image.Resampling.NEAREST)
     return torch.from_numpy(np.array(resized))

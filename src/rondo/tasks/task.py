@@ -131,6 +131,7 @@ class Task:
         loss: The loss of each sequence, where it is not a distance of each step.
         digest: What tells other data from these, where the files of `data` do not tell it.
         notes: What to tell the user of the data.
+        num_skipped: How many inputs of the data could not be used.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Task:
     loss: Losses | None = None
     digest: str | None = None
     notes: tuple[str, ...] = ()
+    num_skipped: int = 0
 
 
 def is_likeliest(outputs: Tensor, batch: Batch) -> Tensor:

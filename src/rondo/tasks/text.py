@@ -93,7 +93,8 @@ def text(
     augment = partial(_distorted, strength=scaled(distortion)) if distortion else None
     recipe = replace(RECIPE, num_sequences=NUM_EPOCHS * len(train))
     notes = (f"{sets}; {len(symbols)} characters: {symbols}",)
-    return _task(Collection(train, val, test, augment), symbols, recipe, digest_of(every), notes)
+    task = _task(Collection(train, val, test, augment), symbols, recipe, digest_of(every), notes)
+    return replace(task, num_skipped=len(sets.skipped))
 
 
 def text_words(

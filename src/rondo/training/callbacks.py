@@ -11,15 +11,15 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from torch.utils.tensorboard import SummaryWriter
 
+from rondo.system.json_text import finite
 from rondo.tasks.photo import PhotoSet
 from rondo.training.evaluation import Evaluation, evaluate, predict
 from rondo.training.module import PhotoClassifier, learning_rate
+from rondo.training.records import Record
 from rondo.training.run_folder import RunFolder
+from rondo.training.saving import SaveClock
 from rondo.training.stopping import StopRequest
 from rondo.training.terminal import StatusLine, clock
-
-SAVE_SECONDS = 120.0
-"""Time between two saves within an epoch, in seconds."""
 
 
 class Keeper(Callback):
@@ -43,24 +43,34 @@ class Keeper(Callback):
         self.splits = {name: photos for name, photos in data.items() if name != "train"}
         self.stop = stop
         self.show = show
-        self.records: list[dict[str, Any]] = []
+        self.num_skipped_inputs = num_skipped(data)
+        self.records: list[Record] = []
         self.evaluations: dict[str, Evaluation] = {}
-        self.saved_at = self.timed_at = time.monotonic()
+        self.clock = SaveClock(has_saved=False)
+        self.timed_at = time.monotonic()
         self.writer: SummaryWriter | None = None
 
-    def catch_up(self, module: PhotoClassifier) -> None:
-        """Brings the records back to where the state is, and does an evaluation left undone."""
+    def catch_up(
+        self, module: PhotoClassifier, state: dict[str, Any] | None, say: Callable[[str], None]
+    ) -> None:
+        """Brings the records back to where a state is, and does what was left undone then."""
         recorded = module.progress.num_recorded
-        self.records = [
-            record for record in self.folder.read_metrics() if record["epoch"] <= recorded
-        ]
+        self.records = self.folder.records_of(
+            state, lambda record: record["epoch"] <= recorded, say
+        )
+        self.clock = SaveClock(has_saved=state is not None)
         if module.num_done_epochs > recorded:
             self._finish_epoch(module)
             self.save(module)
+        elif module.is_between_epochs and recorded and not self.folder.model_file.exists():
+            self.folder.write_model(module.predicting_model, module.config)
 
-    def on_train_start(self, *args: Any) -> None:
-        """Takes the signals over from Lightning."""
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Takes the signals over from Lightning, and saves a run that was never saved."""
+        assert isinstance(pl_module, PhotoClassifier)
         self.stop.take_signals()
+        if self.clock.is_due():
+            self.save(pl_module)
 
     def on_train_epoch_start(self, *args: Any) -> None:
         """Begins to take the time."""
@@ -74,7 +84,7 @@ class Keeper(Callback):
         pl_module.progress.seconds += time.monotonic() - self.timed_at
         if self.stop.requested:
             trainer.should_stop = True
-        elif time.monotonic() - self.saved_at > SAVE_SECONDS:
+        elif self.clock.is_due():
             self.save(pl_module)
         self.timed_at = time.monotonic()
 
@@ -91,9 +101,26 @@ class Keeper(Callback):
             self.writer.close()
 
     def save(self, module: PhotoClassifier) -> None:
-        """Saves what the run needs to go on."""
-        self.folder.write_state(module.state())
-        self.saved_at = time.monotonic()
+        """Saves what the run needs to go on.
+
+        Raises:
+            DivergedError: If the weights are not finite; what was saved stays.
+        """
+        module.check_weights()
+        with self.clock.saving():
+            self.folder.write_state({**module.state(), "records": self.records})
+
+    def write_diverged(self, module: PhotoClassifier) -> None:
+        """Adds to `metrics.jsonl` where the training diverged; no state counts that line."""
+        record = {
+            "epoch": module.progress.step // module.steps_per_epoch + 1,
+            "split": "train",
+            "step": module.progress.step + 1,
+            "loss": module.last_loss,
+            "diverged": True,
+            "skipped_steps": module.progress.num_skipped,
+        }
+        self.folder.write_metrics([*self.records, record])
 
     def _finish_epoch(self, module: PhotoClassifier) -> None:
         """Evaluates and writes down the last epoch, if it is done and not written down yet."""
@@ -104,8 +131,10 @@ class Keeper(Callback):
         if evaluations is None:
             return
         self.evaluations = evaluations
-        new = [training_record(module)]
-        new += [evaluation_record(epoch, name, item) for name, item in evaluations.items()]
+        skipped = {"skipped_inputs": self.num_skipped_inputs}
+        new = [finite({**training_record(module), **skipped})]
+        new += [finite(evaluation_record(epoch, name, it)) for name, it in evaluations.items()]
+        module.check_weights()
         self.records += new
         self.folder.write_model(module.predicting_model, module.config)
         self.folder.write_metrics(self.records)
@@ -131,10 +160,11 @@ class Keeper(Callback):
             evaluations[name] = evaluate(probabilities, photos)
         return evaluations
 
-    def _write_events(self, records: list[dict[str, Any]], module: PhotoClassifier) -> None:
+    def _write_events(self, records: list[Record], module: PhotoClassifier) -> None:
         """Adds the numbers of an epoch to the TensorBoard events."""
-        if self.writer is None:
-            self.writer = SummaryWriter(self.folder.tensorboard)
+        if self.writer is None:  # epochs that a killed process wrote already are replaced
+            first = int(records[0]["epoch"])
+            self.writer = SummaryWriter(self.folder.tensorboard, purge_step=first)
         for record in records:
             for name, value in record.items():
                 if isinstance(value, float):
@@ -188,13 +218,18 @@ def num_seen(module: PhotoClassifier) -> int:
     return steps * min(module.recipe.batch_size, len(module.photos.labels))
 
 
+def num_skipped(data: dict[str, PhotoSet]) -> int:
+    """Returns the number of files of the data that could not be used."""
+    return len({item for photos in data.values() for item in photos.skipped})
+
+
 def trained_size(module: PhotoClassifier) -> int:
     """Returns the side of the photos in the epoch that is done; it is evaluated at the same."""
     recipe, epoch = module.recipe, module.num_done_epochs - 1
     return recipe.image_size(module.config.image_size, epoch, recipe.num_epochs)
 
 
-def training_record(module: PhotoClassifier) -> dict[str, Any]:
+def training_record(module: PhotoClassifier) -> Record:
     """Returns what an epoch of training gave, for `metrics.jsonl`."""
     progress, epoch = module.progress, module.num_done_epochs
     return {
@@ -207,10 +242,11 @@ def training_record(module: PhotoClassifier) -> dict[str, Any]:
         "learning_rate": learning_rate(module.recipe, progress.step - 1, module.num_steps),
         "seconds": progress.seconds,
         "photos_per_second": photos_per_second(module),
+        "skipped_steps": progress.num_skipped,
     }
 
 
-def evaluation_record(epoch: int, split: str, evaluation: Evaluation) -> dict[str, Any]:
+def evaluation_record(epoch: int, split: str, evaluation: Evaluation) -> Record:
     """Returns what a split gave after an epoch, for `metrics.jsonl`."""
     return {
         "epoch": epoch,

@@ -18,14 +18,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rondo.system.files import remove_parts, write_text
+from rondo.system.lock import FolderLock
 from rondo.tasks.photo import MODELS, PhotoSet, fingerprint
 from rondo.training import session
 from rondo.training.comparison_page import Row, Table, write_table
 from rondo.training.config import RunConfig
+from rondo.training.divergence import DivergedError
 from rondo.training.fit import fit
 from rondo.training.result import Result, measure, read_result
 from rondo.training.run_error import RunError, look_up
-from rondo.training.run_files import check_place, write_atomically
+from rondo.training.run_files import check_place, holding
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options, Session
 
@@ -42,6 +45,7 @@ SETTLED = {
 error calls them; of those without a word, their parts by name."""
 
 NO_WEIGHTS = "not run: no weights given"
+DIVERGED = "its training diverged"
 
 Say = Callable[[str], None]
 
@@ -65,10 +69,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far a comparison came: the table, and the signal that interrupted it, if one did."""
+    """How far a comparison came.
+
+    Args:
+        table: The table so far.
+        signal_number: The signal that interrupted it, if one did.
+        diverged: The networks of which a training diverged, by name.
+    """
 
     table: Table
     signal_number: int | None
+    diverged: tuple[str, ...] = ()
 
 
 def compare(comparison: Comparison, folder: Path, say: Say) -> Outcome:
@@ -80,28 +91,48 @@ def compare(comparison: Comparison, folder: Path, say: Say) -> Outcome:
         say: Is given each line for the user.
 
     Raises:
-        RunError: If an option, the data, the weights or the folder cannot be used, or a run in the
-            folder was begun with other settings.
+        RunError: If an option, the data, the weights or the folder cannot be used, a run in the
+            folder was begun with other settings, or another process writes the table.
     """
     configs = list(make_configs(comparison))
     check_place(folder, "--output", max(map(session.needed_bytes, configs)))
     data = session.read_data(configs[0], say)
     digest = fingerprint(data)
     configs = [replace(config, data_fingerprint=digest) for config in configs]
+    folder.mkdir(parents=True, exist_ok=True)
+    with holding(FolderLock(folder), say):
+        remove_parts(folder)
+        return _compare(comparison, configs, data, folder, say)
+
+
+def _compare(
+    comparison: Comparison,
+    configs: list[RunConfig],
+    data: dict[str, PhotoSet],
+    folder: Path,
+    say: Say,
+) -> Outcome:
+    """Trains what is not trained yet; a network that diverges does not stop the others."""
     for config in configs:
         _check_settled(RunFolder(_run_path(folder, config)), config)
     results = [read_result(_result_path(folder, config)) for config in configs]
-    table = _write(comparison, configs, data, results, folder)
+    diverged: list[str] = []
+    table = _write(comparison, configs, data, results, diverged, folder)
     for number, config in enumerate(configs):
         if results[number] is not None:
             continue
         say(f"[{number + 1}/{len(configs)}] {config.model}, seed {config.seed}")
-        ended = _train(config, data, folder, say)
-        if isinstance(ended, int):
-            return Outcome(table, ended)
-        results[number] = ended
-        table = _write(comparison, configs, data, results, folder)
-    return Outcome(table, None)
+        try:
+            ended = _train(config, data, folder, say)
+        except DivergedError as error:
+            say(str(error))
+            diverged.append(config.model)
+        else:
+            if isinstance(ended, int):
+                return Outcome(table, ended, tuple(diverged))
+            results[number] = ended
+        table = _write(comparison, configs, data, results, diverged, folder)
+    return Outcome(table, None, tuple(diverged))
 
 
 def make_configs(comparison: Comparison) -> Iterator[RunConfig]:
@@ -138,13 +169,14 @@ def _train(config: RunConfig, data: dict[str, PhotoSet], folder: Path, say: Say)
     """
     run = _open(config, data, _run_path(folder, config))
     watched = {name: data[name] for name in ("train", "val")}
-    outcome = fit(run.config, watched, run.folder, say=say)
-    if outcome.signal_number is not None:
-        return outcome.signal_number
-    result = measure(run, session.finish(run, say))
+    with run.folder.held(say):
+        outcome = fit(run.config, watched, run.folder, say=say)
+        if outcome.signal_number is not None:
+            return outcome.signal_number
+        result = measure(run, session.finish(run, say))
     path = _result_path(folder, config)
     path.parent.mkdir(exist_ok=True)
-    write_atomically(path, lambda part: part.write_text(result.to_json()))
+    write_text(path, result.to_json())
     return result
 
 
@@ -194,17 +226,18 @@ def _write(
     configs: list[RunConfig],
     data: dict[str, PhotoSet],
     results: list[Result | None],
+    diverged: list[str],
     folder: Path,
 ) -> Table:
     found = [result for result in results if result is not None]
-    rows = [_row(name, comparison, found) for name in comparison.models]
+    rows = [_row(name, comparison, found, diverged) for name in comparison.models]
     table = Table(tuple(rows), configs[0], {name: len(photos) for name, photos in data.items()})
-    folder.mkdir(parents=True, exist_ok=True)
     write_table(table, folder)
     return table
 
 
-def _row(name: str, comparison: Comparison, results: list[Result]) -> Row:
+def _row(name: str, comparison: Comparison, results: list[Result], diverged: list[str]) -> Row:
     found = tuple(result for result in results if result.model == name)
     reason = "not run yet" if _runs(name, comparison.weights) else NO_WEIGHTS
+    reason = DIVERGED if name in diverged else reason
     return Row(name, found, "" if found else reason)

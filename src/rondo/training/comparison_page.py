@@ -11,13 +11,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from rondo.system.files import write_text
 from rondo.tasks.photo import DRAWN, LECTURE_RESULTS
 from rondo.training import plots
 from rondo.training.columns import markdown_table
 from rondo.training.config import RunConfig
 from rondo.training.report_page import PAGE, WARNING
 from rondo.training.result import Result
-from rondo.training.run_files import write_atomically
 from rondo.training.shares import Share, wilson
 from rondo.training.time_plot import Point, accuracy_over_time
 
@@ -108,11 +108,7 @@ def write_table(table: Table, folder: Path) -> None:
         "table.svg": plots.standalone(svg),
     }
     for name, text in texts.items():
-        write_atomically(folder / name, _writer(text))
-
-
-def _writer(text: str) -> Callable[[Path], Any]:
-    return lambda path: path.write_text(text, encoding="utf-8")
+        write_text(folder / name, text)
 
 
 # ---- for people ----

@@ -8,7 +8,13 @@ from typing import Any
 from rondo.tasks.augmentation import Augmentation
 from rondo.tasks.photo import DRAWN, MODELS, SIZE_STEP, Recipe
 from rondo.training.precision import PRECISIONS
-from rondo.training.run_error import RunError, check_from_0, check_from_1, look_up
+from rondo.training.run_error import (
+    RunError,
+    check_above_0,
+    check_from_0,
+    check_from_1,
+    look_up,
+)
 from rondo.training.versions import current_versions, from_json, to_json
 
 FORMAT = 1
@@ -74,6 +80,9 @@ class RunConfig:
                 f"the precision must be {' or '.join(PRECISIONS)}, but is {self.recipe.precision!r}"
             )
         check_from_0(seed=self.seed)
+        check_above_0(
+            learning_rate=self.recipe.learning_rate, **{"norm of --clip": self.recipe.max_grad_norm}
+        )
         self._check_batches()
 
     def _check_batches(self) -> None:

@@ -16,6 +16,7 @@ import torch
 from rondo.tasks.photo import PhotoSet
 from rondo.training.callbacks import Keeper, ProgressLine
 from rondo.training.config import RunConfig
+from rondo.training.divergence import DivergedError
 from rondo.training.module import PhotoClassifier
 from rondo.training.run_folder import RunFolder
 from rondo.training.stopping import StopRequest
@@ -48,15 +49,10 @@ def fit(
         callbacks: More Lightning callbacks, called after the run's own.
 
     Raises:
-        RunError: If the saved state, or the weights that the run is to start from, cannot be read.
+        RunError: If the saved state, or the weights that the run is to start from, cannot be read,
+            another process trains in the folder, or the training diverges.
     """
     torch.set_num_threads(config.num_threads)
-    module = PhotoClassifier(config, data["train"])
-    state = folder.read_state()
-    if state is not None:
-        module.load_state(state)
-    elif config.weights is not None:
-        module.start_from(read_weights(config))
     line = ProgressLine(sys.stderr)
 
     def tell(text: str) -> None:
@@ -64,11 +60,29 @@ def fit(
         say(text)
 
     stop = StopRequest(tell)
-    keeper = Keeper(folder, data, stop, lambda records: tell(epoch_line(records, module)))
-    with stop.listening(), quiet_lightning():
-        keeper.catch_up(module)
-        _trainer(config, module, [keeper, line, *callbacks]).fit(module)
+    with folder.held(say), stop.listening(), quiet_lightning():
+        module, state = _at_saved_state(config, data["train"], folder)
+        keeper = Keeper(folder, data, stop, lambda records: tell(epoch_line(records, module)))
+        keeper.catch_up(module, state, tell)
+        try:
+            _trainer(config, module, [keeper, line, *callbacks]).fit(module)
+        except DivergedError:
+            keeper.write_diverged(module)
+            raise
     return Outcome(keeper.records, stop.signal_number)
+
+
+def _at_saved_state(
+    config: RunConfig, photos: PhotoSet, folder: RunFolder
+) -> tuple[PhotoClassifier, dict[str, Any] | None]:
+    """Returns a module where the saved state is, and that state; or at its start, and None."""
+    module, state = PhotoClassifier(config, photos), folder.read_saved()
+    if state is not None:
+        with folder.loading_state():
+            module.load_state(state)
+    elif config.weights is not None:
+        module.start_from(read_weights(config))
+    return module, state
 
 
 def epoch_line(records: list[dict[str, Any]], module: PhotoClassifier) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from rondo.system.files import write_bytes
 from rondo.training.flow import GradientFlow
 
 COLOURS = ("#2a7de1", "#d1495b", "#2c9c69", "#c98500", "#7b5cc4")
@@ -92,9 +94,16 @@ def draw_flows(flows: Mapping[str, GradientFlow], path: str | Path | None = None
             bar = figure.colorbar(scale, ax=heat_maps, label="gate", ticks=[0, 0.5, 1], pad=0.01)
             bar.outline.set_visible(False)
         if path is not None:
-            metadata = {"Date": None} if str(path).endswith(".svg") else None
-            figure.savefig(path, metadata=metadata)
+            _save(figure, Path(path))
     return figure
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Writes a figure in the form that the ending of the file names."""
+    form = path.suffix.removeprefix(".").lower()
+    picture = io.BytesIO()
+    figure.savefig(picture, format=form, metadata={"Date": None} if form == "svg" else None)
+    write_bytes(path, picture.getvalue())
 
 
 def _draw_norms(axes: Axes, flow: GradientFlow, title: str, *, is_first: bool) -> None:

@@ -23,6 +23,7 @@ from rondo.tasks.seeds import generator_for
 from rondo.training.averaging import WeightAverage
 from rondo.training.batches import EpochBatches, num_batches
 from rondo.training.config import RunConfig
+from rondo.training.divergence import check_loss, check_weights, has_finite_gradient
 
 START_DIVISOR, END_DIVISOR = 25.0, 1e4
 """A one-cycle rate starts at its maximum / 25 and ends at that start / 10000, as in torch."""
@@ -38,6 +39,7 @@ class Progress:
         loss_sum: Sum of the losses of this epoch's steps.
         num_correct: Photos of this epoch that were classified correctly in training.
         seconds: Time spent in this epoch's steps, in seconds.
+        num_skipped: Steps since the beginning without an update: the gradient was not finite.
     """
 
     step: int = 0
@@ -45,6 +47,7 @@ class Progress:
     loss_sum: float = 0.0
     num_correct: int = 0
     seconds: float = 0.0
+    num_skipped: int = 0
 
     def begin_epoch(self) -> None:
         """Sets the sums over an epoch to zero."""
@@ -76,6 +79,7 @@ class PhotoClassifier(pl.LightningModule):
         if self.recipe.channels_last:
             for network in (self.model, self.predicting_model):
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.last_loss, self.skips = 0.0, False
         self.optimizer: torch.optim.Optimizer | None = None
         self.optimizer_state: dict[str, Any] | None = None
 
@@ -88,6 +92,16 @@ class PhotoClassifier(pl.LightningModule):
     def num_done_epochs(self) -> int:
         """Epochs whose steps are all done."""
         return self.progress.step // self.steps_per_epoch
+
+    @property
+    def is_between_epochs(self) -> bool:
+        """Whether no step of an epoch is done but those of whole epochs."""
+        return self.progress.step % self.steps_per_epoch == 0
+
+    def check_weights(self) -> None:
+        """Raises `DivergedError` where the weights are not finite."""
+        for model in {self.model, self.predicting_model}:
+            check_weights(model.state_dict(), self.progress.step, self.recipe)
 
     @property
     def predicting_model(self) -> nn.Module:
@@ -153,12 +167,18 @@ class PhotoClassifier(pl.LightningModule):
             group["lr"] = learning_rate(self.recipe, step, self.num_steps)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Returns the loss of one batch of pixels (B, 3, S, S) and labels (B,)."""
+        """Returns the loss of one batch of pixels (B, 3, S, S) and labels (B,).
+
+        Raises:
+            DivergedError: If it is not finite.
+        """
         pixels, labels = batch
         logits = self.model(self.prepare(pixels)).float()
         self.progress.num_correct += int((logits.argmax(dim=1) == labels).sum())
         loss = cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
-        self.progress.loss_sum += loss.item()
+        self.last_loss = loss.item()
+        check_loss(self.last_loss, self.progress.step + 1, self.recipe)
+        self.progress.loss_sum += self.last_loss
         return loss
 
     @torch.no_grad()
@@ -177,11 +197,18 @@ class PhotoClassifier(pl.LightningModule):
             return images.contiguous(memory_format=torch.channels_last)
         return images
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Drops a gradient that is not finite, so that the optimiser changes nothing."""
+        self.skips = not has_finite_gradient(self.model.parameters())
+        if self.skips:
+            self.progress.num_skipped += 1
+            optimizer.zero_grad(set_to_none=True)
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """Does the step and has the average follow."""
         super().optimizer_step(*args, **kwargs)
         self.progress.step += 1
-        if self.average is not None:
+        if self.average is not None and not self.skips:
             self.average.update(self.model, self.progress.step)
 
 

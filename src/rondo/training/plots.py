@@ -66,7 +66,8 @@ def curves(records: list[dict[str, Any]], name: str, label: str) -> str:
         for split in dict.fromkeys(record["split"] for record in records):
             of_split = [record for record in records if record["split"] == split]
             epochs = [record["epoch"] for record in of_split]
-            values = [percent * record[name] for record in of_split]
+            found = [record[name] for record in of_split]  # None is what was not finite
+            values = [np.nan if value is None else percent * value for value in found]
             colour = COLOURS.get(split, OTHER_COLOUR)
             axes.plot(epochs, values, color=colour, label=split, marker="o", markersize=3)
             if name == "accuracy" and "majority_rate" in of_split[0]:

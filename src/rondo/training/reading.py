@@ -229,7 +229,7 @@ def read_lexicon(path: Path) -> tuple[str, ...]:
         RunError: If it cannot be read or holds no word.
     """
     try:
-        lines = composed(path.read_text("utf-8")).splitlines()
+        lines = composed(path.read_text("utf-8-sig")).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"the lexicon {path} cannot be read as text in UTF-8 ({error})") from error
     words = tuple(line.strip() for line in lines if line.strip())

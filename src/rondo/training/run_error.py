@@ -1,10 +1,15 @@
-"""The error that a user of runs can mend, and names that are looked up."""
+"""The error that a user of runs can mend, and the names and numbers that are checked."""
 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
+
+import torch
+
+from rondo.system.threads import check_num_threads
 
 
 class RunError(ValueError):
@@ -40,6 +45,27 @@ def check_from_0(**numbers: float) -> None:
 def check_from_1(**numbers: float) -> None:
     """Raises `RunError` where a number is below 1; keys are its words, joined by underscores."""
     _check_from(1, numbers)
+
+
+def check_above_0(**numbers: float | None) -> None:
+    """Raises `RunError` where a number is not finite or not above 0; None is left out."""
+    for words, value in numbers.items():
+        if value is not None and not 0 < value < math.inf:
+            raise RunError(f"the {words.replace('_', ' ')} must be above 0, but is {value:g}")
+
+
+def num_threads_of(asked: int | None) -> int:
+    """Returns the threads that a run is to have: those asked for, or torch's.
+
+    Raises:
+        RunError: If more are asked for than the machine has processors, or less than 1.
+    """
+    if asked is None:
+        return torch.get_num_threads()
+    try:
+        return check_num_threads(asked)
+    except ValueError as error:
+        raise RunError(str(error)) from error
 
 
 def _check_from(least: int, numbers: Mapping[str, float]) -> None:

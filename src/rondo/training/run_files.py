@@ -8,27 +8,38 @@
     model_card.md       what must be known before the network is used, for photos
     tensorboard/        the same numbers for TensorBoard, for photos
     resume/state.pt     what an interrupted run needs to go on
+    lock                held by the process that trains
 
-Every file but the TensorBoard events is written under a temporary name and then renamed, so that a
-run that is killed at any moment leaves the old file or the new one, never a piece.
+Beside the weights and the state stand their digests, `*.sha256`. Every file but the TensorBoard
+events is written under a temporary name and then renamed (`rondo.system.files`), so that a run that
+is killed at any moment leaves the old file or the new one, never a piece. The state holds all that
+a resume needs, the records of `metrics.jsonl` too; the other files follow it.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import nn
 
+from rondo.system.digests import DamagedError, read_checked, write_with_digest
+from rondo.system.files import parts_in, remove_parts, write_text
+from rondo.system.lock import NAME as LOCK_NAME
+from rondo.system.lock import FolderLock, HeldError
+from rondo.training.divergence import first_not_finite
+from rondo.training.records import Record, cut_records, read_records, write_records
 from rondo.training.run_error import RunError
 
 NEEDED_BYTES = 256 * 2**20
@@ -65,6 +76,7 @@ class RunFiles(ABC, Generic[Config]):
         self.card_file = path / "model_card.md"
         self.state_file = path / "resume" / "state.pt"
         self.tensorboard = path / "tensorboard"
+        self._lock = FolderLock(path)
 
     @abstractmethod
     def parse_config(self, text: str) -> Config:
@@ -74,20 +86,45 @@ class RunFiles(ABC, Generic[Config]):
     def build_model(self, name: str, arguments: dict[str, Any]) -> nn.Module:
         """Returns a new network of a name."""
 
+    @abstractmethod
+    def expected_origin(self, config: Config) -> dict[str, Any]:
+        """Returns what stands beside the weights of a run, as far as its settings say it."""
+
     @property
     @abstractmethod
     def command(self) -> str:
         """The command that makes such runs."""
 
-    def create(self, config: Config) -> None:
+    @contextmanager
+    def held(self, say: Callable[[str], None]) -> Iterator[None]:
+        """Keeps other processes from training in the folder while the block runs.
+
+        What a killed process left unfinished is cleared away.
+
+        Args:
+            say: Is told where the folder cannot be locked.
+
+        Raises:
+            RunError: If another process trains there, or the folder cannot be written.
+        """
+        with holding(self._lock, say):
+            for folder in (self.path, self.state_file.parent):
+                remove_parts(folder)
+            yield
+
+    def create(self, config: Config, say: Callable[[str], None] = print) -> None:
         """Makes the folder with its `config.json`.
 
         Raises:
-            RunError: If it cannot be written.
+            RunError: If it cannot be written, or another process has just made it.
         """
         try:
-            self.state_file.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.config_file, lambda path: path.write_text(config.to_json()))
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self.held(say):
+                if self.config_file.exists():
+                    raise RunError(_exists(self.path))
+                write_text(self.config_file, config.to_json())
+            self.state_file.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot write the run folder {self.path}: {error.strerror}") from error
 
@@ -95,6 +132,11 @@ class RunFiles(ABC, Generic[Config]):
         """Returns the settings of the run."""
         if not self.path.is_dir():
             raise RunError(f"there is no run folder {self.path}; `{self.command}` makes one")
+        if is_unused(self.path):
+            raise RunError(
+                f"{self.path} is not a run folder: its config.json cannot be read, for nothing was "
+                f"saved in it; begin with `{self.command} --run {self.path}`"
+            )
         try:
             text = self.config_file.read_text()
         except (OSError, UnicodeDecodeError) as error:
@@ -110,7 +152,12 @@ class RunFiles(ABC, Generic[Config]):
         """Keeps the weights that predict, with the model's name, arguments and version."""
         tensors = {name: value.contiguous() for name, value in weights.items()}
         metadata = {"rondo": json.dumps(origin)}  # one entry: safetensors keeps no order
-        write_atomically(self.model_file, lambda path: path.write_bytes(save(tensors, metadata)))
+        write_with_digest(self.model_file, save(tensors, metadata))
+
+    def check_weights(self) -> None:
+        """Raises `RunError` where there are weights that predict, and they are damaged."""
+        if self.model_file.exists():
+            self.read_model_and_origin()
 
     def read_model(self) -> nn.Module:
         """Returns the network that predicts, in evaluation mode."""
@@ -123,54 +170,127 @@ class RunFiles(ABC, Generic[Config]):
                 f"the run {self.path} has not finished an epoch yet, so it cannot predict; "
                 f"go on with `{self.command} --resume {self.path}`"
             )
+        repair = (
+            f"put back an unchanged copy, or remove it and give `{self.command} --resume "
+            f"{self.path}`, which writes it again from the saved state"
+        )
+        contents = _read(self.model_file, repair)
         try:
-            with safe_open(self.model_file, framework="pt") as file:
-                origin = json.loads(file.metadata()["rondo"])
-                weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            origin = _origin(contents)
+            self.check_origin(origin)
+            weights = load(contents)
             model = self.build_model(origin["model"], origin["arguments"])
             model.load_state_dict(weights)
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise RunError(f"{self.model_file} cannot be read ({_one_line(error)})") from error
+        except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise RunError(
+                f"{self.model_file} cannot be read ({_text(error)}); {repair}"
+            ) from error
+        _check_finite(self.model_file, weights, repair)
         return model.eval(), origin
 
+    def check_origin(self, origin: Mapping[str, Any]) -> None:
+        """Raises `ValueError` where weights with this beside them are of another run's network."""
+        for name, value in self.expected_origin(self.read_config()).items():
+            found = {**origin, **origin["arguments"]}.get(name, value)
+            if found != value:
+                raise ValueError(
+                    f"it holds the weights of another network: its {name.replace('_', ' ')} is "
+                    f"{found}, and the run's {value}"
+                )
+
     def write_state(self, state: dict[str, Any]) -> None:
-        """Keeps what the run needs to go on."""
-        write_atomically(self.state_file, lambda path: torch.save(state, path))
+        """Keeps what the run needs to go on, the records so far among it."""
+        self.state_file.parent.mkdir(exist_ok=True)
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_with_digest(self.state_file, buffer.getvalue())
 
     def read_state(self) -> dict[str, Any] | None:
-        """Returns what `write_state` kept, or None where nothing was kept yet."""
+        """Returns what `write_state` kept, but for the records; None where nothing was kept yet."""
+        saved = self.read_saved()
+        return saved and {name: value for name, value in saved.items() if name != "records"}
+
+    def read_saved(self) -> dict[str, Any] | None:
+        """Returns all that `write_state` kept, or None where nothing was kept yet."""
         if not self.state_file.exists():
             return None
+        repair = (
+            f"put back an unchanged copy, or remove {self.state_file.parent} to begin the run from "
+            "its start"
+        )
+        contents = _read(self.state_file, repair)
         try:
-            return torch.load(self.state_file, weights_only=True, map_location="cpu")
+            state = torch.load(io.BytesIO(contents), weights_only=True, map_location="cpu")
+            weights = state["model"]
         except Exception as error:  # torch.load raises whatever it stumbles over
-            raise RunError(f"{self.state_file} cannot be read ({_one_line(error)})") from error
+            raise RunError(
+                f"{self.state_file} cannot be read ({_text(error)}); {repair}"
+            ) from error
+        _check_finite(self.state_file, weights, repair)
+        return state
 
-    def write_metrics(self, records: list[dict[str, Any]]) -> None:
-        """Writes all records, one JSON object in a line."""
-        lines = "".join(json.dumps(record) + "\n" for record in records)
-        write_atomically(self.metrics_file, lambda path: path.write_text(lines))
-
-    def read_metrics(self) -> list[dict[str, Any]]:
-        """Returns the records, an empty list where there are none yet."""
-        if not self.metrics_file.exists():
-            return []
+    @contextmanager
+    def loading_state(self) -> Iterator[None]:
+        """Raises `RunError` where the state that a block loads is of another run's network."""
         try:
-            return [json.loads(line) for line in self.metrics_file.read_text().splitlines()]
-        except ValueError as error:
-            raise RunError(f"{self.metrics_file} cannot be read ({error})") from error
+            yield
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RunError(
+                f"{self.state_file} is the state of another network than that of "
+                f"{self.config_file} ({_text(error)}); put back the run's own, or remove "
+                f"{self.state_file.parent} to begin the run from its start"
+            ) from error
+
+    def write_metrics(self, records: list[Record]) -> None:
+        """Writes all records, one JSON object in a line."""
+        write_records(self.metrics_file, records)
+
+    def read_metrics(self, say: Callable[[str], None] = print) -> list[Record]:
+        """Returns the records, an empty list where there are none yet.
+
+        Args:
+            say: Is told of a torn last line, which is dropped.
+        """
+        return read_records(self.metrics_file, say)
+
+    def records_of(
+        self,
+        state: Mapping[str, Any] | None,
+        is_counted: Callable[[Record], bool],
+        say: Callable[[str], None],
+    ) -> list[Record]:
+        """Returns the records up to where a state stands, and cuts `metrics.jsonl` to them.
+
+        Args:
+            state: The saved state, or None for a run at its start.
+            is_counted: Whether a state that holds no records itself, as those of older versions,
+                counts a record.
+            say: Is told of a torn last line.
+        """
+        written = self.read_metrics(say)
+        kept = None if state is None else state.get("records")
+        records = [record for record in written if is_counted(record)] if kept is None else kept
+        cut_records(self.metrics_file, records)
+        return list(records)
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes a file under a temporary name, has it reach the disk, and gives it its name."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+@contextmanager
+def holding(lock: FolderLock, say: Callable[[str], None]) -> Iterator[None]:
+    """Holds the lock of a folder while the block runs.
+
+    Raises:
+        RunError: If somebody else holds it, or its file cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock.held(say))
+        except HeldError as error:
+            raise RunError(
+                f"{lock.folder} is in use by {error}; let it end, or end it, and try again"
+            ) from error
+        except OSError as error:
+            raise RunError(f"cannot write {lock.folder}: {error.strerror}") from error
+        yield
 
 
 def new_run_path(task: str, runs: Path = RUNS) -> Path:
@@ -179,6 +299,23 @@ def new_run_path(task: str, runs: Path = RUNS) -> Path:
     while (path := runs / f"{task}-{date.today():%Y-%m-%d}-{number}").exists():
         number += 1
     return path
+
+
+def make_run_path(task: str, runs: Path = RUNS) -> Path:
+    """Makes an empty folder of such a name, which no other process is given.
+
+    Raises:
+        RunError: If it cannot be made.
+    """
+    while True:
+        path = new_run_path(task, runs)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunError(f"cannot make {path}: {error.strerror}; give another --run") from error
+        return path
 
 
 def last_run(runs: Path = RUNS, task: str = "photo") -> Path:
@@ -203,10 +340,8 @@ def task_of(path: Path) -> str | None:
 
 def check_new_folder(path: Path, needed_bytes: int = NEEDED_BYTES) -> None:
     """Raises `RunError` where a run folder that grows to so many bytes cannot be made."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise RunError(
-            f"{path} exists already; give another --run, or go on with it by --resume {path}"
-        )
+    if path.exists() and not (path.is_dir() and is_unused(path)):
+        raise RunError(_exists(path))
     check_place(path, "--run", needed_bytes)
 
 
@@ -223,5 +358,47 @@ def check_place(path: Path, option: str, needed_bytes: int) -> None:
         )
 
 
-def _one_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def is_unused(path: Path) -> bool:
+    """Whether a folder holds nothing but what a run killed in its first moment leaves."""
+    rest = set(path.iterdir()) - {*parts_in(path), path / LOCK_NAME}
+    return all(item.name == "resume" and not any(item.iterdir()) for item in rest)
+
+
+def _exists(path: Path) -> str:
+    return f"{path} exists already; give another --run, or go on with it by --resume {path}"
+
+
+def _read(path: Path, repair: str) -> bytes:
+    """Returns what a file holds that has a digest.
+
+    Raises:
+        RunError: If it cannot be read or is damaged; it ends with how to repair that.
+    """
+    try:
+        return read_checked(path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror})") from error
+    except DamagedError as error:
+        raise RunError(f"{path} is not the file that the run wrote: {error}; {repair}") from error
+
+
+def _origin(contents: bytes) -> dict[str, Any]:
+    """Returns what stands beside the weights in a file of safetensors."""
+    length = int.from_bytes(contents[:8], "little")
+    header = json.loads(contents[8 : 8 + length])
+    origin: dict[str, Any] = json.loads(header["__metadata__"]["rondo"])
+    return origin
+
+
+def _check_finite(path: Path, weights: Mapping[str, Any], repair: str) -> None:
+    name = first_not_finite(weights)
+    if name is not None:
+        raise RunError(
+            f"{path} holds NaN or infinite numbers in {name}, where weights are finite; {repair}"
+        )
+
+
+def _text(error: Exception) -> str:
+    """Returns an error in one line; torch puts what it has found on a line of its own."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]) if lines else type(error).__name__

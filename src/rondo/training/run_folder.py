@@ -7,11 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from rondo.system.files import write_text
 from rondo.tasks.photo import build_model
 from rondo.training.calibration import Temperature, temperature_from_json
 from rondo.training.config import RunConfig, config_from_json
 from rondo.training.run_error import RunError
-from rondo.training.run_files import RunFiles, write_atomically
+from rondo.training.run_files import RunFiles
 
 
 class RunFolder(RunFiles[RunConfig]):
@@ -28,6 +29,10 @@ class RunFolder(RunFiles[RunConfig]):
         model = build_model(name, arguments)
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def expected_origin(self, config: RunConfig) -> dict[str, Any]:
+        """Returns what stands beside the weights of a run."""
+        return {"model": config.model, **config.model_arguments}
+
     def write_model(self, model: nn.Module, config: RunConfig) -> None:
         """Keeps the weights that predict."""
         self.write_weights(
@@ -41,8 +46,7 @@ class RunFolder(RunFiles[RunConfig]):
 
     def write_temperature(self, temperature: Temperature) -> None:
         """Keeps the temperature of the weights that predict."""
-        text = temperature.to_json()
-        write_atomically(self.calibration_file, lambda path: path.write_text(text))
+        write_text(self.calibration_file, temperature.to_json())
 
     def read_temperature(self) -> Temperature:
         """Returns the temperature; of a run that has none yet, one that changes nothing."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rondo.cells.named import num_parameters
 from rondo.models.lecture_rnn1 import FORMS
+from rondo.system.files import write_text
 from rondo.tasks.photo import (
     DRAWN,
     MODELS,
@@ -29,8 +30,8 @@ from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, evaluate, predict, unseen
 from rondo.training.precision import resolved_precision
 from rondo.training.robustness import try_splits
-from rondo.training.run_error import RunError, look_up
-from rondo.training.run_files import check_new_folder, new_run_path, write_atomically
+from rondo.training.run_error import RunError, look_up, num_threads_of
+from rondo.training.run_files import check_new_folder, make_run_path, new_run_path
 from rondo.training.run_folder import RunFolder
 from rondo.training.weights import find_weights
 
@@ -62,6 +63,8 @@ class Options:
     image_size: int | None = None
     num_drawn: int = 6000
     seed: int = 0
+    learning_rate: float | None = None
+    max_grad_norm: float | None = None
     precision: str | None = None
     threads: int | None = None
 
@@ -111,7 +114,7 @@ def make_config(options: Options) -> RunConfig:
         recipe_name=recipe_name,
         recipe=recipe,
         seed=options.seed,
-        num_threads=torch.get_num_threads() if options.threads is None else options.threads,
+        num_threads=num_threads_of(options.threads),
         weights=None if checkpoint is None else checkpoint.source,
         weights_fingerprint=None if checkpoint is None else checkpoint.fingerprint,
     )
@@ -126,7 +129,10 @@ def _recipe(name: str, options: Options) -> Recipe:
         "num_epochs": options.epochs,
         "batch_size": options.batch_size,
         "precision": options.precision,
-        "learning_rate": round(recipe.learning_rate * network.rate_factor, 6),
+        "max_grad_norm": options.max_grad_norm,
+        "learning_rate": round(recipe.learning_rate * network.rate_factor, 6)
+        if options.learning_rate is None
+        else options.learning_rate,
         "image_sizes": ((1.0, 1.0),) if network.one_size else None,
     }
     given = {field: value for field, value in changes.items() if value is not None}
@@ -141,9 +147,9 @@ def begin(options: Options, path: Path | None, say: Callable[[str], None]) -> Se
         RunError: If an option, the data or the folder cannot be used.
     """
     config = make_config(options)
-    path = new_run_path("photo") if path is None else path
-    check_new_folder(path, needed_bytes(config))
-    return create(config, read_data(config, say), path)
+    check_new_folder(new_run_path("photo") if path is None else path, needed_bytes(config))
+    data = read_data(config, say)
+    return create(config, data, make_run_path("photo") if path is None else path)
 
 
 def create(config: RunConfig, data: dict[str, PhotoSet], path: Path) -> Session:
@@ -171,6 +177,8 @@ def resume(path: Path, data_path: str | None, say: Callable[[str], None]) -> Ses
     folder = RunFolder(path)
     config = folder.read_config()
     config.check()
+    with folder.held(say):  # before the data are read, which takes long
+        folder.check_weights()
     if data_path is not None:
         config = replace(config, data=data_path)
     data = read_data(config, say)
@@ -269,6 +277,6 @@ def finish(session: Session, say: Callable[[str], None]) -> dict[str, Evaluation
         try_splits(model, config, unseen(session.data), temperature.value, say),
     )
     page, card = render_report(report), render_card(report, date.today())
-    write_atomically(folder.report_file, lambda path: path.write_text(page))
-    write_atomically(folder.card_file, lambda path: path.write_text(card))
+    write_text(folder.report_file, page)
+    write_text(folder.card_file, card)
     return report.evaluations

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 
@@ -51,7 +51,8 @@ class StopRequest:
         if self.requested and number == signal.SIGINT:
             os._exit(128 + number)
         self.signal_number = number
-        self.say("ending after this batch; press Ctrl-C again to end at once")
+        with suppress(RuntimeError, OSError):  # it came while something else was being told
+            self.say("ending after this batch; press Ctrl-C again to end at once")
 
 
 def _in_main_thread() -> bool:

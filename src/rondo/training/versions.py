@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 import rondo
+from rondo.system.json_text import json_text
 from rondo.training.run_error import RunError
 
 Config = TypeVar("Config")
@@ -27,7 +28,7 @@ def current_versions() -> dict[str, str]:
 
 def to_json(values: Any) -> str:
     """Returns the text of a file, such as `config.json`, of values that are a dataclass."""
-    return json.dumps(asdict(values), indent=2) + "\n"
+    return json_text(asdict(values), indent=2) + "\n"
 
 
 def from_json(

@@ -2,10 +2,14 @@
 
 | file | goes in → comes out |
 |---|---|
-| `photo.py` | the bytes of a photo → the answer, the saliency and the sweeps |
+| `pixels.py` | the bytes of a photo → its pixels, read in a process of its own |
+| `photo.py` | the pixels of a photo → the answer, the saliency and the sweeps |
 | `cells.py` | the name of a cell → its drawings and its kernel |
 | `live.py` | what to train → a training that tells how it goes, piece by piece |
 | `requests.py` | what the browser sent → checked values |
+| `uploads.py` | the body of a request → bytes, within limits |
+| `line.py` | what is to be computed → its result, one at a time |
+| `connection.py` | a client that may be slow or gone → a connection that ends |
 | `app.py` | requests → responses |
 | `serve.py` | an address → a server |
 | `static/` | what the browser runs |

@@ -1,24 +1,30 @@
 """Requests become responses: the page, and what its three tabs ask for.
 
 Everything that computes takes its turn in one line, so that a photo waits for a piece of a training
-and not for its end. What is sent must be of a type that no page of another site can send without
-leave, and the name of the host must be one that this server goes by.
+and not for its end; photos are decoded in another line, beside it. What is sent must be of a type
+that no page of another site can send without leave, and the name of the host must be one that this
+server goes by.
+
+Every request ends in bounded time and memory: `connection.py` bounds what a client keeps waiting,
+`uploads.py` what it sends, `line.py` what it has computed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.responses import StreamingResponse as Streaming
 from starlette.routing import Mount, Route
@@ -32,17 +38,20 @@ from rondo.training.report_page import WARNING
 from rondo.training.run_error import RunError
 from rondo.web import photo
 from rondo.web.cells import MAX_STEPS, equations, shown
+from rondo.web.line import Line, in_thread
 from rondo.web.live import LiveTraining, tasks
-from rondo.web.requests import RANGES, stage_of, training_of
+from rondo.web.pixels import read_apart
+from rondo.web.requests import RANGES, MalformedError, drawing_of, stage_of, training_of
+from rondo.web.uploads import Uploads
 
 STATIC = Path(__file__).parent / "static"
-UPLOAD_SECONDS = 60
-"""How long a request may take to arrive."""
-
 TURN_SECONDS = 3
 """How long a training waits for the end of another one."""
 
-SETTINGS_BYTES = 10_000
+TRAINING_SECONDS = 3600
+"""How long a training goes on at most."""
+
+SETTINGS_BYTES = 1_000_000
 """How long the settings of a training may be."""
 
 HEADERS = {
@@ -71,7 +80,7 @@ def make_app(predictor: Predictor | None, hosts: list[str]) -> Starlette:
     routes = [
         Route("/", page.index),
         Route("/api/about", page.about),
-        Route("/api/drawing/{number:int}", page.drawing),
+        Route("/api/drawing/{number}", page.drawing),
         Route("/api/photo", page.photo, methods=["POST"]),
         Route("/api/cell/{name}/equations", page.equations),
         Route("/api/cell/{name}/{stage}", page.cell),
@@ -81,7 +90,13 @@ def make_app(predictor: Predictor | None, hosts: list[str]) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
-        exception_handlers={RunError: _refused, PhotoError: _refused, HTTPException: _failed},
+        exception_handlers={
+            MalformedError: _malformed,
+            RunError: _refused,
+            PhotoError: _refused,
+            HTTPException: _failed,
+            ClientDisconnect: _gone,
+        },
     )
 
 
@@ -90,10 +105,13 @@ class _Page:
 
     def __init__(self, predictor: Predictor | None) -> None:
         self.predictor = predictor
-        self.turn, self.training = CapacityLimiter(1), asyncio.Lock()
+        self.reading, self.line, self.training = Line(), Line(), asyncio.Lock()
+        self.uploads = Uploads()
 
-    async def compute(self, function: Callable[..., Value], *arguments: Any) -> Value:
-        return await to_thread.run_sync(function, *arguments, limiter=self.turn)
+    async def compute(
+        self, request: Request, function: Callable[..., Value], *arguments: Any
+    ) -> Value:
+        return await self.line.serve(request, in_thread(function, *arguments))
 
     async def index(self, _request: Request) -> Response:
         text = (STATIC / "index.html").read_text(encoding="utf-8")
@@ -105,37 +123,42 @@ class _Page:
                 "photo": photo.about(self.predictor),
                 "cells": list(NAMED_CELLS),
                 "max_steps": MAX_STEPS,
-                "tasks": await self.compute(tasks),
+                "tasks": await to_thread.run_sync(tasks),
                 "ranges": RANGES,
             }
         )
 
     async def drawing(self, request: Request) -> Response:
-        contents = await self.compute(photo.drawing, request.path_params["number"])
+        number = drawing_of(request.path_params["number"])
+        contents = await self.compute(request, photo.drawing, number)
         return Response(contents, media_type="image/png")
 
     async def photo(self, request: Request) -> Response:
         if self.predictor is None:
             raise RunError("the page was started without a run, so no network looks at photos")
-        limit = photo.LIMITS.num_bytes + 1  # more is refused, so more is not read
-        contents = await _body(request, "application/octet-stream", limit)
-        return JSONResponse(await self.compute(photo.look, self.predictor, contents))
+        media_type, limits = "application/octet-stream", photo.LIMITS
+        size = self.predictor.config.image_size
+        async with self.uploads.body(request, media_type, limits.num_bytes) as contents:
+            read = partial(read_apart, contents, size, limits)
+            pixels = await self.reading.serve(request, read)
+        return JSONResponse(await self.compute(request, photo.look_at, self.predictor, pixels))
 
     async def equations(self, request: Request) -> Response:
         name, _, _ = stage_of(request.path_params["name"], "graph", "1")
-        return PlainTextResponse(await self.compute(equations, name))
+        return PlainTextResponse(await self.compute(request, equations, name))
 
     async def cell(self, request: Request) -> Response:
         path, steps = request.path_params, request.query_params.get("steps", "1")
         name, stage, num_steps = stage_of(path["name"], path["stage"], steps)
-        text = await self.compute(shown, name, stage, num_steps)
+        text = await self.compute(request, shown, name, stage, num_steps)
         return PlainTextResponse(
             text, media_type="text/plain" if stage == "source" else "image/svg+xml"
         )
 
     async def train(self, request: Request) -> Response:
-        contents = await _body(request, "application/json", SETTINGS_BYTES)
-        training = await self.compute(lambda: LiveTraining(*training_of(contents)))
+        async with self.uploads.body(request, "application/json", SETTINGS_BYTES) as contents:
+            settings = await to_thread.run_sync(training_of, contents)
+        training = await self.compute(request, LiveTraining, *settings)
         return Streaming(self._pieces(training), media_type="application/x-ndjson")
 
     async def _pieces(self, training: LiveTraining) -> AsyncIterator[str]:
@@ -147,8 +170,14 @@ class _Page:
             return
         try:
             yield _line({"description": training.description})
-            while not training.is_done:
-                yield _line(await self.compute(training.advance))
+            end = time.monotonic() + TRAINING_SECONDS
+            while not training.is_done and time.monotonic() < end:
+                yield _line(await self.line.run(in_thread(training.advance)))
+            if not training.is_done:
+                minutes = TRAINING_SECONDS // 60
+                yield _line({"error": f"it is stopped after {minutes} minutes; use `rondo train`"})
+        except HTTPException as error:
+            yield _line({"error": error.detail})
         finally:
             self.training.release()
 
@@ -168,24 +197,6 @@ class _Headers:
         await self.app(scope, receive, send_with_headers)
 
 
-async def _body(request: Request, media_type: str, limit: int) -> bytes:
-    """The first `limit` bytes of a request; no more are read."""
-    found = request.headers.get("content-type", "")
-    if found != media_type:
-        raise HTTPException(415, f"send it as {media_type}, not as {found or 'nothing'}")
-    parts, length = [], 0
-    try:
-        async with asyncio.timeout(UPLOAD_SECONDS):
-            async for part in request.stream():
-                parts.append(part)
-                length += len(part)
-                if length >= limit:
-                    break
-    except TimeoutError:
-        raise HTTPException(408, f"nothing whole arrived in {UPLOAD_SECONDS} seconds") from None
-    return b"".join(parts)[:limit]
-
-
 def _line(event: dict[str, Any]) -> str:
     return json.dumps(event) + "\n"
 
@@ -194,6 +205,14 @@ def _refused(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 422)
 
 
+def _malformed(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
+
+
 def _failed(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=400)  # nobody is there to read it

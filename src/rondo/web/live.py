@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from functools import cache
 from typing import Any
 
 from torch import Tensor
@@ -28,6 +29,7 @@ NUM_PROBED = 16
 """The sequences that the gradient is measured on."""
 
 
+@cache
 def tasks() -> dict[str, dict[str, Any]]:
     """Returns the tasks that draw their own sequences, with what they say of themselves.
 

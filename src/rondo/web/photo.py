@@ -1,10 +1,9 @@
-"""The bytes of a photo become the answer, where the network looked, and the four sweeps."""
+"""The pixels of a photo become the answer, where the network looked, and the four sweeps."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,21 +13,10 @@ from torch.nn.functional import interpolate
 
 from rondo.predictor import Predictor, prediction_of
 from rondo.tasks.drawn import draw_portrait
-from rondo.tasks.photo_files import Limits, read_pixels
 from rondo.training.plots import heat_over_photo_png, photo_png
 from rondo.training.saliency import saliency
 from rondo.training.sweeps import DIRECTIONS, SweepStrength, sweeps
-
-LIMITS = Limits(
-    num_bytes=20_000_000,
-    num_pixels=50_000_000,
-    side=32,
-    formats=("JPEG", "PNG", "WEBP", "GIF", "BMP"),
-)
-"""What a photo from a browser may be."""
-
-SHOWN_SIZE = 384
-"""The side of the photo that the page shows, in pixels."""
+from rondo.web.pixels import LIMITS, SHOWN_SIZE, Pixels, read_twice
 
 DRAWING_SIZE = 256
 """The side of a drawing to try, in pixels."""
@@ -57,10 +45,12 @@ def look(predictor: Predictor, contents: bytes) -> dict[str, Any]:
     Raises:
         PhotoError: Where the bytes are no photo within `LIMITS`.
     """
-    read = partial(read_pixels, limits=LIMITS)
-    size = predictor.config.image_size
-    seen = torch.from_numpy(read(io.BytesIO(contents), size))
-    photo = torch.from_numpy(read(io.BytesIO(contents), SHOWN_SIZE))
+    return look_at(predictor, read_twice(contents, predictor.config.image_size, LIMITS))
+
+
+def look_at(predictor: Predictor, pixels: Pixels) -> dict[str, Any]:
+    """Returns what `look` does, of a photo that is read already."""
+    seen, photo = map(torch.from_numpy, pixels)
     batch = seen.unsqueeze(0)
     answer = prediction_of("", predictor.probabilities(batch)[0].tolist())
     where = interpolate(saliency(predictor.model, batch).unsqueeze(0), SHOWN_SIZE, mode="bilinear")
@@ -69,7 +59,7 @@ def look(predictor: Predictor, contents: bytes) -> dict[str, Any]:
         "probabilities": answer.probabilities,
         "photo": photo_png(photo, size=SHOWN_SIZE),
         "seen": photo_png(seen, size=SHOWN_SIZE),
-        "size": size,
+        "size": seen.shape[-1],
         "saliency": heat_over_photo_png(photo, where[0, 0], size=SHOWN_SIZE),
         "layers": layers_of(sweeps(predictor.model, batch)),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from typing import Any
 
 from rondo.cells.named import NAMED_CELLS
@@ -20,18 +21,26 @@ RANGES: dict[str, tuple[float, float]] = {
 """What a browser may ask of a training, from the least to the greatest value."""
 
 
-def training_of(contents: bytes) -> tuple[str, Options]:
+MAX_DRAWINGS = 10**6
+"""How many drawings there are to try."""
+
+
+WORD_LENGTH = 100
+"""How long the name of a task or a cell may be."""
+
+
+class MalformedError(RunError):
+    """A request cannot be read at all."""
+
+
+def training_of(contents: bytes | bytearray) -> tuple[str, Options]:
     """Returns the task and the options that a JSON object asks for.
 
     Raises:
-        RunError: Where it is none, or holds a name or number that it may not.
+        MalformedError: Where it is no object of words and numbers.
+        RunError: Where it holds a name or number that it may not.
     """
-    try:
-        values = json.loads(contents)
-    except ValueError as error:
-        raise RunError(f"the request must be a JSON object, but is none ({error})") from error
-    if not isinstance(values, dict):
-        raise RunError(f"the request must be a JSON object, got {type(values).__name__}")
+    values = _flat_object(contents)
     name = _word(values, "task")
     facts = look_up("task", name, tasks())
     numbers = {key: _number(key, value) for key, value in values.items() if key in RANGES}
@@ -48,15 +57,49 @@ def stage_of(name: str, stage: str, steps: str) -> tuple[str, str, int]:
     """
     look_up("cell", name, NAMED_CELLS)
     look_up("stage", stage, dict.fromkeys(STAGES))
-    if not steps.isdecimal() or not 1 <= int(steps) <= MAX_STEPS:
-        raise RunError(f"the steps must be a whole number from 1 to {MAX_STEPS}, got {steps!r}")
-    return name, stage, int(steps) if stage == "unrolled" else 1
+    num_steps = _whole("steps", steps, 1, MAX_STEPS)
+    return name, stage, num_steps if stage == "unrolled" else 1
+
+
+def drawing_of(number: str) -> int:
+    """Returns the number of the drawing that an address asks for.
+
+    Raises:
+        RunError: Where there is no such drawing.
+    """
+    return _whole("number of the drawing", number, 0, MAX_DRAWINGS)
+
+
+def _whole(words: str, text: str, least: int, greatest: int) -> int:
+    is_short = text.isdecimal() and len(text) <= len(str(greatest))
+    if not is_short or not least <= int(text) <= greatest:
+        raise RunError(
+            f"the {words} must be a whole number from {least} to {greatest}, "
+            f"got {reprlib.repr(text)}"
+        )
+    return int(text)
+
+
+def _flat_object(contents: bytes | bytearray) -> dict[str, Any]:
+    try:
+        values = json.loads(contents)
+    except ValueError as error:
+        raise MalformedError(f"the request must be a JSON object, but is none ({error})") from error
+    except RecursionError as error:
+        raise MalformedError("the request must be a JSON object of words and numbers") from error
+    if not isinstance(values, dict):
+        raise MalformedError(f"the request must be a JSON object, got {type(values).__name__}")
+    for key, value in values.items():
+        if isinstance(value, (dict, list)):
+            found = f"{type(value).__name__} for {reprlib.repr(key)}"
+            raise MalformedError(f"the request must hold words and numbers alone, got {found}")
+    return values
 
 
 def _word(values: dict[str, Any], key: str) -> str:
     value = values.get(key)
-    if not isinstance(value, str):
-        raise RunError(f"{key} must be a word, got {value!r}")
+    if not isinstance(value, str) or len(value) > WORD_LENGTH:
+        raise RunError(f"{key} must be a word, got {reprlib.repr(value)}")
     return value
 
 
@@ -67,5 +110,7 @@ def _number(key: str, value: Any) -> Any:
     is_number = isinstance(value, kinds) and not isinstance(value, bool)
     if not is_number or not least <= value <= greatest:
         kind = "a number" if key == "learning_rate" else "a whole number"
-        raise RunError(f"the {words} must be {kind} from {least:g} to {greatest:g}, got {value!r}")
+        raise RunError(
+            f"the {words} must be {kind} from {least:g} to {greatest:g}, got {reprlib.repr(value)}"
+        )
     return value

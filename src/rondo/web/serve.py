@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import logging
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +15,10 @@ from starlette.applications import Starlette
 from rondo.predictor import Predictor
 from rondo.training.run_error import RunError
 from rondo.web.app import make_app
+from rondo.web.connection import Connection
 
-MAX_REQUESTS = 32
-"""Requests at the same time; further ones are turned away."""
+BACKLOG = 100
+"""Connections that are taken before others are served; each is an open file."""
 
 
 def serve(run: Path | None, host: str, port: int, say: Callable[[str], None]) -> None:
@@ -40,14 +43,17 @@ def serve(run: Path | None, host: str, port: int, say: Callable[[str], None]) ->
 
 
 def server_of(app: Starlette) -> uvicorn.Server:
-    """Returns a server that writes no log of requests."""
+    """Returns a server that writes no log of requests, but tells of failures of its own."""
+    logging.getLogger("uvicorn.error").addFilter(_is_failure)
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            http=Connection,
+            ws="none",
             access_log=False,
-            log_level="warning",
+            log_level="error",
             server_header=False,
-            limit_concurrency=MAX_REQUESTS,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=1,
         )
     )
@@ -89,6 +95,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_failure(record: logging.LogRecord) -> bool:
+    """Whether there is something to tell; not so of requests that are cut off at the end."""
+    is_cut_off = record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not (is_cut_off or record.msg.startswith("Cancel "))
 
 
 def _written(host: str) -> str:

@@ -11,7 +11,13 @@ from rondo.cells.named import NAMED_CELLS
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
 from rondo.tasks.task import Recipe, Task
 from rondo.training.precision import PRECISIONS
-from rondo.training.run_error import RunError, check_from_0, check_from_1, look_up
+from rondo.training.run_error import (
+    RunError,
+    check_above_0,
+    check_from_0,
+    check_from_1,
+    look_up,
+)
 from rondo.training.versions import current_versions, from_json, to_json
 
 FORMAT = 1
@@ -63,12 +69,9 @@ class SequenceConfig:
             number_of_channels=1 if recipe.channels is None else recipe.channels,
             number_of_threads=self.num_threads,
         )
-        for words, value in (
-            ("learning rate", recipe.learning_rate),
-            ("norm of --clip", recipe.max_grad_norm),
-        ):
-            if not value > 0:
-                raise RunError(f"the {words} must be above 0, but is {value}")
+        check_above_0(
+            learning_rate=recipe.learning_rate, **{"norm of --clip": recipe.max_grad_norm}
+        )
         if not 0 <= recipe.dropout < 1:
             raise RunError(f"the dropout must be at least 0 and below 1, but is {recipe.dropout}")
         check_from_0(weight_noise=recipe.weight_noise, seed=self.seed)

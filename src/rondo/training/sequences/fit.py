@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
+from rondo.system.json_text import finite
 from rondo.tasks.task import Task
+from rondo.training.divergence import DivergedError, check_loss, check_weights
+from rondo.training.records import Record
+from rondo.training.saving import SaveClock
 from rondo.training.sequences.config import SequenceConfig
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.networks import network_arguments
@@ -18,9 +20,6 @@ from rondo.training.sequences.start import start_from
 from rondo.training.sequences.trainer import Score, SequenceTrainer
 from rondo.training.stopping import StopRequest
 from rondo.training.terminal import StatusLine, clock
-
-SAVE_SECONDS = 20.0
-"""Time between two saves, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Outcome:
         signal_number: The signal that interrupted it, if one did.
     """
 
-    records: list[dict[str, Any]]
+    records: list[Record]
     signal_number: int | None = None
 
 
@@ -48,15 +47,10 @@ def fit(
         say: Is given each line for the user.
 
     Raises:
-        RunError: If the saved state, or the run that it starts from, cannot be used.
+        RunError: If the saved state, or the run that it starts from, cannot be used, another
+            process trains in the folder, or the training diverges.
     """
     torch.set_num_threads(config.num_threads)
-    trainer = SequenceTrainer(config, task)
-    state = folder.read_state()
-    if state is not None:
-        trainer.load_state(state)
-    elif config.start_from is not None:
-        start_from(trainer.model, config.start_from, task)
     line = StatusLine(sys.stderr)
 
     def tell(text: str) -> None:
@@ -64,8 +58,10 @@ def fit(
         say(text)
 
     stop = StopRequest(tell)
-    run = _Run(trainer, folder, tell)
-    with stop.listening():
+    with folder.held(say), stop.listening():
+        trainer = SequenceTrainer(config, task)
+        run = _Run(trainer, folder, tell)
+        run.catch_up()
         while not trainer.is_done and not stop.requested:
             run.step()
             line.show(lambda: progress_line(trainer))
@@ -84,22 +80,43 @@ class _Run:
         self, trainer: SequenceTrainer, folder: SequenceFolder, say: Callable[[str], None]
     ) -> None:
         self.trainer, self.folder, self.say = trainer, folder, say
-        self.saved_at = time.monotonic()
+        self.clock = SaveClock(has_saved=False)
+        self.records: list[Record] = []
+
+    def catch_up(self) -> None:
+        """Goes to where the saved state is, or to the start that the settings name."""
+        trainer, config = self.trainer, self.trainer.config
+        state = self.folder.read_saved()
+        if state is not None:
+            with self.folder.loading_state():
+                trainer.load_state(state)
+            self.clock = SaveClock(has_saved=True)
+        elif config.start_from is not None:
+            start_from(trainer.model, config.start_from, trainer.task)
         seen = trainer.progress.num_sequences
-        self.records = [
-            record
-            for record in folder.read_metrics()
-            if record["split"] == "val" and record["sequences"] <= seen
-        ]
+        records = self.folder.records_of(
+            state, lambda record: record["split"] == "val" and record["sequences"] <= seen, self.say
+        )
+        self.records = [record for record in records if record["split"] == "val"]
 
     def step(self) -> None:
-        """Trains for a step, checks and saves where that is due."""
-        score = self.trainer.advance()
+        """Saves where that is due, trains for a step, and checks where that is due.
+
+        Raises:
+            DivergedError: If the loss is not finite; what was saved stays.
+        """
+        if self.clock.is_due():
+            self.save()
+        trainer = self.trainer
+        score = trainer.advance()
+        try:
+            check_loss(trainer.last_loss, trainer.progress.step, trainer.recipe)
+        except DivergedError:
+            self._write_diverged()
+            raise
         if score is not None:
             self._note("val", score)
-            self.trainer.begin_interval()
-        if time.monotonic() - self.saved_at > SAVE_SECONDS:
-            self.save()
+            trainer.begin_interval()
 
     def finish(self) -> None:
         """Tests the weights that are kept, and saves all."""
@@ -112,9 +129,16 @@ class _Run:
         self.save()
 
     def save(self) -> None:
-        """Saves what the run needs to go on, and the weights that predict."""
+        """Saves what the run needs to go on, and the weights that predict.
+
+        Raises:
+            DivergedError: If the weights are not finite; what was saved stays.
+        """
         trainer, config = self.trainer, self.trainer.config
+        for weights in (trainer.model.state_dict(), trainer.kept_weights()):
+            check_weights(weights, trainer.progress.step, trainer.recipe)
         origin = {
+            "task": config.task,
             "model": trainer.task.model,
             "arguments": network_arguments(trainer.task, config.recipe),
             "version": config.versions["rondo"],
@@ -122,10 +146,24 @@ class _Run:
             "words": trainer.task.words,
             "classes": trainer.task.classes or trainer.task.pixel_classes,
         }
-        self.folder.write_weights(trainer.kept_weights(), origin)
-        self.folder.write_metrics(self.records)
-        self.folder.write_state(trainer.state())
-        self.saved_at = time.monotonic()
+        with self.clock.saving():
+            if trainer.progress.step > 0:
+                self.folder.write_weights(trainer.kept_weights(), origin)
+            self.folder.write_metrics(self.records)
+            self.folder.write_state({**trainer.state(), "records": self.records})
+
+    def _write_diverged(self) -> None:
+        """Adds to `metrics.jsonl` where the training diverged; no state counts that line."""
+        progress = self.trainer.progress
+        record = {
+            "split": "train",
+            "sequences": progress.num_sequences,
+            "step": progress.step,
+            "loss": self.trainer.last_loss,
+            "diverged": True,
+            "skipped_steps": progress.num_skipped,
+        }
+        self.folder.write_metrics([*self.records, record])
 
     def _note(self, split: str, score: Score) -> None:
         record = record_of(split, score, self.trainer)
@@ -133,10 +171,10 @@ class _Run:
         self.say(record_line(record, self.trainer.task))
 
 
-def record_of(split: str, score: Score, trainer: SequenceTrainer) -> dict[str, Any]:
+def record_of(split: str, score: Score, trainer: SequenceTrainer) -> Record:
     """Returns what a check or the test gave, for `metrics.jsonl`."""
     progress = trainer.progress
-    record = {
+    record: Record = {
         "split": split,
         "sequences": progress.num_sequences,
         "step": progress.step,
@@ -145,29 +183,30 @@ def record_of(split: str, score: Score, trainer: SequenceTrainer) -> dict[str, A
         "num_sequences": score.num_sequences,
         "solved": progress.solved,
         "skipped_steps": progress.num_skipped,
+        "skipped_inputs": trainer.task.num_skipped,
         "seconds": progress.seconds,
     }
     if progress.num_steps:
         record["train_loss"] = progress.loss_sum / progress.num_steps
-    return record
+    return finite(record)
 
 
-def record_line(record: dict[str, Any], task: Task) -> str:
+def record_line(record: Record, task: Task) -> str:
     """Returns a record as a line, such as `  4000 sequences  val   0.0113 loss  right 32.1 %`."""
     parts = [
         f"{record['sequences']:7} sequences",
         f"{record['split']:4}",
-        f"{record['loss']:.4f} {task.unit}",
+        _loss_text(record, task),
     ]
     if record["right"] is not None:
         parts.append(f"right {100 * record['right']:.1f} %")
     return "  ".join(parts)
 
 
-def result_line(records: list[dict[str, Any]], task: Task) -> str:
+def result_line(records: list[Record], task: Task) -> str:
     """Returns what a finished run gave, such as `solved after 34048 sequences; test: ...`."""
     test = records[-1]
-    found = [f"{test['loss']:.4f} {task.unit}"]
+    found = [_loss_text(test, task)]
     if test["right"] is not None:
         found.insert(0, f"{100 * test['right']:.1f} % right")
     end = "solved" if test["solved"] else "ended" if task.goal is None else "not solved"
@@ -175,6 +214,10 @@ def result_line(records: list[dict[str, Any]], task: Task) -> str:
         f"{end} after {test['sequences']} sequences; test: {', '.join(found)} "
         f"({test['num_sequences']} sequences)"
     )
+
+
+def _loss_text(record: Record, task: Task) -> str:
+    return "a loss not finite" if record["loss"] is None else f"{record['loss']:.4f} {task.unit}"
 
 
 def progress_line(trainer: SequenceTrainer) -> str:

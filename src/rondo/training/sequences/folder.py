@@ -36,6 +36,16 @@ class SequenceFolder(RunFiles[SequenceConfig]):
         """Returns the settings that a `config.json` holds."""
         return config_from_json(text)
 
+    def expected_origin(self, config: SequenceConfig) -> dict[str, Any]:
+        """Returns what stands beside the weights of a run, but for what its data decide."""
+        recipe = config.recipe
+        return {
+            "task": config.task,
+            "cell": recipe.cell,
+            "hidden_size": recipe.hidden_size,
+            "num_layers": recipe.num_layers,
+        }
+
     def build_model(self, name: str, arguments: dict[str, Any]) -> nn.Module:
         """Returns a new network of a name."""
         return build_network(name, arguments)

@@ -81,6 +81,9 @@ class Recogniser:
         path: The run folder.
         min_confidence: Answers of a smaller probability are not given.
 
+    Attributes:
+        notes: What the user should know of the data of the last evaluation.
+
     Raises:
         RunError: If the run cannot be used, or is of another task.
     """
@@ -88,6 +91,7 @@ class Recogniser:
     def __init__(self, path: Path, min_confidence: float = 0.0) -> None:
         check_min_confidence(min_confidence)
         self.min_confidence = min_confidence
+        self.notes: tuple[str, ...] = ()
         self.config, self.model, origin = read_run(path, TASK, ActionModel)
         self.classes: tuple[str, ...] = tuple(origin["classes"])
         self.kind: str = origin["arguments"]["frames"]
@@ -109,6 +113,7 @@ class Recogniser:
         if data is not None:
             arguments = {**arguments, "data": str(data.absolute())}
         task = build_task(TASK, arguments)
+        self.notes = task.notes
         self._check_data(task)
         source = task.source
         splits = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import colorsys
+import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +16,19 @@ from PIL import Image
 
 from rondo.models.reseg import ReSeg
 from rondo.tasks.drawn_scenes import draw_scenes
+from rondo.tasks.lost_frames import (
+    SHOWN,
+    LostFramesWarning,
+    by_number,
+    gaps_in_names,
+    numbers_text,
+    runs_of,
+)
 from rondo.tasks.photo_files import FILE_ENDINGS, PhotoError, read_picture, upright_rgb
 from rondo.tasks.scenes import VOID, SceneSource
 from rondo.tasks.seeds import generator_for
 from rondo.tasks.segmentation import size_of
-from rondo.tasks.video import read_pictures
+from rondo.tasks.video import pictures_and_gaps
 from rondo.training.abstention import check_min_confidence
 from rondo.training.run_error import RunError, look_up
 from rondo.training.sequences.config import build_task
@@ -76,6 +86,9 @@ class Segmenter:
         path: The run folder.
         min_confidence: Pixels whose class is less probable are given none.
 
+    Attributes:
+        notes: What the user should know of the data of the last evaluation.
+
     Raises:
         RunError: If the run cannot be used, or is of another task.
     """
@@ -83,6 +96,7 @@ class Segmenter:
     def __init__(self, path: Path, min_confidence: float = 0.0) -> None:
         check_min_confidence(min_confidence)
         self.min_confidence = min_confidence
+        self.notes: tuple[str, ...] = ()
         self.config, self.model, origin = read_run(path, TASK, ReSeg)
         self.classes: tuple[str, ...] = tuple(origin["classes"])
         size = self.config.task_arguments.get("size")
@@ -104,6 +118,7 @@ class Segmenter:
         if data is not None:
             arguments = {**arguments, "data": str(data.absolute())}
         task = build_task(TASK, arguments)
+        self.notes = task.notes
         if task.pixel_classes != self.classes:
             raise RunError(
                 f"the data have the classes {', '.join(task.pixel_classes or ())}, but the run "
@@ -135,14 +150,19 @@ class Segmenter:
                 yield Picture(word, None, error=reason)
 
     def segment(self, pictures: Iterator[Picture]) -> Iterator[Segmentation]:
-        """Yields the answer for each picture; the state goes on where a picture follows another."""
-        state = None
+        """Yields the answer for each picture.
+
+        The state goes on where a picture follows another and is as large as that.
+        """
+        state, size = None, None
         for picture in pictures:
             if picture.pixels is None:
                 state = None
                 yield Segmentation(picture, None)
             else:
-                labels, state = self._labels(picture.pixels, state if picture.follows else None)
+                goes_on = picture.follows and picture.pixels.shape == size
+                labels, state = self._labels(picture.pixels, state if goes_on else None)
+                size = picture.pixels.shape
                 yield Segmentation(picture, labels)
 
     @torch.no_grad()
@@ -186,22 +206,48 @@ def _pictures_of(word: str) -> Iterator[Picture]:
         frames = draw_scenes(1, NUM_DRAWN_FRAMES, generator_for("shown scenes")).inputs[0]
         for number, frame in enumerate(frames.byte().permute(0, 2, 3, 1).numpy()):
             yield Picture(f"{DRAWN}#{number}", np.ascontiguousarray(frame), number > 0)
-    elif path.is_dir():
-        files = sorted(item for item in path.iterdir() if item.suffix.lower() in FILE_ENDINGS)
-        if not files:
-            raise ValueError(f"the folder holds no picture; they end in {', '.join(FILE_ENDINGS)}")
-        for number, file in enumerate(files):
-            yield _read(file, number > 0)
-    elif path.suffix.lower() in FILE_ENDINGS or not path.exists():
+    elif os.path.isdir(path):  # unlike Path.is_dir it never raises
+        yield from _frames_of_folder(path)
+    elif path.suffix.lower() in FILE_ENDINGS or not os.path.exists(path):
         yield _read(path, False)
     else:
-        for number, frame in enumerate(read_pictures(path)):
-            yield Picture(f"{word}#{number}", frame, number > 0)
+        yield from _frames_of_video(path)
+
+
+def _frames_of_folder(folder: Path) -> Iterator[Picture]:
+    """Its pictures in order; after a gap in their numbers none follows the one before."""
+    files = [item for item in folder.iterdir() if item.suffix.lower() in FILE_ENDINGS]
+    if not files:
+        raise ValueError(f"the folder holds no picture; they end in {', '.join(FILE_ENDINGS)}")
+    gaps = gaps_in_names(file.stem for file in files)
+    if gaps:
+        words = [f"{numbers_text(runs_of(gaps[name]))} before {name}" for name in sorted(gaps)]
+        more = f" and {len(words) - SHOWN} more gaps" if len(words) > SHOWN else ""
+        warnings.warn(
+            f"{folder}: frames are missing: {', '.join(words[:SHOWN])}{more}; a run with a memory "
+            "begins anew after each gap",
+            LostFramesWarning,
+            stacklevel=2,
+        )
+    for number, file in enumerate(sorted(files, key=lambda file: by_number(file.name))):
+        yield _read(file, number > 0 and file.stem not in gaps)
+
+
+def _frames_of_video(path: Path) -> Iterator[Picture]:
+    """Its frames; lost ones are one picture with an error for each run of them."""
+    number = 0
+    for found in pictures_and_gaps(path):
+        if isinstance(found, range):
+            yield Picture(f"{path}#{numbers_text([found])}", None, error="lost in the video")
+            number = found.stop
+        else:
+            yield Picture(f"{path}#{number}", found, number > 0)
+            number += 1
 
 
 def _read(path: Path, follows: bool) -> Picture:
     try:
-        pixels = read_picture(path, lambda image: np.array(upright_rgb(image, 1)))
+        pixels = read_picture(path, lambda image: np.array(upright_rgb(image)))
     except PhotoError as error:
         return Picture(str(path), None, follows, error.reason)
     return Picture(str(path), pixels, follows)

@@ -9,13 +9,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from rondo.cells.named import NAMED_CELLS, named_cell, num_parameters
 from rondo.tasks.task import Recipe, Task
 from rondo.training.precision import resolved_precision
-from rondo.training.run_error import RunError, suggestion
-from rondo.training.run_files import check_new_folder, new_run_path
+from rondo.training.run_error import RunError, num_threads_of, suggestion
+from rondo.training.run_files import check_new_folder, make_run_path, new_run_path
 from rondo.training.sequences.config import SequenceConfig, build_task, needs_data
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.networks import build_network, network_arguments
@@ -86,9 +84,9 @@ def begin(name: str, options: Options, path: Path | None, say: Callable[[str], N
         RunError: If an option, the data or the folder cannot be used.
     """
     config, task = make_config(name, options)
-    folder = SequenceFolder(new_run_path(name) if path is None else path, name)
-    check_new_folder(folder.path)
-    folder.create(config)
+    check_new_folder(new_run_path(name) if path is None else path)
+    folder = SequenceFolder(make_run_path(name) if path is None else path, name)
+    folder.create(config, say)
     say(description(config, task))
     return Session(config, task, folder)
 
@@ -110,6 +108,8 @@ def resume(name: str, path: Path, data: str | None, say: Callable[[str], None]) 
     if config.task != name:
         raise RunError(f"{path} is a run of `rondo train {config.task}`, and not of {name}")
     config.check()
+    with folder.held(say):  # before the data are read, which may take long
+        folder.check_weights()
     if data is not None:
         moved = {**config.task_arguments, "data": os.path.abspath(data)}
         config = replace(config, task_arguments=moved)
@@ -151,7 +151,7 @@ def make_config(name: str, options: Options) -> tuple[SequenceConfig, Task]:
         recipe=make_recipe(task, options),
         start_from=None if start is None else os.path.abspath(start),
         seed=options.seed,
-        num_threads=torch.get_num_threads() if options.threads is None else options.threads,
+        num_threads=num_threads_of(options.threads),
     )
     config.check()
     return config, task

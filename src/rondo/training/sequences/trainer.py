@@ -52,7 +52,8 @@ class Progress:
         num_since_check: Of these, those since the last check.
         loss_sum: The sum of the losses of the steps since the last check.
         num_steps: The number of these steps.
-        num_skipped: Steps without an update, because their gradient was not finite.
+        num_skipped: Steps without an update: no sequence had a step, or the gradient was not
+            finite.
         best_loss: The smallest loss in a check.
         num_worse: Checks since then.
         solved: Whether a check has met the goal.
@@ -90,6 +91,7 @@ class SequenceTrainer:
         self.objective = Objective(task.distance) if task.loss is None else None
         self.progress = Progress()
         self.carried: Any = None
+        self.last_loss = 0.0
         self.best: dict[str, Tensor] | None = None
 
     @property
@@ -123,6 +125,21 @@ class SequenceTrainer:
         seed, progress = self.config.seed, self.progress
         self._set_rate()
         batch = self.task.source.training_batch(seed, progress.step, self.recipe.batch_size)
+        if is_empty(batch):
+            progress.num_skipped += 1
+        else:
+            self._learn(batch)
+        num_sequences = max(1, len(batch.inputs))  # so that the budget ends
+        progress.step += 1
+        progress.num_sequences += num_sequences
+        progress.num_since_check += num_sequences
+
+    def _learn(self, batch: Batch) -> None:
+        """Changes the weights by the gradient of a batch; one that is not finite changes nothing.
+
+        The loss is in `last_loss`; one that is not finite is for the caller to act on.
+        """
+        seed, progress = self.config.seed, self.progress
         torch.manual_seed(generator_for("model", seed, progress.step).initial_seed())
         kept = self._add_noise()
         loss = self._loss(batch)
@@ -130,15 +147,13 @@ class SequenceTrainer:
         loss.backward()
         self._restore(kept)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.max_grad_norm)
-        if norm.isfinite():
+        self.last_loss = loss.item()
+        if norm.isfinite() and math.isfinite(self.last_loss):
             self.optimizer.step()
         else:
             progress.num_skipped += 1
-        progress.step += 1
         progress.num_steps += 1
-        progress.loss_sum += loss.item()
-        progress.num_sequences += len(batch.inputs)
-        progress.num_since_check += len(batch.inputs)
+        progress.loss_sum += self.last_loss
 
     def check(self) -> Score:
         """Measures the network, and notes whether it is solved or better than before."""
@@ -171,8 +186,9 @@ class SequenceTrainer:
             if self.task.right is not None:
                 num_right += float(self.task.right(outputs, batch).sum())
         self.model.train()
-        right = None if self.task.right is None else num_right / num_sequences
-        return Score(loss / num_terms / self.task.nats_per_unit, right, num_sequences)
+        right = None if self.task.right is None else num_right / max(1, num_sequences)
+        mean = loss / num_terms if num_terms else math.nan
+        return Score(mean / self.task.nats_per_unit, right, num_sequences)
 
     def kept_weights(self) -> dict[str, Tensor]:
         """Returns the weights that predict: of some tasks the last, of others the best."""
@@ -261,6 +277,12 @@ def optimizer_of(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.
     if recipe.optimizer == "rmsprop":
         return torch.optim.RMSprop(parameters, recipe.learning_rate, momentum=0.9)
     return torch.optim.Adam(parameters, recipe.learning_rate, fused=True)
+
+
+def is_empty(batch: Batch) -> bool:
+    """Whether no sequence of a batch has a step."""
+    lengths = batch.lengths
+    return batch.inputs.numel() == 0 or (lengths is not None and not bool(lengths.any()))
 
 
 def _num_terms(distances: Tensor, lengths: Tensor | None) -> int:
