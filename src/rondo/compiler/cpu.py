@@ -1,8 +1,8 @@
 """The cpu engine: runs a plan as a compiled kernel.
 
 In go a plan and tensors, as for the reference engine, out come the same results. The kernel runs
-all steps in one call, on as many threads as torch may use, and without Python's lock. What no kernel does before or after the loop is run with
-torch, some steps at a time.
+all steps in one call, on as many threads as torch may use (see `pool.py`), and without Python's
+lock. What no kernel does before or after the loop is run with torch, some steps at a time.
 """
 
 from __future__ import annotations
