@@ -26,6 +26,7 @@ from rondo.compiler.merge import Traced
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.probe import Trial
 from rondo.compiler.record import TraceError
+from rondo.compiler.state import TENSOR, Form
 from rondo.compiler.trace import trace
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class Program:
             that the plan cannot tell it of some operations.
         asked: For each of the cell's own tensors, whether its gradient was asked for.
         input_asked: Whether the gradient of the input was asked for.
+        form: The form in which the step returns its state.
         tell: Is called with the reason where the reference engine runs in place of a kernel.
     """
 
@@ -73,6 +75,7 @@ class Program:
     rows_apart: bool = False
     asked: tuple[bool, ...] = ()
     input_asked: bool = False
+    form: Form = TENSOR
     tell: Callable[[str], None] = field(default=lambda reason: None, compare=False, repr=False)
 
     @cached_property
@@ -255,6 +258,7 @@ def compile_step(
         rows_apart,
         tuple(wanted),
         input_wanted,
+        traced.form,
         tell,
     )
 

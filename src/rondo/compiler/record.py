@@ -33,8 +33,8 @@ READS_A_VALUE = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape
 SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default}
 """Operations whose result is what they are given."""
 
-COPIES = {aten.copy_.default, aten.fill_.Tensor}
-"""Operations that set a tensor to another one."""
+SETS = {aten.copy_.default, aten.fill_.Tensor, aten.fill_.Scalar, aten.zero_.default}
+"""Operations that set a tensor to another one, or to a number."""
 
 INSTEAD = {
     aten.lift_fresh_copy.default: aten.lift_fresh.default,
@@ -242,7 +242,7 @@ class Recorder(TorchDispatchMode):
         if not _is_view(op):
             self._made.add(storage_of(result))
             self._aliases.give(result, self._write(op, refs, keyword_refs, result))
-        elif place_of(result) != base:  # otherwise it shows the whole as it is
+        elif result not in self._aliases:  # otherwise it shows what is known already
             name = self._write(op, refs, keyword_refs, result)
             self._aliases.give_view(result, name, base, op, refs[1:])
 
@@ -254,11 +254,11 @@ class Recorder(TorchDispatchMode):
             if not isinstance(item, Tensor):
                 continue
             name = self._write(operator.getitem, (Ref(whole), index), {}, item)
-            if _is_view(op):
-                self._aliases.give_view(item, name, base, op, refs[1:], index)
-            else:
+            if not _is_view(op):
                 self._made.add(storage_of(item))
                 self._aliases.give(item, name)
+            elif item not in self._aliases:
+                self._aliases.give_view(item, name, base, op, refs[1:], index)
 
     def _refs(self, arguments: Any) -> Any:
         def ref(leaf: Any) -> Any:
@@ -301,11 +301,14 @@ class Recorder(TorchDispatchMode):
             self._check_own(op, tensor)
         if writing.pure is None:
             self.fail(TraceError(f"changes tensors by {op}", line=line_of_user()))
+        source = args[1] if op in SETS and len(args) > 1 else 0
+        if isinstance(source, Tensor) and place_of(source) == place_of(args[0]):
+            return op(*args, **kwargs)  # `h[:, 0] *= 2` puts what it has changed where it is
         read = {key: value for key, value in kwargs.items() if key != writing.argument}
         refs, keyword_refs = self._refs(args), self._refs(read)
         self._check_values(op, args, refs, keyword_refs)
         before = place_of(changed[0])
-        name = self._copied(*args[:2]) if op in COPIES else None
+        name = self._set(args[0], source) if op in SETS else None
         result = op(*args, **kwargs)
         if torch.Tag.inplace_view in op.tags:  # the tensor itself shows its memory anew
             name = self._write(writing.pure, refs, keyword_refs, result)
@@ -319,18 +322,23 @@ class Recorder(TorchDispatchMode):
             self.fail(TraceError(f"does {error}", line=line_of_user()))
         return result
 
-    def _copied(self, target: Tensor, source: Tensor) -> str:
-        """The name of what a tensor holds after another one was copied into it."""
+    def _set(self, target: Tensor, source: Tensor | float) -> str:
+        """The name of what a tensor holds after it was set to another one, or to a number."""
         with self:
-            if source.ndim == 0 and self.name_of(source) in self._numbers:
-                value = source.item()  # a number: no tensor of it is needed
-                kind = {"dtype": target.dtype, "device": target.device}
-                source = aten.full.default(target.shape, value, **kind)
-            if source.dtype != target.dtype:
-                source = aten._to_copy.default(source, dtype=target.dtype)
-            if source.shape != target.shape:
-                source = aten.expand.default(source, target.shape)
-        return self.name_of(source)
+            return self.name_of(self._copy(target, source))
+
+    def _copy(self, target: Tensor, source: Tensor | float) -> Tensor:
+        """What is set, in the type and the sizes of the tensor that is set to it."""
+        if isinstance(source, Tensor) and not source.ndim and self.name_of(source) in self._numbers:
+            source = source.item()  # no tensor of it is needed
+        if not isinstance(source, Tensor):
+            kind = {"dtype": target.dtype, "device": target.device}
+            made: Tensor = aten.full.default(target.shape, source, **kind)
+            return made
+        copy = source
+        if copy.dtype != target.dtype:
+            copy = aten._to_copy.default(copy, dtype=target.dtype)
+        return copy if copy.shape == target.shape else aten.expand.default(copy, target.shape)
 
     def _check_own(self, op: Any, tensor: Tensor) -> None:
         """Fail where a step changes what it did not make."""

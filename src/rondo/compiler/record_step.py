@@ -155,7 +155,7 @@ class _StepRecorder:
 
     def _run(self, backward: bool) -> StepRecording:
         example, recorder = self.example, self.recorder
-        with recorder, self.watch:
+        with recorder, self.watch, torch.autograd.grad_mode._force_original_view_tracking(True):
             results = example.call(example.x, [*example.state.values()])
         self.watch.is_forward = False
         with recorder:

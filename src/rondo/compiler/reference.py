@@ -337,7 +337,9 @@ def read_outside_loop(plan: Plan) -> list[str]:
 
 
 def _summed_in_loop(plan: Plan) -> list[str]:
-    return [name for name in plan.step.sums if plan.stage_of(name) == "loop"]
+    """The sums that the loop adds up; one that is the gradient of two parameters is there once."""
+    sums = dict.fromkeys(plan.step.sums)
+    return [name for name in sums if plan.stage_of(name) == "loop"]
 
 
 def sum_over_steps(

@@ -13,6 +13,8 @@ rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +29,7 @@ from rondo.compiler.graph import (
 from rondo.compiler.merge import Traced, difference, join
 from rondo.compiler.record import TraceError, fresh_name, record
 from rondo.compiler.record_step import (
+    Call,
     Example,
     StepRecording,
     apart_from_the_caller,
@@ -77,8 +80,23 @@ def trace(
     leaves, form = flatten(state)
     names, state_names = graph_names(tensors, form)
     stand_ins = {names[name]: tensor for name, tensor in (instead or {}).items()}
+    sizes = [size for tensor in (*tensors.values(), x, *leaves) for size in tensor.shape]
+    given = {name: stand_ins.get(name, tensors[own]) for own, name in names.items()}
 
-    def example(num_rows: int, rows_of: Callable[..., Tensor]) -> Example:
+    def traced(form: Form) -> Traced:
+        """The step, given a state in this form."""
+        returned = [form]
+
+        def call(x: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+            ends, returned[0] = call_step(cell, x, leaves, form)
+            return ends
+
+        with apart_from_the_caller(x.device, grad=wanted is not None):
+            pair = _record_twice(partial(example, call), sizes, backward=wanted is not None)
+        found = join(*pair, given, {"x": x}, dict(zip(state_names, leaves, strict=True)))
+        return replace(found, form=returned[0])
+
+    def example(call: Call, num_rows: int, rows_of: Callable[..., Tensor]) -> Example:
         return Example(
             cell,
             {names[name]: tensor for name, tensor in tensors.items()},
@@ -88,15 +106,19 @@ def trace(
                 name: rows_of(leaf, num_rows, wanted is not None)
                 for name, leaf in zip(state_names, leaves, strict=True)
             },
-            lambda x, leaves: call_step(cell, x, leaves, form),
+            call,
             states_are_outputs,
         )
 
-    sizes = [size for tensor in (*tensors.values(), x, *leaves) for size in tensor.shape]
-    with apart_from_the_caller(x.device, grad=wanted is not None):
-        first, second = _record_twice(example, sizes, backward=wanted is not None)
-    given = {name: stand_ins.get(name, tensors[own]) for own, name in names.items()}
-    return join(first, second, given, {"x": x}, dict(zip(state_names, leaves, strict=True)))
+    first = traced(form)
+    if first.form != form:  # the next step is given a list, say, where this one was given a tuple
+        second = traced(first.form)
+        if first != replace(second, captured=first.captured):
+            raise TraceError(
+                f"does something else with a state {first.form} than with a state {form}",
+                "return the state in the form in which it came",
+            )
+    return first
 
 
 def graph_names(tensors: Iterable[str], form: Form) -> tuple[dict[str, str], list[str]]:
@@ -169,17 +191,19 @@ def given_rows(like: Tensor, num_rows: int, grad: bool) -> Tensor:
     return rows.requires_grad_(grad and has_gradient(like))
 
 
-def call_step(cell: nn.Module, x: Tensor, leaves: Sequence[Tensor], form: Form) -> list[Tensor]:
-    """Run a step; returns the output, then each new state.
+def call_step(
+    cell: nn.Module, x: Tensor, leaves: Sequence[Tensor], form: Form
+) -> tuple[list[Tensor], Form]:
+    """Run a step; returns the output, then each new state, and the form of the new state.
 
     Raises:
         TraceError: Where it returns something else than an output and a state like the given one.
     """
     returned = cell(x, form.unflatten(leaves))
     with torch._C.DisableTorchFunction():  # what is asked here, the step does not ask
-        output, new_leaves, _ = taken_apart(returned, len(x), form)
+        output, new_leaves, new_form = taken_apart(returned, len(x), form)
         _check_kept(leaves, new_leaves, form)
-    return [output, *new_leaves]
+    return [output, *new_leaves], new_form
 
 
 def _check_kept(leaves: Sequence[Tensor], new_leaves: Sequence[Any], form: Form) -> None:
