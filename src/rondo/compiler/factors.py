@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from rondo.compiler.graph import Node
-from rondo.compiler.kernel import Matrix, NotCoveredError, Product
+from rondo.compiler.kernel import Matrix, NotCoveredError, Product, short
 from rondo.compiler.memory import Memory
 from rondo.compiler.stores import Stores
 from rondo.compiler.views import Index, row_dim, row_sizes, variable
@@ -79,9 +79,12 @@ class Products:
             raise NotCoveredError(f"{node.op_name} of two values that differ from row to row")
         dtype, stored = self.memory.values[matrix].dtype, self.memory.stored
         if dtype != stored:
-            raise NotCoveredError(f"the factor {matrix} is {dtype} in a loop of {stored}")
+            raise NotCoveredError(
+                f"{node.op_name} multiplies by {short(dtype)} in a step of {short(stored)}",
+                node.name,
+            )
         if dim != len(shapes[rows]) - (1 if transposed else 2):
-            raise NotCoveredError(f"{node.op_name} whose batch is the rows")
+            raise NotCoveredError(f"{node.op_name} of a matrix for each row of the batch")
         return rows, matrix, transposed
 
     def _factor_in_memory(self, node: Node, rows: str, batch: int | None) -> tuple[str, int]:
@@ -93,7 +96,10 @@ class Products:
         assert lying is not None, f"{rows} was kept"
         dtype = self.memory.buffers[lying[0]].dtype
         if dtype != self.memory.dtype and (self.exact or dtype != self.memory.stored):
-            raise NotCoveredError(f"the factor {rows} of {node.op_name} lies in memory as {dtype}")
+            raise NotCoveredError(
+                f"{node.op_name} reads {short(dtype)} in a step of {short(self.memory.dtype)}",
+                node.name,
+            )
         return lying
 
     def _row_in_memory(self, rows: str, batch: int | None) -> tuple[str, int] | None:

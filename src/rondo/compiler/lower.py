@@ -34,6 +34,7 @@ from rondo.compiler.kernel import (
     NotCoveredError,
     Sum,
     Target,
+    short,
 )
 from rondo.compiler.memory import Memory, stored_dtype
 from rondo.compiler.plan import Plan
@@ -116,7 +117,6 @@ class _Lowering:
         target: Target,
         previous: Collection[str],
     ) -> None:
-        check_integers((*region.opening, *region.loop, *region.closing), plan.step.by_name)
         self.plan = plan
         self.region = region
         self.target = target
@@ -134,7 +134,9 @@ class _Lowering:
         self.memory = Memory(values, step.state, given, previous, stored, target.computed[stored])
         for node in (*opening, *loop, *closing):
             if node.packet not in {*target.elementwise, *STRUCTURE}:
-                raise NotCoveredError(f"{node.op_name} is an operation that no kernel does")
+                reason = f"{node.op_name} is an operation that no kernel does"
+                raise NotCoveredError(reason, node.name)
+        check_integers((*region.opening, *region.loop, *region.closing), plan.step.by_name)
         opening, loop = self._with_addends_in_loop(opening, loop, closing)
         self.stages = (
             _Stage("opening", opening, "chunk"),
@@ -367,5 +369,8 @@ class _Lowering:
         assert lying is not None, f"{name} does not lie in memory"
         buffer, index = lying
         if self.memory.buffers[buffer].dtype != self.memory.dtype:
-            raise NotCoveredError(f"{name} is {self.memory.buffers[buffer].dtype} in a sum")
+            kept = short(self.memory.buffers[buffer].dtype)
+            raise NotCoveredError(
+                f"a gradient is a sum of {kept} in a step of {short(self.memory.dtype)}", name
+            )
         return buffer, index.offset, row_sizes(self.memory.values[name].shape or ())[0]

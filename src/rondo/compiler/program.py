@@ -60,6 +60,7 @@ class Program:
         asked: For each of the cell's own tensors, whether its gradient was asked for.
         input_asked: Whether the gradient of the input was asked for.
         form: The form in which the step returns its state.
+        cell: What errors call the cell.
         tell: Is called with the reason where the reference engine runs in place of a kernel.
     """
 
@@ -76,6 +77,7 @@ class Program:
     asked: tuple[bool, ...] = ()
     input_asked: bool = False
     form: Form = TENSOR
+    cell: str = "this cell"
     tell: Callable[[str], None] = field(default=lambda reason: None, compare=False, repr=False)
 
     @cached_property
@@ -154,7 +156,7 @@ class Program:
 
     def _engine(self, plan: Plan, previous: Collection[str] = ()) -> Engine:
         """What runs a plan; tells where it is not what was hoped for."""
-        engine = engine_for(plan, self.engine, self.device, previous)
+        engine = engine_for(plan, self.engine, self.device, previous, self.cell)
         if isinstance(engine, Reference) and engine.reason is not None:
             self.tell(engine.reason)
         return engine
@@ -259,6 +261,7 @@ def compile_step(
         tuple(wanted),
         input_wanted,
         traced.form,
+        type(cell).__name__,
         tell,
     )
 

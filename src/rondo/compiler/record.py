@@ -147,6 +147,7 @@ class Recorder(TorchDispatchMode):
         self.nodes: list[Node] = []
         self.captured: dict[str, Tensor] = {}
         self.error: TraceError | None = None  # kept: the function may catch it
+        self.spelled: Mapping[str, str] = {}  # what the user calls what was given, by name
         self.taken = set(given)
         self._made: set[int] = set()  # memory
         self._numbers: set[str] = set()  # values that are the same whatever comes in
@@ -344,10 +345,12 @@ class Recorder(TorchDispatchMode):
         """Fail where a step changes what it did not make."""
         if storage_of(tensor) in self._made:
             return
-        name = self.name_of(tensor)
+        self.name_of(tensor)  # which captures one that was never seen
+        name = self._aliases.name_of_whole(tensor)
+        what = self.spelled.get(name, "a tensor from outside the cell")
         self.fail(
             TraceError(
-                f"changes a parameter, a buffer or its input in place ({name}, by {op})",
+                f"changes {what} in place, by {op.overloadpacket.__name__}",
                 "what must be carried from step to step belongs into the state",
                 line_of_user(),
             )

@@ -11,7 +11,7 @@ import contextlib
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,7 @@ class Example:
         state: The tensors of the state by name, with rows.
         call: Runs the step on x and these tensors; returns the output, then each new state.
         states_are_outputs: Whether the new states are outputs too.
+        spelled: What the user calls x, the states and the tensors of the cell, by their names.
     """
 
     cell: nn.Module
@@ -47,6 +48,7 @@ class Example:
     state: Mapping[str, Tensor]
     call: Call
     states_are_outputs: bool = False
+    spelled: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class _StepRecorder:
     def __init__(self, example: Example) -> None:
         self.example = example
         self.recorder = Recorder({"x": example.x, **example.state, **example.own})
+        self.recorder.spelled = example.spelled
         instead: dict[int, Tensor] = {}
         self.leaves = {"x": [example.x], **{name: [leaf] for name, leaf in example.state.items()}}
         for name, tensor in example.own.items():
@@ -155,7 +158,7 @@ class _StepRecorder:
 
     def _run(self, backward: bool) -> StepRecording:
         example, recorder = self.example, self.recorder
-        with recorder, self.watch, torch.autograd.grad_mode._force_original_view_tracking(True):
+        with recorder, self.watch, _views_as_they_were_made():
             results = example.call(example.x, [*example.state.values()])
         self.watch.is_forward = False
         with recorder:
@@ -237,6 +240,14 @@ class _StepRecorder:
         return {
             name: [leaf for leaf in some if leaf.requires_grad] for name, some in leaves.items()
         }
+
+
+def _views_as_they_were_made() -> contextlib.AbstractContextManager[None]:
+    """Within it, autograd makes a view that was changed anew by the operations that made it.
+
+    Otherwise it takes it by numbers of elements from the memory of the whole, rows and all.
+    """
+    return torch.autograd.grad_mode._force_original_view_tracking(True)
 
 
 def _apart(results: list[Tensor]) -> list[Tensor]:

@@ -12,6 +12,7 @@ differentiates the engine to any order.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,11 +22,17 @@ import torch
 from rondo.compiler.graph import StepGraph, Value, sizes_at
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.layouts import SHARED, Along
+from rondo.compiler.lines import stack_level_of_user
 from rondo.compiler.plan import Plan
 
 
 class EngineWarning(UserWarning):
     """A faster engine was not used, and why."""
+
+
+def warn(text: str) -> None:
+    """Warn about an engine, pointing at the user's line."""
+    warnings.warn(text, EngineWarning, stacklevel=stack_level_of_user())
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,9 @@ class Stores:
         dim = node.argument(2, 0) % len(shape)
         size = shape[dim]
         if not isinstance(size, int):
-            raise NotCoveredError("slice_scatter over the rows")
+            raise NotCoveredError(
+                "some rows of the batch are changed apart from the others", node.name
+            )
         start = node.argument(3) or 0
         start = max(start + size, 0) if start < 0 else min(start, size)
         self.store(buffer.name, x.name)

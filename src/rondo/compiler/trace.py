@@ -21,11 +21,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rondo.compiler.changes import unchanged
+from rondo.compiler.going_back import gradients
 from rondo.compiler.graph import (
     Node,
     Value,
     sizes_at,
 )
+from rondo.compiler.intercept import StandIns
 from rondo.compiler.merge import Traced, difference, join
 from rondo.compiler.record import TraceError, fresh_name, record
 from rondo.compiler.record_step import (
@@ -80,6 +83,11 @@ def trace(
     leaves, form = flatten(state)
     names, state_names = graph_names(tensors, form)
     stand_ins = {names[name]: tensor for name, tensor in (instead or {}).items()}
+    spelled = {"x": "its input", **{name: f"the state {name} that it gets" for name in state_names}}
+    buffers = dict(cell.named_buffers(remove_duplicate=False))
+    for name, tensor in tensors.items():
+        kind = "parameter" if isinstance(tensor, nn.Parameter) else "tensor"
+        spelled[names[name]] = f"the {'buffer' if name in buffers else kind} {name}"
     sizes = [size for tensor in (*tensors.values(), x, *leaves) for size in tensor.shape]
     given = {name: stand_ins.get(name, tensors[own]) for own, name in names.items()}
 
@@ -108,6 +116,7 @@ def trace(
             },
             call,
             states_are_outputs,
+            spelled,
         )
 
     first = traced(form)
@@ -166,10 +175,26 @@ def _record_as_given(
     except TraceError:
         raise
     except Exception as error:
+        if _runs(example(num_rows, given_rows)):
+            raise
         raise TraceError(
-            f"does not run with another number of rows than the batch has ({error})",
+            f"fails with a batch of {num_rows} rows, as it should not for any number ({error})",
             "a tensor with rows of its own belongs into the state or the input",
         ) from error
+
+
+def _runs(example: Example) -> bool:
+    """Whether a step, and back through it, runs where nothing is recorded."""
+    own = [example.instead.get(name, tensor) for name, tensor in example.own.items()]
+    pairs = zip(example.own.values(), own, strict=True)
+    leaves = [leaf for leaf in (example.x, *example.state.values(), *own) if leaf.requires_grad]
+    with unchanged(example.cell), StandIns({id(a): b for a, b in pairs if a is not b}):
+        try:
+            ends = example.call(example.x, [*example.state.values()])
+            gradients(ends, [torch.ones_like(end) for end in ends], leaves)
+        except Exception:
+            return False
+    return True
 
 
 def random_rows(like: Tensor, num_rows: int, grad: bool) -> Tensor:

@@ -28,6 +28,7 @@ from rondo.compiler.operators import (
 )
 from rondo.compiler.plain import PlainResult
 from rondo.compiler.program import apart
+from rondo.compiler.reference import warn
 from rondo.compiler.state import flatten
 from rondo.compiler.stepping import Stepper
 from rondo.compiler.trace import named_tensors
@@ -52,7 +53,6 @@ from rondo.layers.making import (
     failure,
     not_covered,
     refusal,
-    warn,
 )
 from rondo.layers.sequence import Packing
 
@@ -211,7 +211,7 @@ class Programs:
             [describe(tensor, (1, *tensor.shape[1:])) for tensor in (call.rows, *call.leaves)],
         ]
         options = call.engine, call.return_states
-        registered, returned = constant(
+        registered = constant(
             _registered, self, call.cell, tuple(held.given), described, numbers, options
         )
         outputs, last = run_registered(
@@ -225,8 +225,7 @@ class Programs:
             call.checkpoint_every,
         )
         last = [packing.unsort(leaf) for leaf in last]
-        form = call.form if returned is None else flatten(returned)[1]
-        return outputs[0], outputs[1:], last, form
+        return outputs[0], outputs[1:], last, call.form
 
     # ---- plain ----
 
@@ -419,11 +418,8 @@ def _registered(
     described: list[list[tuple[Any, ...]]],
     numbers: Any,
     options: tuple[EngineName, bool],
-) -> tuple[Registered, Any]:
-    """What a cell is compiled to, and a state of numbers where it returns it in another form.
-
-    It sees no tensor, only what a program depends on.
-    """
+) -> Registered:
+    """What a cell is compiled to; it sees no tensor, only what a program depends on."""
     given, (rows, *leaves) = [[example(*one) for one in some] for some in described]
     _, form = flatten(numbers)
     engine, return_states = options
@@ -434,5 +430,4 @@ def _registered(
     program = programs.program(call, checked=False)
     check_graph(call, program)
     assert isinstance(program, Program)
-    returned = None if program.form == form else program.form.unflatten([*range(len(leaves))])
-    return register(program), returned
+    return register(program)
