@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -68,6 +70,14 @@ def test_a_check_of_a_cell_that_fails_by_itself_raises_its_own_error() -> None:
 
     with pytest.raises(RuntimeError, match="Output 0 of Split"):
         rondo.check(Steps(changes_one_of_several_views), torch.randn(2, 3, 3))
+
+
+@pytest.mark.parametrize("draw", [random.random, np.random.rand])
+def test_numbers_that_another_library_draws_are_not_frozen(draw: Callable[[], float]) -> None:
+    """Two recordings, and the steps of the comparison, may well take the same way by chance."""
+    layer = rondo.Recurrent(Steps(lambda cell, x, h: h if draw() < 1e-6 else None))
+    with pytest.warns(rondo.EngineWarning, match="draws random numbers with Python's random or"):
+        layer(torch.randn(2, 3, 3))
 
 
 def test_a_tensor_with_rows_of_its_own() -> None:

@@ -238,8 +238,9 @@ def compile_step(
         traced = apart(lambda: traced_with(wanted if grad else None))
     except TraceError:
         if grad:  # the step alone may say it better than its gradient
-            step = apart(lambda: traced_with(None)).graph
-            _check_rows(plan(close_loops(step)))
+            step = apart(lambda: _without_gradient(lambda: traced_with(None)))
+            if step is not None:
+                _check_rows(plan(close_loops(step.graph)))
         raise
     forward = plan(close_loops(traced.graph))
     rows_apart = forward.mixes_rows is not None and apart(
@@ -264,6 +265,14 @@ def compile_step(
         type(cell).__name__,
         tell,
     )
+
+
+def _without_gradient(traced: Callable[[], Traced]) -> Traced | None:
+    """A step that is traced without its gradient; None where it fails, for another reason."""
+    try:
+        return traced()
+    except Exception:
+        return None
 
 
 def _check_rows(forward: Plan) -> None:

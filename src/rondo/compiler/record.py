@@ -150,6 +150,7 @@ class Recorder(TorchDispatchMode):
         self.spelled: Mapping[str, str] = {}  # what the user calls what was given, by name
         self.taken = set(given)
         self._made: set[int] = set()  # memory
+        self._given: set[str] = set()
         self._numbers: set[str] = set()  # values that are the same whatever comes in
         self._like: dict[str, Any] = {}  # for each value, a tensor of its sizes and type
         self._aliases = Aliases(self._write_view)
@@ -164,21 +165,32 @@ class Recorder(TorchDispatchMode):
     def give(self, tensor: Tensor, name: str) -> None:
         """A tensor that comes from outside has this name; the first name of a tensor stays."""
         self.taken.add(name)
+        self._given.add(name)
         self._like[name] = tensor
         if tensor not in self._aliases:
             self._aliases.give(tensor, name)
 
     def knows(self, tensor: Tensor) -> bool:
-        """Whether a tensor was given, made or captured."""
-        return storage_of(tensor) in self._made or tensor in self._aliases
+        """Whether a tensor was given, made or captured; what a transform wraps it has made."""
+        return is_wrapped(tensor) or storage_of(tensor) in self._made or tensor in self._aliases
 
     def name_of(self, tensor: Tensor) -> str:
         """The name of what a tensor holds now; one that was never seen is captured."""
         if tensor not in self._aliases:
             name = fresh_name(f"constant_{len(self.captured)}", self.taken)
             self.captured[name] = self._like[name] = tensor
+            self._given.add(name)
             self._aliases.give(tensor, name)
         return self._aliases.name_of(tensor)
+
+    def needs_gradient_for(self, some: Collection[str], tensor: Tensor) -> bool:
+        """Whether a tensor has a gradient on account of some given values alone."""
+        wanted = {self.name_of(tensor)}
+        for node in reversed(self.nodes):
+            if node.name in wanted:
+                wanted.update(node.reads)
+        moving = {name for name in wanted if name in self._given and self._like[name].requires_grad}
+        return bool(moving) and moving.issubset(some)
 
     def is_made_without(self, others: Collection[str], name: str) -> bool:
         """Whether a value depends on none of others and on no random number."""
@@ -366,6 +378,11 @@ class Recorder(TorchDispatchMode):
         if not self._numbers.issuperset(ref.name for ref in read):
             name = op.overloadpacket.__name__
             self.fail(value_read(VALUE_READS.get(name, f"by {name}"), line_of_user()))
+
+
+def is_wrapped(tensor: Tensor) -> bool:
+    """Whether a tensor is one of `torch.func.grad`, `vmap` and their like: it has no memory."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def _is_by_numbers(op: Any, args: Sequence[Any]) -> bool:

@@ -12,6 +12,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -131,12 +132,19 @@ class _StepRecorder:
             self.recorder.give(stand_in, name)
             instead[id(tensor)] = stand_in
             self.leaves[name] = [stand_in] if stand_in is tensor else [stand_in, tensor]
-        self.watch = Watch(self.recorder, instead, len(example.x))
+        self.watch = Watch(self.recorder, instead, len(example.x), example.state)
 
     def run_recorded(self, backward: bool) -> StepRecording:
         """Run the step, and back through it. The name bounds the search for the user's line."""
+        generators = _generators()
         with unchanged(self.example.cell) as changes:
             found = self._run(backward)
+        if _generators() != generators:
+            raise TraceError(
+                "draws random numbers with Python's random or numpy, of which a graph would hold "
+                "one for all steps",
+                "draw them with torch, or give the layer engine='plain'",
+            )
         for change in changes.found:
             self._check_change(change)
         return found
@@ -240,6 +248,15 @@ class _StepRecorder:
         return {
             name: [leaf for leaf in some if leaf.requires_grad] for name, some in leaves.items()
         }
+
+
+def _generators() -> tuple[Any, ...]:
+    """The states of the generators of random numbers that are not torch's."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return (random.getstate(),)
+    kind, keys, *rest = numpy.random.get_state()
+    return random.getstate(), kind, keys.tobytes(), *rest
 
 
 def _views_as_they_were_made() -> contextlib.AbstractContextManager[None]:

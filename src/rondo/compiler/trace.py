@@ -104,7 +104,8 @@ def trace(
         found = join(*pair, given, {"x": x}, dict(zip(state_names, leaves, strict=True)))
         return replace(found, form=returned[0])
 
-    def example(call: Call, num_rows: int, rows_of: Callable[..., Tensor]) -> Example:
+    def example(call: Call, num_rows: int | None, rows_of: Callable[..., Tensor]) -> Example:
+        num_rows = max(1, len((*leaves, x)[0])) if num_rows is None else num_rows
         return Example(
             cell,
             {names[name]: tensor for name, tensor in tensors.items()},
@@ -177,6 +178,8 @@ def _record_as_given(
     except Exception as error:
         if _runs(example(num_rows, given_rows)):
             raise
+        if not _runs(example(None, given_rows)):
+            raise TraceError(f"fails where its gradient is taken apart ({error})") from error
         raise TraceError(
             f"fails with a batch of {num_rows} rows, as it should not for any number ({error})",
             "a tensor with rows of its own belongs into the state or the input",

@@ -27,7 +27,7 @@ from rondo.compiler.reference import Steps
 from rondo.compiler.state import flatten
 from rondo.layers.call import Call, held_by
 from rondo.layers.checks import check_engine, check_state
-from rondo.layers.making import compare_call, compile_call
+from rondo.layers.making import compare_call, compile_call, failure
 from rondo.layers.sequence import dense
 
 
@@ -145,6 +145,8 @@ def check(cell: nn.Module, x: Tensor, state: Any = None, *, engine: EngineName =
             if reason.__cause__ is not None:
                 _run_one_step(call)  # which may say better why it fails
             return _of_plain_loop(call, str(reason))
+        except Exception as error:
+            return _of_plain_loop(call, str(failure(cell, error)))
         return _of_program(call, program)
 
 

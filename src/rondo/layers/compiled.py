@@ -159,7 +159,7 @@ class Programs:
             again=None if program.own_gradient is None else _again(call, program.places),
         )
         last = [call.packing.unsort(leaf) for leaf in last]
-        return outputs[0], outputs[1:], last, program.form if len(call.rows) else call.form
+        return outputs[0], outputs[1:], last, program.form if is_run else call.form
 
     def _wrong_for_rows(self, program: Program, call: Call) -> MismatchError | None:
         """Why a step that asks for the number of rows is not right for that of a call, or None."""
