@@ -106,11 +106,11 @@ REFUSED = {
     ),
     "a buffer changed in place": (
         lambda cell, x, h: (x, h + cell.count.add_(1)),
-        r"changes a parameter, a buffer or its input in place \(count, .* belongs into the state",
+        r"changes the buffer count in place, by add_ \(test_comp.* belongs into the",
     ),
     "its state changed in place": (
         lambda cell, x, h: (x, h.add_(x)),
-        r"changes a parameter, a buffer or its input in place \(h, ",
+        r"changes the state h that it gets in place, by add_",
     ),
     "an attribute changed": (
         lambda cell, x, h: (setattr(cell, "calls", 1), (x, h))[1],

@@ -375,7 +375,7 @@ class FloatProduct(rondo.Cell):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_refuses_a_product_of_another_type(dtype: torch.dtype) -> None:
     layer = rondo.Recurrent(FloatProduct(3).to(dtype), engine="cpu")
-    with pytest.raises(ValueError, match=r"is torch.float32 in a loop of torch"):
+    with pytest.raises(ValueError, match="float32 in a step of"):
         layer(torch.zeros(2, 3, 3, dtype=dtype))
 
 
@@ -389,7 +389,7 @@ class LogGamma(rondo.Cell):
 
 def test_names_the_operator_that_is_not_covered() -> None:
     x = torch.randn(2, 3, 4)
-    with pytest.raises(ValueError, match="the cpu engine cannot run this cell: lgamma"):
+    with pytest.raises(ValueError, match="engine='cpu' cannot run LogGamma: lgamma"):
         rondo.Recurrent(LogGamma(4, 4), engine="cpu")(x)
 
 
@@ -478,7 +478,7 @@ class DoubleInput(rondo.Cell):
 def test_the_plan_says_why_a_stage_is_left_to_torch() -> None:
     layer = rondo.Recurrent(DoubleInput(), engine="cpu")
     assert "torch (no kernel does: " in str(layer.plan)
-    assert "is torch.float64 in a loop of torch.float32) runs it" in str(layer.plan)
+    assert "float64 in a step of float32) runs it" in str(layer.plan)
     x = torch.randn(2, 4, 2)
     expected, _ = rondo.Recurrent(layer.cell, engine="reference")(x)
     torch.testing.assert_close(layer(x)[0], expected)

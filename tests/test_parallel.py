@@ -174,12 +174,12 @@ def test_what_it_cannot_run_is_refused() -> None:
     with pytest.raises(ValueError, match="engine='parallel' cannot run Mixed: the step mixes"):
         rondo.Recurrent(Mixed(None), engine="parallel")(torch.randn(2, 3, 3))
     half = rondo.Recurrent(rondo.GRUCell(3, 4).bfloat16(), engine="parallel")
-    with pytest.raises(ValueError, match=r"h is of torch\.bfloat16"), torch.no_grad():
+    with pytest.raises(ValueError, match="the state h is bfloat16"), torch.no_grad():
         half(torch.randn(2, 3, 3, dtype=torch.bfloat16))
     mixed = Mixed(None)
     mixed.forward = lambda x, state: (state[0], (0.5 * state[0], 0.5 * state[1]))  # type: ignore[method-assign]
     states = torch.zeros(2, 4), torch.zeros(2, 4, dtype=torch.float64)
-    with pytest.raises(ValueError, match=r"is of torch\.float64"), torch.no_grad():
+    with pytest.raises(ValueError, match="is float64"), torch.no_grad():
         rondo.Recurrent(mixed, engine="parallel")(torch.randn(2, 3, 3), states)
     wide = rondo.Recurrent(
         make_cell("normalised-weight", 3, 6, torch.float32),

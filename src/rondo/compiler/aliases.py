@@ -100,6 +100,13 @@ class Aliases:
         """The name of what a tensor holds now."""
         return self._read(place_of(tensor))
 
+    def name_of_whole(self, tensor: Tensor) -> str:
+        """The name of what a tensor is a part of, or its own where it is part of nothing."""
+        entry = self._entries[place_of(tensor)]
+        while entry.view is not None:
+            entry = self._entries[entry.view.base]
+        return entry.name
+
     def change(self, tensor: Tensor, name: str) -> None:
         """A tensor now holds the value with this name, and so does what it is a part of.
 

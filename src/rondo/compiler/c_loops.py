@@ -163,12 +163,14 @@ def _expression(item: Compute, spellings: Mapping[Any, Spelling]) -> str:
         return f"{_number(item.args[0])} != 0"
     spelling = spellings.get(node.packet)
     if spelling is None:
-        raise NotCoveredError(f"{node.op_name} is not known to the renderer")
+        raise NotCoveredError(f"{node.op_name} is an operation that no kernel does")
     keywords = {key: _number(value) for key, value in node.kwargs if key not in IGNORED}
     try:
         return spelling(*(None if a is None else _number(a) for a in item.args), **keywords)
     except TypeError as error:
-        raise NotCoveredError(f"{node} has options that the renderer does not know") from error
+        raise NotCoveredError(
+            f"{node.op_name} has options that no kernel knows", node.name
+        ) from error
 
 
 def _number(value: Any) -> str:

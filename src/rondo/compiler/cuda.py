@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import linecache
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -31,7 +30,7 @@ from rondo.compiler.interpret import Environment
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.lower import lower
 from rondo.compiler.plan import Plan
-from rondo.compiler.reference import EngineWarning, Previous, Resets, Result, Steps
+from rondo.compiler.reference import Previous, Resets, Result, Steps, warn
 
 
 class TritonLoop:
@@ -83,7 +82,7 @@ class TritonLoop:
                     raise RuntimeError(f"Triton cannot build the kernel: {error}") from error
                 self.reason = str(error)
                 message = f"the slower reference engine runs: Triton cannot build it: {error}"
-                warnings.warn(message, EngineWarning, stacklevel=2)
+                warn(message)
         return reference.run(*given)
 
     def _run_loop(

@@ -34,7 +34,7 @@ def written(value: Any, literal: Callable[[float], str]) -> str:
         return f'"{value}"'
     if isinstance(value, int | float):
         return literal(value)
-    raise NotCoveredError(f"{value!r} is no number")
+    raise NotCoveredError(f"{value!r} is no number that a kernel knows")
 
 
 def function(name: str) -> Spelling:

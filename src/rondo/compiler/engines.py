@@ -83,7 +83,11 @@ class Reference:
 
 
 def engine_for(
-    plan: Plan, engine: EngineName, device: torch.device, previous: Collection[str] = ()
+    plan: Plan,
+    engine: EngineName,
+    device: torch.device,
+    previous: Collection[str] = (),
+    cell: str = "this cell",
 ) -> Engine:
     """What runs a plan on a device.
 
@@ -95,6 +99,7 @@ def engine_for(
             fails as they do.
         device: Where the tensors are.
         previous: The inputs of the plan that will be given as `Previous`.
+        cell: What an error calls the cell.
 
     Raises:
         ValueError: Where an engine was asked for by name and does not cover the plan.
@@ -113,12 +118,15 @@ def engine_for(
             _check_on_cpu(device)
             return CompiledLoop(plan, previous)
     except (NotCoveredError, NoCompilerError) as error:
+        reason = _with_line(plan, error)
         if engine != "auto":
-            raise ValueError(f"the {name} engine cannot run this cell: {error}") from error
+            raise ValueError(
+                f"engine={engine!r} cannot run {cell}: {reason}; engine='auto' runs it"
+            ) from error
         if isinstance(error, NoCompilerError):
             return Reference(plan, OfMachine(error))
-        return _instead(plan, str(error))
-    return _instead(plan, f"there are no kernels for {device.type}")
+        return Reference(plan, reason)
+    return Reference(plan, f"there are no kernels for {device.type}")
 
 
 def _name_of(engine: EngineName, device: torch.device) -> str | None:
@@ -135,11 +143,14 @@ def _check_on_cpu(device: torch.device) -> None:
         raise NotCoveredError(f"it runs on the CPU, and the tensors are on {device}")
 
 
-def _instead(plan: Plan, reason: str) -> Reference:
-    """The reference engine in place of a faster one, with the line of the step that is why."""
-    lines = (node.line for node in plan.step.nodes if node.line and _names(reason, node.op_name))
-    line = next(lines, None)
-    return Reference(plan, reason if line is None else f"{reason} ({line})")
+def _with_line(plan: Plan, error: Exception) -> str:
+    """Why an engine does not cover a plan, with the line of the step that says so."""
+    reason = str(error)
+    of = error.value if isinstance(error, NotCoveredError) else None
+    nodes = [node for node in plan.step.nodes if node.line]
+    lines = [node.line for node in nodes if node.name == of]
+    lines += [node.line for node in nodes if _names(reason, node.op_name)]
+    return f"{reason} ({lines[0]})" if lines else reason
 
 
 def _names(text: str, op_name: str) -> bool:

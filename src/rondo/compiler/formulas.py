@@ -99,8 +99,12 @@ def _leaky_relu(grad: Tensor, x: Tensor, slope: float, is_result: bool) -> Tenso
     return torch.where(x > 0, grad, grad * slope)
 
 
+SINGLE_SIXTH = float(torch.tensor(1 / 6, dtype=torch.float32))
+"""The slope of `hardsigmoid`, which torch takes in float32, also for float64."""
+
+
 def _hardsigmoid(grad: Tensor, x: Tensor) -> Tensor:
-    return torch.where((x > -3.0) & (x < 3.0), grad * (1.0 / 6.0), 0.0)
+    return torch.where((x > -3.0) & (x < 3.0), grad * SINGLE_SIXTH, 0.0)
 
 
 def _hardswish(grad: Tensor, x: Tensor) -> Tensor:
@@ -185,6 +189,10 @@ def _select(grad: Tensor, sizes: Sequence[int], dim: int, index: int) -> Tensor:
     return torch.select_scatter(grad.new_zeros(sizes), grad, dim, index)
 
 
+def _diagonal(grad: Tensor, sizes: Sequence[int], offset: int, first: int, second: int) -> Tensor:
+    return torch.diagonal_scatter(grad.new_zeros(sizes), grad, offset, first, second)
+
+
 def _as_strided(
     x: Tensor, sizes: Sequence[int], strides: Sequence[int], offset: int | None = None
 ) -> Any:
@@ -216,13 +224,34 @@ def _as_strided(
 def _like(create: Any) -> Formula:
     """What is like a value takes its sizes and its type, and nothing that it holds."""
 
-    def run(x: Tensor, **options: Any) -> Tensor:
-        options.pop("memory_format", None)
-        given = {"dtype": x.dtype, "layout": x.layout, "device": x.device}
-        chosen = {key: value for key, value in options.items() if value is not None}
-        return create(x.shape, **{**given, **chosen})
+    def run(x: Tensor, *numbers: float, memory_format: Any = None, **options: Any) -> Any:
+        if memory_format is not torch.contiguous_format and not _lies_in_order(x):
+            return NotImplemented
+        return create(x.shape, *numbers, **_kind(x, options))
 
     return run
+
+
+def _new(create: Any) -> Formula:
+    """What is made anew takes the type of a value, and nothing that it holds."""
+
+    def run(x: Tensor, *sizes_and_numbers: Any, **options: Any) -> Tensor:
+        made: Tensor = create(*sizes_and_numbers, **_kind(x, options))
+        return made
+
+    return run
+
+
+def _kind(x: Tensor, options: dict[str, Any]) -> dict[str, Any]:
+    """The type and the place of a value, or those that are chosen."""
+    given = {"dtype": x.dtype, "layout": x.layout, "device": x.device}
+    return {**given, **{key: value for key, value in options.items() if value is not None}}
+
+
+def _lies_in_order(x: Tensor) -> bool:
+    """Whether what is made like a value lies in memory dimension after dimension."""
+    strides = [step for step, size in zip(x.stride(), x.shape, strict=True) if step and size > 1]
+    return strides == sorted(strides, reverse=True)
 
 
 CONVOLUTION_BACKWARD = aten.convolution_backward.default
@@ -268,8 +297,17 @@ FORMULAS: dict[Any, Formula] = {
     aten.native_dropout_backward.default: _dropout,
     aten.slice_backward.default: _slice,
     aten.select_backward.default: _select,
+    aten.diagonal_backward.default: _diagonal,
     aten.as_strided.default: _as_strided,
     aten.empty_like.default: _like(aten.empty.memory_format),
+    aten.zeros_like.default: _like(aten.zeros.default),
+    aten.ones_like.default: _like(aten.ones.default),
+    aten.full_like.default: _like(aten.full.default),
+    aten.new_empty.default: _new(aten.empty.memory_format),
+    aten.new_empty_strided.default: _new(aten.empty_strided.default),
+    aten.new_zeros.default: _new(aten.zeros.default),
+    aten.new_ones.default: _new(aten.ones.default),
+    aten.new_full.default: _new(aten.full.default),
     aten.rand_like.default: _like(aten.rand.default),
     aten.randn_like.default: _like(aten.randn.default),
     CONVOLUTION_BACKWARD: _convolution_in_two,

@@ -121,8 +121,8 @@ def _saved(joint: StepGraph, gradient_side: set[str]) -> list[str]:
         elif node.name in read:
             if node.shape is None or node.shape.count(Rows()) != 1:
                 raise TraceError(
-                    f"has a gradient that reads {node.name}, which has no row of its own for each "
-                    "row of the batch",
+                    f"has a gradient that reads what {node.op_name} gives, which has no row of its "
+                    "own for each row of the batch",
                     line=node.line,
                 )
             kept.append(node.name)

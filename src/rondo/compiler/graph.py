@@ -272,7 +272,16 @@ def counts_truths(node: Value | Node, values: Mapping[str, Value | Node]) -> boo
 
 def draws_random(node: Node) -> bool:
     """Whether a node draws random numbers, so that running it again gives others."""
-    return torch.Tag.nondeterministic_seeded in getattr(node.op, "tags", ())
+    tags = getattr(node.op, "tags", ())
+    return torch.Tag.nondeterministic_seeded in tags and not _drops_nothing(node)
+
+
+def _drops_nothing(node: Node) -> bool:
+    """Whether a node is told to draw nothing: attention without dropout, dropout in prediction."""
+    schema = node.op._schema.arguments  # type: ignore[attr-defined]
+    given = {a.name: node.argument(i, a.default_value) for i, a in enumerate(schema)}
+    given |= dict(node.kwargs)
+    return given.get("dropout_p") == 0 or False in (given.get("train"), given.get("training"))
 
 
 def is_getitem(node: Node) -> bool:

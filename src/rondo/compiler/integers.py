@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from rondo.compiler.graph import Node, Value, counts_truths, is_getitem
-from rondo.compiler.kernel import NotCoveredError
+from rondo.compiler.kernel import NotCoveredError, short
 from rondo.compiler.views import RESHAPES, VIEWS
 
 aten = torch.ops.aten
@@ -36,10 +36,19 @@ def check_integers(nodes: Iterable[Node], values: Mapping[str, Value | Node]) ->
             continue  # what is given, seen in another way
         if _is_integer(node.dtype):
             if not _is_small(node, values, small, read):
-                raise NotCoveredError(f"{node.name} is {node.dtype}, and may be large")
+                whole = values[node.args[0].name] if is_getitem(node) else node
+                op_name = whole.op_name if isinstance(whole, Node) else node.op_name
+                raise NotCoveredError(
+                    f"{op_name} gives whole numbers ({short(node.dtype)}), which may be too "
+                    "large for a kernel",
+                    node.name,
+                )
             small.add(node.name)
         elif read - small and node.dtype == torch.bool:
-            raise NotCoveredError(f"{node.op_name} of integers that may be large")
+            raise NotCoveredError(
+                f"{node.op_name} reads whole numbers, which may be too large for a kernel",
+                node.name,
+            )
 
 
 def _is_small(

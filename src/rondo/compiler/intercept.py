@@ -11,7 +11,8 @@ Two modes that act in their own thread alone, on whatever torch function the ste
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from rondo.compiler.counting import Questions, RowCount
-from rondo.compiler.lines import line_of_user
+from rondo.compiler.lines import is_users, line_of_user
 from rondo.compiler.record import Recorder, TraceError, value_read
 
 
@@ -67,6 +68,9 @@ COUNTS = {torch.Tensor.__len__, torch.Tensor.numel, torch.numel, torch.Tensor.ne
 SQUEEZES = {torch.squeeze, torch.Tensor.squeeze, torch.Tensor.squeeze_}
 DETACHES = {torch.Tensor.detach, torch.Tensor.detach_, torch.detach, _ATTRIBUTES.data.__get__}
 HOOKS = {torch.Tensor.register_hook, torch.Tensor.register_post_accumulate_grad_hook}
+ASKS_FOR_GRADIENT = {
+    getattr(_ATTRIBUTES, name).__get__ for name in ("requires_grad", "grad_fn", "is_leaf")
+}
 CHANGES = {_ATTRIBUTES.data.__set__, _ATTRIBUTES.grad.__set__, torch.Tensor.requires_grad_}
 
 
@@ -77,12 +81,20 @@ class Watch(StandIns):
         recorder: Writes down what the functions do.
         instead: Stand-ins that are known before.
         num_rows: The number of rows that it is recorded with.
+        states: The names of the states that the step gets.
     """
 
-    def __init__(self, recorder: Recorder, instead: Mapping[int, Tensor], num_rows: int) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        instead: Mapping[int, Tensor],
+        num_rows: int,
+        states: Collection[str] = (),
+    ) -> None:
         super().__init__(instead)
         self.recorder = recorder
         self.num_rows = num_rows
+        self.states = frozenset(states)
         self.questions = Questions()
         self.is_forward = True
         self.own_gradient: str | None = None  # what the step says about gradients
@@ -101,6 +113,8 @@ class Watch(StandIns):
         )
         if func in HOOKS or func in CHANGES:
             self._check_own(func, given, args)
+        if func in ASKS_FOR_GRADIENT and is_users(sys._getframe(1).f_code):
+            self._check_gradient(args[0])
         if self.own_gradient is None and self.is_forward:
             self.own_gradient = _said_of_gradients(func, args)
         if func in SQUEEZES:
@@ -129,6 +143,20 @@ class Watch(StandIns):
                 TraceError(
                     f"calls {name} on a tensor that it did not make",
                     "do that once, outside of the step",
+                    line_of_user(),
+                )
+            )
+
+    def _check_gradient(self, tensor: Tensor) -> None:
+        """Fail where a step asks whether something has a gradient that has it for a state alone.
+
+        In the first step the state has none, in later ones it has.
+        """
+        if self.is_forward and self.recorder.needs_gradient_for(self.states, tensor):
+            self.recorder.fail(
+                TraceError(
+                    "asks whether its state has a gradient, which may differ from step to step",
+                    "torch.is_grad_enabled() does not",
                     line_of_user(),
                 )
             )

@@ -19,7 +19,21 @@ from rondo.compiler.views import Index
 
 
 class NotCoveredError(Exception):
-    """A plan that cannot become a kernel, and why."""
+    """A plan that cannot become a kernel, and why.
+
+    Args:
+        reason: Why, in words that say nothing about graphs.
+        value: The name of the value of which that is so; None: the reason names the operation.
+    """
+
+    def __init__(self, reason: str, value: str | None = None) -> None:
+        super().__init__(reason)
+        self.value = value
+
+
+def short(dtype: torch.dtype | None) -> str:
+    """A type as one says it: "float32"."""
+    return str(dtype).removeprefix("torch.")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ import torch
 
 from rondo.compiler.bodies import loop_of, placed_buffers
 from rondo.compiler.expansion import Expansion
-from rondo.compiler.graph import Node, Rows, Value
+from rondo.compiler.factors import Products
+from rondo.compiler.graph import Node, Value
 from rondo.compiler.integers import check_integers
 from rondo.compiler.kernel import (
     Buffer,
@@ -31,9 +32,9 @@ from rondo.compiler.kernel import (
     Level,
     Matrix,
     NotCoveredError,
-    Product,
     Sum,
     Target,
+    short,
 )
 from rondo.compiler.memory import Memory, stored_dtype
 from rondo.compiler.plan import Plan
@@ -49,15 +50,11 @@ from rondo.compiler.region import (
     region_of,
     sum_factors,
 )
-from rondo.compiler.schedule import Schedule, Statement
+from rondo.compiler.schedule import Schedule
+from rondo.compiler.stores import Stores
 from rondo.compiler.views import (
     RESHAPES,
-    ROW,
-    Index,
-    linear,
-    row_dim,
     row_sizes,
-    variable,
 )
 
 aten = torch.ops.aten
@@ -120,7 +117,6 @@ class _Lowering:
         target: Target,
         previous: Collection[str],
     ) -> None:
-        check_integers((*region.opening, *region.loop, *region.closing), plan.step.by_name)
         self.plan = plan
         self.region = region
         self.target = target
@@ -138,7 +134,9 @@ class _Lowering:
         self.memory = Memory(values, step.state, given, previous, stored, target.computed[stored])
         for node in (*opening, *loop, *closing):
             if node.packet not in {*target.elementwise, *STRUCTURE}:
-                raise NotCoveredError(f"{node.op_name} is an operation that no kernel does")
+                reason = f"{node.op_name} is an operation that no kernel does"
+                raise NotCoveredError(reason, node.name)
+        check_integers((*region.opening, *region.loop, *region.closing), plan.step.by_name)
         opening, loop = self._with_addends_in_loop(opening, loop, closing)
         self.stages = (
             _Stage("opening", opening, "chunk"),
@@ -151,6 +149,7 @@ class _Lowering:
     def kernel(self) -> Kernel:
         for value in self.plan.step.state:
             self.memory.new_buffer(value.name, "state")
+        constants = {node.name: node for node in self.plan.constants}
         levels: list[tuple[Level, ...]] = []
         commits: list[tuple[str, str]] = []
         for number, stage in enumerate(self.stages):
@@ -158,6 +157,10 @@ class _Lowering:
                 stage, nodes=tuple(renamed(node, self.names) for node in stage.nodes)
             )
             self.schedule = Schedule(self.memory)
+            self.stores = Stores(self.memory, self.schedule, stage.local)
+            self.products = Products(
+                self.memory, self.stores, constants, self.matrices, self.target.exact_factors
+            )
             self._write_stage(number)
             levels.append(self._levels())
             commits += self.schedule.commits
@@ -188,12 +191,13 @@ class _Lowering:
         next_state = [self._now(name) for name in self.plan.step.next_state]
         for name, node in self.memory.nodes.items():
             if node.packet in PRODUCTS:
-                self._product(node, collected)
+                is_local = self.stage.name == "loop"
+                self.products.write(node, "local" if is_local else collected.get(name, "chunk"))
             elif node.packet in RESHAPES and not self.memory.lies_straight(node.reads[0]):
-                self._keep_as_it_is(node.reads[0])
+                self.stores.keep_as_it_is(node.reads[0])
             elif name in kept:
                 place = collected.get(name, self.stage.local)
-                self._keep(node, self.stage.local if name in exact else place)
+                self.stores.keep(node, self.stage.local if name in exact else place)
             if name in collected:
                 buffer = self.memory.buffers.get(name)
                 if buffer is None or buffer.place != collected[name]:
@@ -310,84 +314,11 @@ class _Lowering:
                     waiting.append(node.name)
         return (bool(found) and len(direct) > 1) or found > 1
 
-    # ---- statements ----
-
-    def _keep(self, node: Node, place: str) -> None:
-        """Write a node's result into memory of its own."""
-        buffer = self.memory.new_buffer(node.name, place)
-        if node.packet in REDUCTIONS:
-            self._reduce(node, buffer)
-        elif node.packet is aten.cat:
-            self._join(node, buffer)
-        elif node.packet is aten.slice_scatter:
-            self._scatter(node, buffer)
-        else:
-            self._store(buffer.name, node.name)
-
-    def _keep_as_it_is(self, name: str) -> None:
-        """Write what is rearranged, or does not lie in memory, into memory of its own."""
-        self.memory.new_buffer(name, self.stage.local)
-        self._store(name, name)
-
-    def _store(
-        self, buffer: str, value: str, dim: int | None = None, start: int = 0, step: int = 1
-    ) -> None:
-        """Store all of a value; along `dim` its elements lie from `start` on, `step` apart."""
-        place = self.memory.whole(value)
-        target = tuple(
-            index.moved(start, step) if number == dim and isinstance(index, Index) else index
-            for number, index in enumerate(place)
-        )
-        index = linear(target, self.memory.buffers[buffer].sizes)
-        sizes = row_sizes(self.memory.values[value].shape or ())
-        self.schedule.place(Statement(buffer, index, value, place), sizes, 0)
-
-    def _join(self, node: Node, buffer: Buffer) -> None:
-        shape = node.shape or ()
-        dim = node.argument(1, 0) % len(shape)
-        start = 0
-        for piece in node.args[0]:
-            size = (self.memory.values[piece.name].shape or ())[dim]
-            assert isinstance(size, int)
-            self._store(buffer.name, piece.name, dim, start)
-            start += size
-
-    def _scatter(self, node: Node, buffer: Buffer) -> None:
-        """`slice_scatter(x, part, dim, start, end, step)`: x, and over it the part."""
-        x, piece = node.args[:2]
-        shape = node.shape or ()
-        dim = node.argument(2, 0) % len(shape)
-        size = shape[dim]
-        if not isinstance(size, int):
-            raise NotCoveredError("slice_scatter over the rows")
-        start = node.argument(3) or 0
-        start = max(start + size, 0) if start < 0 else min(start, size)
-        self._store(buffer.name, x.name)
-        self._store(buffer.name, piece.name, dim, start, node.argument(5, 1))
-
-    def _reduce(self, node: Node, buffer: Buffer) -> None:
-        source = node.args[0].name
-        shape = self.memory.values[source].shape or ()
-        given = node.argument(1)
-        given = (given,) if isinstance(given, int) else given
-        dims = {dim % len(shape) for dim in (given or range(len(shape)))}
-        order = [d for d, size in enumerate(shape) if isinstance(size, int) and d not in dims]
-        num_kept = len(order)
-        order += sorted(dims)
-        place = tuple(
-            ROW if isinstance(size, Rows) else variable(order.index(dim))
-            for dim, size in enumerate(shape)
-        )
-        sizes = tuple(size for dim in order if isinstance(size := shape[dim], int))
-        target = linear(tuple(variable(number) for number in range(num_kept)), sizes[:num_kept])
-        statement = Statement(buffer.name, target, source, place, REDUCTIONS[node.packet])
-        self.schedule.place(statement, sizes, len(dims))
-
     def _copy_out(self, name: str, place: str) -> None:
         """Give a value that lies elsewhere, or is a view, to those who read it later."""
         target = self.memory.fresh(f"out_{name}")
         buffer = self.memory.new_buffer(target, place, like=name)
-        self._store(target, name)
+        self.stores.store(target, name)
         value = self.memory.values[name]
         dtype = torch.bool if value.dtype == torch.bool else buffer.dtype
         self.memory.values[target] = Value(target, value.shape or (), dtype)
@@ -399,86 +330,8 @@ class _Lowering:
                 continue
             target = self.memory.fresh(f"next_{state.name}")
             self.memory.new_buffer(target, "local", like=state.name)
-            self._store(target, source)
+            self.stores.store(target, source)
             self.schedule.commits.append((state.name, target))
-
-    # ---- products ----
-
-    def _product(self, node: Node, collected: dict[str, str]) -> None:
-        rows, matrix, transposed = self._factors_of(node)
-        shapes = {name: self.memory.values[name].shape or () for name in (rows, matrix)}
-        several = node.packet is aten.bmm
-        depth, width = row_sizes(shapes[matrix])[-2:]
-        if transposed:
-            depth, width = width, depth
-        in_loop = self.stage.name == "loop"
-        place = "local" if in_loop else collected.get(node.name, "chunk")
-        self.memory.new_buffer(node.name, place)
-        level = 0
-        for batch in range(row_sizes(shapes[rows])[0] if several else 1):
-            buffer, offset = self._factor_in_memory(node, rows, batch if several else None)
-            level = max(level, self._level_after(buffer))
-            tensor, turned = self._matrix(matrix)
-            key = Matrix(tensor, depth, width, batch if several else None, transposed != turned)
-            if key not in self.matrices:
-                self.matrices.append(key)
-            number = self.matrices.index(key)
-            self.schedule.reach(level)
-            self.schedule.products[level].append(
-                Product(node.name, batch * width, buffer, offset, number)
-            )
-        self.memory.done[node.name] = (level + 1, -1)
-
-    def _matrix(self, name: str) -> tuple[str, bool]:
-        """The tensor in which a matrix lies, and whether it lies there transposed."""
-        node = next((node for node in self.plan.constants if node.name == name), None)
-        is_turned = node is not None and node.packet is aten.t and len(node.shape or ()) == 2
-        return (node.args[0].name, True) if node is not None and is_turned else (name, False)
-
-    def _factors_of(self, node: Node) -> tuple[str, str, bool]:
-        """The factor with rows, the matrix, and whether the matrix stands on the left."""
-        left, right = (argument.name for argument in node.args[:2])
-        shapes = {name: self.memory.values[name].shape or () for name in (left, right)}
-        transposed = row_dim(shapes[left]) is None
-        rows, matrix = (right, left) if transposed else (left, right)
-        dim = row_dim(shapes[rows])
-        if row_dim(shapes[matrix]) is not None or dim is None or matrix in self.memory.nodes:
-            raise NotCoveredError(f"{node.op_name} of two values that differ from row to row")
-        dtype, stored = self.memory.values[matrix].dtype, self.memory.stored
-        if dtype != stored:
-            raise NotCoveredError(f"the factor {matrix} is {dtype} in a loop of {stored}")
-        if dim != len(shapes[rows]) - (1 if transposed else 2):
-            raise NotCoveredError(f"{node.op_name} whose batch is the rows")
-        return rows, matrix, transposed
-
-    def _factor_in_memory(self, node: Node, rows: str, batch: int | None) -> tuple[str, int]:
-        """The buffer in which the rows of a product lie, and where in a row they begin."""
-        lying = self._row_in_memory(rows, batch)
-        if lying is None:
-            self._keep_as_it_is(rows)
-            lying = self._row_in_memory(rows, batch)
-        assert lying is not None, f"{rows} was kept"
-        dtype = self.memory.buffers[lying[0]].dtype
-        if dtype != self.memory.dtype and (
-            self.target.exact_factors or dtype != self.memory.stored
-        ):
-            raise NotCoveredError(f"the factor {rows} of {node.op_name} lies in memory as {dtype}")
-        return lying
-
-    def _row_in_memory(self, rows: str, batch: int | None) -> tuple[str, int] | None:
-        """Where a row lies, of one matrix of several; None where its numbers lie apart."""
-        *_, depth = row_sizes(self.memory.values[rows].shape or ())
-        whole = self.memory.whole(rows)
-        place = whole if batch is None else (Index((), batch), *whole[1:])
-        place = tuple(variable(0) if isinstance(i, Index) and i.coefficients else i for i in place)
-        lying = self.memory.resolve(rows, place)
-        if lying is None or (lying[1].coefficients != (1,) and depth > 1):
-            return None
-        return lying[0], lying[1].offset
-
-    def _level_after(self, buffer: str) -> int:
-        """The first level whose products can read a buffer."""
-        return self.memory.done.get(buffer, (0, 0))[0]
 
     # ---- writing it down ----
 
@@ -516,5 +369,8 @@ class _Lowering:
         assert lying is not None, f"{name} does not lie in memory"
         buffer, index = lying
         if self.memory.buffers[buffer].dtype != self.memory.dtype:
-            raise NotCoveredError(f"{name} is {self.memory.buffers[buffer].dtype} in a sum")
+            kept = short(self.memory.buffers[buffer].dtype)
+            raise NotCoveredError(
+                f"a gradient is a sum of {kept} in a step of {short(self.memory.dtype)}", name
+            )
         return buffer, index.offset, row_sizes(self.memory.values[name].shape or ())[0]

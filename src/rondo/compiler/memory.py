@@ -13,7 +13,7 @@ from math import prod
 import torch
 
 from rondo.compiler.graph import Node, Rows, Value, is_getitem
-from rondo.compiler.kernel import Buffer, NotCoveredError
+from rondo.compiler.kernel import Buffer, NotCoveredError, short
 from rondo.compiler.record import fresh_name
 from rondo.compiler.region import CONSTANTS, JOINS, PRODUCTS, REDUCTIONS, SPLITS
 from rondo.compiler.views import (
@@ -51,7 +51,9 @@ def stored_dtype(state: tuple[Value, ...], computed: Collection[torch.dtype]) ->
     for value in state:
         if value.dtype in computed:
             return value.dtype
-    raise NotCoveredError(f"{state[0].name} is {state[0].dtype}, which no kernel is made for")
+    raise NotCoveredError(
+        f"the state {state[0].name} is {short(state[0].dtype)}, which no kernel is made for"
+    )
 
 
 class Memory:
@@ -111,7 +113,9 @@ class Memory:
         """Give a value memory; `like` names a value of the same kind where it has none itself."""
         value = self.values[like or name]
         if value.shape is None or value.dtype is None:
-            raise NotCoveredError(f"{name} has several results")
+            raise NotCoveredError(
+                "an operation with several results, which no kernel does", like or name
+            )
         dtype = self.covered_dtype(like or name, value.dtype)
         carried = {"previous", *(state.name for state in self.state)}  # truth values as 0 and 1
         if not carried.isdisjoint((place, like or name)) or (
@@ -135,7 +139,8 @@ class Memory:
         chooses = isinstance(node, Node) and node.packet in {aten.where, *VIEWS}
         is_number = dtype.is_floating_point and (name in self.given or chooses)
         if not is_number and (dtype.is_floating_point or dtype.is_complex):
-            raise NotCoveredError(f"{name} is {dtype} in a loop of {self.stored}")
+            what = f"{node.op_name} gives" if isinstance(node, Node) else f"{name} is"
+            raise NotCoveredError(f"{what} {short(dtype)} in a step of {short(self.stored)}", name)
         return self.dtype
 
     def is_arithmetic(self, node: Node) -> bool:
@@ -194,7 +199,7 @@ class Memory:
         sizes = row_sizes(node.shape or ())
         if inner is None or prod(sizes) != prod(row_sizes(shape)):
             raise NotCoveredError(
-                f"{node.op_name} of {source}, which is rearranged or does not lie in memory"
+                f"{node.op_name} of numbers that do not lie one behind the other", node.name
             )
         buffer, offset = inner
         return buffer, linear(place, sizes).moved(offset)
@@ -250,7 +255,9 @@ class Memory:
         if is_getitem(node):
             whole = self.nodes[node.args[0].name]
             if whole.packet not in SPLITS:
-                raise NotCoveredError(f"{whole.op_name} has several results")
+                raise NotCoveredError(
+                    f"{whole.op_name} is an operation that no kernel does", whole.name
+                )
             source = whole.args[0].name
             shape = self.values[source].shape or ()
             return [(source, part(whole, node.args[1], place, shape))]

@@ -27,6 +27,7 @@ from rondo.compiler.record_step import (
     StepRecording,
 )
 from rondo.compiler.simplify import simplify
+from rondo.compiler.state import TENSOR, Form
 from rondo.compiler.views import RESHAPES
 
 
@@ -67,6 +68,7 @@ class Traced:
             else for some of them.
         own_gradient: What the step says about gradients beside its operations, or None: then
             `joint` is not what torch would make of the operations of `graph`.
+        form: The form in which the step returns its state.
     """
 
     graph: StepGraph
@@ -76,6 +78,7 @@ class Traced:
     guards: tuple[Guard, ...] = ()
     asks_rows: bool = False
     own_gradient: str | None = None
+    form: Form = TENSOR
 
 
 def difference(one: tuple[int, StepRecording], two: tuple[int, StepRecording]) -> TraceError | None:

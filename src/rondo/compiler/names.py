@@ -120,7 +120,7 @@ def _record(
     instead = {id(own[name]): tensor for name, tensor in tensors.items() if name in own}
     with apart_from_the_caller(x.device, grad=torch.is_grad_enabled()), unchanged(cell):
         with recorder, Watch(recorder, instead, num_rows), _watching(cell, frames):
-            _, *new = call_step(cell, rows[0], rows[1:], form)
+            (_, *new), _ = call_step(cell, rows[0], rows[1:], form)
         held = [pair for frame in reversed(frames) for pair in frame.items()]
         recording = recorder.recording([*(value for _, value in held), *new])
 

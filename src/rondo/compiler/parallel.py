@@ -15,7 +15,6 @@ RNNs", 2024 (diagonal Jacobians, damping); Danieli et al., "ParaRNN", 2025.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,15 +24,15 @@ from torch import Tensor
 from rondo.compiler import reference
 from rondo.compiler.graph import sizes_at
 from rondo.compiler.interpret import Environment, evaluate
-from rondo.compiler.kernel import NotCoveredError
+from rondo.compiler.kernel import NotCoveredError, short
 from rondo.compiler.plan import Plan
 from rondo.compiler.reference import (
-    EngineWarning,
     Previous,
     Resets,
     Result,
     Steps,
     read_outside_loop,
+    warn,
 )
 from rondo.compiler.scan import apply, solve_recurrence
 from rondo.compiler.tangent import Tangent, is_linear
@@ -119,7 +118,7 @@ class Parallel:
         first, *_ = plan.step.state
         for value in plan.step.state:
             if value.dtype not in TOLERANCES or value.dtype != first.dtype:
-                raise NotCoveredError(f"the state {value.name} is of {value.dtype}")
+                raise NotCoveredError(f"the state {value.name} is {short(value.dtype)}")
         self.tangent = Tangent.of(plan, device)
         self.is_linear = is_linear(plan)
         sizes = tuple(tuple(sizes_at(value.shape[1:], 0)) for value in plan.step.state)
@@ -168,12 +167,10 @@ class Parallel:
         assert self.solution is not None
         if not self.has_told:
             self.has_told = True
-            warnings.warn(
+            warn(
                 f"Newton's method found no solution in {self.solution.iterations} iterations (the "
                 f"difference is {self.solution.difference:.1e}): the loop runs step by step. More "
-                "iterations, a larger tolerance or another engine may help",
-                EngineWarning,
-                stacklevel=2,
+                "iterations, a larger tolerance or another engine may help"
             )
 
 

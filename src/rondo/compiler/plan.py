@@ -14,13 +14,14 @@ out of loops.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rondo.compiler.cached import cached_property
 from rondo.compiler.graph import Node, RecurrentGraph, StepGraph, is_getitem
-from rondo.compiler.layouts import SHARED, SUMMED, Along, Layout, Mixed
+from rondo.compiler.layouts import SHARED, SUMMED, Along, Layout, Mixed, OfOneStep
+from rondo.compiler.row_table import UNIFORM
 from rondo.compiler.rows import row_layouts
 from rondo.drawing import Drawing
 
@@ -90,12 +91,13 @@ class Plan:
     @cached_property
     def mixes_rows(self) -> str | None:
         """Why rows of the batch may influence each other, or None if they never do."""
-        ends = (*self.step.outputs, *self.step.next_state, *self.step.sums)
-        for name in ends:
+        of_rows = (*self.step.outputs, *self.step.next_state)
+        for name in (*of_rows, *self.step.sums):
             layout = self.layouts[name]
-            if isinstance(layout, Mixed):
+            is_own_sum = name not in of_rows and isinstance(layout, OfOneStep)
+            if isinstance(layout, Mixed) and not is_own_sum:
                 return layout.reason
-        for name in (*self.step.outputs, *self.step.next_state):
+        for name in of_rows:
             if not isinstance(self.layouts[name], Along):
                 return f"{name} does not have the rows of the batch"
         return None
@@ -189,7 +191,27 @@ def plan(graph: RecurrentGraph) -> Plan:
             return "constants", "depends on parameters only"
         return "before", "depends on nothing, but has rows of its own at every step"
 
-    return Plan(graph, tuple(PlannedNode(node, *place(node)) for node in step.nodes)).check()
+    nodes = tuple(PlannedNode(node, *place(node)) for node in step.nodes)
+    return Plan(graph, _constants_where_read(nodes, (*step.outputs, *step.next_state))).check()
+
+
+def _constants_where_read(
+    nodes: tuple[PlannedNode, ...], ends: Collection[str]
+) -> tuple[PlannedNode, ...]:
+    """The nodes, those that make the same number for all rows being where it is first read."""
+    first: dict[str, str] = dict.fromkeys(ends, "before")
+    for planned in nodes:
+        for name in planned.node.reads:
+            first[name] = min(first.get(name, "after"), planned.stage, key=STAGES.index)
+
+    def moved(planned: PlannedNode) -> PlannedNode:
+        node, is_constant = planned.node, planned.node.packet in UNIFORM and not planned.node.reads
+        if planned.stage != "before" or not is_constant or node.name not in first:
+            return planned
+        reason = "depends on nothing, and is made where it is read"
+        return replace(planned, stage=first[node.name], reason=reason)
+
+    return tuple(map(moved, nodes))
 
 
 def _fixed_to_step(step: StepGraph, layouts: dict[str, Layout]) -> dict[str, str]:

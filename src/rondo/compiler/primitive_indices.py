@@ -49,6 +49,22 @@ def _on_diagonal(x: Term, offset: int = 0, first: int = -2, second: int = -1) ->
     return is_there.where(x.unsqueeze(len(x.shape)), 0.0)
 
 
+def _diagonal_scatter(x: Term, part: Term, offset: int = 0, first: int = 0, second: int = 1) -> Any:
+    """Elements put on the diagonal of square matrices."""
+    num_dims = len(x.shape)
+    first, second = sorted((first % num_dims, second % num_dims))
+    is_square = x.shape[first] == x.shape[second] and not x.has_rows(first)
+    if offset or not is_square:
+        return NotImplemented
+    numbers = x.numbers(x.size(first), behind=num_dims - first - 1)
+    is_there = numbers.equals(x.numbers(x.size(first), behind=num_dims - second - 1))
+    order = [*range(num_dims - 2)]
+    order.insert(second - 1, num_dims - 2)  # the diagonal is the last dimension of the part
+    shape = tuple(part.shape[dim] for dim in order)
+    turned = part.shaped(aten.permute.default, shape, tuple(order))
+    return is_there.where(turned.unsqueeze(first), x)
+
+
 def _running_sum(x: Term, dim: int) -> Any:
     """The sum of all elements up to each."""
     if x.has_rows(dim):
@@ -269,6 +285,7 @@ BY_NUMBER: dict[Any, Callable[..., Any]] = {
     aten.tril: _lower_triangle,
     aten.triu: _upper_triangle,
     aten.diag_embed: _on_diagonal,
+    aten.diagonal_scatter: _diagonal_scatter,
     aten.cumsum: _running_sum,
     aten.cumprod: _running_product,
     aten.gather: _gather,

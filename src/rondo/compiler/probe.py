@@ -6,7 +6,8 @@ step gives nor of the gradients of x and the state.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -46,10 +47,7 @@ class Trial:
     def rows_are_apart(self, *, grad: bool = True) -> bool:
         """Whether no row of a step, nor with `grad` of its gradient, depends on another one."""
         leaves, form = flatten(self.state)
-        used = {**self.tensors, **self.instead}
-        with torch.no_grad():  # copies: another thread may train the cell meanwhile
-            copies = {id(self.tensors[n]): tensor.detach().clone() for n, tensor in used.items()}
-        with apart_from_the_caller(self.x.device, grad=grad), StandIns(copies):
+        with apart_from_the_caller(self.x.device, grad=grad), StandIns(self._copies()):
             tried = partial(_is_apart, self.cell, self.x, leaves, form, grad)
             try:
                 return all(map(tried, NUMBERS_OF_ROWS))
@@ -70,6 +68,44 @@ class Trial:
             for tensor, old in written:
                 tensor.copy_(old)
         return bool(written or changes.found)
+
+    def remembers_rows(self, *, own: bool) -> bool:
+        """Whether a step reads what an earlier one left of its rows, outside of the state.
+
+        Args:
+            own: Whether what a row left for itself counts too, rather than for others alone.
+        """
+        tries = (NUMBERS_OF_ROWS[0], random_rows), (self._num_rows, given_rows)
+        with apart_from_the_caller(self.x.device, grad=False):
+            for num_rows, rows_of in tries:
+                with contextlib.suppress(Exception):  # it may not run with other rows than its own
+                    return self._remembers(num_rows, rows_of, own)
+        return False  # where it fails, it will say so itself
+
+    def _remembers(self, num_rows: int, rows_of: Callable[..., Tensor], own: bool) -> bool:
+        leaves, form = flatten(self.state)
+        first, second = (
+            [rows_of(value, num_rows, False) for value in (self.x, *leaves)] for _ in range(2)
+        )
+        right = self._second_step(first, second, form)
+        got = self._second_step([_with_row(v, 0, "scaled") for v in first], second, form)
+        rows = slice(0 if own else 1, None)
+        return not all(_same_bits(a[rows], b[rows]) for a, b in zip(right, got, strict=True))
+
+    def _second_step(
+        self, first: Sequence[Tensor], second: Sequence[Tensor], form: Form
+    ) -> list[Tensor]:
+        """What the second of two steps gives."""
+        torch.manual_seed(0)
+        with unchanged(self.cell), StandIns(self._copies()):
+            call_step(self.cell, first[0], first[1:], form)
+            return call_step(self.cell, second[0], second[1:], form)[0]
+
+    def _copies(self) -> dict[int, Tensor]:
+        """What stands for the cell's tensors: another thread may train them meanwhile."""
+        used = {**self.tensors, **self.instead}
+        with torch.no_grad():
+            return {id(self.tensors[n]): tensor.detach().clone() for n, tensor in used.items()}
 
     @property
     def _num_rows(self) -> int:
@@ -127,7 +163,7 @@ def _results(cell: nn.Module, values: Sequence[Tensor], form: Form, grad: bool) 
     moving = [value.detach().requires_grad_(grad and has_gradient(value)) for value in values]
     wanted = [value for value in moving if value.requires_grad]
     with unchanged(cell):  # every trial begins with the cell as it is
-        ends = call_step(cell, moving[0], moving[1:], form)
+        ends, _ = call_step(cell, moving[0], moving[1:], form)
         found = gradients(ends, [torch.ones_like(end) for end in ends], wanted)
     return [end.detach() for end in (*ends, *found) if end is not None]
 

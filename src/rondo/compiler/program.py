@@ -26,6 +26,7 @@ from rondo.compiler.merge import Traced
 from rondo.compiler.plan import Plan, plan
 from rondo.compiler.probe import Trial
 from rondo.compiler.record import TraceError
+from rondo.compiler.state import TENSOR, Form
 from rondo.compiler.trace import trace
 
 T = TypeVar("T")
@@ -61,6 +62,8 @@ class Program:
             that the plan cannot tell it of some operations.
         asked: For each of the cell's own tensors, whether its gradient was asked for.
         input_asked: Whether the gradient of the input was asked for.
+        form: The form in which the step returns its state.
+        cell: What errors call the cell.
         tell: Is called with the reason where the reference engine runs in place of a kernel.
     """
 
@@ -76,6 +79,8 @@ class Program:
     rows_apart: bool = False
     asked: tuple[bool, ...] = ()
     input_asked: bool = False
+    form: Form = TENSOR
+    cell: str = "this cell"
     tell: Callable[[str], None] = field(default=lambda reason: None, compare=False, repr=False)
 
     @cached_property
@@ -154,7 +159,7 @@ class Program:
 
     def _engine(self, plan: Plan, previous: Collection[str] = ()) -> Engine:
         """What runs a plan; tells where it is not what was hoped for."""
-        engine = engine_for(plan, self.engine, self.device, previous)
+        engine = engine_for(plan, self.engine, self.device, previous, self.cell)
         if isinstance(engine, Reference) and engine.reason is not None:
             self.tell(engine.reason)
         return engine
@@ -238,8 +243,9 @@ def compile_step(
         traced = apart(lambda: traced_with(wanted if grad else None))
     except TraceError:
         if grad:  # the step alone may say it better than its gradient
-            step = apart(lambda: traced_with(None)).graph
-            _check_rows(plan(close_loops(step)))
+            step = apart(lambda: _without_gradient(lambda: traced_with(None)))
+            if step is not None:
+                _check_rows(plan(close_loops(step.graph)))
         raise
 
     def build(traced: Traced) -> Program:
@@ -262,10 +268,20 @@ def compile_step(
             rows_apart,
             tuple(wanted),
             input_wanted,
+            traced.form,
+            type(cell).__name__,
             tell,
         )
 
     return reuse(traced, build)
+
+
+def _without_gradient(traced: Callable[[], Traced]) -> Traced | None:
+    """A step that is traced without its gradient; None where it fails, for another reason."""
+    try:
+        return traced()
+    except Exception:
+        return None
 
 
 def _check_rows(forward: Plan) -> None:

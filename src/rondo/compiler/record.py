@@ -33,8 +33,8 @@ READS_A_VALUE = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape
 SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default}
 """Operations whose result is what they are given."""
 
-COPIES = {aten.copy_.default, aten.fill_.Tensor}
-"""Operations that set a tensor to another one."""
+SETS = {aten.copy_.default, aten.fill_.Tensor, aten.fill_.Scalar, aten.zero_.default}
+"""Operations that set a tensor to another one, or to a number."""
 
 INSTEAD = {
     aten.lift_fresh_copy.default: aten.lift_fresh.default,
@@ -147,8 +147,10 @@ class Recorder(TorchDispatchMode):
         self.nodes: list[Node] = []
         self.captured: dict[str, Tensor] = {}
         self.error: TraceError | None = None  # kept: the function may catch it
+        self.spelled: Mapping[str, str] = {}  # what the user calls what was given, by name
         self.taken = set(given)
         self._made: set[int] = set()  # memory
+        self._given: set[str] = set()
         self._numbers: set[str] = set()  # values that are the same whatever comes in
         self._like: dict[str, Any] = {}  # for each value, a tensor of its sizes and type
         self._aliases = Aliases(self._write_view)
@@ -163,21 +165,32 @@ class Recorder(TorchDispatchMode):
     def give(self, tensor: Tensor, name: str) -> None:
         """A tensor that comes from outside has this name; the first name of a tensor stays."""
         self.taken.add(name)
+        self._given.add(name)
         self._like[name] = tensor
         if tensor not in self._aliases:
             self._aliases.give(tensor, name)
 
     def knows(self, tensor: Tensor) -> bool:
-        """Whether a tensor was given, made or captured."""
-        return storage_of(tensor) in self._made or tensor in self._aliases
+        """Whether a tensor was given, made or captured; what a transform wraps it has made."""
+        return is_wrapped(tensor) or storage_of(tensor) in self._made or tensor in self._aliases
 
     def name_of(self, tensor: Tensor) -> str:
         """The name of what a tensor holds now; one that was never seen is captured."""
         if tensor not in self._aliases:
             name = fresh_name(f"constant_{len(self.captured)}", self.taken)
             self.captured[name] = self._like[name] = tensor
+            self._given.add(name)
             self._aliases.give(tensor, name)
         return self._aliases.name_of(tensor)
+
+    def needs_gradient_for(self, some: Collection[str], tensor: Tensor) -> bool:
+        """Whether a tensor has a gradient on account of some given values alone."""
+        wanted = {self.name_of(tensor)}
+        for node in reversed(self.nodes):
+            if node.name in wanted:
+                wanted.update(node.reads)
+        moving = {name for name in wanted if name in self._given and self._like[name].requires_grad}
+        return bool(moving) and moving.issubset(some)
 
     def is_made_without(self, others: Collection[str], name: str) -> bool:
         """Whether a value depends on none of others and on no random number."""
@@ -242,7 +255,7 @@ class Recorder(TorchDispatchMode):
         if not _is_view(op):
             self._made.add(storage_of(result))
             self._aliases.give(result, self._write(op, refs, keyword_refs, result))
-        elif place_of(result) != base:  # otherwise it shows the whole as it is
+        elif result not in self._aliases:  # otherwise it shows what is known already
             name = self._write(op, refs, keyword_refs, result)
             self._aliases.give_view(result, name, base, op, refs[1:])
 
@@ -254,11 +267,11 @@ class Recorder(TorchDispatchMode):
             if not isinstance(item, Tensor):
                 continue
             name = self._write(operator.getitem, (Ref(whole), index), {}, item)
-            if _is_view(op):
-                self._aliases.give_view(item, name, base, op, refs[1:], index)
-            else:
+            if not _is_view(op):
                 self._made.add(storage_of(item))
                 self._aliases.give(item, name)
+            elif item not in self._aliases:
+                self._aliases.give_view(item, name, base, op, refs[1:], index)
 
     def _refs(self, arguments: Any) -> Any:
         def ref(leaf: Any) -> Any:
@@ -301,11 +314,14 @@ class Recorder(TorchDispatchMode):
             self._check_own(op, tensor)
         if writing.pure is None:
             self.fail(TraceError(f"changes tensors by {op}", line=line_of_user()))
+        source = args[1] if op in SETS and len(args) > 1 else 0
+        if isinstance(source, Tensor) and place_of(source) == place_of(args[0]):
+            return op(*args, **kwargs)  # `h[:, 0] *= 2` puts what it has changed where it is
         read = {key: value for key, value in kwargs.items() if key != writing.argument}
         refs, keyword_refs = self._refs(args), self._refs(read)
         self._check_values(op, args, refs, keyword_refs)
         before = place_of(changed[0])
-        name = self._copied(*args[:2]) if op in COPIES else None
+        name = self._set(args[0], source) if op in SETS else None
         result = op(*args, **kwargs)
         if torch.Tag.inplace_view in op.tags:  # the tensor itself shows its memory anew
             name = self._write(writing.pure, refs, keyword_refs, result)
@@ -319,27 +335,34 @@ class Recorder(TorchDispatchMode):
             self.fail(TraceError(f"does {error}", line=line_of_user()))
         return result
 
-    def _copied(self, target: Tensor, source: Tensor) -> str:
-        """The name of what a tensor holds after another one was copied into it."""
+    def _set(self, target: Tensor, source: Tensor | float) -> str:
+        """The name of what a tensor holds after it was set to another one, or to a number."""
         with self:
-            if source.ndim == 0 and self.name_of(source) in self._numbers:
-                value = source.item()  # a number: no tensor of it is needed
-                kind = {"dtype": target.dtype, "device": target.device}
-                source = aten.full.default(target.shape, value, **kind)
-            if source.dtype != target.dtype:
-                source = aten._to_copy.default(source, dtype=target.dtype)
-            if source.shape != target.shape:
-                source = aten.expand.default(source, target.shape)
-        return self.name_of(source)
+            return self.name_of(self._copy(target, source))
+
+    def _copy(self, target: Tensor, source: Tensor | float) -> Tensor:
+        """What is set, in the type and the sizes of the tensor that is set to it."""
+        if isinstance(source, Tensor) and not source.ndim and self.name_of(source) in self._numbers:
+            source = source.item()  # no tensor of it is needed
+        if not isinstance(source, Tensor):
+            kind = {"dtype": target.dtype, "device": target.device}
+            made: Tensor = aten.full.default(target.shape, source, **kind)
+            return made
+        copy = source
+        if copy.dtype != target.dtype:
+            copy = aten._to_copy.default(copy, dtype=target.dtype)
+        return copy if copy.shape == target.shape else aten.expand.default(copy, target.shape)
 
     def _check_own(self, op: Any, tensor: Tensor) -> None:
         """Fail where a step changes what it did not make."""
         if storage_of(tensor) in self._made:
             return
-        name = self.name_of(tensor)
+        self.name_of(tensor)  # which captures one that was never seen
+        name = self._aliases.name_of_whole(tensor)
+        what = self.spelled.get(name, "a tensor from outside the cell")
         self.fail(
             TraceError(
-                f"changes a parameter, a buffer or its input in place ({name}, by {op})",
+                f"changes {what} in place, by {op.overloadpacket.__name__}",
                 "what must be carried from step to step belongs into the state",
                 line_of_user(),
             )
@@ -355,6 +378,11 @@ class Recorder(TorchDispatchMode):
         if not self._numbers.issuperset(ref.name for ref in read):
             name = op.overloadpacket.__name__
             self.fail(value_read(VALUE_READS.get(name, f"by {name}"), line_of_user()))
+
+
+def is_wrapped(tensor: Tensor) -> bool:
+    """Whether a tensor is one of `torch.func.grad`, `vmap` and their like: it has no memory."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def _is_by_numbers(op: Any, args: Sequence[Any]) -> bool:

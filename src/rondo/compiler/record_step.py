@@ -11,7 +11,8 @@ import contextlib
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +40,7 @@ class Example:
         state: The tensors of the state by name, with rows.
         call: Runs the step on x and these tensors; returns the output, then each new state.
         states_are_outputs: Whether the new states are outputs too.
+        spelled: What the user calls x, the states and the tensors of the cell, by their names.
     """
 
     cell: nn.Module
@@ -48,6 +50,7 @@ class Example:
     state: Mapping[str, Tensor]
     call: Call
     states_are_outputs: bool = False
+    spelled: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,6 +134,7 @@ class _StepRecorder:
     def __init__(self, example: Example) -> None:
         self.example = example
         self.recorder = Recorder({"x": example.x, **example.state, **example.own})
+        self.recorder.spelled = example.spelled
         instead: dict[int, Tensor] = {}
         self.leaves = {"x": [example.x], **{name: [leaf] for name, leaf in example.state.items()}}
         for name, tensor in example.own.items():
@@ -139,12 +143,19 @@ class _StepRecorder:
             self.recorder.give(stand_in, name)
             instead[id(tensor)] = stand_in
             self.leaves[name] = [stand_in] if stand_in is tensor else [stand_in, tensor]
-        self.watch = Watch(self.recorder, instead, len(example.x))
+        self.watch = Watch(self.recorder, instead, len(example.x), example.state)
 
     def run_recorded(self, backward: bool) -> StepRecording:
         """Run the step, and back through it. The name bounds the search for the user's line."""
+        generators = _generators()
         with unchanged(self.example.cell) as changes:
             found = self._run(backward)
+        if _generators() != generators:
+            raise TraceError(
+                "draws random numbers with Python's random or numpy, of which a graph would hold "
+                "one for all steps",
+                "draw them with torch, or give the layer engine='plain'",
+            )
         for change in changes.found:
             self._check_change(change)
         return found
@@ -166,7 +177,7 @@ class _StepRecorder:
 
     def _run(self, backward: bool) -> StepRecording:
         example, recorder = self.example, self.recorder
-        with recorder, self.watch:
+        with recorder, self.watch, _views_as_they_were_made():
             results = example.call(example.x, [*example.state.values()])
         self.watch.is_forward = False
         with recorder:
@@ -248,6 +259,23 @@ class _StepRecorder:
         return {
             name: [leaf for leaf in some if leaf.requires_grad] for name, some in leaves.items()
         }
+
+
+def _generators() -> tuple[Any, ...]:
+    """The states of the generators of random numbers that are not torch's."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return (random.getstate(),)
+    kind, keys, *rest = numpy.random.get_state()
+    return random.getstate(), kind, keys.tobytes(), *rest
+
+
+def _views_as_they_were_made() -> contextlib.AbstractContextManager[None]:
+    """Within it, autograd makes a view that was changed anew by the operations that made it.
+
+    Otherwise it takes it by numbers of elements from the memory of the whole, rows and all.
+    """
+    return torch.autograd.grad_mode._force_original_view_tracking(True)
 
 
 def _apart(results: list[Tensor]) -> list[Tensor]:

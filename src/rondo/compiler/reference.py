@@ -12,6 +12,7 @@ differentiates the engine to any order.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,11 +22,17 @@ from rondo.compiler.cached import cached_property
 from rondo.compiler.graph import StepGraph, Value, sizes_at
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.layouts import SHARED, Along
+from rondo.compiler.lines import stack_level_of_user
 from rondo.compiler.plan import Plan
 
 
 class EngineWarning(UserWarning):
     """A faster engine was not used, and why."""
+
+
+def warn(text: str) -> None:
+    """Warn about an engine, pointing at the user's line."""
+    warnings.warn(text, EngineWarning, stacklevel=stack_level_of_user())
 
 
 @dataclass(frozen=True)
@@ -337,7 +344,9 @@ def read_outside_loop(plan: Plan) -> list[str]:
 
 
 def _summed_in_loop(plan: Plan) -> list[str]:
-    return [name for name in plan.step.sums if plan.stage_of(name) == "loop"]
+    """The sums that the loop adds up; one that is the gradient of two parameters is there once."""
+    sums = dict.fromkeys(plan.step.sums)
+    return [name for name in sums if plan.stage_of(name) == "loop"]
 
 
 def sum_over_steps(

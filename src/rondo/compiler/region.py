@@ -31,7 +31,7 @@ SPLITS: set[Any] = {aten.split, aten.split_with_sizes, aten.unbind}
 """Operations with several results, each a slice of the argument."""
 
 CONSTANTS: dict[Any, float | None] = {
-    **dict.fromkeys([*ZEROS, aten.empty_like], 0.0),
+    **dict.fromkeys([*ZEROS, aten.empty, aten.empty_strided, aten.empty_like], 0.0),
     **dict.fromkeys([aten.ones, aten.ones_like, aten.new_ones], 1.0),
     **dict.fromkeys([aten.full, aten.full_like, aten.new_full, aten.fill], None),
     aten.scalar_tensor: None,
@@ -323,14 +323,14 @@ def check_covered(plan: Plan, region: Region) -> None:
     """Fail where a kernel cannot do these nodes, whatever they compute."""
     if plan.mixes_rows is not None:
         raise NotCoveredError(plan.mixes_rows)
-    for name in plan.step.sums:
-        if plan.stage_of(name) == "loop":
-            raise NotCoveredError(f"{name} is summed within the loop")
     for node in region.loop:
         layout = plan.layouts[node.name]
         if isinstance(layout, Mixed):
             raise NotCoveredError(layout.reason)
-        if layout == SUMMED or draws_random(node):
-            raise NotCoveredError(
-                f"{node.op_name} in the loop draws random numbers or sums over rows"
-            )
+        if draws_random(node):
+            raise NotCoveredError(f"{node.op_name} draws random numbers at each step")
+        if layout == SUMMED:
+            raise NotCoveredError(f"{node.op_name} is a sum over the rows that each step needs")
+    for name in plan.step.sums:
+        if plan.stage_of(name) == "loop":
+            raise NotCoveredError(f"each step adds to {name} what the others do not know of")

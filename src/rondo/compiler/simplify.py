@@ -1,29 +1,38 @@
 """Take out of a step what says the same twice.
 
 In goes a traced step, out comes one with the same results: of nodes that do the same to the same
-values only the first is left, a transposition of a transposition is the value itself, and so is
-what is brought to the size or the type that it has.
+values only the first is left, a rearrangement that undoes another one gives the value itself, and
+so does what is brought to the size or the type that it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 
-from rondo.compiler.graph import Node, Ref, StepGraph, Value, draws_random, live_nodes, map_argument
+from rondo.compiler.graph import (
+    Node,
+    Ref,
+    Shape,
+    StepGraph,
+    Value,
+    draws_random,
+    live_nodes,
+    map_argument,
+)
+from rondo.compiler.views import RESHAPES
 
 aten = torch.ops.aten
 
 
 def simplify(step: StepGraph) -> StepGraph:
-    """Merge equal nodes; leave out double transpositions and what changes nothing."""
+    """Merge equal nodes; leave out what undoes what was done before, and what changes nothing."""
     names: dict[str, str] = {}
     first: dict[Any, Node] = {}
-    by_name: dict[str, Node] = {}
-    arguments = {value.name: value for value in step.arguments()}
+    known: dict[str, Value | Node] = {value.name: value for value in step.arguments()}
 
     def renamed(leaf: Any) -> Any:
         return Ref(names.get(leaf.name, leaf.name)) if isinstance(leaf, Ref) else leaf
@@ -33,14 +42,14 @@ def simplify(step: StepGraph) -> StepGraph:
         node = replace(
             old, args=map_argument(renamed, old.args), kwargs=map_argument(renamed, old.kwargs)
         )
-        source = _untransposed(node, by_name) or _unchanged(node, {**arguments, **by_name})
+        source = _undone(node, known) or _unchanged(node, known)
         key = (node.op, repr(node.args), repr(node.kwargs))
         if source is not None:
             names[node.name] = source
         elif key in first and not draws_random(node):
             names[node.name] = first[key].name
         else:
-            first[key] = by_name[node.name] = node
+            first[key] = known[node.name] = node
             nodes.append(node)
 
     def ends(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -51,20 +60,49 @@ def simplify(step: StepGraph) -> StepGraph:
     return replace(step, nodes=live, outputs=outputs, next_state=next_state, sums=sums).check()
 
 
-def _untransposed(node: Node, by_name: dict[str, Node]) -> str | None:
-    """The value that a transposition of a transposition gives back."""
-    if node.packet is not aten.t:
+def _undone(node: Node, known: Mapping[str, Value | Node]) -> str | None:
+    """The value that two rearrangements give back, of which the second undoes the first."""
+    rule = UNDOES.get(node.packet)
+    inner = None if rule is None else known[node.args[0].name]
+    if rule is None or not isinstance(inner, Node) or UNDOES.get(inner.packet) is not rule:
         return None
-    inner = by_name.get(node.args[0].name)
-    return inner.args[0].name if inner is not None and inner.packet is aten.t else None
+    source: str = inner.args[0].name
+    return source if rule(inner, node, known[source].shape) else None
 
 
-def _unchanged(node: Node, by_name: Mapping[str, Value | Node]) -> str | None:
+def _exchanges_again(inner: Node, node: Node, shape: Shape | None) -> bool:
+    """`x.t().t()`, `x.transpose(0, 1).transpose(1, 0)`."""
+    ndim = max(len(shape or ()), 1)
+    first, second = ({dim % ndim for dim in one.args[1:] or (0, 1)} for one in (inner, node))
+    return first == second
+
+
+def _orders_again(inner: Node, node: Node, shape: Shape | None) -> bool:
+    """`x.permute(1, 2, 0).permute(2, 0, 1)`."""
+    ndim = max(len(shape or ()), 1)
+    first, second = ([dim % ndim for dim in one.args[1]] for one in (inner, node))
+    return [first[dim] for dim in second] == list(range(len(first)))
+
+
+def _folds_back(inner: Node, node: Node, shape: Shape | None) -> bool:
+    """`x.view(-1, 2, 4).view(-1, 8)`."""
+    return shape == node.shape
+
+
+UNDOES: dict[Any, Callable[[Node, Node, Shape | None], bool]] = {
+    **dict.fromkeys([aten.t, aten.transpose], _exchanges_again),
+    aten.permute: _orders_again,
+    **dict.fromkeys(RESHAPES, _folds_back),
+}
+"""For a rearrangement, whether it undoes one that was done before it, by the same rule."""
+
+
+def _unchanged(node: Node, known: Mapping[str, Value | Node]) -> str | None:
     """The value that an operation gives back as it is."""
     lays_out_anew = dict(node.kwargs).get("memory_format") is not None
     if node.packet not in (aten.expand, aten._to_copy) or lays_out_anew:
         return None
-    given = by_name.get(node.args[0].name)
+    given = known.get(node.args[0].name)
     same = given is not None and (given.shape, given.dtype) == (node.shape, node.dtype)
     return node.args[0].name if same else None
 

@@ -130,13 +130,15 @@ def check_rows(plan: Plan) -> None:
         raise NotCoveredError(plan.mixes_rows)
     for node in plan.loop:
         if draws_random(node):
-            raise NotCoveredError(f"{node.op_name} draws random numbers in the loop")
+            raise NotCoveredError(f"{node.op_name} draws random numbers at each step", node.name)
         if not isinstance(plan.layouts[node.name], Along):
-            raise NotCoveredError(f"{node.name} in the loop does not have the rows of the batch")
+            raise NotCoveredError(
+                f"{node.op_name} gives something without the rows of the batch", node.name
+            )
     for name in _reads(plan):
         layout = plan.layouts[name]
         if layout != SHARED and layout != Along(0):
-            raise NotCoveredError(f"the rows of {name} do not come first")
+            raise NotCoveredError("the rows of the batch are not the first dimension", name)
 
 
 def is_linear(plan: Plan) -> bool:

@@ -13,20 +13,26 @@ rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from rondo.compiler.changes import unchanged
+from rondo.compiler.going_back import gradients
 from rondo.compiler.graph import (
     Node,
     Value,
     sizes_at,
 )
+from rondo.compiler.intercept import StandIns
 from rondo.compiler.merge import Traced, difference, join
 from rondo.compiler.record import TraceError, fresh_name, record
 from rondo.compiler.record_step import (
+    Call,
     Example,
     StepRecording,
     apart_from_the_caller,
@@ -78,8 +84,29 @@ def trace(
     leaves, form = flatten(state)
     names, state_names = graph_names(tensors, form)
     stand_ins = {names[name]: tensor for name, tensor in (instead or {}).items()}
+    spelled = {"x": "its input", **{name: f"the state {name} that it gets" for name in state_names}}
+    buffers = dict(cell.named_buffers(remove_duplicate=False))
+    for name, tensor in tensors.items():
+        kind = "parameter" if isinstance(tensor, nn.Parameter) else "tensor"
+        spelled[names[name]] = f"the {'buffer' if name in buffers else kind} {name}"
+    sizes = [size for tensor in (*tensors.values(), x, *leaves) for size in tensor.shape]
+    given = {name: stand_ins.get(name, tensors[own]) for own, name in names.items()}
 
-    def example(num_rows: int, rows_of: Callable[..., Tensor]) -> Example:
+    def traced(form: Form) -> Traced:
+        """The step, given a state in this form."""
+        returned = [form]
+
+        def call(x: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
+            ends, returned[0] = call_step(cell, x, leaves, form)
+            return ends
+
+        with apart_from_the_caller(x.device, grad=wanted is not None):
+            pair = _record_twice(partial(example, call), sizes, backward=wanted is not None)
+        found = join(*pair, given, {"x": x}, dict(zip(state_names, leaves, strict=True)))
+        return replace(found, form=returned[0])
+
+    def example(call: Call, num_rows: int | None, rows_of: Callable[..., Tensor]) -> Example:
+        num_rows = max(1, len((*leaves, x)[0])) if num_rows is None else num_rows
         return Example(
             cell,
             {names[name]: tensor for name, tensor in tensors.items()},
@@ -89,15 +116,20 @@ def trace(
                 name: rows_of(leaf, num_rows, wanted is not None)
                 for name, leaf in zip(state_names, leaves, strict=True)
             },
-            lambda x, leaves: call_step(cell, x, leaves, form),
+            call,
             states_are_outputs,
+            spelled,
         )
 
-    sizes = [size for tensor in (*tensors.values(), x, *leaves) for size in tensor.shape]
-    with apart_from_the_caller(x.device, grad=wanted is not None):
-        first, second = _record_twice(example, sizes, backward=wanted is not None)
-    given = {name: stand_ins.get(name, tensors[own]) for own, name in names.items()}
-    return join(first, second, given, {"x": x}, dict(zip(state_names, leaves, strict=True)))
+    first = traced(form)
+    if first.form != form:  # the next step is given a list, say, where this one was given a tuple
+        second = traced(first.form)
+        if first != replace(second, captured=first.captured):
+            raise TraceError(
+                f"does something else with a state {first.form} than with a state {form}",
+                "return the state in the form in which it came",
+            )
+    return first
 
 
 def graph_names(tensors: Iterable[str], form: Form) -> tuple[dict[str, str], list[str]]:
@@ -147,10 +179,28 @@ def _record_as_given(
         raise
     except Exception as error:
         pass_on(error)
+        if _runs(example(num_rows, given_rows)):
+            raise
+        if not _runs(example(None, given_rows)):
+            raise TraceError(f"fails where its gradient is taken apart ({error})") from error
         raise TraceError(
-            f"does not run with another number of rows than the batch has ({error})",
+            f"fails with a batch of {num_rows} rows, as it should not for any number ({error})",
             "a tensor with rows of its own belongs into the state or the input",
         ) from error
+
+
+def _runs(example: Example) -> bool:
+    """Whether a step, and back through it, runs where nothing is recorded."""
+    own = [example.instead.get(name, tensor) for name, tensor in example.own.items()]
+    pairs = zip(example.own.values(), own, strict=True)
+    leaves = [leaf for leaf in (example.x, *example.state.values(), *own) if leaf.requires_grad]
+    with unchanged(example.cell), StandIns({id(a): b for a, b in pairs if a is not b}):
+        try:
+            ends = example.call(example.x, [*example.state.values()])
+            gradients(ends, [torch.ones_like(end) for end in ends], leaves)
+        except Exception:
+            return False
+    return True
 
 
 def random_rows(like: Tensor, num_rows: int, grad: bool) -> Tensor:
@@ -172,17 +222,19 @@ def given_rows(like: Tensor, num_rows: int, grad: bool) -> Tensor:
     return rows.requires_grad_(grad and has_gradient(like))
 
 
-def call_step(cell: nn.Module, x: Tensor, leaves: Sequence[Tensor], form: Form) -> list[Tensor]:
-    """Run a step; returns the output, then each new state.
+def call_step(
+    cell: nn.Module, x: Tensor, leaves: Sequence[Tensor], form: Form
+) -> tuple[list[Tensor], Form]:
+    """Run a step; returns the output, then each new state, and the form of the new state.
 
     Raises:
         TraceError: Where it returns something else than an output and a state like the given one.
     """
     returned = cell(x, form.unflatten(leaves))
     with torch._C.DisableTorchFunction():  # what is asked here, the step does not ask
-        output, new_leaves, _ = taken_apart(returned, len(x), form)
+        output, new_leaves, new_form = taken_apart(returned, len(x), form)
         _check_kept(leaves, new_leaves, form)
-    return [output, *new_leaves]
+    return [output, *new_leaves], new_form
 
 
 def _check_kept(leaves: Sequence[Tensor], new_leaves: Sequence[Any], form: Form) -> None:

@@ -14,8 +14,6 @@ aten = torch.ops.aten
 
 INSTEAD = {
     aten.bernoulli_.float: aten.bernoulli.p,
-    aten.zero_.default: aten.zeros_like.default,
-    aten.fill_.Scalar: aten.full_like.default,
     aten.normal_.default: aten.normal_functional.default,
 }
 """Where the operation without an effect is not called like the one with it."""
@@ -62,20 +60,32 @@ def writing_of(op: Any) -> Writing | None:
 
 
 def _pure(op: Any) -> Any:
-    """`add.Tensor` for `add_.Tensor`."""
+    """`add.Tensor` for `add_.Tensor`, `pow.Tensor_Scalar` for `pow_.Scalar`."""
     if op in INSTEAD:
         return INSTEAD[op]
     name = op._schema.name.partition("::")[2]
     packet = getattr(aten, name.removesuffix("_"), None) if name.endswith("_") else None
-    return None if packet is None else getattr(packet, op._overloadname, None)
+    return None if packet is None else _overload(packet, op._schema.arguments)
 
 
 def _without_out(op: Any, out: str) -> Any:
     """`add.Tensor` for `add.out`."""
-    packet = op.overloadpacket
-    wanted = [(a.name, str(a.type)) for a in op._schema.arguments if a.name != out]
-    for name in packet.overloads():
-        other = getattr(packet, name)
-        if [(a.name, str(a.type)) for a in other._schema.arguments] == wanted:
-            return other
+    return _overload(op.overloadpacket, [a for a in op._schema.arguments if a.name != out])
+
+
+def _overload(packet: Any, arguments: Sequence[Any]) -> Any:
+    """The overload that takes arguments of these names and types, or at least of these types."""
+    overloads = [getattr(packet, name) for name in packet.overloads()]
+    for told in (_names_and_types, _types):
+        for op in overloads:
+            if told(op._schema.arguments) == told(arguments):
+                return op
     return None
+
+
+def _names_and_types(arguments: Sequence[Any]) -> list[tuple[str, str]]:
+    return [(argument.name, str(argument.type)) for argument in arguments]
+
+
+def _types(arguments: Sequence[Any]) -> list[tuple[str, bool]]:
+    return [(str(argument.type), argument.kwarg_only) for argument in arguments]

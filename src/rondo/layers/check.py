@@ -19,13 +19,16 @@ from rondo.compiler import (
     Program,
     TraceError,
 )
+from rondo.compiler.changes import unchanged
 from rondo.compiler.check import Comparison
-from rondo.compiler.record_step import has_gradient
+from rondo.compiler.plain import PlainLoop
+from rondo.compiler.record_step import apart_from_the_caller, has_gradient
+from rondo.compiler.reference import Steps
 from rondo.compiler.signals import pass_on
 from rondo.compiler.state import flatten
 from rondo.layers.call import Call, held_by
 from rondo.layers.checks import check_engine, check_state
-from rondo.layers.making import compare_call, compile_call
+from rondo.layers.making import compare_call, compile_call, failure
 from rondo.layers.sequence import dense
 
 
@@ -107,6 +110,7 @@ def check(cell: nn.Module, x: Tensor, state: Any = None, *, engine: EngineName =
     Raises:
         ValueError: Where x is not (B, T, ...).
         TypeError: Where the cell is no module, or has no initial state.
+        Exception: What the cell raises where it does not run on this input.
 
     Example:
         >>> import torch, rondo
@@ -139,8 +143,20 @@ def check(cell: nn.Module, x: Tensor, state: Any = None, *, engine: EngineName =
         try:
             program = compile_call(call, lambda reason: None)
         except TraceError as reason:
+            if reason.__cause__ is not None:
+                _run_one_step(call)  # which may say better why it fails
             return _of_plain_loop(call, str(reason))
+        except Exception as error:
+            return _of_plain_loop(call, str(failure(cell, error)))
         return _of_program(call, program)
+
+
+def _run_one_step(call: Call) -> None:
+    """Run a step of a cell as it is."""
+    rows, leaves = call.rows[: call.num_rows].detach(), [leaf.detach() for leaf in call.leaves]
+    loop = PlainLoop(call.cell, Steps((len(rows),)))
+    with apart_from_the_caller(rows.device, grad=True), unchanged(call.cell):
+        loop(rows.requires_grad_(has_gradient(rows)), leaves, call.form)
 
 
 def _of_plain_loop(call: Call, reason: str | None) -> Report:

@@ -31,6 +31,7 @@ from rondo.compiler.operators import (
 )
 from rondo.compiler.plain import PlainResult
 from rondo.compiler.program import apart
+from rondo.compiler.reference import warn
 from rondo.compiler.signals import pass_on
 from rondo.compiler.state import flatten
 from rondo.compiler.stepping import Stepper
@@ -59,7 +60,6 @@ from rondo.layers.making import (
     refusal,
     tell_of_engine,
     tell_of_numbers,
-    warn,
 )
 from rondo.layers.sequence import Packing
 
@@ -89,7 +89,7 @@ class Programs:
         self.by_kind: dict[Any, Program | Fallback] = {}
         self.checked: set[Any] = set()
         self.by_rows: dict[Any, MismatchError | None] = {}
-        self.rows_apart: dict[Any, bool] = {}
+        self.not_ragged: dict[Any, str | None] = {}
         self.stepping: tuple[list[Any], Stepper | None] = [], None
         self.is_told = False
         self.reason: str | None = None  # why no kernel runs
@@ -180,7 +180,7 @@ class Programs:
             again=None if program.own_gradient is None else _again(call, program.places),
         )
         last = [call.packing.unsort(leaf) for leaf in last]
-        return outputs[0], outputs[1:], last, call.form
+        return outputs[0], outputs[1:], last, program.form if is_run else call.form
 
     def _wrong_for_rows(self, program: Program, call: Call) -> MismatchError | None:
         """Why a step that asks for the number of rows is not right for that of a call, or None."""
@@ -245,17 +245,18 @@ class Programs:
             call.reverse,
             call.checkpoint_every,
         )
-        return outputs[0], outputs[1:], [packing.unsort(leaf) for leaf in last], call.form
+        last = [packing.unsort(leaf) for leaf in last]
+        return outputs[0], outputs[1:], last, call.form
 
     # ---- plain ----
 
     def _plain(self, call: Call) -> Results:
         """Run the plain loop."""
-        if call.is_ragged and not self._rows_are_apart(call):
+        reason = self._why_not_ragged(call) if call.is_ragged else None
+        if reason is not None:
             raise ValueError(
                 "a batch of ragged sequences needs a cell that treats every row on its own, but "
-                f"{type(call.cell).__name__} mixes them: what one row gives depends on the others; "
-                "give sequences of one length, or reduce over features (dim=-1) instead of rows"
+                f"{type(call.cell).__name__} {reason}"
             )
         loop = call.plain_loop()
         if loop.checkpoint_every is not None and apart(call.trial().changes_itself):
@@ -267,15 +268,16 @@ class Programs:
                 raise error.about(call.cell) from None
         return result.output, result.states or [], result.last, result.form
 
-    def _rows_are_apart(self, call: Call) -> bool:
+    def _why_not_ragged(self, call: Call) -> str | None:
+        """What a cell does with its rows that sequences of several lengths cannot have, or None."""
         if is_transformed() or is_fake(call.rows):
-            return True  # nothing can be tried here
-        key = call.kind
-        if key not in self.rows_apart:
-            if len(self.rows_apart) >= MAX_PROGRAMS:
-                self.rows_apart.clear()
-            self.rows_apart[key] = apart(call.trial().rows_are_apart)
-        return self.rows_apart[key]
+            return None  # nothing can be tried here
+        key = call.kind, call.reverse
+        if key not in self.not_ragged:
+            if len(self.not_ragged) >= MAX_PROGRAMS:
+                self.not_ragged.clear()
+            self.not_ragged[key] = apart(lambda: _tried_rows(call))
+        return self.not_ragged[key]
 
     # ---- single steps ----
 
@@ -313,7 +315,7 @@ class Programs:
         if isinstance(program, Fallback) or not all(g.holds(len(x)) for g in program.guards):
             return None
         loop = program.run
-        if not isinstance(loop, CompiledLoop) or not Stepper.covers(loop):
+        if not isinstance(loop, CompiledLoop) or not Stepper.covers(loop) or program.form != form:
             return None
         return Stepper(loop, [*held.given.values(), *program.captured], x, leaves)
 
@@ -435,6 +437,23 @@ def _read(program: Program, tensors: Iterable[Tensor]) -> list[Tensor]:
         tensor if is_read or tensor.is_leaf else tensor.detach()
         for tensor, is_read in zip(tensors, program.read, strict=False)
     ]
+
+
+def _tried_rows(call: Call) -> str | None:
+    """What a cell does with rows that it should treat on their own; None: nothing."""
+    trial = call.trial()
+    if not trial.rows_are_apart():
+        return (
+            "mixes them: what one row gives depends on the others; give sequences of one length, "
+            "or reduce over features (dim=-1) instead of rows"
+        )
+    # a reversed row begins where others are under way: what it left there is of no step of its own
+    if trial.changes_itself() and trial.remembers_rows(own=call.reverse):
+        return (
+            "keeps what it has computed of them outside of its state, also where a row has no "
+            "step; give sequences of one length, or return it as a part of the state"
+        )
+    return None
 
 
 def _again(call: Call, places: Sequence[int]) -> Again:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from rondo.compiler import EngineWarning, Program, TraceError
+from rondo.compiler import Program, TraceError
 from rondo.compiler.check import (
     NUMBERS_OF_ROWS,
     Comparison,
@@ -17,9 +16,9 @@ from rondo.compiler.check import (
     compare,
 )
 from rondo.compiler.engines import OfMachine
-from rondo.compiler.lines import stack_level_of_user
 from rondo.compiler.numbers import Variants
 from rondo.compiler.program import apart, compile_step
+from rondo.compiler.reference import warn
 from rondo.layers.call import Call
 
 Numbers = Mapping[str, bool | int | float]
@@ -117,14 +116,20 @@ def check_graph(call: Call, program: Program | Fallback) -> None:
     Raises:
         ValueError: With the reason.
     """
-    reason = str(program.reason) if isinstance(program, Fallback) else None
-    if isinstance(program, Program) and program.guards:
+    instead = "keep the layer out with torch.compiler.disable(layer)"
+    if isinstance(program, Fallback):
+        reason = str(program.reason)
+    elif program.form != call.form:
+        reason = f"it gets its state as {call.form} and returns it as {program.form}"
+        instead = f"begin with a state in the form in which it is returned, or {instead}"
+    elif program.guards:
         reason = f"the step asks whether the number of rows is {program.guards[0].text}"
-    if reason is not None:
-        raise ValueError(
-            f"torch.compile and torch.export cannot take {type(call.cell).__name__} into a graph: "
-            f"{reason}; keep the layer out with torch.compiler.disable(layer)"
-        )
+    else:
+        return
+    raise ValueError(
+        f"torch.compile and torch.export cannot take {type(call.cell).__name__} into a graph: "
+        f"{reason}; {instead}"
+    )
 
 
 def not_covered(program: Program, call: Call) -> TraceError | None:
@@ -185,8 +190,3 @@ def tell_of_numbers(cell: nn.Module, variants: Variants, before: Numbers, now: N
         f'self.register_buffer("{changed[0].rpartition(".")[2]}", torch.tensor(...)), and change '
         'that by .fill_(); or give the layer engine="reference" or "plain", which compile nothing'
     )
-
-
-def warn(text: str) -> None:
-    """Warn, pointing at the user's line."""
-    warnings.warn(text, EngineWarning, stacklevel=stack_level_of_user())

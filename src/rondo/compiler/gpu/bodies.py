@@ -164,7 +164,9 @@ def _expression(item: Compute, dtypes: Mapping[str, torch.dtype]) -> str:
     try:
         return TRITON_SPELLING[node.packet](*arguments, **keywords)
     except TypeError as error:
-        raise NotCoveredError(f"{node} has options that the renderer does not know") from error
+        raise NotCoveredError(
+            f"{node.op_name} has options that no kernel knows", node.name
+        ) from error
 
 
 def _stays(node: Node, argument: int, is_truth: bool) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import subprocess
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType
@@ -20,7 +19,7 @@ from torch import Tensor
 from rondo.compiler.gpu.grid import Grid, grid_of
 from rondo.compiler.gpu.waits import phases_with_waits
 from rondo.compiler.kernel import Kernel
-from rondo.compiler.reference import EngineWarning, Resets, Steps
+from rondo.compiler.reference import Resets, Steps, warn
 
 INTERPRETED_PROGRAMS, INTERPRETED_MEMORY = 3, 1 << 20
 """Programs of a phase in the interpreter, which runs one after the other, and the bytes that each
@@ -86,7 +85,7 @@ class Launcher:
             if not grid.keep or type(error.__cause__).__name__ != "OutOfResources":
                 raise
             message = f"weights are read in each step, for they do not fit on chip: {error}"
-            warnings.warn(message, EngineWarning, stacklevel=2)
+            warn(message)
             self.may_keep = False
             self.run(given, num_rows, steps, resets)
 
