@@ -88,6 +88,13 @@ static void run_steps(
     }
 }
 
+/* Call a function with data and the number of each piece. */
+static void share(const call *c, piece_function *function, void *data, int64_t num_pieces) {
+    if (c->num_threads > 1) c->pool->share(function, data, num_pieces);
+    else
+        for (int64_t piece = 0; piece < num_pieces; ++piece) function(data, piece);
+}
+
 /* What is done with the rows of a chunk, in pieces. */
 typedef struct {
     const call *c;
@@ -119,12 +126,12 @@ static void run_part(void *given, int64_t part) {
         chunk_work work = {c, part, 0, opening};
         SPOIL(room.chunk, room.capacity * CHUNK_SIZE * sizeof(real));
         next = find_chunk(c, &room, part, number, &work.rows);
-        if (HAS_OPENING && work.rows) c->pool->share(stage_piece, &work, c->team);
+        if (HAS_OPENING && work.rows) share(c, stage_piece, &work, c->team);
         run_steps(c, &room, part, number, next);
         work.stage = closing;
-        if (HAS_CLOSING && work.rows) c->pool->share(stage_piece, &work, c->team);
+        if (HAS_CLOSING && work.rows) share(c, stage_piece, &work, c->team);
         if (TOTAL_ROWS && work.rows) {
-            c->pool->share(sum_piece, &work, c->team);
+            share(c, sum_piece, &work, c->team);
             c->is_new[part] = 0;
         }
     }
@@ -169,9 +176,9 @@ static void divide(call *c) {
 
 static void run_all(void *given) {
     call *const c = given;
-    if (c->begins && NUM_MATRICES) c->pool->share(pack_piece, c, all_panels());
-    c->pool->share(run_part, c, c->num_parts);
-    if (c->ends && TOTAL_ROWS) c->pool->share(total_piece, c, c->num_threads);
+    if (c->begins && NUM_MATRICES) share(c, pack_piece, c, all_panels());
+    share(c, run_part, c, c->num_parts);
+    if (c->ends && TOTAL_ROWS) share(c, total_piece, c, c->num_threads);
 }
 
 /* Run some steps. Between the runs of the steps of a batch the workspace stays as it is. */

@@ -22,9 +22,9 @@ enum {
     NUM_JOBS = 64,           /* at a time; a further caller works alone */
     STACK_BYTES = 8 << 20,   /* of a helper */
     AWAKE_NS = 200000,       /* how long a helper of our own looks for work before it sleeps */
+    TURNS_BEFORE_YIELD = 2000, /* of who waits for others */
     LATE_NS = 300000,        /* where OpenMP's threads end a region that much later than the caller */
     FIRST_PAUSE_NS = 10000000, LAST_PAUSE_NS = 2000000000, /* they are left alone for so long */
-    TURNS_BEFORE_YIELD = 2000, /* of who waits for others */
 };
 
 /* Work in pieces. The ticket says all that one must know to take a piece: from the lowest bits on,
@@ -50,7 +50,7 @@ static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 
 typedef void parallel_function(void (*)(void *), void *, unsigned, unsigned);
 static parallel_function *openmp; /* GOMP_parallel, or NULL */
-static int has_shared; /* whether work was ever shared */
+static int has_shared;            /* whether work was ever shared */
 static __thread int is_in_team;   /* whether OpenMP's threads help this one */
 
 static inline void relax(void) {
@@ -163,6 +163,7 @@ static int64_t pause_ns = FIRST_PAUSE_NS, late_ns, no_openmp_before; /* late_ns:
 /* Use OpenMP's threads too, by its function GOMP_parallel. */
 void rondo_use_openmp(parallel_function *function) { openmp = function; }
 
+/* Whether work was ever shared, so that there are threads which a forked child lacks. */
 int rondo_has_shared(void) { return has_shared; }
 
 __attribute__((constructor)) static void watch_forks(void) {
