@@ -218,7 +218,7 @@ def test_a_compiler_that_fails_gives_one_warning_and_the_reference_engine(
     (warning,) = seen
     assert str(script) in str(warning.message)
     assert "GRUCell runs on the slower reference engine" in str(warning.message)
-    with pytest.raises(ValueError, match="the cpu engine cannot run this cell: CC is"):
+    with pytest.raises(ValueError, match="cannot run GRUCell: CC is"):
         rondo.Recurrent(rondo.GRUCell(3, 4), engine="cpu")(x)
 
 
