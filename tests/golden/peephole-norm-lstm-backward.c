@@ -32,8 +32,21 @@ static const total TOTALS[] = {
 #define TOTAL_ROWS 19
 #define TOTALS_SIZE (2 * in_vectors(3) + 1 * in_vectors(2) + 3 * in_vectors(5) + 1 * in_vectors(3) + 1 * in_vectors(5) + 1 * in_vectors(5) + 1 * in_vectors(5) + 5 * in_vectors(20) + 3 * in_vectors(20) + 1 * in_vectors(20))
 #define CHUNKED 1
+#define HAS_OPENING 1
+#define HAS_CLOSING 1
 #define CHUNK_SIZE 240
 #define LOCAL_SIZE 32
+
+/* How kernels are helped by other threads: what the library of the pool gives to them. */
+typedef void piece_function(void *, int64_t);
+
+typedef struct {
+    /* Call a function with data, which may share work with up to so many threads. */
+    void (*enter)(void (*)(void *), void *, int64_t);
+    /* Within it: call a function with data and the number of each piece of so many, on several
+     * threads; returns when all pieces are done. */
+    void (*share)(piece_function *, void *, int64_t);
+} pool;
 
 
 /* What is done for rows of some steps before these steps; the first is number
