@@ -36,6 +36,7 @@ static const total TOTALS[] = {
 #define HAS_CLOSING 1
 #define CHUNK_SIZE 240
 #define LOCAL_SIZE 32
+#define ROWS_BYTES 0
 
 /* How kernels are helped by other threads: what the library of the pool gives to them. */
 typedef void piece_function(void *, int64_t);
