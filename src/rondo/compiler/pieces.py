@@ -81,7 +81,11 @@ class _Cutting:
         if len(groups) == 1:
             return [loop]
         index = linear(tuple(map(variable, range(len(loop.sizes)))), loop.sizes)
-        given = {item.name: item for item in loop.body if _is_given(item)}
+        given = {
+            item.name: item
+            for item in loop.body
+            if isinstance(item, Load | Compute) and _is_given(item)
+        }
         pieces: list[_Piece] = []
         passing: dict[str, tuple[str, _Piece]] = {}  # the buffer of a value, and who makes it
         makers: dict[str, tuple[Compute, _Piece]] = {}
