@@ -27,6 +27,18 @@ static const total TOTALS[] = {
 #define HAS_CLOSING 1
 #define CHUNK_SIZE 64
 #define LOCAL_SIZE 32
+#define ROWS_BYTES 0
+
+/* How kernels are helped by other threads: what the library of the pool gives to them. */
+typedef void piece_function(void *, int64_t);
+
+typedef struct {
+    /* Call a function with data, which may share work with up to so many threads. */
+    void (*enter)(void (*)(void *), void *, int64_t);
+    /* Within it: call a function with data and the number of each piece of so many, on several
+     * threads; returns when all pieces are done. */
+    void (*share)(piece_function *, void *, int64_t);
+} pool;
 
 /* How kernels are helped by other threads: what the library of the pool gives to them. */
 typedef void piece_function(void *, int64_t);

@@ -60,11 +60,24 @@ class _Body:
             self.items.append(Reduce(buffer, index, value, statement.kind))
 
     def _value(self, name: str, place: Place) -> str:
-        """Write down how an element is computed, unless it is already; return its name."""
-        key = (name, place)
-        if key not in self.names:
-            self.names[key] = self._at_hand(name, place) or self._computed(name, place)
-        return self.names[key]
+        """Write down how an element is computed, unless it is already; return its name.
+
+        What waits is a stack of our own: steps have chains of thousands of operations.
+        """
+        waiting = [(name, place)]
+        while waiting:
+            key = waiting[-1]
+            found = self.names.get(key) or self._at_hand(*key)
+            if found is None:
+                operands = self.memory.operands(*key)
+                missing = [operand for operand in operands if operand not in self.names]
+                if missing:
+                    waiting += reversed(missing)
+                    continue
+                found = self._computed(*key)
+            self.names[key] = found
+            waiting.pop()
+        return self.names[name, place]
 
     def _at_hand(self, name: str, place: Place) -> str | None:
         """An element that lies in memory or was stored in this turn; None where it is computed."""
@@ -81,10 +94,10 @@ class _Body:
         return new
 
     def _computed(self, name: str, place: Place) -> str:
-        """An element that is computed of elements of other values."""
+        """An element that is computed of elements of other values, which have names."""
         node = self.memory.nodes[name]
         operands = {
-            operand: self._value(operand, at) for operand, at in self.memory.operands(name, place)
+            operand: self.names[operand, at] for operand, at in self.memory.operands(name, place)
         }
         if len(operands) == 1 and not self.memory.is_arithmetic(node):
             return next(iter(operands.values()))

@@ -38,7 +38,10 @@ FLAGS = (
     *("-fno-math-errno", "-fno-trapping-math", "-w"),
 )
 TIMEOUT_S = 60.0
-"""Seconds after which a compiler counts as stuck."""
+"""Seconds after which a compiler counts as stuck, and again for each `TIMEOUT_BYTES` of source."""
+
+TIMEOUT_BYTES = 500_000
+"""How much source of a kernel a slow machine compiles within `TIMEOUT_S`."""
 
 LONGEST_PAUSE_S = 0.004
 """Seconds between two looks at whether a compiler has ended."""
@@ -175,7 +178,8 @@ def _compiled(source: str, command: tuple[str, ...], folder: Path) -> Path:
     text.write_text(source, encoding="utf-8")
     library.unlink(missing_ok=True)
     words = [*FLAGS, *machine_flags(), str(text), "-o", str(library), "-lm"]
-    status, said = _run(command, words, folder)
+    timeout_s = TIMEOUT_S * (1 + len(source) // TIMEOUT_BYTES)
+    status, said = _run(command, words, folder, timeout_s)
     if not text.exists() or any(words in said for words in NO_ROOM):
         raise OSError(said)  # somebody deleted the folder, or it is full
     if status:
@@ -213,8 +217,11 @@ def _ended_with(status: int) -> str:
 # ---- running it ----
 
 
-def _run(command: tuple[str, ...], words: list[str], folder: Path) -> tuple[int | None, str]:
+def _run(
+    command: tuple[str, ...], words: list[str], folder: Path, timeout_s: float | None = None
+) -> tuple[int | None, str]:
     """Run a compiler; its exit status where that is known, and what it said."""
+    timeout_s = TIMEOUT_S if timeout_s is None else timeout_s
     spoken = folder / "said"
     spoken.touch(mode=0o600)  # fails where the folder is at fault, and not the compiler
     try:
@@ -222,12 +229,12 @@ def _run(command: tuple[str, ...], words: list[str], folder: Path) -> tuple[int 
     except OSError as error:
         raise NoCompilerError(f"{_called(command)} cannot be run: {error}") from error
     try:
-        status = _wait(process)
+        status = _wait(process, timeout_s)
     except BaseException as error:
         _end(process)
         if isinstance(error, TimeoutError):
             raise NoCompilerError(
-                f"{_called(command)} did not end within {TIMEOUT_S:g} seconds"
+                f"{_called(command)} did not end within {timeout_s:g} seconds"
             ) from error
         raise
     with suppress(OSError):
@@ -256,14 +263,14 @@ def _start(words: list[str], folder: Path, spoken: Path) -> int:
     )
 
 
-def _wait(process: int) -> int | None:
+def _wait(process: int, timeout_s: float) -> int | None:
     """Wait for a process; its exit status, or None where somebody else collected it.
 
     Raises:
         TimeoutError: Where it takes too long.
         GivenUpError: Where nobody waits for it any more.
     """
-    end, pause = time.monotonic() + TIMEOUT_S, LONGEST_PAUSE_S / 4
+    end, pause = time.monotonic() + timeout_s, LONGEST_PAUSE_S / 4
     given_up = _given_up.get()
     while True:
         try:

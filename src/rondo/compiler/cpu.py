@@ -22,6 +22,7 @@ from rondo.compiler.interpret import evaluate
 from rondo.compiler.kernel import Kernel, Level
 from rondo.compiler.layouts import SUMMED
 from rondo.compiler.lower import lower
+from rondo.compiler.pieces import in_pieces
 from rondo.compiler.plan import Plan
 from rondo.compiler.pool import pool
 from rondo.compiler.reference import Previous, Resets, Result, Steps, named, nothing
@@ -57,7 +58,7 @@ class CompiledLoop:
 
     def __init__(self, plan: Plan, previous: Collection[str] = ()) -> None:
         self.plan = plan
-        self.kernel = kernel = lower(plan, C_TARGET, previous)
+        self.kernel = kernel = in_pieces(lower(plan, C_TARGET, previous))
         self.source = render_c(kernel, spoils=SPOILS)
         self.binary = load(self.source)
         self.binary.rondo_workspace_bytes.restype = ctypes.c_int64

@@ -267,12 +267,15 @@ class _Lowering:
         for node in self.memory.nodes.values():
             for name in node.reads:
                 readers.setdefault(name, []).append(node)
+        loops = self._loops_behind(readers)
         for name, node in self.memory.nodes.items():
+            num_loops, num_readers = len(loops[name]), len(readers.get(name, []))
+            read_by_loops = num_loops > 1 or (num_loops == 1 and num_readers > 1)
             if (
                 node.packet in REDUCTIONS
                 or node.packet in JOINS
                 or (name in collected and self.memory.is_arithmetic(node))
-                or (node.packet in COSTLY and self._read_by_loops(name, readers))
+                or (node.packet in COSTLY and read_by_loops)
             ):
                 kept.add(name)
             if node.packet in RESHAPES and self._is_copy(node.reads[0]):
@@ -299,20 +302,17 @@ class _Lowering:
                 name = self.memory.nodes[name].reads[0] if self.memory.nodes[name].reads else ""
         return found
 
-    def _read_by_loops(self, name: str, readers: dict[str, list[Node]]) -> bool:
-        """Whether reductions, joins or products are among those who read a value."""
-        seen, waiting, found = {name}, [name], 0
-        direct = readers.get(name, [])
-        while waiting:
-            for node in readers.get(waiting.pop(), []):
-                if node.name in seen:
-                    continue
-                seen.add(node.name)
-                if node.packet in REDUCTIONS or node.packet in JOINS:
-                    found += 1
-                else:
-                    waiting.append(node.name)
-        return (bool(found) and len(direct) > 1) or found > 1
+    def _loops_behind(self, readers: dict[str, list[Node]]) -> dict[str, set[str]]:
+        """For each node some of the reductions and joins that read it: all, or at least two."""
+        found: dict[str, set[str]] = {}
+        for name in reversed(self.memory.nodes):
+            found[name] = behind = set()
+            for node in readers.get(name, []):
+                is_loop = node.packet in REDUCTIONS or node.packet in JOINS
+                behind |= {node.name} if is_loop else found[node.name]
+                if len(behind) > 1:
+                    break
+        return found
 
     def _copy_out(self, name: str, place: str) -> None:
         """Give a value that lies elsewhere, or is a view, to those who read it later."""

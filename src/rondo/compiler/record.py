@@ -125,12 +125,21 @@ def record(
 
 
 def fresh_name(name: str, taken: set[str]) -> str:
-    """Returns the name, with a number where it is taken, and takes it."""
+    """Returns the name, with a number where it is taken, and takes it.
+
+    The number is the first that is free, where no smaller one was left out; it is found by halving,
+    since a step may have thousands of operations of one name.
+    """
     name = name.strip("_") or "value"
-    candidate, number = name, 0
-    while candidate in taken:
-        number += 1
-        candidate = f"{name}_{number}"
+    candidate = name
+    if name in taken:
+        used, free = 0, 1
+        while f"{name}_{free}" in taken:
+            used, free = free, 2 * free
+        while free - used > 1:
+            middle = (used + free) // 2
+            used, free = (middle, free) if f"{name}_{middle}" in taken else (used, middle)
+        candidate = f"{name}_{free}"
     taken.add(candidate)
     return candidate
 

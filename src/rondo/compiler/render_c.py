@@ -21,7 +21,8 @@ import torch
 
 from rondo.compiler.c_loops import C_TYPES, loop_lines
 from rondo.compiler.identifiers import identifiers, with_names
-from rondo.compiler.kernel import Buffer, Compute, Kernel, Level, Loop, Product, Sum
+from rondo.compiler.kernel import Buffer, Kernel, Level, Loop, Product, Sum
+from rondo.compiler.row_memory import RowMemory, memory_of, row_bytes, touched
 
 ALIGNMENT = 16
 """Rows of local values take a multiple of so many numbers: the widest vectors."""
@@ -161,6 +162,7 @@ def _tables(kernel: Kernel) -> str:
             f"#define HAS_CLOSING {int(bool(kernel.closing))}",
             f"#define CHUNK_SIZE {sum(map(_row_stride, kernel.at('chunk')))}",
             f"#define LOCAL_SIZE {sum(map(_row_stride, kernel.at('local')))}",
+            f"#define ROWS_BYTES {_rows_bytes(kernel)}",
             "",
         )
     )
@@ -186,6 +188,12 @@ def _total_size(buffer: Buffer) -> str:
 def _is_chunked(kernel: Kernel) -> bool:
     """Whether anything is done for the rows of some steps together."""
     return bool(kernel.opening or kernel.closing or kernel.sums or kernel.at("previous"))
+
+
+def _rows_bytes(kernel: Kernel) -> int:
+    """What the rows take in the workspace of a piece of work, whichever stage it does."""
+    stages = (kernel.opening, kernel.levels, kernel.closing)
+    return max(memory_of(kernel, levels).workspace_bytes for levels in stages)
 
 
 def _row_stride(buffer: Buffer) -> int:
@@ -214,33 +222,54 @@ EXPLAINED = {
 }
 
 
-def _stage(kernel: Kernel, stage: str, levels: Iterable[Level], spoils: bool = False) -> str:
+def _stage(kernel: Kernel, stage: str, levels: tuple[Level, ...], spoils: bool = False) -> str:
+    """A stage as a function; the loops of a very long one in functions of their own."""
+    memory = memory_of(kernel, levels)
+    functions: list[str] = []
     body = []
     for level in levels:
         if level.loops:
             body.append("for (int64_t r = 0; r < rows; ++r) {")
-            used = _used(level.loops)
-            rows = [f"{name}_row" for name in used if kernel.buffers[name].place == "row"]
-            body += [f"    SPOIL({row}, sizeof {row});" for row in rows if spoils]
-            body += [f"    {_row_pointer(kernel.buffers[name], stage)}" for name in used]
-            for loop in level.loops:
-                body += [f"    {line}" for line in loop_lines(kernel, loop)]
+            used = touched(level.loops)
+            rows = [kernel.buffers[name] for name in used if kernel.buffers[name].place == "row"]
+            body += [f"    SPOIL({row.name}_row, {row_bytes(row)});" for row in rows if spoils]
+            for loops in memory.groups(level):
+                lines = _row_lines(kernel, loops, stage)
+                if memory.is_long:
+                    name = f"{stage}_{len(functions)}"
+                    functions.append(_function(kernel, stage, lines, memory, name))
+                    lines = [f"{name}({', '.join(_arguments(stage))}, r);"]
+                body += [f"    {line}" for line in lines]
             body.append("}")
         body += [_product(kernel, product, stage) for product in level.products]
     if stage == "one_step":
         body += [line for commit in kernel.commits for line in _commit(kernel, *commit)]
     if stage == "add_up":
         body += [_add_up(kernel, total) for total in kernel.sums]
-    lines = [*_pointers(kernel, "\n".join(body)), *body]
-    return "\n".join(
-        (
-            EXPLAINED[stage],
-            f"static void {stage}(\n    {SIGNATURES[stage]}) {{",
-            *(f"    {line}" for line in lines),
-            "}",
-            "",
-        )
-    )
+    return "\n".join([*functions, EXPLAINED[stage], _function(kernel, stage, body, memory)])
+
+
+def _row_lines(kernel: Kernel, loops: tuple[Loop, ...], stage: str) -> list[str]:
+    """Loops over the elements of the row at hand."""
+    lines = [_row_pointer(kernel.buffers[name], stage) for name in touched(loops)]
+    return [*lines, *(line for loop in loops for line in loop_lines(kernel, loop))]
+
+
+def _function(
+    kernel: Kernel, stage: str, body: list[str], memory: RowMemory, name: str | None = None
+) -> str:
+    """A function of a stage; with a name, one that does a part of it for row `r`."""
+    head, signature = f"static void {stage}", SIGNATURES[stage]
+    if name is not None:
+        head = f"static __attribute__((noinline)) void {name}"
+        signature = f"{signature}, int64_t r"
+    lines = [*_pointers(kernel, "\n".join(body), memory), *body]
+    return "\n".join((f"{head}(\n    {signature}) {{", *(f"    {x}" for x in lines), "}", ""))
+
+
+def _arguments(stage: str) -> list[str]:
+    """The names of what the function of a stage is given."""
+    return [parameter.split()[-1].lstrip("*") for parameter in SIGNATURES[stage].split(",")]
 
 
 def _commit(kernel: Kernel, state: str, local: str) -> tuple[str, str]:
@@ -252,7 +281,7 @@ def _commit(kernel: Kernel, state: str, local: str) -> tuple[str, str]:
     )
 
 
-def _pointers(kernel: Kernel, body: str) -> list[str]:
+def _pointers(kernel: Kernel, body: str, memory: RowMemory) -> list[str]:
     """Where each buffer begins that the code reads or writes."""
     used = set(re.findall(r"\w+", body))
     lines = []
@@ -277,11 +306,7 @@ def _pointers(kernel: Kernel, body: str) -> list[str]:
                     f"({kind} *)(room->{place} + {offset} * room->{capacity});"
                 )
             offset += _row_stride(buffer)
-    lines += [
-        f"{C_TYPES[buffer.dtype]} {buffer.name}_row[{max(buffer.size, 1)}];"
-        for buffer in kernel.at("row")
-        if f"{buffer.name}_row" in used
-    ]
+    lines += memory.lines(used)
     packed: list[str] = []
     for number, matrix in enumerate(kernel.matrices):
         if f"matrix_{number}" in used:
@@ -289,15 +314,6 @@ def _pointers(kernel: Kernel, body: str) -> list[str]:
             lines.append(f"const real *const matrix_{number} = {begin};")
         packed.append(f"packed_size({matrix.depth}, {matrix.width})")
     return lines
-
-
-def _used(loops: tuple[Loop, ...]) -> list[str]:
-    names: dict[str, None] = {}
-    for loop in loops:
-        for item in loop.body:
-            if not isinstance(item, Compute):
-                names[item.buffer] = None
-    return list(names)
 
 
 def _row_pointer(buffer: Buffer, stage: str) -> str:

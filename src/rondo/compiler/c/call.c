@@ -28,13 +28,14 @@ typedef struct call {
 
 /* What a piece of work on a part has. Of the part: for each row of a chunk its place among all packed
  * rows and the previous states, the values of the rows of a chunk and of those of a step, totals. Its
- * own: pointers to rows, a panel of them. */
+ * own: pointers to rows, a panel of them, rows that are too large for the stack. */
 struct room {
     real *chunk, *local, *totals;
     int64_t *packed_rows;
     const real **previous;
     const real **left, **right;
     real *panel;
+    char *rows;
     int64_t capacity, step_capacity;
     int64_t is_new, member, team;
 };

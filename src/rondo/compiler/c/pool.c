@@ -238,7 +238,8 @@ static job *free_job(void) {
 }
 
 static void publish(job *j, int64_t num_pieces) {
-    const uint64_t count = (j->ticket >> 2 * PIECE_BITS) + 1;
+    const uint64_t before = __atomic_load_n(&j->ticket, __ATOMIC_RELAXED); /* some still look at it */
+    const uint64_t count = (before >> 2 * PIECE_BITS) + 1;
     const uint64_t ticket = count << 2 * PIECE_BITS | (uint64_t)num_pieces << PIECE_BITS;
     __atomic_store_n(&j->ticket, ticket, __ATOMIC_RELEASE);
     __atomic_fetch_add(&num_published, 1, __ATOMIC_SEQ_CST);

@@ -24,6 +24,7 @@ static int64_t lay_out_part(const call *c, char *begin, struct room *room) {
 static int64_t lay_out_desk(const call *c, char *begin, struct room *room) {
     char *next = begin;
     room->panel = (real *)take(&next, capacity(c) * PANEL_COLUMNS * sizeof(real));
+    room->rows = take(&next, ROWS_BYTES);
     room->left = (const real **)take(&next, capacity(c) * sizeof(real *));
     room->right = (const real **)take(&next, capacity(c) * sizeof(real *));
     return next - begin;
