@@ -47,6 +47,7 @@ from rondo.cli.table import add_table_photo, table_photo
 from rondo.cli.text import evaluate_text, predict_text
 from rondo.cli.web import add_web, web
 from rondo.extras import how_to_install
+from rondo.system.memory import is_lack_of_memory
 
 PHOTO_PACKAGES = {
     *("PIL", "lightning", "matplotlib", "numpy", "safetensors", "scipy", "tensorboard")
@@ -234,6 +235,12 @@ def _run(parsed: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
+    except Exception as error:
+        if not is_lack_of_memory(error):
+            raise
+        return _fail(
+            f"there is not enough memory ({_first_line(error)}); nothing saved before is lost"
+        )
 
 
 def _on_runs(command: Command) -> Command:
@@ -255,6 +262,11 @@ def _missing(error: ModuleNotFoundError, extra: str) -> str:
     if package not in PHOTO_PACKAGES | WEB_PACKAGES | set(EXTRAS):
         raise error
     return f"{package} is not installed; {how_to_install(EXTRAS.get(package, extra))}"
+
+
+def _first_line(error: Exception) -> str:
+    """Returns what an error says first, or else its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _fail(message: str) -> int:

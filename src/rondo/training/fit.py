@@ -13,6 +13,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
+from rondo.compiler import EngineWarning
 from rondo.tasks.photo import PhotoSet
 from rondo.training.callbacks import Keeper, ProgressLine
 from rondo.training.config import RunConfig
@@ -104,7 +105,10 @@ def epoch_line(records: list[dict[str, Any]], module: PhotoClassifier) -> str:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keeps Lightning's tips and hints, which tell a user of rondo nothing, from the terminal."""
+    """Keeps Lightning's tips and hints, which tell a user of rondo nothing, from the terminal.
+
+    Warnings of Rondo's own are shown: Lightning calls the network, so they point at its lines.
+    """
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     try:
@@ -112,6 +116,7 @@ def quiet_lightning() -> Iterator[None]:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("default", category=EngineWarning, module="lightning")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
