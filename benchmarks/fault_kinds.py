@@ -154,6 +154,9 @@ SAYS: dict[str, tuple[str, ...]] = {
 }
 """What the last line must hold if the exit code is not 0."""
 
+WARNED = ("EngineWarning", "slower reference engine")
+"""What a line holds that warns of a compiler; Lightning leaves out the name of the warning."""
+
 NEVER = ("Traceback", "Exception ignored", "Fatal Python error", "terminate called", "Segmentation")
 """What no user should read."""
 
@@ -172,7 +175,7 @@ def wrong_ending(fault: Fault, code: int, text: str, endings: tuple[int, ...]) -
     said = SAYS["SIGINT"] if code == 130 else SAYS.get(fault.name, ("",))
     if code > 0 and not any(words in last for words in said):
         return f"its last line does not say what happened: {last!r}"
-    warned = [line for line in lines if "EngineWarning" in line]
+    warned = [line for line in lines if any(words in line for words in WARNED)]
     if fault.name == "compiler" and len(warned) > 1:
         return f"it warned {len(warned)} times"
     if fault.name == "compiler" and warned and COMPILER not in warned[0]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import fault_judge as judge
-from fault_kinds import DRAWS, MAY_END_WITH, Fault, Target, hit, take_back, wrong_ending
+from fault_kinds import DRAWS, MAY_END_WITH, WARNED, Fault, Target, hit, take_back, wrong_ending
 from fault_places import PLACES, Place, Undisturbed, Workplace, new_workplace
 from fault_processes import Command, Lane
 from fault_visits import NO_ANSWER, Visitor
@@ -237,4 +237,4 @@ class _Hit:
 
 def is_exact(text: str) -> bool:
     """Whether all numbers are promised bit for bit: all kernels were compiled."""
-    return "EngineWarning" not in text
+    return not any(words in text for words in WARNED)

@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 CHANGES = ("os.rename", "os.remove", "os.mkdir")
 """The events of Python that change a folder, but for opening a file to write it."""
@@ -109,11 +109,12 @@ def is_change(event: str, arguments: tuple[Any, ...]) -> bool:
     return event in CHANGES or (event == "open" and bool(arguments[2] & WRITES))
 
 
-def import_all() -> Callable[[list[str]], int]:
-    """Imports what any of the commands needs; returns the function that runs one."""
+def import_all() -> Callable[[], NoReturn]:
+    """Imports what any of the commands needs; returns what runs the one that was typed."""
     for name in IMPORTED:
         importlib.import_module(name)
-    return importlib.import_module("rondo.cli").main
+    run: Callable[[], NoReturn] = importlib.import_module("rondo.cli").program
+    return run
 
 
 if __name__ == "__main__":
@@ -121,4 +122,5 @@ if __name__ == "__main__":
     gc.collect()
     gc.freeze()  # else each command would copy the memory of all that was imported
     asked = next_request(socket.socket(fileno=int(sys.argv[1])))
-    sys.exit(run(asked["words"]))
+    sys.argv = ["rondo", *asked["words"]]
+    run()

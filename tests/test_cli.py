@@ -1,6 +1,7 @@
 import io
 import json
 import re
+import signal
 import subprocess
 import sys
 import warnings
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from commands import Run, check_answered_in_one_line
 from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
@@ -225,6 +227,15 @@ def test_a_lack_of_memory_is_told_in_one_line(
     )
 
 
+def test_ctrl_c_when_all_is_done_ends_python_quietly() -> None:
+    program = (
+        "import atexit, os, sys; from rondo.cli import program; sys.argv = ['rondo', '--version']; "
+        "atexit.register(lambda: os.kill(os.getpid(), 2)); program()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
 def test_errors_of_our_own_are_not_hidden(rondo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def write(self: RunFolder, *args: object) -> None:
         raise RuntimeError("the sizes do not fit")
@@ -232,6 +243,21 @@ def test_errors_of_our_own_are_not_hidden(rondo: Run, monkeypatch: pytest.Monkey
     monkeypatch.setattr(RunFolder, "write_model", write)
     with pytest.raises(RuntimeError, match="the sizes do not fit"):
         train(rondo)
+
+
+def test_a_full_disk_under_tensorboard_is_told_in_one_line(
+    rondo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread fails first, and would print a traceback."""
+
+    def write(self: RecordWriter, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RecordWriter, "write", write)
+    code, _, err = train(rondo)
+    assert code == 2
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("rondo: output: No space left on device")
 
 
 def test_warnings_of_rondo_are_shown_where_those_of_lightning_are_not() -> None:

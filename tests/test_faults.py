@@ -118,6 +118,7 @@ def test_other_numbers_are_seen(module: Callable[[str], ModuleType], tmp_path: P
         ("compiler", 0, "EngineWarning: CC is 'campaign-cc'", None),
         ("compiler", 0, "EngineWarning: a\nEngineWarning: b", "it warned 2 times"),
         ("compiler", 0, "EngineWarning: it fails", "does not name the compiler"),
+        ("compiler", 0, "GRUCell runs on the slower reference engine", "does not name the comp"),
     ],
 )
 def test_how_a_command_ended_is_judged(

@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rondo.bench.options import DEFAULT_PEERS, MODULES, PEERS, QUICK, SUITES, Options
 from rondo.cli.actions import evaluate_actions, predict_actions
@@ -198,6 +199,17 @@ def _add_bench(commands: Any) -> None:
     add("--output", type=Path, metavar="DIR",
         help="where to write bench.json, bench.md and, with matplotlib, bench.svg")  # fmt: skip
     parser.set_defaults(run=bench, parser=parser)
+
+
+def program() -> NoReturn:
+    """Runs the command that was typed, as all that a process does.
+
+    When it is done, Ctrl-C ends Python at once: what would be interrupted is its tidying up.
+    """
+    code = main()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,7 +62,7 @@ def fit(
         say(text)
 
     stop = StopRequest(tell)
-    with folder.held(say), stop.listening(), quiet_lightning():
+    with folder.held(say), stop.listening(), quiet_lightning(), quiet_tensorboard():
         module, state = _at_saved_state(config, data["train"], folder)
         keeper = Keeper(folder, data, stop, lambda records: tell(epoch_line(records, module)))
         keeper.catch_up(module, state, tell)
@@ -121,6 +122,22 @@ def quiet_lightning() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def quiet_tensorboard() -> Iterator[None]:
+    """Keeps the errors of TensorBoard's thread from the terminal: it raises them in ours again."""
+    previous = threading.excepthook
+
+    def tell(arguments: threading.ExceptHookArgs) -> None:
+        if not type(arguments.thread).__module__.startswith("tensorboard."):
+            previous(arguments)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = previous
 
 
 def _trainer(
