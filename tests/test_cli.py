@@ -1,16 +1,22 @@
 import io
 import json
+import re
+import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from commands import Run, check_answered_in_one_line
 from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
+from rondo.compiler import EngineWarning
 from rondo.tasks import photo
 from rondo.tasks.photo import PhotoNetwork
+from rondo.training.fit import quiet_lightning
 from rondo.training.run_folder import RunFolder
 
 
@@ -192,6 +198,74 @@ def test_a_full_disk_is_told_in_one_line(rondo: Run, monkeypatch: pytest.MonkeyP
     assert err.splitlines()[-1] == (
         "rondo: runs/model: No space left on device; nothing saved before is lost"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "MemoryError"),
+        (RuntimeError("can't start new thread"), "can't start new thread"),
+        (
+            RuntimeError("alloc_cpu: can't allocate memory: 4 bytes\nat line 1"),
+            "alloc_cpu: .* bytes",
+        ),
+    ],
+    ids=["Python", "threads", "torch"],
+)
+def test_a_lack_of_memory_is_told_in_one_line(
+    rondo: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def write(self: RunFolder, *args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(RunFolder, "write_model", write)
+    code, _, err = train(rondo)
+    assert code == 2
+    assert re.fullmatch(
+        rf"rondo: there is not enough memory \({said}\); nothing saved before is lost",
+        err.splitlines()[-1],
+    )
+
+
+def test_ctrl_c_when_all_is_done_ends_python_quietly() -> None:
+    program = (
+        "import atexit, os, sys; from rondo.cli import program; sys.argv = ['rondo', '--version']; "
+        "atexit.register(lambda: os.kill(os.getpid(), 2)); program()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
+def test_errors_of_our_own_are_not_hidden(rondo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(self: RunFolder, *args: object) -> None:
+        raise RuntimeError("the sizes do not fit")
+
+    monkeypatch.setattr(RunFolder, "write_model", write)
+    with pytest.raises(RuntimeError, match="the sizes do not fit"):
+        train(rondo)
+
+
+def test_a_full_disk_under_tensorboard_is_told_in_one_line(
+    rondo: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread fails first, and would print a traceback."""
+
+    def write(self: RecordWriter, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RecordWriter, "write", write)
+    code, _, err = train(rondo)
+    assert code == 2
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith("rondo: output: No space left on device")
+
+
+def test_warnings_of_rondo_are_shown_where_those_of_lightning_are_not() -> None:
+    """A failing compiler is told, though Lightning calls the network."""
+    with warnings.catch_warnings(record=True) as seen, quiet_lightning():
+        for category, text in ((UserWarning, "a hint"), (EngineWarning, "CC is 'cc'")):
+            warnings.warn_explicit(text, category, "loop.py", 1, module="lightning.pytorch")
+    assert [str(warning.message) for warning in seen] == ["CC is 'cc'"]
 
 
 # --- evaluate

@@ -314,3 +314,12 @@ def test_a_flow_draws_itself(tmp_path: Path) -> None:
     flow = gradient_flow(rondo.Recurrent(rondo.GRUCell(3, 4)), torch.randn(1, 5, 3))
     flow.draw(tmp_path / "flow.png")
     assert (tmp_path / "flow.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize("form", ["svg", "pdf", "png"])
+def test_the_picture_of_a_flow_holds_no_date(tmp_path: Path, form: str) -> None:
+    flow = gradient_flow(rondo.Recurrent(rondo.GRUCell(3, 4)), torch.randn(1, 5, 3))
+    flow.draw(tmp_path / f"flow.{form}")
+    contents = (tmp_path / f"flow.{form}").read_bytes()
+    assert b"Date" not in contents
+    assert b"dc:date" not in contents

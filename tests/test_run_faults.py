@@ -20,7 +20,7 @@ import torch
 from commands import STUCK_S, Run
 from rondo.system import files
 from rondo.system.digests import digest_file
-from rondo.training import divergence, saving
+from rondo.training import divergence, run_files, saving
 from rondo.training.divergence import DivergedError
 from rondo.training.run_files import RunFiles, make_run_path
 from rondo.training.run_folder import RunFolder
@@ -337,6 +337,40 @@ def test_runs_of_older_versions_have_no_digests_and_no_records_in_their_state(
         digest_file(file).unlink()
     assert rondo("train", "adding", "--resume", "mine")[0] == 0
     assert_same_run(finished["adding"], folder.path)
+
+
+@both
+@pytest.mark.parametrize("place", ["safetensors", "torch.load", "load_state_dict"])
+def test_a_lack_of_memory_says_nothing_against_a_file(
+    rondo: Run,
+    copied: Callable[[str], Path],
+    finished: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    place: str,
+) -> None:
+    """Nobody is told to remove what is whole."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    path = copied(task)
+    with monkeypatch.context() as patch:
+        if place == "safetensors":
+            patch.setattr(run_files, "load", fail)
+        elif place == "torch.load":
+            patch.setattr(torch, "load", fail)
+        else:
+            (path / "model.safetensors").unlink()
+            patch.setattr(torch.nn.Module, "load_state_dict", fail)
+        code, _, err = rondo("train", task, "--resume", "mine")
+    assert code == 2
+    assert last_line(err) == (
+        "rondo: there is not enough memory (DefaultCPUAllocator: can't allocate memory: you tried "
+        "to allocate 9); nothing saved before is lost"
+    )
+    assert rondo("train", task, "--resume", "mine")[0] == 0
+    assert_same_run(finished[task], path)
 
 
 # --- kills

@@ -20,6 +20,7 @@ from rondo.system.digests import DamagedError, digest_file, read_checked, write_
 from rondo.system.files import parts_in, remove_parts, write_bytes, write_text
 from rondo.system.json_text import json_text
 from rondo.system.lock import FolderLock, HeldError
+from rondo.system.memory import is_lack_of_memory
 from rondo.system.threads import check_num_threads, most_threads
 
 
@@ -302,3 +303,36 @@ def test_numbers_that_are_not_finite_become_null() -> None:
     values = {"loss": float("nan"), "all": [1, float("-inf"), (2.5, float("inf"))], "name": "NaN"}
     read = json.loads(json_text(values), parse_constant=pytest.fail)
     assert read == {"loss": None, "all": [1, None, [2.5, None]], "name": "NaN"}
+
+
+# --- memory
+
+
+def error_from(first: Exception, text: str) -> Exception:
+    """An error that came of another one."""
+    try:
+        raise RuntimeError(text) from first
+    except RuntimeError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("std::bad_alloc"),
+        ImportError("libfoo.so: failed to map segment from shared object"),
+        error_from(MemoryError(), "the network cannot be read"),
+    ],
+    ids=["Python", "system", "C++", "library", "cause"],
+)
+def test_a_lack_of_memory_is_known(error: Exception) -> None:
+    assert is_lack_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("memory cell"), None]
+)
+def test_other_errors_are_no_lack_of_memory(error: Exception | None) -> None:
+    assert not is_lack_of_memory(error)

@@ -398,6 +398,21 @@ def still_waits(connection: socket.socket) -> bool:
     return False
 
 
+def test_a_lack_of_memory_is_answered_and_the_page_goes_on(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_number: int) -> bytes:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(app.photo, "drawing", fail)
+        with client.open("GET", "/api/drawing/1") as response:
+            assert (response.status, response.headers["retry-after"]) == (503, "5")
+            message = "there is too little memory now; try again"
+            assert json.loads(response.read()) == {"error": message}
+    assert client.get("/api/drawing/1")[0] == 200
+
+
 def test_work_that_takes_too_long_is_told_so_and_keeps_its_turn(
     client: Client, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:

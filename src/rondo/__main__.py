@@ -1,6 +1,6 @@
 """Runs the command line: `python -m rondo`."""
 
-from rondo.cli import main
+from rondo.cli import program
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    program()

@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rondo.bench.options import DEFAULT_PEERS, MODULES, PEERS, QUICK, SUITES, Options
 from rondo.cli.actions import evaluate_actions, predict_actions
@@ -47,6 +48,7 @@ from rondo.cli.table import add_table_photo, table_photo
 from rondo.cli.text import evaluate_text, predict_text
 from rondo.cli.web import add_web, web
 from rondo.extras import how_to_install
+from rondo.system.memory import is_lack_of_memory
 
 PHOTO_PACKAGES = {
     *("PIL", "lightning", "matplotlib", "numpy", "safetensors", "scipy", "tensorboard")
@@ -199,6 +201,17 @@ def _add_bench(commands: Any) -> None:
     parser.set_defaults(run=bench, parser=parser)
 
 
+def program() -> NoReturn:
+    """Runs the command that was typed, as all that a process does.
+
+    When it is done, Ctrl-C ends Python at once: what would be interrupted is its tidying up.
+    """
+    code = main()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(code)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit code."""
     gc.set_threshold(*RARELY)
@@ -234,6 +247,12 @@ def _run(parsed: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
+    except Exception as error:
+        if not is_lack_of_memory(error):
+            raise
+        return _fail(
+            f"there is not enough memory ({_first_line(error)}); nothing saved before is lost"
+        )
 
 
 def _on_runs(command: Command) -> Command:
@@ -255,6 +274,11 @@ def _missing(error: ModuleNotFoundError, extra: str) -> str:
     if package not in PHOTO_PACKAGES | WEB_PACKAGES | set(EXTRAS):
         raise error
     return f"{package} is not installed; {how_to_install(EXTRAS.get(package, extra))}"
+
+
+def _first_line(error: Exception) -> str:
+    """Returns what an error says first, or else its name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _fail(message: str) -> int:

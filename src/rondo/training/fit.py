@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
+from rondo.compiler import EngineWarning
 from rondo.tasks.photo import PhotoSet
 from rondo.training.callbacks import Keeper, ProgressLine
 from rondo.training.config import RunConfig
@@ -60,7 +62,7 @@ def fit(
         say(text)
 
     stop = StopRequest(tell)
-    with folder.held(say), stop.listening(), quiet_lightning():
+    with folder.held(say), stop.listening(), quiet_lightning(), quiet_tensorboard():
         module, state = _at_saved_state(config, data["train"], folder)
         keeper = Keeper(folder, data, stop, lambda records: tell(epoch_line(records, module)))
         keeper.catch_up(module, state, tell)
@@ -104,7 +106,10 @@ def epoch_line(records: list[dict[str, Any]], module: PhotoClassifier) -> str:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Keeps Lightning's tips and hints, which tell a user of rondo nothing, from the terminal."""
+    """Keeps Lightning's tips and hints, which tell a user of rondo nothing, from the terminal.
+
+    Warnings of Rondo's own are shown: Lightning calls the network, so they point at its lines.
+    """
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     try:
@@ -112,10 +117,27 @@ def quiet_lightning() -> Iterator[None]:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("default", category=EngineWarning, module="lightning")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextmanager
+def quiet_tensorboard() -> Iterator[None]:
+    """Keeps the errors of TensorBoard's thread from the terminal: it raises them in ours again."""
+    previous = threading.excepthook
+
+    def tell(arguments: threading.ExceptHookArgs) -> None:
+        if not type(arguments.thread).__module__.startswith("tensorboard."):
+            previous(arguments)
+
+    threading.excepthook = tell
+    try:
+        yield
+    finally:
+        threading.excepthook = previous
 
 
 def _trainer(

@@ -42,6 +42,9 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 PANEL_WIDTH, NORM_HEIGHT, GATE_HEIGHT = 2.7, 2.4, 0.85  # inches
+NO_DATES: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""What is left out of a picture, by its form, so that the same flow makes the same file."""
+
 LEAST = 1e-30
 """Norms below it are not drawn."""
 
@@ -102,7 +105,7 @@ def _save(figure: Figure, path: Path) -> None:
     """Writes a figure in the form that the ending of the file names."""
     form = path.suffix.removeprefix(".").lower()
     picture = io.BytesIO()
-    figure.savefig(picture, format=form, metadata={"Date": None} if form == "svg" else None)
+    figure.savefig(picture, format=form, metadata=NO_DATES.get(form))
     write_bytes(path, picture.getvalue())
 
 

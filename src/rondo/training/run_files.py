@@ -38,6 +38,7 @@ from rondo.system.digests import DamagedError, read_checked, write_with_digest
 from rondo.system.files import parts_in, remove_parts, write_text
 from rondo.system.lock import NAME as LOCK_NAME
 from rondo.system.lock import FolderLock, HeldError
+from rondo.system.memory import is_lack_of_memory
 from rondo.training.divergence import first_not_finite
 from rondo.training.records import Record, cut_records, read_records, write_records
 from rondo.training.run_error import RunError
@@ -182,6 +183,7 @@ class RunFiles(ABC, Generic[Config]):
             model = self.build_model(origin["model"], origin["arguments"])
             model.load_state_dict(weights)
         except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            _pass_on_lack_of_memory(error)
             raise RunError(
                 f"{self.model_file} cannot be read ({_text(error)}); {repair}"
             ) from error
@@ -223,6 +225,7 @@ class RunFiles(ABC, Generic[Config]):
             state = torch.load(io.BytesIO(contents), weights_only=True, map_location="cpu")
             weights = state["model"]
         except Exception as error:  # torch.load raises whatever it stumbles over
+            _pass_on_lack_of_memory(error)
             raise RunError(
                 f"{self.state_file} cannot be read ({_text(error)}); {repair}"
             ) from error
@@ -235,6 +238,7 @@ class RunFiles(ABC, Generic[Config]):
         try:
             yield
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            _pass_on_lack_of_memory(error)
             raise RunError(
                 f"{self.state_file} is the state of another network than that of "
                 f"{self.config_file} ({_text(error)}); put back the run's own, or remove "
@@ -396,6 +400,12 @@ def _check_finite(path: Path, weights: Mapping[str, Any], repair: str) -> None:
         raise RunError(
             f"{path} holds NaN or infinite numbers in {name}, where weights are finite; {repair}"
         )
+
+
+def _pass_on_lack_of_memory(error: Exception) -> None:
+    """Raises an error again that says nothing against a file: there is not enough memory."""
+    if is_lack_of_memory(error):
+        raise error
 
 
 def _text(error: Exception) -> str:

@@ -33,12 +33,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rondo.cells.named import NAMED_CELLS
 from rondo.predictor import Predictor
+from rondo.system.memory import is_lack_of_memory
 from rondo.tasks.photo_files import PhotoError
 from rondo.training.report_page import WARNING
 from rondo.training.run_error import RunError
 from rondo.web import photo
 from rondo.web.cells import MAX_STEPS, equations, shown
-from rondo.web.line import Line, in_thread
+from rondo.web.line import RETRY_AFTER, Line, in_thread
 from rondo.web.live import LiveTraining, tasks
 from rondo.web.pixels import read_apart
 from rondo.web.requests import RANGES, MalformedError, drawing_of, stage_of, training_of
@@ -96,6 +97,8 @@ def make_app(predictor: Predictor | None, hosts: list[str]) -> Starlette:
             PhotoError: _refused,
             HTTPException: _failed,
             ClientDisconnect: _gone,
+            MemoryError: _without_memory,
+            RuntimeError: _without_memory,
         },
     )
 
@@ -212,6 +215,12 @@ def _malformed(_request: Request, error: Exception) -> Response:
 def _failed(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _without_memory(_request: Request, error: Exception) -> Response:
+    if not is_lack_of_memory(error):
+        raise error
+    return JSONResponse({"error": "there is too little memory now; try again"}, 503, RETRY_AFTER)
 
 
 def _gone(_request: Request, _error: Exception) -> Response:
