@@ -91,14 +91,16 @@ class Command:
 
     def end(self, timeout_s: float = STUCK_S) -> int | None:
         """Waits for its end; returns the exit code, or None where it hangs and is killed."""
-        is_stopped = self.is_stopped(timeout_s)
-        if is_stopped is None:
+        end = time.monotonic() + timeout_s
+        while self.code is None and time.monotonic() < end:
+            if self.is_stopped(end - time.monotonic()):
+                self.go_on()  # somebody else has stopped it
+        found = self.code
+        if found is None:
             self.send(signal.SIGKILL)
             self.is_stopped(STUCK_S)
-            self.reader.join(ORPHANS_S)
-            return None
         self.reader.join(ORPHANS_S)
-        return self.code
+        return found
 
     def wait_for_line(self, words: str) -> str:
         """Waits until a line with such words is told; empty where it ends before."""

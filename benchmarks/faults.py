@@ -18,8 +18,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 from fault_kinds import DRAWS
 from fault_places import PLACES, Place, Undisturbed, undisturbed
@@ -27,6 +29,8 @@ from fault_processes import Lane, lane
 from fault_rows import PHASES, Result, Row, drawn_row, run_row
 from kept_runs import note, write_page
 from rondo.training.columns import markdown_table
+
+Item = TypeVar("Item")
 
 OWN_MOUNTS = "RONDO_CAMPAIGN_MOUNTS"
 """Set in the environment of a campaign whose mounts nobody else sees."""
@@ -100,9 +104,11 @@ class Campaign:
             self._in_lanes(lanes, rows, self._run_row)
         self.results.sort(key=lambda result: result.row.number)
 
-    def _in_lanes(self, lanes: list[Lane], items: list, do) -> None:  # type: ignore[no-untyped-def]
+    def _in_lanes(
+        self, lanes: list[Lane], items: list[Item], do: Callable[[Item, Lane], None]
+    ) -> None:
         """Does something with each item, in whichever lane is free; a failure ends all."""
-        waiting: queue.SimpleQueue = queue.SimpleQueue()
+        waiting: queue.SimpleQueue[Item] = queue.SimpleQueue()
         for item in items:
             waiting.put(item)
         failures: list[BaseException] = []

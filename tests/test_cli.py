@@ -236,6 +236,17 @@ def test_ctrl_c_when_all_is_done_ends_python_quietly() -> None:
     assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
+@pytest.mark.parametrize(("error", "is_told"), [("MemoryError", False), ("KeyError", True)])
+def test_a_lack_of_memory_when_all_is_done_is_not_told(error: str, is_told: bool) -> None:
+    program = (
+        "import atexit, sys; from rondo.cli import program; sys.argv = ['rondo', '--version']\n"
+        f"def fail(): raise {error}\n"
+        "atexit.register(fail); program()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+    assert (error.encode() in done.stderr) is is_told
+
+
 def test_errors_of_our_own_are_not_hidden(rondo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def write(self: RunFolder, *args: object) -> None:
         raise RuntimeError("the sizes do not fit")

@@ -32,7 +32,7 @@ from rondo.training.run_error import RunError
 from rondo.training.sequences.session import Options
 from rondo.training.sweeps import DIRECTIONS, sweeps
 from rondo.web import app, photo
-from rondo.web.cells import STAGES, equations, shown
+from rondo.web.cells import STAGES, equations, layer_of, shown
 from rondo.web.live import LiveTraining, flow_numbers, tasks
 from rondo.web.photo import look
 from rondo.web.requests import stage_of, training_of
@@ -146,6 +146,18 @@ def test_every_stage_of_a_cell_is_shown(stage: str) -> None:
     if stage == "unrolled":
         assert "y(2)" in text
         assert "y(3)" not in text
+
+
+def test_a_source_without_a_compiler_is_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RONDO_CACHE", str(tmp_path))
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.warns(rondo.EngineWarning, match="no-such-compiler"):
+        with pytest.raises(RunError, match="source of mgu cannot be shown: .*'no-such-compiler'"):
+            shown("mgu", "source", 1)
+    layer_of.cache_clear()
+    rondo.clear_cache()
 
 
 def test_every_cell_has_equations() -> None:

@@ -204,12 +204,19 @@ def _add_bench(commands: Any) -> None:
 def program() -> NoReturn:
     """Runs the command that was typed, as all that a process does.
 
-    When it is done, Ctrl-C ends Python at once: what would be interrupted is its tidying up.
+    When it is done, Ctrl-C ends Python at once, and a lack of memory is not told: what they hit is
+    its tidying up.
     """
     code = main()
+    sys.unraisablehook = _tell_of_unraisable
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(code)
+
+
+def _tell_of_unraisable(found: sys.UnraisableHookArgs) -> None:
+    if not is_lack_of_memory(found.exc_value):
+        sys.__unraisablehook__(found)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

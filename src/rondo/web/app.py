@@ -91,7 +91,7 @@ def make_app(predictor: Predictor | None, hosts: list[str]) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
-        exception_handlers={
+        exception_handlers={  # coroutines, for which Starlette starts no thread: memory may lack
             MalformedError: _malformed,
             RunError: _refused,
             PhotoError: _refused,
@@ -204,24 +204,24 @@ def _line(event: dict[str, Any]) -> str:
     return json.dumps(event) + "\n"
 
 
-def _refused(_request: Request, error: Exception) -> Response:
+async def _refused(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 422)
 
 
-def _malformed(_request: Request, error: Exception) -> Response:
+async def _malformed(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, 400)
 
 
-def _failed(_request: Request, error: Exception) -> Response:
+async def _failed(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
-def _without_memory(_request: Request, error: Exception) -> Response:
+async def _without_memory(_request: Request, error: Exception) -> Response:
     if not is_lack_of_memory(error):
         raise error
     return JSONResponse({"error": "there is too little memory now; try again"}, 503, RETRY_AFTER)
 
 
-def _gone(_request: Request, _error: Exception) -> Response:
+async def _gone(_request: Request, _error: Exception) -> Response:
     return Response(status_code=400)  # nobody is there to read it

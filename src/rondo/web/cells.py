@@ -8,6 +8,7 @@ from functools import cache, lru_cache
 
 import rondo
 from rondo.cells.named import NAMED_CELLS
+from rondo.training.run_error import RunError
 
 INPUT_SIZE, HIDDEN_SIZE = 3, 4
 """The sizes of the cells that are shown."""
@@ -32,10 +33,16 @@ def shown(name: str, stage: str, steps: int) -> str:
         >>> from rondo.web.cells import shown
         >>> shown("tanh", "unrolled", 3)[:4]
         '<svg'
+
+    Raises:
+        RunError: If there is no kernel to show, as where no compiler is; it says why.
     """
     layer = layer_of(name)
     if stage == "source":
-        return layer.source
+        try:
+            return layer.source
+        except ValueError as error:
+            raise RunError(f"the source of {name} cannot be shown: {error}") from error
     if stage == "unrolled":
         return layer.draw(steps=steps).svg
     if stage == "graph":
