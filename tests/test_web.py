@@ -23,6 +23,7 @@ import pytest
 import torch
 from PIL import Image
 
+import rondo
 from commands import Run, check_answered_in_one_line, command_that_is_ended
 from photo_runs import TinyNetwork
 from rondo.cells.named import NAMED_CELLS
@@ -153,9 +154,11 @@ def test_a_source_without_a_compiler_is_refused_in_words(
 ) -> None:
     monkeypatch.setenv("RONDO_CACHE", str(tmp_path))
     monkeypatch.setenv("CC", "no-such-compiler")
-    with pytest.warns(rondo.EngineWarning, match="no-such-compiler"):
-        with pytest.raises(RunError, match="source of mgu cannot be shown: .*'no-such-compiler'"):
-            shown("mgu", "source", 1)
+    with (
+        pytest.warns(rondo.EngineWarning, match="no-such-compiler"),
+        pytest.raises(RunError, match=r"source of mgu cannot be shown: .*'no-such-compiler'"),
+    ):
+        shown("mgu", "source", 1)
     layer_of.cache_clear()
     rondo.clear_cache()
 
