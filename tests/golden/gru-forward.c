@@ -37,17 +37,6 @@ typedef struct {
     void (*share)(piece_function *, void *, int64_t);
 } pool;
 
-/* How kernels are helped by other threads: what the library of the pool gives to them. */
-typedef void piece_function(void *, int64_t);
-
-typedef struct {
-    /* Call a function with data, which may share work with up to so many threads. */
-    void (*enter)(void (*)(void *), void *, int64_t);
-    /* Within it: call a function with data and the number of each piece of so many, on several
-     * threads; returns when all pieces are done. */
-    void (*share)(piece_function *, void *, int64_t);
-} pool;
-
 
 /* What is done for rows of some steps before these steps; the first is number
  * `first` of the chunk. */
