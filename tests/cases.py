@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,11 @@ VARIANTS: dict[str, CellFactory] = {
 
 # batch_size, num_steps, input_size, hidden_size
 SIZES = [(1, 1, 1, 1), (3, 5, 4, 7), (2, 3, 3, 17), (5, 4, 1, 2), (2, 3, 19, 4)]
+
+
+def slow_beyond(names: Iterable[str], some: Collection[str]) -> list[Any]:
+    """All of the names as parameters; those beyond some of them belong to the slow tests."""
+    return [name if name in some else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def make_cell(name: str, input_size: int, hidden_size: int, dtype: torch.dtype) -> nn.Module:

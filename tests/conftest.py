@@ -62,6 +62,12 @@ def made_on_gpu() -> Iterator[None]:
 
 
 @pytest.fixture
+def compared_by_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No check on first use, which would make the comparison of the test once more."""
+    monkeypatch.setenv("RONDO_CHECK", "0")
+
+
+@pytest.fixture
 def rondo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Run:

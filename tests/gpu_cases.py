@@ -20,7 +20,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 in_interpreter = pytest.mark.skipif(DEVICE == "cuda", reason="there is a GPU")
 
 run_where_kernels_run = [
-    pytest.mark.usefixtures("made_on_gpu"),
+    pytest.mark.usefixtures("made_on_gpu", "compared_by_the_test"),
     pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning"),
 ]
 """Marks of all of them. The warnings are what numpy, in which the interpreter computes, says of

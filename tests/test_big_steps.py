@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import rondo
+from cases import slow_beyond
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.pieces import MAX_WORK
 from rondo.compiler.row_memory import STACK_BYTES
@@ -113,7 +114,7 @@ def test_megabytes_of_rows_on_a_small_stack() -> None:
 @pytest.mark.parametrize("engine", ["cpu", "reference"])
 @pytest.mark.parametrize(
     "num_operations",
-    [2 * MAX_WORK, 1200, *(pytest.param(n, marks=pytest.mark.slow) for n in (2400, 5000))],
+    slow_beyond([2 * MAX_WORK, 1200, 2400, 5000], [2 * MAX_WORK]),
 )
 def test_chains_of_operations(engine: str, num_operations: int) -> None:
     layer = check(Chain(num_operations), engine)

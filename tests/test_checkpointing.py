@@ -38,6 +38,7 @@ def run(
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("engine", ["reference", "cpu"])
 @pytest.mark.parametrize("name", CELLS)
+@pytest.mark.usefixtures("compared_by_the_test")
 def test_it_changes_no_result(name: str, engine: str, mode: str, reverse: bool) -> None:
     case = make_case(name, (5, 7, 3, 17), mode, torch.float64)
     expected, *checkpointed = run(case, mode, (None, 1, 4, 30), reverse=reverse, engine=engine)

@@ -95,6 +95,7 @@ def run_plain(case: dict[str, Any], reverse: bool) -> dict[str, Tensor]:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("engine", "sizes"), ENGINES_AND_SIZES, ids=str)
 @pytest.mark.parametrize("name", VARIANTS_SLOWLY)
+@pytest.mark.usefixtures("compared_by_the_test")
 def test_equals_the_plain_loop(
     name: str, engine: str, sizes: tuple[int, ...], mode: str, reverse: bool
 ) -> None:
@@ -178,9 +179,19 @@ def mapped(case: dict[str, Any], function: Callable[[Tensor], Tensor]) -> dict[s
     return {**case, "cell": cell, "x": leaf(case["x"]), "state": state}
 
 
-@pytest.mark.parametrize("name", ALL_CELLS)
-def test_gradients_against_finite_differences(name: str) -> None:
-    """gradcheck and gradgradcheck in float64, ragged and with resets."""
+@pytest.mark.parametrize(
+    ("name", "projected"),
+    [
+        *((name, True) for name in ALL_CELLS),
+        *(pytest.param(name, False, marks=pytest.mark.slow) for name in CELLS),
+    ],
+)
+@pytest.mark.usefixtures("compared_by_the_test")
+def test_gradients_against_finite_differences(name: str, projected: bool) -> None:
+    """gradcheck and gradgradcheck in float64, ragged and with resets.
+
+    Projected: along one direction instead of along every axis.
+    """
     case = make_case(name, (2, 3, 2, 3), "dense", torch.float64)
     layer = rondo.Recurrent(case["cell"], engine="reference")
     leaves, form = pytree.tree_flatten(case["state"])
@@ -197,7 +208,6 @@ def test_gradients_against_finite_differences(name: str) -> None:
         return y, *pytree.tree_leaves(last)
 
     inputs = (case["x"], *leaves, *(p.detach().requires_grad_() for p in layer.parameters()))
-    projected = name in VARIANTS  # along one direction instead of along every axis
     assert torch.autograd.gradcheck(run, inputs, fast_mode=projected)
     assert torch.autograd.gradgradcheck(run, inputs, fast_mode=projected)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import rondo
-from cases import CELLS, VARIANTS
+from cases import CELLS, VARIANTS, slow_beyond
 from gpu_cases import (
     DEVICE,
     Applied,
@@ -23,20 +23,32 @@ from rondo.compiler import EngineWarning, cuda
 from rondo.compiler.cuda import TritonLoop
 from rondo.compiler.gpu import phases
 from rondo.compiler.gpu.launch import Launcher
-from test_conformance import MODES, OF_ALL_FUNCTIONS, check_budget, make_case, run_layer
+from test_conformance import ALL_CELLS, MODES, check_budget, make_case, run_layer
 
 pytest.importorskip("triton")
 pytestmark = run_where_kernels_run
 
 
+SOME = ["elman", "lstm", "gru-reset-before", "layer-norm-lstm", "slstm", "min-lstm"]
+"""The cells of the quick tests: with and without several states, products in a row and norms."""
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_gives_what_the_reference_engine_gives(name: str) -> None:
+    assert_same(*on_both(name, "ragged-resets", reverse=True), 5e-6)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", CELLS)
-def test_gives_what_the_reference_engine_gives(name: str, mode: str, reverse: bool) -> None:
+def test_all_modes_give_what_the_reference_engine_gives(
+    name: str, mode: str, reverse: bool
+) -> None:
     assert_same(*on_both(name, mode, reverse), 5e-6)
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", slow_beyond(VARIANTS, SOME))
 def test_a_variant_gives_what_the_reference_engine_gives(name: str) -> None:
     assert_same(*on_both(name, "ragged-resets"), 5e-6)
 
@@ -79,14 +91,16 @@ def test_sums_over_parts_of_a_row() -> None:
         torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", OF_ALL_FUNCTIONS)
+@pytest.mark.parametrize("name", slow_beyond(ALL_CELLS, SOME))
 def test_float32_stays_within_the_error_budget(name: str) -> None:
     case = make_case(name, (4, 9, 5, 13), "dense", torch.float32)
     check_budget(run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "dense"), case)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("name", ["elman", "gru", "lstm", "layer-norm-lstm", "slstm"])
+@pytest.mark.parametrize(
+    "name", slow_beyond(["elman", "gru", "lstm", "layer-norm-lstm", "slstm"], ["gru", "slstm"])
+)
 def test_half_precision_stays_within_the_error_budget(name: str, dtype: torch.dtype) -> None:
     case = make_case(name, (3, 6, 5, 13), "dense", dtype)
     check_budget(run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "dense"), case)

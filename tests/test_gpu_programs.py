@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import rondo
-from cases import CELLS, make_cell
+from cases import CELLS, make_cell, slow_beyond
 from gpu_cases import (
     assert_same,
     in_interpreter,
@@ -144,21 +144,11 @@ def results_of(name: str) -> dict[str, Tensor]:
     return run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "ragged-resets")
 
 
-OF_EVERY_KIND = {
-    *("lstm", "layer-norm-gru", "normalised-weight", "one-product", "block-diagonal", "min-gru"),
-    *("dot-rnn", "dt-rnn", "stack", "stack-shortcuts", "lstm-FGR", "slstm", "gru-reset-before"),
-    *("variational-elman", "variational-lstm", "variational-gru"),
-}
-"""A cell for every way in which phases follow each other."""
+OF_EVERY_KIND = ["lstm", "normalised-weight", "min-gru", "dt-rnn", "stack", "gru-reset-before"]
+"""Cells whose phases follow each other in different ways."""
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name in OF_EVERY_KIND else pytest.mark.slow)
-        for name in ALL_CELLS
-    ],
-)
+@pytest.mark.parametrize("name", slow_beyond(ALL_CELLS, OF_EVERY_KIND))
 def test_a_program_may_run_ahead_where_none_waits(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,7 +162,6 @@ def test_a_program_that_does_not_wait_where_it_must_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What the test above can see."""
-    monkeypatch.setenv("RONDO_CHECK", "0")  # which finds it too
     expected = results_of("lstm")
     found = launch.phases_with_waits
     monkeypatch.setattr(Launcher, "run_apart", run_ahead)

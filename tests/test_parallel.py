@@ -17,6 +17,8 @@ from rondo.compiler import EngineWarning
 from rondo.compiler.scan import solve_recurrence
 from test_conformance import MODES, make_case, run_layer
 
+pytestmark = pytest.mark.usefixtures("compared_by_the_test")
+
 LINEAR = {"min-gru", "min-lstm", "lru"}
 """The named cells whose state is linear in the state."""
 

@@ -454,7 +454,12 @@ def transfer_config(name: str, weights: Path) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "trained_parts"), [("tl_1", ("fc",)), ("tl_2", ("layer4", "fc")), ("tl_3", None)]
+    ("name", "trained_parts"),
+    [
+        ("tl_2", ("layer4", "fc")),
+        pytest.param("tl_1", ("fc",), marks=pytest.mark.slow),
+        pytest.param("tl_3", None, marks=pytest.mark.slow),
+    ],
 )
 def test_frozen_parts_stay_bit_for_bit(
     tmp_path: Path, weights: Path, name: str, trained_parts: tuple[str, ...] | None

@@ -20,6 +20,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from cases import slow_beyond
 from commands import Run, check_answered_in_one_line, command_that_is_ended, command_to_its_end
 from photo_runs import without_times
 from rondo.models import ResNet
@@ -260,7 +261,11 @@ def compare_with(callback: pl.Callback, folder: Path, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     ("number", "model", "step"),
-    [(signal.SIGINT, "fcnn_1", 0), (signal.SIGTERM, "fcnn_1", 3), (signal.SIGINT, "cnn_1", 2)],
+    [
+        pytest.param(signal.SIGINT, "fcnn_1", 0, marks=pytest.mark.slow),
+        (signal.SIGTERM, "fcnn_1", 3),
+        pytest.param(signal.SIGINT, "cnn_1", 2, marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_table_goes_on_to_the_same_numbers(
     whole: Path,
@@ -280,7 +285,9 @@ def test_an_interrupted_table_goes_on_to_the_same_numbers(
     assert_same(whole, tmp_path)
 
 
-@pytest.mark.parametrize("place", ["create", "finish", "measure", "write_table"])
+@pytest.mark.parametrize(
+    "place", slow_beyond(["create", "finish", "measure", "write_table"], ["create"])
+)
 def test_a_table_killed_between_its_runs_goes_on_to_the_same_numbers(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
@@ -374,6 +381,7 @@ def test_several_seeds_see_the_same_photos(tmp_path: Path) -> None:
     assert session.fingerprint(data) == second.data_fingerprint
 
 
+@pytest.mark.slow
 def test_transfer_learning_is_part_of_the_table_where_weights_are_given(tmp_path: Path) -> None:
     torch.save(ResNet(18).state_dict(), tmp_path / "w.pth")
     one_epoch = replace(OPTIONS, epochs=1, num_drawn=8)

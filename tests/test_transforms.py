@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 from torch.utils.checkpoint import checkpoint
 
 import rondo
-from cases import CELLS, make_cell
+from cases import CELLS, make_cell, slow_beyond
 from commands import STUCK_S
 from rondo.compiler import operators
 from test_conformance import make_case
@@ -99,22 +99,27 @@ def check_compiled(model: Model, mode: str, backend: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "mode"),
-    [*(("elman", mode) for mode in MODES), ("lstm", "lengths"), ("normalised-weight", "resets")],
+    [
+        ("lstm", "lengths"),
+        ("normalised-weight", "resets"),
+        *(pytest.param("elman", mode, marks=pytest.mark.slow) for mode in MODES),
+    ],
 )
 @pytest.mark.usefixtures("fresh_dynamo")
 def test_torch_compile(name: str, mode: str) -> None:
     check_compiled(recurrent_model(name, engine="reference"), mode, "aot_eager")
 
 
-@pytest.mark.parametrize("name", DROP_INS)
+@pytest.mark.parametrize("name", slow_beyond(DROP_INS, ["lstm"]))
 @pytest.mark.usefixtures("fresh_dynamo")
 def test_torch_compile_of_the_drop_ins(name: str) -> None:
     check_compiled(drop_in_model(name), "dense", "aot_eager")
 
 
-@pytest.mark.parametrize(("mode", "every"), [("dense", 2), ("lengths", "auto"), ("resets", 2)])
+@pytest.mark.parametrize("mode", slow_beyond(["dense", "lengths", "resets"], ["lengths"]))
 @pytest.mark.usefixtures("fresh_dynamo")
-def test_torch_compile_with_checkpoints(mode: str, every: Any) -> None:
+def test_torch_compile_with_checkpoints(mode: str) -> None:
+    every = "auto" if mode == "lengths" else 2
     model = recurrent_model("gru", engine="reference", checkpoint_every=every)
     check_compiled(model, mode, "aot_eager")
 

@@ -102,6 +102,7 @@ def _types(dtype: torch.dtype) -> str:
         "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n\n"
         f"typedef {real} real;\n#define LIBM(name) name{suffix}\n"
         "#define INLINED static inline __attribute__((always_inline)) /* for vector code */\n"
+        "#define RARE static __attribute__((cold, noinline)) /* a few times in a run */\n"
     )
 
 

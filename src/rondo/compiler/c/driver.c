@@ -160,7 +160,7 @@ static void total_piece(void *given, int64_t piece) {
 }
 
 /* Give each part about as many steps of rows to do: rows are sorted, longest first. */
-static void divide(call *c) {
+RARE void divide(call *c) {
     int64_t total = 0, so_far = 0, part = 1, length = c->num_steps;
     const int64_t *const sizes = c->batch_sizes + c->first_step;
     for (int64_t t = 0; t < c->num_steps; ++t) total += sizes[t];

@@ -1,16 +1,16 @@
 /* How the memory of a run is divided. */
 
-static char *take(char **next, int64_t bytes) {
+RARE char *take(char **next, int64_t bytes) {
     char *const taken = *next;
     *next += (bytes + 63) / 64 * 64;
     return taken;
 }
 
-static int64_t capacity(const call *c) {
+RARE int64_t capacity(const call *c) {
     return !CHUNKED ? 0 : c->chunk_rows > c->num_rows ? c->chunk_rows : c->num_rows;
 }
 
-static int64_t lay_out_part(const call *c, char *begin, struct room *room) {
+RARE int64_t lay_out_part(const call *c, char *begin, struct room *room) {
     char *next = begin;
     room->capacity = capacity(c);
     room->step_capacity = c->num_rows;
@@ -21,7 +21,7 @@ static int64_t lay_out_part(const call *c, char *begin, struct room *room) {
     return next - begin;
 }
 
-static int64_t lay_out_desk(const call *c, char *begin, struct room *room) {
+RARE int64_t lay_out_desk(const call *c, char *begin, struct room *room) {
     char *next = begin;
     room->panel = (real *)take(&next, capacity(c) * PANEL_COLUMNS * sizeof(real));
     room->rows = take(&next, ROWS_BYTES);
@@ -31,7 +31,7 @@ static int64_t lay_out_desk(const call *c, char *begin, struct room *room) {
 }
 
 /* Lay out the workspace; returns its size. */
-static int64_t lay_out(call *c) {
+RARE int64_t lay_out(call *c) {
     char *next = c->workspace;
     struct room room;
     int64_t packed = 0;
@@ -48,7 +48,7 @@ static int64_t lay_out(call *c) {
 }
 
 /* The memory of a part, and of a piece of the work on it. */
-static void room_of(const call *c, int64_t part, int64_t member, struct room *room) {
+RARE void room_of(const call *c, int64_t part, int64_t member, struct room *room) {
     const int64_t part_size = lay_out_part(c, c->rooms, room);
     const int64_t desk_size = lay_out_desk(c, c->desks, room);
     lay_out_part(c, c->rooms + part * part_size, room);
