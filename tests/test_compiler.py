@@ -348,7 +348,7 @@ def random_steps(draw: st.DrawFn) -> Callable[..., Any]:
     return step
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(random_steps())
 def test_random_steps_equal_the_plain_loop(step: Callable[..., Any]) -> None:
     cell = StepCell(step).double()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import rondo
+from cases import slow_beyond
 from operation_cases import GROUPS, OF_ONE, OF_TWO, ON_CPU, SIZE, SPECIAL, Applies
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.engines import Reference
@@ -46,7 +47,7 @@ def test_kernels_take_operations_apart(group: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
 @pytest.mark.usefixtures("compared_by_the_test")
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", slow_beyond(GROUPS, ["divisions", "within a row"]))
 def test_kernels_for_gpus_take_operations_apart(group: str) -> None:
     pytest.importorskip("triton")
     if torch.cuda.is_available():

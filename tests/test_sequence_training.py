@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from cases import slow_beyond
 from commands import (
     Run,
     check_answered_in_one_line,
@@ -98,7 +99,9 @@ def assert_same_run(first: Path, second: Path) -> None:
 # --- learning
 
 
-@pytest.mark.parametrize("cell", ["tanh", "gru", "lstm", "lstm-1997", "lstm-cifg"])
+@pytest.mark.parametrize(
+    "cell", slow_beyond(["tanh", "gru", "lstm", "lstm-1997", "lstm-cifg"], ["gru", "lstm-cifg"])
+)
 def test_a_small_task_is_solved(cell: str, tmp_path: Path) -> None:
     """With a seed that takes a fifth of the budget at most: rounding may make it more."""
     options = {"hidden_size": 16, "num_sequences": 20_000, "seed": 1}

@@ -262,11 +262,12 @@ def compare_with(callback: pl.Callback, folder: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("number", "model", "step"),
     [
-        pytest.param(signal.SIGINT, "fcnn_1", 0, marks=pytest.mark.slow),
+        (signal.SIGINT, "fcnn_1", 0),
         (signal.SIGTERM, "fcnn_1", 3),
-        pytest.param(signal.SIGINT, "cnn_1", 2, marks=pytest.mark.slow),
+        (signal.SIGINT, "cnn_1", 2),
     ],
 )
+@pytest.mark.slow
 def test_an_interrupted_table_goes_on_to_the_same_numbers(
     whole: Path,
     tmp_path: Path,
@@ -310,6 +311,7 @@ def test_a_table_killed_between_its_runs_goes_on_to_the_same_numbers(
     assert_same(whole, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_network_that_diverges_does_not_stop_the_others(
     rondo: Run, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,6 +372,7 @@ def test_runs_of_other_settings_are_refused(whole: Path) -> None:
             compare(replace(SMALL, options=replace(OPTIONS, **changes)), whole, silent)
 
 
+@pytest.mark.slow
 def test_several_seeds_see_the_same_photos(tmp_path: Path) -> None:
     several = replace(SMALL, models=("fcnn_1",), seeds=(0, 3))
     outcome = compare(several, tmp_path, silent)

@@ -100,8 +100,8 @@ def check_compiled(model: Model, mode: str, backend: str) -> None:
 @pytest.mark.parametrize(
     ("name", "mode"),
     [
-        ("lstm", "lengths"),
         ("normalised-weight", "resets"),
+        pytest.param("lstm", "lengths", marks=pytest.mark.slow),
         *(pytest.param("elman", mode, marks=pytest.mark.slow) for mode in MODES),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import rondo
+from cases import slow_beyond
 from rondo.compiler.kernel import (
     Buffer,
     Kernel,
@@ -97,9 +98,12 @@ def test_two_hundred_views_of_views(names: list[str], of: list[str], mode: str) 
     check(one_after_the_other(names), of, mode)
 
 
-@pytest.mark.usefixtures("made_on_gpu")
+VIEWS_ON_GPU = ["itself", "grouped", "transposed", "selected", "one for all"]
+
+
+@pytest.mark.usefixtures("made_on_gpu", "compared_by_the_test")
 @pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
-@pytest.mark.parametrize("name", ["itself", "grouped", "transposed", "selected", "one for all"])
+@pytest.mark.parametrize("name", slow_beyond(VIEWS_ON_GPU, ["grouped", "selected"]))
 def test_kernels_for_gpus_read_through_views(name: str) -> None:
     pytest.importorskip("triton")
     case = case_of(Viewed(VIEWS[name], PLACES), "ragged-resets", torch.float32)
