@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,10 @@ from rondo import cli
 from rondo.bench import cells, peers, report, rows, suites
 from rondo.bench.conformance import gate
 from rondo.bench.contenders import Contender, compiled
-from rondo.bench.measure import Peak, Spread, take_turns
-from rondo.bench.options import OURS, RAGGED_BARS, Options, Sizes
+from rondo.bench.measure import Peak, Spread, busy_note, take_turns
+from rondo.bench.options import OURS, QUICK, RAGGED_BARS, Options, Sizes
 from rondo.bench.plot import plot
-from rondo.bench.tables import suite_table
+from rondo.bench.tables import _spread, suite_table
 from rondo.cli.manual import words_of
 
 SIZES = Sizes(4, 3, 5, 7)
@@ -40,6 +41,8 @@ def test_a_spread_has_a_median_quartiles_and_paired_ratios() -> None:
     assert (spread.median, spread.quartiles) == (3.0, (2.0, 4.0))
     assert Spread((2.0,)).quartiles == (2.0, 2.0)
     assert Spread((2.0, 9.0)).over(Spread((1.0, 3.0))).values == (2.0, 3.0)
+    assert spread.shown == (1.0, 5.0), "of few rounds all is shown"
+    assert Spread(tuple(map(float, range(1, 10)))).shown == (3.0, 7.0)
     assert Spread((2.0, 9.0)).minus(Spread((1.0, 3.0))).values == (1.0, 6.0)
 
 
@@ -97,13 +100,13 @@ def test_a_missing_column_is_red_and_gets_no_number(
         capsys, *("--suite", "layers", "--module", "GRU,RNN", "--output", str(tmp_path))
     )
     assert code == 1
-    assert "rondo: layers, GRU (7, 3, 5, 8): rondo: the output is off by" in err
+    assert "rondo: layers, GRU (20, 16, 32, 32): rondo: the output is off by" in err
     values = json.loads((tmp_path / "bench.json").read_text())
     gru, rnn = (row for row in values["rows"] if row["run"] == "forward")
     assert gru["times_s"] == gru["ratios"] == {}
     assert "is allowed" in gru["failures"][OURS]
     assert rnn["times_s"].keys() >= {OURS, "torch.nn"}
-    assert "| GRU | 7, 3, 5, 8 | forward | failed | – |" in out
+    assert "| GRU | 20, 16, 32, 32 | forward | failed | – |" in out
     assert "## Failed the conformance check, so not timed" in out
 
 
@@ -194,15 +197,24 @@ def test_all_suites_of_one_module(capsys: pytest.CaptureFixture[str], tmp_path: 
     for suite in ("layers", "ragged", "streaming", "import"):
         assert f"\n## {suite}\n" in out
         assert f"\n{suite}: " in err
-    assert "| GRU | 7, 3, 5, 8 | forward and backward |" in out
+    assert "| GRU | 20, 16, 32, 32 | forward and backward |" in out
+    assert "and in brackets the lowest and highest" in out
+    assert "- --quick: sizes too small" in out
+    assert "JAX is left out" not in out
     assert (tmp_path / "results" / "bench.md").read_text() == out
     assert "<svg" in (tmp_path / "results" / "bench.svg").read_text()
     values = json.loads((tmp_path / "results" / "bench.json").read_text())
     assert values["is_whole"]
     assert values["failures"] == []
+    assert any(note.startswith("--quick") for note in values["notes"])
     assert values["peak"]["flops_per_s"] > 0
     row = next(row for row in values["rows"] if row["run"] == "training")
-    assert row["sizes"] == {"num_steps": 7, "batch_size": 3, "input_size": 5, "hidden_size": 8}
+    assert row["sizes"] == {
+        "num_steps": 20,
+        "batch_size": 16,
+        "input_size": 32,
+        "hidden_size": 32,
+    }
     times, ratios = row["times_s"], row["ratios"]
     assert set(times) == {OURS, "torch.nn", "eager loop"}
     assert len(times[OURS]["rounds"]) == 2
@@ -218,7 +230,7 @@ def test_all_suites_of_one_module(capsys: pytest.CaptureFixture[str], tmp_path: 
         "torch.nn's layer, T = 1",
     }
     assert "| rondo, µs | arithmetic, µs | beyond it, µs | Recurrent.step |" in out
-    assert "| rondo, s (bar 0.2) |" in out
+    assert "| rondo, s |" in out
     assert row["share_of_bound"] == pytest.approx(row["bound_s"] / times[OURS]["median"])
     ways = {row["case"]: set(row["times_s"]) for row in values["rows"] if row["suite"] == "ragged"}
     assert ways == {
@@ -254,6 +266,31 @@ def test_a_bar_is_in_the_title_and_a_number_above_it_is_marked() -> None:
     assert "| half of the tokens (bar 0.6) | resets (bar 1.1) |" in table
     assert "| **0.50** (0.50–0.50) | **1.20** (1.20–1.20), missed |" in table
     plot([row]).canvas.draw()
+
+
+def test_a_ratio_that_noise_made_says_so() -> None:
+    assert _spread(Spread((0.9, 1.2, 3.0))) == "1.20 (0.90–3.00), covers 1"
+    assert _spread(Spread((1.1, 1.2, 3.0))) == "**1.20** (1.10–3.00)"
+    rest = (1.3,) * 8
+    assert _spread(Spread((0.5, *rest))) == "**1.30** (1.30–1.30)"
+
+
+def test_a_busy_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    cores = os.cpu_count() or 1
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.1 * cores, 9.0, 9.0))
+    assert busy_note() is None
+    monkeypatch.setattr(os, "getloadavg", lambda: (3.0 * cores, 0.0, 0.0))
+    assert f"a mean of {3 * cores:.1f} processes ran on {cores} cores" in (busy_note() or "")
+
+
+def test_a_quick_run_says_what_it_leaves_out() -> None:
+    assert report.quick_note(Options()) is None
+    note = report.quick_note(QUICK)
+    assert note is not None
+    assert note.endswith("; left out: import, RNN, LSTM, 6 of 7 cells")
+    whole = Options(is_quick=True)
+    assert report.quick_note(whole) == "--quick: sizes too small to say how fast anything is"
+    assert Options().cells == len(cells.CUSTOM_CELLS)
 
 
 def test_words_may_be_in_small_letters() -> None:

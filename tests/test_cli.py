@@ -1,3 +1,4 @@
+import argparse
 import io
 import json
 import re
@@ -5,6 +6,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from commands import Run, check_answered_in_one_line
 from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
+from rondo import cli
+from rondo.cli.sequences import SEQUENCE_TASKS
 from rondo.compiler import EngineWarning
 from rondo.tasks import photo
 from rondo.tasks.photo import PhotoNetwork
@@ -116,7 +120,7 @@ def test_keeping_freed_memory_does_no_harm() -> None:
     [
         ("train foto", "there is no 'foto' here; did you mean 'photo'"),
         ("train photo --epcohs 3", "does not take '--epcohs'; did you mean '--epochs'"),
-        ("train photo --epochs three", "argument --epochs: invalid int value: 'three'"),
+        ("train photo --epochs three", "argument --epochs: must be a whole number, but is 'three'"),
         ("train photo --epochs 0", "the number of epochs must be 1 or more, but is 0"),
         ("train photo --batch-size -3", "the batch size must be 1 or more, but is -3"),
         ("train photo --num-drawn -1", "number of drawn portraits must be 1 or more, but is -1"),
@@ -131,7 +135,18 @@ def test_keeping_freed_memory_does_no_harm() -> None:
         ("train photo --run .", r"\. exists already; give another --run"),
         ("evaluate absent", "there is no run folder absent"),
         ("evaluate .", "is not a run folder"),
-        ("predict last", "the following arguments are required: IMAGE"),
+        ("predict last", "rondo predict needs IMAGE"),
+        ("predict", "rondo predict needs RUN and IMAGE"),
+        ("train", "rondo train needs TASK; there are: photo, adding, .*captions; see"),
+        (
+            "train --epochs 3 photo",
+            "rondo train does not take '--epochs'; options of a command stand",
+        ),
+        ("--threads 3 bench", "rondo does not take '--threads'; options of a command stand after"),
+        ("TRAIN", "there is no 'TRAIN' here; did you mean 'train'"),
+        ("cache list", "rondo cache does not take 'list'; did you mean '--list'"),
+        ("train photo --threads 1000", "threads must be from 1 to .*, but is '1000'"),
+        ("sample last --temperature hot", "--temperature: must be a number, but is 'hot'"),
         ("predict last a.jpg", "there is no run in"),
     ],
 )
@@ -368,3 +383,64 @@ def test_prediction_of_standard_input(
     code, _, err = rondo("predict", "last", "a.png", "--from-list")
     assert code == 2
     assert "--from-list reads paths from standard input" in err
+
+
+# --- the help
+
+
+def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """All parsers of commands and tasks, this one first."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                yield from _parsers(one)
+
+
+def test_help_states_every_default() -> None:
+    for parser in _parsers(cli.build_parser()):
+        for action in parser._actions:
+            if action.option_strings and action.nargs != 0:
+                words = action.help or ""
+                assert re.search("default: |must be given|no default", words), (
+                    f"{parser.prog} {action.option_strings[0]}: {words}"
+                )
+
+
+def test_help_of_a_task_says_what_its_recipe_does() -> None:
+    from rondo.cli import recipes
+    from rondo.tasks import (
+        actions,
+        adding,
+        captions,
+        characters,
+        copying,
+        digits_by_row,
+        music,
+        parity,
+        reber,
+        segmentation,
+        text,
+    )
+    from rondo.tasks.task import Recipe
+
+    own: dict[str, dict[str, Recipe]] = {
+        **{name: {"": Recipe()} for name in ("temporal-order-6a", "temporal-order-6b")},
+        **{name: {"": adding.RECIPE} for name in ("adding", "multiplication")},
+        "reber": {"": reber.RECIPE},
+        "copy": {"": copying.RECIPE},
+        "parity": {"": parity.RECIPE},
+        "music": {"": music.RECIPE},
+        "characters": {"": characters.RECIPE},
+        "digits-by-row": {"": digits_by_row.RECIPE},
+        "text": {"drawn": text.RECIPE},
+        "actions": actions.RECIPES,
+        "segmentation": segmentation.RECIPES,
+        "captions": captions.RECIPES,
+    }
+    assert set(own) == set(SEQUENCE_TASKS)
+    for task, kinds in own.items():
+        for kind, recipe in kinds.items():
+            said = {**recipes.COMMON, **recipes.OWN.get(task, {"": {}})[kind]}
+            assert said == {name: getattr(recipe, name) for name in said}, (task, kind)
+    assert recipes.OWN["text"]["files"]["num_sequences"] == f"{text.NUM_EPOCHS} epochs"

@@ -565,6 +565,7 @@ def test_steps_without_a_finite_gradient_are_skipped_and_told(
     code, _, err = rondo(*WORDS[task], "--run", "mine")
     assert code == 0
     assert "2 steps changed nothing: no finite gradient, or an empty batch" in err
+    assert re.search(r"  2 steps skipped$", err, re.MULTILINE)
     last = [r for r in records_in(tmp_path / "mine") if "skipped_steps" in r][-1]
     assert last["skipped_steps"] == 2
     assert (

@@ -30,7 +30,7 @@ from rondo.tasks.task import Batch, Recipe, Task
 from rondo.training import saving, stopping
 from rondo.training.run_error import RunError
 from rondo.training.sequences.config import SequenceConfig, config_from_json
-from rondo.training.sequences.fit import Outcome, fit
+from rondo.training.sequences.fit import Outcome, fit, progress_line
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.session import Options, begin, cell_name, resume
 from rondo.training.sequences.trainer import SequenceTrainer
@@ -118,6 +118,18 @@ def test_training_ends_at_the_budget(tmp_path: Path) -> None:
     outcome = run("remember", tmp_path / "run", num_sequences=30, learning_rate=1e-6)
     assert [record["sequences"] for record in outcome.records] == [16, 32, 32]
     assert not outcome.records[-1]["solved"]
+
+
+def test_progress_does_not_go_beyond_the_budget(tmp_path: Path) -> None:
+    run("remember", tmp_path / "run", num_sequences=30, learning_rate=1e-6)
+    trainer = SequenceTrainer(SequenceFolder(tmp_path / "run", "x").read_config(), remember())
+    for _ in range(7):
+        trainer.train_step()
+    assert progress_line(trainer).startswith("28/30 sequences ")
+    trainer.train_step()
+    assert trainer.progress.num_sequences == 32, "a batch is used whole"
+    assert progress_line(trainer).startswith("30/30 sequences ")
+    assert progress_line(trainer).endswith("at most 0:00 left")
 
 
 def test_training_ends_where_checks_get_no_better(tmp_path: Path) -> None:
@@ -413,7 +425,7 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
         ("train adding --cel gru", "does not take '--cel'; did you mean '--cell'"),
         ("train adding --cell grv", "there is no cell 'grv'; did you mean 'gru'"),
         ("train adding --length 3", "the length must be 20 or more, but is 3"),
-        ("train adding --length x", "argument --length/--lag: invalid int value: 'x'"),
+        ("train adding --length x", "argument --length/--lag: must be a whole number, but is 'x'"),
         ("train adding --hidden-size 0", "the hidden size must be 1 or more, but is 0"),
         ("train adding --num-layers 0", "the number of layers must be 1 or more, but is 0"),
         ("train adding --batch-size 0", "the batch size must be 1 or more, but is 0"),

@@ -115,7 +115,7 @@ def test_the_flow_of_a_gradient_is_shown_and_drawn(show: Run, tmp_path: Path) ->
     ElementTree.parse(tmp_path / "a.svg")
 
 
-def test_text_goes_to_a_file_of_any_other_ending(show: Run, tmp_path: Path) -> None:
+def test_text_goes_to_a_file_of_text(show: Run, tmp_path: Path) -> None:
     assert show("gru --stage source --output gru.c")[0] == 0
     assert "void" in (tmp_path / "gru.c").read_text()
 
@@ -123,7 +123,7 @@ def test_text_goes_to_a_file_of_any_other_ending(show: Run, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("", "the following arguments are required: CELL"),
+        ("", "rondo show needs CELL; see"),
         ("lst", "there is no cell 'lst'; did you mean 'lstm'?; a cell of your own is FILE.py:NAME"),
         ("transformer", "there are: tanh, relu, jordan"),
         ("lstm --stage plann", "there is no 'plann' here; did you mean 'plan'"),
@@ -133,8 +133,19 @@ def test_text_goes_to_a_file_of_any_other_ending(show: Run, tmp_path: Path) -> N
         ("lstm --stage gradient --steps 0", "must be a whole number of at least 1, got 0"),
         ("lstm --stage gradient -o absent/a.svg", "cannot write absent/a.svg: No such file"),
         ("lstm --hidden-size 0", "hidden_size must be a whole number of at least 1, got 0"),
-        ("lstm --hidden-size big", "argument --hidden-size: invalid int value: 'big'"),
-        ("lstm --stage source -o a.svg", "source is text, not a picture"),
+        ("lstm --hidden-size big", "argument --hidden-size: must be a whole number, but is 'big'"),
+        (
+            "lstm --stage source -o a.svg",
+            "the stage source cannot be written as a.svg: it is not drawn",
+        ),
+        (
+            "lstm -o a.png",
+            "as a.png: a picture ends in .svg, .dot, .gv, .mmd; text ends in .txt or",
+        ),
+        ("lstm --stage plan -o a.JPG", "the stage plan cannot be written as a.JPG"),
+        ("lstm --stage gradient -o a.dot", "a picture ends in .svg, .pdf, .png; text ends in .txt"),
+        ("lstm --stage unrolled -o a.c", "text ends in .py, .txt or has no ending"),
+        ("lstm gru", "rondo show does not take 'gru'; it is one word too many"),
         ("lstm -o absent/a.svg", "cannot write absent/a.svg: No such file or directory"),
         ("absent.py:MyCell", "there is no file absent.py; write FILE.py:NAME"),
         (":MyCell", "there is no file"),

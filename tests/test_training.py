@@ -567,6 +567,8 @@ def test_lines_for_the_user_name_the_majority(tmp_path: Path) -> None:
     assert lines[0].startswith("epoch  1/3  loss ")
     assert "% (66.7)" in lines[0]
     assert lines[0].endswith("photos/s")
+    assert " val " in lines[0]
+    assert "test" not in "".join(lines), "the test is told at the end alone"
 
 
 def test_progress_line_tells_the_time_left() -> None:

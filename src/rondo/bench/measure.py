@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 import platform
 import shlex
 import statistics
@@ -19,8 +20,16 @@ from torch.nn.functional import linear
 
 import rondo
 from rondo.compiler.c_compiler import NoCompilerError, compiler, compiler_version
+from rondo.system.processor import processor_names
 
 Run = Callable[[], object]
+
+FEW_ROUNDS = 8
+"""Of fewer rounds the quartiles say little, and all of the spread is shown."""
+
+BUSY = 0.5
+"""The mean number of other processes that wait for a core, for each core, from which on times say
+little."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,19 @@ class Spread:
             return self.values[0], self.values[0]
         low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
         return low, high
+
+    @property
+    def shown(self) -> tuple[float, float]:
+        """What is shown of the spread: the quartiles; of few rounds the lowest and the highest."""
+        if len(self.values) < FEW_ROUNDS:
+            return min(self.values), max(self.values)
+        return self.quartiles
+
+    @property
+    def tells_nothing(self) -> bool:
+        """Whether a ratio may as well be 1: what is shown of its spread covers 1."""
+        low, high = self.shown
+        return low <= 1 <= high
 
     def over(self, other: Spread) -> Spread:
         """The ratio to what was measured in the same rounds."""
@@ -120,7 +142,7 @@ def measure_peak(size: int = 2048, num_rounds: int = 20) -> Peak:
 def machine() -> dict[str, str]:
     """Processor, threads, versions, compiler, date and command, as every result states them."""
     flags = "AVX-512 bf16" if torch.cpu._is_avx512_bf16_supported() else "no AVX-512 bf16"
-    names, num_threads = _processor_names(), torch.get_num_threads()
+    names, num_threads = processor_names(), torch.get_num_threads()
     return {
         "machine": f"{names[0]}, {len(names)} cores, {flags}; torch uses "
         f"{num_threads} thread{'s' if num_threads > 1 else ''}",
@@ -130,6 +152,19 @@ def machine() -> dict[str, str]:
         "date": datetime.date.today().isoformat(),
         "command": f"`{_command()}`",
     }
+
+
+def busy_note() -> str | None:
+    """Returns a line where other processes use the machine, as of the last minute; or None."""
+    if not hasattr(os, "getloadavg"):
+        return None
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load < BUSY * cores:
+        return None
+    return (
+        f"the machine was busy before: a mean of {load:.1f} processes ran on {cores} cores; times "
+        "and ratios may be those of the other processes"
+    )
 
 
 def machine_lines() -> str:
@@ -155,13 +190,3 @@ def _command() -> str:
     else:
         words = [program.name]
     return shlex.join([*words, *sys.argv[1:]])
-
-
-def _processor_names() -> list[str]:
-    """The name of each core."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names or [platform.processor() or platform.machine()]

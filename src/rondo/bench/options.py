@@ -76,6 +76,7 @@ class Options:
         suites: Names in `SUITES`.
         modules: Names in `MODULES`.
         peers: Names in `PEERS`.
+        cells: How many of the suite "cells" are measured, of 7.
         num_rounds: How often each contender is timed.
         turn_s: How long a contender is timed in each round, in seconds, at least.
         layer_sizes: The sizes of the suite "layers".
@@ -87,6 +88,7 @@ class Options:
     suites: tuple[str, ...] = SUITES
     modules: tuple[str, ...] = MODULES
     peers: tuple[str, ...] = DEFAULT_PEERS
+    cells: int = 7
     num_rounds: int = 15
     turn_s: float = 0.02
     layer_sizes: tuple[Sizes, ...] = LAYER_SIZES
@@ -96,11 +98,14 @@ class Options:
 
 
 QUICK = Options(
-    num_rounds=3,
-    turn_s=0.001,
-    layer_sizes=(Sizes(7, 3, 5, 8),),
-    sizes=Sizes(7, 4, 8, 8),
-    peak_size=256,
+    suites=("layers", "cells", "ragged", "streaming"),
+    modules=("GRU",),
+    cells=1,
+    num_rounds=5,
+    turn_s=0.002,
+    layer_sizes=(Sizes(20, 16, 32, 32),),
+    sizes=Sizes(20, 16, 32, 32),
+    peak_size=512,
     is_quick=True,
 )
-"""Small sizes: to see that all works, not how fast it is."""
+"""Few and small: to see in seconds that all works, not how fast it is."""

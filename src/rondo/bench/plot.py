@@ -47,12 +47,12 @@ def plot(rows: Sequence[Row]) -> Figure:
 
 
 def _draw(axis: Axes, rows: Sequence[Row], colours: dict[str, str]) -> None:
-    """Draws the ratios of a panel: a point for the median, a line for the quartiles."""
+    """Draws the ratios of a panel: a point for the median, a line for its spread."""
     for name, colour in colours.items():
         found = [(i, row.ratios()[name]) for i, row in enumerate(rows) if name in row.ratios()]
         if found:
             medians = [ratio.median for _, ratio in found]
-            low, high = zip(*(ratio.quartiles for _, ratio in found), strict=True)
+            low, high = zip(*(ratio.shown for _, ratio in found), strict=True)
             errors = [
                 [m - a for m, a in zip(medians, low, strict=True)],
                 [b - m for m, b in zip(medians, high, strict=True)],

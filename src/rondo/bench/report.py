@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from rondo.bench import peers
-from rondo.bench.measure import Peak, Spread, machine, measure_peak
+from rondo.bench.measure import FEW_ROUNDS, Peak, Spread, busy_note, machine, measure_peak
 from rondo.bench.options import Options
 from rondo.bench.rows import Row
 from rondo.bench.suites import SUITES
@@ -32,6 +32,7 @@ class Report:
         peak: The best rate of products, which is the bound of every row.
         rows: The results so far.
         is_whole: Whether all was measured that was to be.
+        notes: What was left out and why, and what else a reader must know.
     """
 
     options: Options
@@ -39,6 +40,7 @@ class Report:
     peak: Peak
     rows: list[Row] = field(default_factory=list)
     is_whole: bool = False
+    notes: list[str] = field(default_factory=list)
 
     @property
     def failures(self) -> list[str]:
@@ -57,6 +59,7 @@ class Report:
             "options": asdict(self.options),
             "peak": asdict(self.peak),
             "is_whole": self.is_whole,
+            "notes": self.notes,
             "failures": self.failures,
             "rows": [_row_values(row, self.peak) for row in self.rows],
         }
@@ -68,10 +71,10 @@ class Report:
         lines.append(f"- peak of float32 products: {self.peak}")
         lines.append(
             f"- rounds: {self.options.num_rounds}, in which all sides take turns; told are medians "
-            "and in brackets quartiles; each side first agreed with the plain loop in float64"
+            f"and in brackets {self._brackets()}; each side first agreed with the plain loop in "
+            "float64; a ratio whose brackets cover 1 shows no difference"
         )
-        if self.options.is_quick:
-            lines.append("- sizes too small to say how fast anything is (--quick)")
+        lines += [f"- {note}" for note in self.notes]
         if not self.is_whole:
             lines.append("- interrupted: not all was measured")
         for suite in SUITES:
@@ -82,6 +85,9 @@ class Report:
             lines += ["", "## Failed the conformance check, so not timed", ""]
             lines += [f"- {line}" for line in self.failures]
         return "\n".join(lines) + "\n"
+
+    def _brackets(self) -> str:
+        return "quartiles" if self.options.num_rounds >= FEW_ROUNDS else "the lowest and highest"
 
     def write(self, folder: Path, say: Say) -> None:
         """Writes bench.json, bench.md and, where matplotlib is installed, bench.svg."""
@@ -107,10 +113,18 @@ def run(options: Options, say: Say) -> Report:
         options: What to measure.
         say: Tells the user what goes on.
     """
-    options = replace(options, peers=peers.available(options, say))
+    notes = [note for note in (busy_note(), quick_note(options)) if note is not None]
+    for note in notes:
+        say(note)
+
+    def leave_out(note: str) -> None:
+        notes.append(note)
+        say(note)
+
+    options = replace(options, peers=peers.available(options, leave_out))
     torch.manual_seed(0)
     say("measuring the peak")
-    report = Report(options, machine(), measure_peak(options.peak_size))
+    report = Report(options, machine(), measure_peak(options.peak_size), notes=notes)
     try:
         for suite in options.suites:
             for row in SUITES[suite](options):
@@ -120,6 +134,19 @@ def run(options: Options, say: Say) -> Report:
     except KeyboardInterrupt:
         say("interrupted; this is what was measured:")
     return report
+
+
+def quick_note(options: Options) -> str | None:
+    """Returns what a quick run leaves out; None for a whole one."""
+    if not options.is_quick:
+        return None
+    whole = Options()
+    left_out = [name for name in whole.suites if name not in options.suites]
+    left_out += [name for name in whole.modules if name not in options.modules]
+    if "cells" in options.suites and options.cells < whole.cells:
+        left_out.append(f"{whole.cells - options.cells} of {whole.cells} cells")
+    rest = f"; left out: {', '.join(left_out)}" if left_out else ""
+    return f"--quick: sizes too small to say how fast anything is{rest}"
 
 
 def _row_values(row: Row, peak: Peak) -> dict[str, Any]:

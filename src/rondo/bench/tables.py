@@ -85,7 +85,7 @@ def _time(name: str, row: Row) -> str:
 def _spread_time(row: Row, times: Spread | None) -> str:
     if times is None:
         return "–"
-    low, high = (_number(row, value) for value in times.quartiles)
+    low, high = (_number(row, value) for value in times.shown)
     return f"{_number(row, times.median)} ({low}–{high})"
 
 
@@ -104,8 +104,11 @@ def _missed(row: Row, name: str, spread: Spread | None) -> str:
 def _spread(spread: Spread | None) -> str:
     if spread is None:
         return "–"
-    low, high = spread.quartiles
-    return f"**{spread.median:.2f}** ({low:.2f}–{high:.2f})"
+    low, high = spread.shown
+    interval = f"({low:.2f}–{high:.2f})"
+    if spread.tells_nothing:
+        return f"{spread.median:.2f} {interval}, covers 1"
+    return f"**{spread.median:.2f}** {interval}"
 
 
 def _share(row: Row, peak: Peak) -> str:

@@ -28,6 +28,7 @@ from rondo.cli.commands import (
     say,
     train_photo,
 )
+from rondo.cli.doctor import add_doctor, doctor
 from rondo.cli.evaluate import add_evaluate, evaluate
 from rondo.cli.manual import (
     DETAILS,
@@ -78,7 +79,7 @@ def build_parser() -> Parser:
     train = _add_command_of_tasks(commands, "train", "train a network")
     _add_train_photo(_add_task(train, "photo", PHOTO_SUMMARY, train_photo))
     for name, words in SEQUENCE_TASKS.items():
-        add_options(_add_task(train, name, words.summary, trainer_of(name), extra="tasks"), words)
+        add_options(_add_task(train, name, words.summary, trainer_of(name), extra="tasks"), name)
     table = _add_command_of_tasks(commands, "table", "train many networks under one budget")
     add_table_photo(_add_task(table, "photo", TABLE_SUMMARY, table_photo))
     parser_of_evaluate = add_evaluate(commands)
@@ -95,6 +96,8 @@ def build_parser() -> Parser:
     parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
     _add_bench(commands)
     add_show(commands)
+    parser_of_doctor = add_doctor(commands)
+    parser_of_doctor.set_defaults(run=doctor, parser=parser_of_doctor)
     parser_of_cache = add_cache(commands)
     parser_of_cache.set_defaults(run=cache, parser=parser_of_cache)
     parser_of_web = add_web(commands)
@@ -110,7 +113,9 @@ def _add_command_of_tasks(commands: Any, name: str, summary: str) -> Any:
 
 def _add_task(tasks: Any, name: str, summary: str, run: Command, *, extra: str = "photo") -> Parser:
     """Adds a task; returns its parser, to which its options are still to be added."""
-    parser: Parser = tasks.add_parser(name, help=summary, description=summary)
+    parser: Parser = tasks.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+    )
     parser.set_defaults(run=_on_runs(run), parser=parser, extra=extra)
     return parser
 
@@ -123,7 +128,7 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
         "lecture_rnn1, sweep_net (default: lecture_rnn1)")  # fmt: skip
     add("--form", metavar="FORM",
         help="of lecture_rnn1: sane, or lecture: exactly as printed (default: sane)")  # fmt: skip
-    add("--weights", metavar="FILE", help=WEIGHTS)
+    add("--weights", metavar="FILE", help=f"{WEIGHTS} (these three need it; no default)")
     add("--recipe", metavar="NAME",
         help="how to train: default, drawn, table or lecture "
         "(default: default; drawn for drawings)")  # fmt: skip
@@ -142,8 +147,8 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
     add("--run", type=Path, metavar="DIR", dest="run_path",
         help="the run folder to make (default: runs/photo-DATE-N)")  # fmt: skip
     add("--resume", metavar="RUN",
-        help="go on with a run, with its settings (only --data may be given with it, for photos "
-        "that were moved)")  # fmt: skip
+        help="go on with a run, with its settings; only --data may be given with it, for photos "
+        "that were moved (default: begin a new run)")  # fmt: skip
 
 
 def _add_predict(commands: Any) -> None:
@@ -185,9 +190,10 @@ def _add_bench(commands: Any) -> None:
     parser = commands.add_parser("bench", help=help_text, description=help_text)
     add = parser.add_argument
     add("--suite", type=words_of(SUITES), metavar="NAMES",
-        help=f"{', '.join(SUITES)}; several with commas between, or all (default)")  # fmt: skip
+        help=f"{', '.join(SUITES)}; several with commas between, or all (default: all; with "
+        "--quick all but import)")  # fmt: skip
     add("--module", type=words_of(MODULES), metavar="NAMES",
-        help=f"{', '.join(MODULES)}; several, or all (default)")  # fmt: skip
+        help=f"{', '.join(MODULES)}; several, or all (default: all; with --quick GRU)")  # fmt: skip
     add("--peers", type=words_of(PEERS), metavar="NAMES",
         help=f"{', '.join(PEERS)}; several, or all (default: {','.join(DEFAULT_PEERS)}; "
         "compile takes minutes)")  # fmt: skip
@@ -195,9 +201,14 @@ def _add_bench(commands: Any) -> None:
         help="how often each side has its turn "
         f"(default: {Options.num_rounds}, with --quick {QUICK.num_rounds})")  # fmt: skip
     add_threads(parser, "torch's")
-    add("--quick", action="store_true", help="small sizes, in seconds: to see that all works")
+    add(
+        "--quick",
+        action="store_true",
+        help="small sizes and few of them, in seconds: to see that all works",
+    )
     add("--output", type=Path, metavar="DIR",
-        help="where to write bench.json, bench.md and, with matplotlib, bench.svg")  # fmt: skip
+        help="where to write bench.json, bench.md and, with matplotlib, bench.svg (default: they "
+        "are not written)")  # fmt: skip
     parser.set_defaults(run=bench, parser=parser)
 
 

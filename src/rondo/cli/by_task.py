@@ -53,7 +53,8 @@ def add_decoding(parser: argparse.ArgumentParser) -> None:
         help="of text and captions: beginnings that beam search keeps (default: 10; "
         "captions: 5)")  # fmt: skip
     add("--lexicon", type=Path, metavar="FILE",
-        help="of text: answer with the likeliest word of a file, one a line")  # fmt: skip
+        help="of text: answer with the likeliest word of a file, one a line (default: "
+        "any characters)")  # fmt: skip
 
 
 def _check_options(parsed: argparse.Namespace, task: str) -> None:

@@ -30,10 +30,14 @@ def add_evaluate(commands: Any) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("RUN", help='a run folder, or "last"')
     add("--data", metavar="PATH", help="other data, or drawn (default: the run's own)")
-    add("--split", metavar="NAME", help="one split in detail, such as test")
+    add(
+        "--split",
+        metavar="NAME",
+        help="one split in detail, such as test (default: all of them, in short)",
+    )
     add("--min-confidence", type=share, metavar="P",
         help="also tell how many photos are answered with a probability of P or more, and how "
-        "many of those rightly")  # fmt: skip
+        "many of those rightly (default: not told)")  # fmt: skip
     add("--robustness", action="store_true",
         help="also tell the accuracy under blur, noise, darkness, crops, shifts and JPEG, on up to "
         "300 photos of each split but val (minutes)")  # fmt: skip

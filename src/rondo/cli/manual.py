@@ -43,6 +43,7 @@ examples:
   rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
   rondo bench --quick                          does the measuring work here? (seconds)
   rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
+  rondo doctor                                 what this machine has and lacks, and a self-test
   rondo cache --clear                          delete the compiled kernels that are kept
   rondo web last                               a page to try photos, see cells, watch a training
 
@@ -70,6 +71,7 @@ exit codes:
   0  all went well          1  some inputs could not be read
   2  wrong use, bad input or a training that diverged
   130  ended by Ctrl-C      143  ended by SIGTERM; both can be resumed (a second Ctrl-C: at once)
+  doctor: 1  something is broken: it says what to do
   bench: 1  some layer computed something else than it should, and was not timed; after Ctrl-C it
             tells what it has measured, and cannot be resumed
 
@@ -86,6 +88,10 @@ WEIGHTS = (
 """What `--weights` takes."""
 
 
+KINDS = {"int": "a whole number", "float": "a number"}
+"""What an option takes, in words, by the type that Python names."""
+
+
 class UsageError(Exception):
     """A wrong word or option; the message says what to write instead."""
 
@@ -99,24 +105,58 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raises the message in the words of this program."""
+        raise UsageError(f"{self._in_own_words(message)}; see `{self.prog} --help`")
+
+    def _in_own_words(self, message: str) -> str:
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice:
             known = re.findall(r"[\w-]+", choice[2])
-            message = f"there is no {choice[1]!r} here; {_suggest(choice[1], known)}"
-        raise UsageError(f"{message}; see `{self.prog} --help`")
+            return f"there is no {choice[1]!r} here; {_suggest(choice[1], known)}"
+        missing = re.fullmatch(r"the following arguments are required: (.*)", message)
+        if missing:
+            named = f"; there are: {', '.join(self._subcommands)}" if self._subcommands else ""
+            return f"{self.prog} needs {missing[1].replace(', ', ' and ')}{named}"
+        for kind, words in KINDS.items():
+            message = message.replace(f"invalid {kind} value: ", f"must be {words}, but is ")
+        return message
+
+    @property
+    def _subcommands(self) -> list[str]:
+        """The commands or tasks that may follow."""
+        actions = self._subparsers._group_actions if self._subparsers is not None else []
+        return [name for action in actions for name in action.choices or ()]
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parses what is known; before a command or a task no unknown option may stand.
+
+        The word after such an option would else be taken for the command.
+        """
+        first = args[0].split("=")[0] if args else ""
+        if self._subcommands and first.startswith("-") and first not in self._option_string_actions:
+            self._refuse(args[0])
+        return super().parse_known_args(args, namespace)
 
     def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Returns the parsed arguments; an unknown option is answered with the nearest one."""
         parsed, unknown = self.parse_known_args(arguments)
         if unknown:
-            command: argparse.ArgumentParser = getattr(parsed, "parser", self)
-            known = [word for word in command._option_string_actions if word.startswith("--")]
-            word = unknown[0].split("=")[0]
-            raise UsageError(
-                f"{command.prog} does not take {word!r}; {_suggest(word, known)}; "
-                f"see `{command.prog} --help`"
-            )
+            getattr(parsed, "parser", self)._refuse(unknown[0])
         return parsed
+
+    def _refuse(self, given: str) -> NoReturn:
+        """Raises that a word cannot stand here."""
+        word = given.split("=")[0]
+        known = [option for option in self._option_string_actions if option.startswith("--")]
+        is_option = word.startswith("-")
+        if is_option and self._subcommands:
+            known_here = _near(word, known) or "options of a command stand after it"
+        elif is_option:
+            known_here = _suggest(word, known)
+        else:
+            known_here = _near(word, known) or "it is one word too many"
+        raise UsageError(
+            f"{self.prog} does not take {word!r}; {known_here}; see `{self.prog} --help`"
+        )
 
 
 def words_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
@@ -182,5 +222,11 @@ def share(text: str) -> float:
 
 
 def _suggest(word: str, known: Sequence[str]) -> str:
-    near = get_close_matches(word, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+    return _near(word, known) or f"there are: {', '.join(known)}"
+
+
+def _near(word: str, known: Sequence[str]) -> str:
+    """The nearest known word, as a question; empty where none is near."""
+    by_small = {name.lower(): name for name in known}
+    near = get_close_matches(word.lower(), by_small, n=1)
+    return f"did you mean {by_small[near[0]]!r}?" if near else ""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rondo.cli.commands import SUCCESS, check_alone, run_path, say
 from rondo.cli.manual import add_threads
+from rondo.cli.recipes import default_of
 
 if TYPE_CHECKING:
     from rondo.training.sequences.session import Session
@@ -54,11 +56,16 @@ SEQUENCE_TASKS = {
         length="least number of bits of a sequence (default: 20)",
     ),
     "music": Words(
-        "predict the next step of piano rolls", data="a .mat file of piano rolls", transpose=True
+        "predict the next step of piano rolls",
+        data="a .mat file of piano rolls (must be given)",
+        transpose=True,
     ),
-    "characters": Words("predict the next character of a text", data="a file of text in UTF-8"),
+    "characters": Words(
+        "predict the next character of a text", data="a file of text in UTF-8 (must be given)"
+    ),
     "digits-by-row": Words(
-        "name a digit whose image is read row by row", data="a folder of MNIST's files"
+        "name a digit whose image is read row by row",
+        data="a folder of MNIST's files (must be given)",
     ),
     "text": Words(
         "read the words in pictures",
@@ -87,9 +94,9 @@ SEQUENCE_TASKS = {
 """The tasks on sequences, as `rondo.tasks.sequence_tasks` makes them."""
 
 
-def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
+def add_options(parser: argparse.ArgumentParser, task: str) -> None:
     """Adds the options of a task."""
-    add = parser.add_argument
+    add, words, default = parser.add_argument, SEQUENCE_TASKS[task], partial(default_of, task)
     if words.data is not None:
         add("--data", metavar="PATH", help=words.data)
     if words.length is not None:
@@ -106,28 +113,36 @@ def add_options(parser: argparse.ArgumentParser, words: Words) -> None:
         add_scenes(parser)
     if words.captions:
         add_captions(parser)
-    add("--cell", metavar="NAME", help="tanh, gru, lstm, lstm-1997 ... (default: the task's)")
-    add("--hidden-size", type=int, metavar="N", help="units of a layer")
-    add("--num-layers", type=int, metavar="N", help="layers on top of each other (default: 1)")
-    add("--learning-rate", type=float, metavar="RATE", help="of every step")
-    add("--optimizer", metavar="NAME", help="adam or rmsprop (default: adam)")
-    add("--batch-size", type=int, metavar="N", help="sequences in a step")
+    add("--cell", metavar="NAME",
+        help=f"tanh, gru, lstm, lstm-1997 ... {default('cell')}")  # fmt: skip
+    add("--hidden-size", type=int, metavar="N",
+        help=f"units of a layer {default('hidden_size')}")  # fmt: skip
+    add("--num-layers", type=int, metavar="N",
+        help=f"layers on top of each other {default('num_layers')}")  # fmt: skip
+    add("--learning-rate", type=float, metavar="RATE",
+        help=f"of every step, or the highest {default('learning_rate')}")  # fmt: skip
+    add("--optimizer", metavar="NAME", help=f"adam or rmsprop {default('optimizer')}")
+    add("--batch-size", type=int, metavar="N",
+        help=f"sequences in a step {default('batch_size')}")  # fmt: skip
     add("--sequences", type=int, metavar="N", dest="num_sequences",
-        help="end after so many training sequences")  # fmt: skip
+        help=f"end after so many training sequences {default('num_sequences')}")  # fmt: skip
     add("--epochs", type=int, metavar="N",
-        help="the same, in passes over the data")  # fmt: skip
+        help="the same, in passes over the data (default: as --sequences says)")  # fmt: skip
     add("--patience", type=int, metavar="N",
-        help="end after so many checks without a smaller loss")  # fmt: skip
+        help=f"end after so many checks without a smaller loss {default('patience')}")  # fmt: skip
     add("--clip", type=float, metavar="NORM", dest="max_grad_norm",
-        help="shorten longer gradients to this norm (default: 1)")  # fmt: skip
-    add("--dropout", type=float, metavar="P", help="between layers and before the output")
-    add("--weight-noise", type=float, metavar="STD", help="noise on the weights in training")
+        help=f"shorten longer gradients to this norm {default('max_grad_norm')}")  # fmt: skip
+    add("--dropout", type=float, metavar="P",
+        help=f"between layers and before the output {default('dropout')}")  # fmt: skip
+    add("--weight-noise", type=float, metavar="STD",
+        help=f"noise on the weights in training {default('weight_noise')}")  # fmt: skip
     add("--seed", type=int, metavar="N", help="seed of all that is random (default: 0)")
     add_threads(parser)
     add("--run", type=Path, metavar="DIR", dest="run_path",
         help="the run folder to make (default: runs/TASK-DATE-N)")  # fmt: skip
     add("--resume", metavar="RUN",
-        help="go on with a run, with its settings (only --data may be given with it)")  # fmt: skip
+        help="go on with a run, with its settings; only --data may be given with it (default: "
+        "begin a new run)")  # fmt: skip
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:
@@ -144,7 +159,8 @@ def add_pictures(parser: argparse.ArgumentParser) -> None:
     add("--fonts", metavar="DIR", help="fonts of drawn words (default: those found here)")
     add("--channels", type=int, metavar="N",
         help="of the first convolution; 64 in the paper (default: 16)")  # fmt: skip
-    add("--start-from", metavar="RUN", help="begin with the weights of a finished run")
+    add("--start-from", metavar="RUN",
+        help="begin with the weights of a finished run (default: random weights)")  # fmt: skip
 
 
 def add_scenes(parser: argparse.ArgumentParser) -> None:
@@ -159,7 +175,7 @@ def add_scenes(parser: argparse.ArgumentParser) -> None:
         "(default: sweeps)")  # fmt: skip
     add("--weights", metavar="FILE",
         help="weights of a trained ResNet-18 or -50 for the front, a file or owner/name on the "
-        "Hugging Face hub")  # fmt: skip
+        "Hugging Face hub (default: random weights)")  # fmt: skip
     add("--channels", type=int, metavar="N", help="of the upsampling (default: 50; drawn: 24)")
     add("--precision", metavar="TYPE",
         help="float32, bfloat16, or auto: what is fast here (default: auto; drawn: "
@@ -174,7 +190,8 @@ def add_captions(parser: argparse.ArgumentParser) -> None:
         "owner/name on the Hugging Face hub (default: fixed features)")  # fmt: skip
     add("--split-seed", type=int, metavar="N",
         help="chooses what is held out where no splits are named (default: 0)")  # fmt: skip
-    add("--embedding-size", type=int, metavar="N", help="width of the embedded words")
+    add("--embedding-size", type=int, metavar="N",
+        help=f"width of the embedded words {default_of('captions', 'embedding_size')}")  # fmt: skip
 
 
 def trainer_of(name: str) -> Callable[[argparse.Namespace], int]:
@@ -241,7 +258,7 @@ def add_sample(commands: Any) -> argparse.ArgumentParser:
     add("--temperature", type=float, default=0.8, metavar="X",
         help="below 1: likely characters are likelier (default: 0.8)")  # fmt: skip
     add("--length", type=int, default=500, metavar="N", help="characters (default: 500)")
-    add("--start", default="", metavar="TEXT", help="what the text goes on from")
+    add("--start", default="", metavar="TEXT", help="what the text goes on from (default: nothing)")
     add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
     return parser
 

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     import rondo
     from rondo.training import GradientFlow
 
+TEXT_ENDINGS = {"source": (".c", ".txt"), "unrolled": (".py", ".txt")}
+"""The endings of files of text, by stage; of the other stages `.txt` alone."""
+
+PLOT_ENDINGS = (".svg", ".pdf", ".png")
+"""The endings of pictures of the stage gradient, which are plots."""
+
 STAGES = ("graph", "unrolled", "plan", "backward", "source", "gradient")
 NUM_STEPS = {"unrolled": 3, "gradient": 60}
 BATCH_SIZE = 16  # sequences of noise, of which a gradient is measured
@@ -50,7 +56,8 @@ def add_show(commands: Any) -> None:
         help=f"{', '.join(STAGES)} (default: graph)")  # fmt: skip
     add("--output", "-o", type=Path, metavar="FILE",
         help="write a picture (.svg, .dot, .gv, .mmd; of the stage gradient .svg, .pdf, .png) or "
-        "text (any other ending)")  # fmt: skip
+        "text (.txt or no ending; .py of the stage unrolled, .c of source) (default: "
+        "print text)")  # fmt: skip
     add("--input-size", type=int, metavar="N", help="width of the input (default: 3)")
     add("--hidden-size", type=int, metavar="N",
         help="width of the state (default: 4; 32 of the stage gradient)")  # fmt: skip
@@ -65,10 +72,10 @@ def show(arguments: argparse.Namespace) -> int:
         raise UsageError(
             f"--steps goes with --stage unrolled or gradient; the stage is {arguments.stage}"
         )
+    if arguments.output is not None:
+        _check_ending(arguments.output, arguments.stage)
     if arguments.stage == "gradient":
         return _show_gradient(arguments)
-    if arguments.output is not None and _is_picture(arguments.output):
-        _check_drawn(arguments.stage)
     layer = _layer(arguments)
     try:
         text = _rendered(layer, arguments.stage, _num_steps(arguments), arguments.output)
@@ -100,7 +107,7 @@ def _show_gradient(arguments: argparse.Namespace) -> int:
         print(flow)
         return 0
     try:
-        if output.suffix.lower() in (".svg", ".pdf", ".png"):
+        if output.suffix.lower() in PLOT_ENDINGS:
             flow.draw(output)
         else:
             write_text(output, f"{flow}\n")
@@ -129,9 +136,19 @@ def _num_steps(arguments: argparse.Namespace) -> int:
     return NUM_STEPS.get(arguments.stage, 1) if steps is None else steps
 
 
-def _check_drawn(stage: str) -> None:
-    if stage == "source":
-        raise UsageError("source is text, not a picture; give a file that ends in .c, or none")
+def _check_ending(path: Path, stage: str) -> None:
+    """Raises `UsageError` where the ending of a file promises something else than is written."""
+    from rondo.drawing import FORMS
+
+    ending = path.suffix.lower()
+    pictures = {"gradient": PLOT_ENDINGS, "source": ()}.get(stage, tuple(FORMS))
+    texts = TEXT_ENDINGS.get(stage, (".txt",))
+    if ending and ending not in (*pictures, *texts):
+        drawn = f"a picture ends in {', '.join(pictures)}" if pictures else "it is not drawn"
+        raise UsageError(
+            f"the stage {stage} cannot be written as {path.name}: {drawn}; text ends in "
+            f"{', '.join(texts)} or has no ending"
+        )
 
 
 def _is_picture(path: Path) -> bool:

@@ -33,10 +33,16 @@ def _load() -> ctypes.CDLL:
     folder = files("rondo.compiler").joinpath("c")
     texts = [folder.joinpath(name).read_text(encoding="utf-8") for name in ("share.c", "pool.c")]
     library = load("#include <stdint.h>\n" + "\n".join(texts))
-    if not _is_child and os.environ.get("RONDO_OPENMP") != "0":
-        parallel: Any = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
-        library.rondo_use_openmp(parallel)
+    if not _is_child:
+        library.rondo_use_openmp(openmp())
     return library
+
+
+def openmp() -> Any:
+    """What has work shared by torch's threads; None where kernels have threads of their own."""
+    if os.environ.get("RONDO_OPENMP") == "0":
+        return None
+    return getattr(ctypes.CDLL(None), "GOMP_parallel", None)
 
 
 def _begin_in_child() -> None:

@@ -20,6 +20,7 @@ from rondo.training.callbacks import Keeper, ProgressLine
 from rondo.training.config import RunConfig
 from rondo.training.divergence import DivergedError
 from rondo.training.module import PhotoClassifier
+from rondo.training.records import skipped_words
 from rondo.training.run_folder import RunFolder
 from rondo.training.stopping import StopRequest
 from rondo.training.weights import read_weights
@@ -88,11 +89,15 @@ def _at_saved_state(
 
 
 def epoch_line(records: list[dict[str, Any]], module: PhotoClassifier) -> str:
-    """Returns what an epoch gave, in one line; in brackets is the majority-class rate."""
+    """Returns what an epoch gave, in one line; in brackets is the majority-class rate.
+
+    The test has its say at the end alone: who sees it at every epoch chooses by it.
+    """
     train, *others = records
     shown = [
         f"{record['split']} {100 * record['accuracy']:.1f} % ({100 * record['majority_rate']:.1f})"
         for record in others
+        if record["split"] == "val"
     ]
     return "  ".join(
         (
@@ -100,6 +105,7 @@ def epoch_line(records: list[dict[str, Any]], module: PhotoClassifier) -> str:
             f"loss {train['loss']:.3f}",
             *shown,
             f"{train['photos_per_second']:.0f} photos/s",
+            *skipped_words(train),
         )
     )
 

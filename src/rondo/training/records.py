@@ -72,6 +72,12 @@ def tell_skipped(record: Record, say: Callable[[str], None]) -> None:
         say(f"{count_of(num_inputs, 'input')} of the data could not be used")
 
 
+def skipped_words(record: Record) -> list[str]:
+    """For the line of a check: how many steps so far changed nothing, where there are any."""
+    number = record.get("skipped_steps", 0)
+    return [f"{count_of(number, 'step')} skipped"] if number else []
+
+
 def _lines(records: list[Record]) -> str:
     return "".join(f"{json_text(record)}\n" for record in records)
 

@@ -25,6 +25,7 @@ from rondo.tasks.photo import (
     fingerprint,
     load_data,
 )
+from rondo.tasks.skipped import describe_skipped
 from rondo.training.calibration import fit_temperature, temper
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, evaluate, predict, unseen
@@ -210,9 +211,10 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
     except (ValueError, OSError) as error:
         raise RunError(f"cannot use the data {config.data}: {error}") from error
     counts = ", ".join(f"{name} {len(photos.labels)}" for name, photos in data.items())
-    num_skipped = len({item for photos in data.values() for item in photos.skipped})
+    skipped = {item for photos in data.values() for item in photos.skipped}
     say(
-        f"{counts} at {config.image_size} px" + (f"; left out {num_skipped}" if num_skipped else "")
+        f"{counts} at {config.image_size} px"
+        + (f"; {describe_skipped(skipped)}" if skipped else "")
     )
     return data
 

@@ -11,7 +11,7 @@ import torch
 from rondo.system.json_text import finite
 from rondo.tasks.task import Task
 from rondo.training.divergence import DivergedError, check_loss, check_weights
-from rondo.training.records import Record
+from rondo.training.records import Record, skipped_words
 from rondo.training.saving import SaveClock
 from rondo.training.sequences.config import SequenceConfig
 from rondo.training.sequences.folder import SequenceFolder
@@ -200,6 +200,7 @@ def record_line(record: Record, task: Task) -> str:
     ]
     if record["right"] is not None:
         parts.append(f"right {100 * record['right']:.1f} %")
+    parts += skipped_words(record)
     return "  ".join(parts)
 
 
@@ -223,10 +224,11 @@ def _loss_text(record: Record, task: Task) -> str:
 def progress_line(trainer: SequenceTrainer) -> str:
     """Returns for example `12000/200000 sequences  loss 0.0213  8120 sequences/s  0:23 left`."""
     progress, budget = trainer.progress, trainer.recipe.num_sequences
+    seen = min(progress.num_sequences, budget)  # the last batch may go beyond
     speed = progress.num_sequences / max(progress.seconds, 1e-9)
     loss = progress.loss_sum / max(1, progress.num_steps)
-    left = (budget - progress.num_sequences) / max(speed, 1e-9)
+    left = (budget - seen) / max(speed, 1e-9)
     return (
-        f"{progress.num_sequences}/{budget} sequences  loss {loss:.4f}  "
+        f"{seen}/{budget} sequences  loss {loss:.4f}  "
         f"{speed:.0f} sequences/s  at most {clock(left)} left"
     )

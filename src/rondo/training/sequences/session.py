@@ -209,7 +209,7 @@ def fingerprint(task: Task, arguments: dict[str, Any]) -> str | None:
 
 
 def description(config: SequenceConfig, task: Task) -> str:
-    """Returns for example `adding: lstm, 32 units, 4513 parameters; up to 200000 sequences`."""
+    """Returns for example `adding: lstm, 32 units, 4513 parameters; 200000 sequences`."""
     recipe = config.recipe
     size = num_parameters(build_network(task.model, network_arguments(task, recipe)))
     layers = f"{recipe.num_layers} layers of " if recipe.num_layers > 1 else ""
@@ -217,5 +217,5 @@ def description(config: SequenceConfig, task: Task) -> str:
     return (
         f"{notes}{config.task}: {recipe.cell}, {layers}{recipe.hidden_size} units, "
         f"{size} parameters; "
-        f"at most {recipe.num_sequences} sequences"
+        f"{recipe.num_sequences} sequences at most, and to the end of the last batch"
     )
