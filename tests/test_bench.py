@@ -100,13 +100,13 @@ def test_a_missing_column_is_red_and_gets_no_number(
         capsys, *("--suite", "layers", "--module", "GRU,RNN", "--output", str(tmp_path))
     )
     assert code == 1
-    assert "rondo: layers, GRU (20, 16, 32, 32): rondo: the output is off by" in err
+    assert "rondo: layers, GRU (7, 3, 5, 8): rondo: the output is off by" in err
     values = json.loads((tmp_path / "bench.json").read_text())
     gru, rnn = (row for row in values["rows"] if row["run"] == "forward")
     assert gru["times_s"] == gru["ratios"] == {}
     assert "is allowed" in gru["failures"][OURS]
     assert rnn["times_s"].keys() >= {OURS, "torch.nn"}
-    assert "| GRU | 20, 16, 32, 32 | forward | failed | – |" in out
+    assert "| GRU | 7, 3, 5, 8 | forward | failed | – |" in out
     assert "## Failed the conformance check, so not timed" in out
 
 
@@ -197,7 +197,7 @@ def test_all_suites_of_one_module(capsys: pytest.CaptureFixture[str], tmp_path: 
     for suite in ("layers", "ragged", "streaming", "import"):
         assert f"\n## {suite}\n" in out
         assert f"\n{suite}: " in err
-    assert "| GRU | 20, 16, 32, 32 | forward and backward |" in out
+    assert "| GRU | 7, 3, 5, 8 | forward and backward |" in out
     assert "and in brackets the lowest and highest" in out
     assert "- --quick: sizes too small" in out
     assert "JAX is left out" not in out
@@ -209,12 +209,7 @@ def test_all_suites_of_one_module(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert any(note.startswith("--quick") for note in values["notes"])
     assert values["peak"]["flops_per_s"] > 0
     row = next(row for row in values["rows"] if row["run"] == "training")
-    assert row["sizes"] == {
-        "num_steps": 20,
-        "batch_size": 16,
-        "input_size": 32,
-        "hidden_size": 32,
-    }
+    assert row["sizes"] == {"num_steps": 7, "batch_size": 3, "input_size": 5, "hidden_size": 8}
     times, ratios = row["times_s"], row["ratios"]
     assert set(times) == {OURS, "torch.nn", "eager loop"}
     assert len(times[OURS]["rounds"]) == 2

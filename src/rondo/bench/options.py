@@ -103,9 +103,9 @@ QUICK = Options(
     cells=1,
     num_rounds=5,
     turn_s=0.002,
-    layer_sizes=(Sizes(20, 16, 32, 32),),
-    sizes=Sizes(20, 16, 32, 32),
-    peak_size=512,
+    layer_sizes=(Sizes(7, 3, 5, 8),),
+    sizes=Sizes(7, 4, 8, 8),
+    peak_size=256,
     is_quick=True,
 )
 """Few and small: to see in seconds that all works, not how fast it is."""

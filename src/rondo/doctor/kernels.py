@@ -116,15 +116,16 @@ def _cache_at(path: Path, facts: dict[str, object]) -> Finding:
 def _threads() -> Finding:
     number, most = torch.get_num_threads(), _most_threads()
     shares_openmp = openmp() is not None
+    openmp_libraries = _openmp_libraries()
     facts = {
         "torch": number,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
         "RONDO_OPENMP": os.environ.get("RONDO_OPENMP"),
-        "openmp": _openmp_libraries(),
+        "openmp": openmp_libraries,
         "kernels_use_openmp": shares_openmp,
     }
     whose = "the same, by OpenMP" if shares_openmp else "threads of their own"
-    libraries = ", ".join(facts["openmp"]) or "none"
+    libraries = ", ".join(openmp_libraries) or "none"
     text = f"torch uses {number}; kernels use {whose}; OpenMP libraries: {libraries}"
     if number <= most:
         return Finding("threads", text, facts=facts)
