@@ -48,7 +48,7 @@ def by_task(photo: Command, **others: Command) -> Command:
 def add_decoding(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say how a run on text finds the words."""
     add = parser.add_argument
-    add("--decoder", metavar="NAME", help="of text: greedy (default) or beam")
+    add("--decoder", metavar="NAME", help="of text: greedy or beam (default: greedy)")
     add("--beam-width", type=int, metavar="N",
         help="of text and captions: beginnings that beam search keeps (default: 10; "
         "captions: 5)")  # fmt: skip
