@@ -1,4 +1,4 @@
-"""Draw the picture of the README: new portraits, and what a trained network says about them.
+"""Draw the picture of docs/photo_models.md: new portraits, and the answers of a trained network.
 
     python examples/portraits_picture.py RUN docs/images/drawn_portraits.png
 

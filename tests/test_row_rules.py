@@ -452,8 +452,8 @@ MIXED: dict[str, tuple[Callable[..., Any], list[Make], str]] = {
         [places(5), rows(5), W],
         "writes into what the whole batch shares",
     ),
-    "a permutation": (lambda x: x[torch.randperm(x.shape[0])], [rows(5)], "apart"),
-    "numbers of rows": (lambda x: torch.arange(x.shape[0])[:, None] + x, [rows(5)], "apart"),
+    "a permutation": (lambda x: x[torch.randperm(x.shape[0])], [rows(5)], "independent"),
+    "numbers of rows": (lambda x: torch.arange(x.shape[0])[:, None] + x, [rows(5)], "independent"),
     "the number of rows": (lambda x: x / x.shape[0], [rows(5)], "computes with the number of rows"),
     "a weight by the number of rows": (
         lambda x, w: x @ (w / x.shape[0]),
@@ -493,7 +493,7 @@ MIXED: dict[str, tuple[Callable[..., Any], list[Make], str]] = {
     "scattered by a mask": (
         lambda x: x.masked_scatter(x > 0, x.exp()),
         [rows(5)],
-        "is not known to keep the rows of a batch apart",
+        "is not known to keep batch rows independent",
     ),
 }
 """Functions that do not, each with what is said of it."""

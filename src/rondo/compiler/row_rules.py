@@ -30,7 +30,7 @@ SIZES = {
 
 def unknown(operands: Operands) -> str:
     """The rule of all operations that have none."""
-    return "is not known to keep the rows of a batch apart"
+    return "is not known to keep batch rows independent"
 
 
 def computes_with_rows(operands: Operands) -> str | None:

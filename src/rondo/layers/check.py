@@ -34,13 +34,13 @@ from rondo.layers.sequence import dense
 
 @dataclass(frozen=True)
 class Report:
-    """What becomes of a cell; it prints as readable text, and is true where the cell is right.
+    """What runs a cell, and whether it is right: readable text, and true if the cell is right.
 
     Args:
         cell: The name of the cell's class.
         engine: What runs the loop forward: "cpu", "cuda", "parallel", "reference" or "plain".
-        backward_engine: What runs it backward, or None where nothing has a gradient.
-        reason: What keeps it off the kernels, or None.
+        backward_engine: What runs it backward, or None if nothing has a gradient.
+        reason: Why no kernel runs it, or None.
         comparison: What the comparison with the plain loop found; None: it is the plain loop.
         rows_apart: Whether every row of a batch depends on itself alone; None: not known.
     """
@@ -57,7 +57,7 @@ class Report:
 
     def __str__(self) -> str:
         lines = [("equal to the plain loop", self._equality())]
-        lines.append(("rows of a batch apart", _ROWS[self.rows_apart]))
+        lines.append(("batch rows independent", _ROWS[self.rows_apart]))
         lines.append(("engine, forward", _ENGINES[self.engine]))
         if self.backward_engine is not None:
             lines.append(("engine, backward", _ENGINES[self.backward_engine]))
@@ -71,7 +71,7 @@ class Report:
     def _equality(self) -> str:
         found = self.comparison
         if found is None:
-            return "yes: it is run as it is"
+            return "yes: the plain loop runs it"
         if found.skipped is not None:
             return f"not known: {found.skipped}"
         if found.differences:
@@ -80,7 +80,7 @@ class Report:
         return f"yes, to {digits} digits (outputs, last state, all gradients)"
 
 
-_ROWS = {True: "yes", False: "no: they are mixed", None: "not known: the step fails in a trial"}
+_ROWS = {True: "yes", False: "no", None: "not known: the step fails in the test"}
 _ENGINES = {
     "cpu": "a kernel, compiled for the CPU",
     "cuda": "a kernel, compiled for the GPU",
@@ -92,15 +92,15 @@ _ENGINES = {
 
 
 def check(cell: nn.Module, x: Tensor, state: Any = None, *, engine: EngineName = "auto") -> Report:
-    """What becomes of a cell: whether its layer gives what a plain loop gives, and what runs it.
+    """Check a cell: whether its layer gives what a plain loop gives, and what runs it.
 
     The cell is compiled for this kind of input and compared with a Python loop over its steps, for
-    two numbers of rows, three steps, random input and state: outputs, last state and the gradients
-    of all tensors that require one. Nothing of the cell is changed.
+    two batch sizes, three steps, random input and state: outputs, last state and the gradients
+    of all tensors that require one. The cell is not changed.
 
     Args:
         cell: A module whose `forward(x, state)` returns `(output, new_state)`.
-        x: Sequences (B, T, ...) of the kind that the layer is to run on.
+        x: Sequences (B, T, ...) like those that the layer will get.
         state: The state before the first step, (B, ...); default the cell's initial state.
         engine: The engine to run it; see :class:`rondo.Recurrent`.
 
@@ -120,7 +120,7 @@ def check(cell: nn.Module, x: Tensor, state: Any = None, *, engine: EngineName =
         >>> print(report)  # doctest: +ELLIPSIS
         GRUCell
           equal to the plain loop  yes, to ... digits (outputs, last state, all gradients)
-          rows of a batch apart    yes
+          batch rows independent   yes
           engine, forward          a kernel, compiled for the CPU
           engine, backward         a kernel, compiled for the CPU
     """
