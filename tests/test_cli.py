@@ -14,6 +14,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from commands import Run, check_answered_in_one_line
 from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
 from rondo.compiler import EngineWarning
+from rondo.extras import how_to_install
 from rondo.tasks import photo
 from rondo.tasks.photo import PhotoNetwork
 from rondo.training.fit import quiet_lightning
@@ -91,10 +92,7 @@ def test_a_missing_package_names_the_extra() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == (
-        "rondo: safetensors is not installed; do, in the folder of your clone of Rondo: "
-        'pip install -e ".[photo]"\n'
-    )
+    assert done.stderr == f"rondo: safetensors is not installed; {how_to_install('photo')}\n"
 
 
 def test_keeping_freed_memory_does_no_harm() -> None:

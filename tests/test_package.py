@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tomllib
-from pathlib import Path
 
 import pytest
 
 import rondo
 from commands import STUCK_S
-from rondo.extras import EXTRAS
-
-ROOT = Path(__file__).parents[1]
 
 
 def test_every_public_name_is_there() -> None:
@@ -53,11 +48,3 @@ def test_running_a_cell_does_not_wait_for_the_compiler_of_torch() -> None:
     )
     assert done.returncode == 0, done.stderr
 
-
-def test_hints_name_extras_that_a_clone_has() -> None:
-    """The package is on no index: `pip install rondo-rnn[...]` finds nothing."""
-    with (ROOT / "pyproject.toml").open("rb") as file:
-        known = tomllib.load(file)["project"]["optional-dependencies"]
-    assert set(EXTRAS) == set(known) - {"dev"}
-    for path in (ROOT / "src").rglob("*.py"):
-        assert "rondo-rnn[" not in path.read_text(encoding="utf-8"), path
