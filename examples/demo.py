@@ -16,6 +16,7 @@ from rondo.tasks.faces import SEXES
 from rondo.training.run_files import last_run
 
 NUM_PORTRAITS = 4
+TRAINING = ("--num-drawn", "5000", "--epochs", "4")  # under two minutes on two cores
 SEED = 20_000  # other portraits than those that training and test draw
 
 
@@ -34,7 +35,7 @@ def draw_new_portraits(folder: Path) -> list[str]:
 def demo() -> int:
     """Train, then predict; return the exit status."""
     began = time.monotonic()
-    status = main(["train", "photo", "--data", "drawn"])
+    status = main(["train", "photo", "--data", "drawn", *TRAINING])
     if status:
         return status
     print("\nnew drawings, their label in the name:", flush=True)

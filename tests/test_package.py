@@ -47,4 +47,3 @@ def test_running_a_cell_does_not_wait_for_the_compiler_of_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=STUCK_S
     )
     assert done.returncode == 0, done.stderr
-

@@ -175,7 +175,7 @@ def test_a_command_says_which_extra_it_lacks(installed: Environment, words: str)
 
 def test_what_a_command_says_to_do_helps(installed: Environment) -> None:
     assert "tasks" in EXTRAS
-    words = "train adding --sequences 32 --threads 1".split()
+    words = ["train", "adding", "--sequences", "32", "--threads", "1"]
     _, _, command = installed.run("rondo", *words).stderr.partition('"tasks": ')
     subprocess.run(command.strip(), shell=True, check=True, capture_output=True)
     try:

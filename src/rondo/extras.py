@@ -34,7 +34,7 @@ def how_to_install(extra: str) -> str:
     packages = [] if _clone() else _packages(extra)
     if packages:
         return f'do, for the extra "{extra}": {pip_install(*packages)}'
-    return f'do, in the folder of your clone of Rondo: {pip_install("-e", f".[{extra}]")}'
+    return f"do, in the folder of your clone of Rondo: {pip_install('-e', f'.[{extra}]')}"
 
 
 def pip_install(*words: str) -> str:

@@ -50,10 +50,8 @@ from rondo.cli.web import add_web, web
 from rondo.extras import how_to_install
 from rondo.system.memory import is_lack_of_memory
 
-PHOTO_PACKAGES = {
-    *("PIL", "lightning", "matplotlib", "numpy", "safetensors")
-}
-"""What the extra `photo` installs, as Python imports it; the core and `tasks` install some of it."""
+PHOTO_PACKAGES = {*("PIL", "lightning", "matplotlib", "numpy", "safetensors")}
+"""What the extra `photo` needs, as Python imports it; the core and `tasks` bring some of it."""
 
 WEB_PACKAGES = {"anyio", "starlette", "uvicorn"}
 """What the extra `web` installs beside them."""
