@@ -23,7 +23,7 @@ TRAINING = (
     "4000",
     "--epochs",
     "5",
-)  # about 3 minutes, 2 cores
+)
 SEED = 20_000  # other portraits than those that training and test draw
 
 
