@@ -16,6 +16,7 @@ from rondo.tasks.faces import SEXES
 from rondo.training.run_files import last_run
 
 NUM_PORTRAITS = 4
+TRAINING = ["--image-size", "32", "--num-drawn", "4000", "--epochs", "5"]
 SEED = 20_000  # other portraits than those that training and test draw
 
 
@@ -24,7 +25,7 @@ def draw_new_portraits(folder: Path) -> list[str]:
     folder.mkdir(exist_ok=True)
     paths = []
     for number in range(NUM_PORTRAITS):
-        pixels, sex, _ = draw_portrait(np.random.default_rng([SEED, number]), image_size=64)
+        pixels, sex, _ = draw_portrait(np.random.default_rng([SEED, number]), image_size=32)
         path = folder / f"drawn-{SEXES[sex]}-{number}.png"
         Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
         paths.append(str(path))
@@ -34,7 +35,7 @@ def draw_new_portraits(folder: Path) -> list[str]:
 def demo() -> int:
     """Train, then predict; return the exit status."""
     began = time.monotonic()
-    status = main(["train", "photo", "--data", "drawn"])
+    status = main(["train", "photo", "--data", "drawn", *TRAINING])
     if status:
         return status
     print("\nnew drawings, their label in the name:", flush=True)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from commands import Run
+from rondo.extras import how_to_install
 from rondo.tasks.actions import actions, read_actions
 from rondo.tasks.kth import PERSONS, read_kth, read_list
 from rondo.tasks.video import every, read_frames
@@ -230,10 +231,7 @@ def test_a_missing_package_names_the_extra(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == (
-        "rondo: av is not installed; do, in the folder of your clone of Rondo: "
-        'pip install -e ".[actions]"\n'
-    )
+    assert done.stderr == f"rondo: av is not installed; {how_to_install('actions')}\n"
 
 
 def test_a_missing_package_is_told_in_python(

@@ -18,6 +18,7 @@ from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
 from rondo import cli
 from rondo.cli.sequences import SEQUENCE_TASKS
 from rondo.compiler import EngineWarning
+from rondo.extras import how_to_install
 from rondo.tasks import photo
 from rondo.tasks.photo import PhotoNetwork
 from rondo.training.fit import quiet_lightning
@@ -95,10 +96,7 @@ def test_a_missing_package_names_the_extra() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == (
-        "rondo: safetensors is not installed; do, in the folder of your clone of Rondo: "
-        'pip install -e ".[photo]"\n'
-    )
+    assert done.stderr == f"rondo: safetensors is not installed; {how_to_install('photo')}\n"
 
 
 def test_keeping_freed_memory_does_no_harm() -> None:

@@ -23,6 +23,7 @@ from commands import (
     command_that_is_ended,
     command_to_its_end,
 )
+from rondo.extras import how_to_install
 from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
 from rondo.tasks.sources import Collection, Example, Generated
@@ -474,10 +475,7 @@ def test_a_missing_package_names_the_extra_of_the_tasks() -> None:
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == (
-        "rondo: safetensors is not installed; do, in the folder of your clone of Rondo: "
-        'pip install -e ".[tasks]"\n'
-    )
+    assert done.stderr == f"rondo: safetensors is not installed; {how_to_install('tasks')}\n"
 
 
 def test_training_on_sequences_needs_what_the_extra_tasks_brings_alone(tmp_path: Path) -> None:

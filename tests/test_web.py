@@ -28,6 +28,7 @@ import rondo
 from commands import Run, check_answered_in_one_line, command_that_is_ended
 from photo_runs import TinyNetwork
 from rondo.cells.named import NAMED_CELLS
+from rondo.extras import how_to_install
 from rondo.tasks.photo_files import PhotoError
 from rondo.training.flow import GradientFlow
 from rondo.training.run_error import RunError
@@ -412,10 +413,7 @@ def test_a_missing_package_is_answered_with_what_to_install(package: str) -> Non
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
-    assert done.stderr == (
-        f"rondo: {package} is not installed; do, in the folder of your clone of Rondo: "
-        'pip install -e ".[web]"\n'
-    )
+    assert done.stderr == f"rondo: {package} is not installed; {how_to_install('web')}\n"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,20 @@
-"""What the core of Rondo does without: the extras, their packages, how to install them."""
+"""What the core of Rondo does without: the extras, their packages, how to install them.
+
+In goes the name of an extra of `pyproject.toml`, out comes a command that works as it stands. The
+package is on no index, so its name alone would not do: from a clone the command installs the clone
+with the extra, elsewhere it names the packages themselves. It calls the pip of the Python that
+runs, which need not be the one on the path.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
+import sys
+from pathlib import Path
 
-_TASKS = {"numpy": "2.1", "pillow": "11.3", "safetensors": "0.5", "scipy": "1.14"}
-_PHOTO = {**_TASKS, "lightning": "2.6.4", "matplotlib": "3.10", "tensorboard": "2.19"}
+_TASKS = {"pillow": "11.3", "safetensors": "0.5"}
+_PHOTO = {**_TASKS, "lightning": "2.6.4", "matplotlib": "3.10"}
 
 TORCH = "2.13"
 """The oldest torch that will do."""
@@ -15,25 +24,64 @@ PACKAGES: dict[str, dict[str, str]] = {
     "tasks": _TASKS,
     "actions": {**_TASKS, "av": "18.1"},
     "captions": {**_TASKS, "sacrebleu": "2.5"},
+    "matlab": {"scipy": "1.14"},
+    "tensorboard": {"tensorboard": "2.19"},
+    "plot": {"matplotlib": "3.10"},
+    "compiler": {"ziglang": "0.13"},
+    "gpu": {"triton": "3.6"},
     "hub": {"huggingface-hub": "0.30"},
     "web": {**_PHOTO, "anyio": "4.8", "starlette": "1.0", "uvicorn": "0.35"},
 }
 """The extras of `pyproject.toml`, but for the one of developers: packages, and the oldest version
 of each that will do."""
 
+EXTRAS = tuple(PACKAGES)
+
 
 def how_to_install(extra: str) -> str:
-    """Returns what to do where a package of an extra is missing, for the end of a message.
-
-    The package is on no index, so its name alone would not do.
+    r"""Returns what to do where a package of an extra is missing, for the end of a message.
 
     Example:
         >>> from rondo.extras import how_to_install
-        >>> print(how_to_install("photo"))
-        do, in the folder of your clone of Rondo: pip install -e ".[photo]"
+        >>> print(how_to_install("photo"))  # doctest: +ELLIPSIS
+        do, in the folder of your clone of Rondo: ...pip install -e ".[photo]"
     """
     assert extra in PACKAGES, extra
-    return f'do, in the folder of your clone of Rondo: pip install -e ".[{extra}]"'
+    if _clone() is None:
+        packages = (f"{name}>={oldest}" for name, oldest in sorted(PACKAGES[extra].items()))
+        return f'do, for the extra "{extra}": {pip_install(*packages)}'
+    return f"do, in the folder of your clone of Rondo: {pip_install('-e', f'.[{extra}]')}"
+
+
+def pip_install(*words: str) -> str:
+    """Returns the command by which the Python that runs installs something.
+
+    Args:
+        *words: What stands after `pip install`; all but options are quoted where they need it.
+    """
+    return " ".join((_pip(), "install", *map(_quoted, words)))
+
+
+def _pip() -> str:
+    """The pip of this Python: by its short name where the path leads to it."""
+    python, found = Path(sys.executable), shutil.which("pip")
+    if found is not None and Path(found).parent == python.parent:
+        return "pip"
+    clone = _clone()
+    if clone is not None and python.is_relative_to(clone):
+        python = python.relative_to(clone)
+    return f"{_quoted(str(python))} -m pip"
+
+
+def _quoted(word: str) -> str:
+    """A word as the shells of Linux, macOS and Windows all read it."""
+    return f'"{word}"' if set(word) & set(" []<>=;") else word
+
+
+def _clone() -> Path | None:
+    """The folder of the clone that this file lies in; None where Rondo was installed from it."""
+    folder = Path(__file__).absolute().parents[2]
+    return folder if (folder / "pyproject.toml").is_file() else None
 
 
 def is_at_least(version: str, oldest: str) -> bool:

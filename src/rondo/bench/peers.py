@@ -15,6 +15,7 @@ from rondo.bench import jax_scan
 from rondo.bench.cells import TORCH_CELLS, MinimalGatedUnit, MultiplicativeLSTM, PlainLoop
 from rondo.bench.contenders import Contender, compiled, of_module
 from rondo.bench.options import DEFAULT_PEERS, OURS, PEER_SUITES, PEERS, Options, Sizes
+from rondo.extras import pip_install
 from rondo.layers import Recurrent
 
 PACKAGES = {"jax": "jax", "torchrecurrent": "torchrecurrent"}
@@ -29,7 +30,7 @@ def available(options: Options, say: Callable[[str], None]) -> tuple[str, ...]:
             if options.peers != DEFAULT_PEERS:
                 say(f"{PEERS[name]} is left out: it is in {', '.join(PEER_SUITES[name])} alone")
         elif name in PACKAGES and find_spec(PACKAGES[name]) is None:
-            say(f"{PEERS[name]} is left out: it is not installed (pip install {PACKAGES[name]})")
+            say(f"no {PEERS[name]}: it is not installed; do: {pip_install(PACKAGES[name])}")
         else:
             found.append(name)
     return tuple(found)

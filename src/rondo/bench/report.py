@@ -16,6 +16,7 @@ from rondo.bench.options import Options
 from rondo.bench.rows import Row
 from rondo.bench.suites import SUITES
 from rondo.bench.tables import progress, suite_table
+from rondo.extras import how_to_install
 from rondo.system.files import write_bytes, write_text
 from rondo.system.json_text import json_text
 
@@ -97,7 +98,7 @@ class Report:
         try:
             from rondo.bench.plot import plot
         except ModuleNotFoundError as error:
-            say(f"the plot is left out: {error.name} is not installed (pip install matplotlib)")
+            say(f"no plot: {error.name} is not installed; {how_to_install('plot')}")
         else:
             picture = io.BytesIO()
             plot(self.rows).savefig(picture, format="svg", metadata={"Date": None})

@@ -51,16 +51,14 @@ from rondo.cli.web import add_web, web
 from rondo.extras import how_to_install
 from rondo.system.memory import is_lack_of_memory
 
-PHOTO_PACKAGES = {
-    *("PIL", "lightning", "matplotlib", "numpy", "safetensors", "scipy", "tensorboard")
-}
-"""What the extra `photo` installs, as Python imports it; the extra `tasks` installs some of it."""
+PHOTO_PACKAGES = {*("PIL", "lightning", "matplotlib", "numpy", "safetensors")}
+"""What the extra `photo` needs, as Python imports it; the core and `tasks` bring some of it."""
 
 WEB_PACKAGES = {"anyio", "starlette", "uvicorn"}
 """What the extra `web` installs beside them."""
 
-EXTRAS = {"av": "actions", "sacrebleu": "captions"}
-"""The extras that bring one package more than `tasks`, by that package."""
+EXTRAS = {"av": "actions", "sacrebleu": "captions", "scipy": "matlab"}
+"""The extras that bring one package more than `photo` and `tasks`, by that package."""
 
 RARELY = (100_000, 50, 100)
 """How seldom Python looks for circles of objects that nothing refers to. Modules, of which torch

@@ -59,7 +59,7 @@ a run folder, runs/TASK-DATE-N, holds:
                        (photos only, as the next three)
   model_card.md        data, use, figures and limits, to go with the network wherever it goes
   calibration.json     the temperature that divides the logits, fitted on val; docs/trust.md
-  tensorboard/         the figures of every epoch for TensorBoard
+  tensorboard/         the figures of every epoch, where TensorBoard is installed
   model.safetensors    the weights that predict
   metrics.jsonl        one JSON object for each check and split
   config.json          every setting: enough to do the run again

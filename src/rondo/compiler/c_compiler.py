@@ -32,6 +32,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from rondo.compiler.shared_object import is_whole
+from rondo.extras import how_to_install
 
 FLAGS = (
     *("-std=gnu11", "-O3", "-shared", "-fPIC", "-fopenmp-simd", "-ffp-contract=fast"),
@@ -90,7 +91,9 @@ def _compiler(chosen: str | None, path: str | None) -> tuple[str, ...]:
             return (name,)
     if importlib.util.find_spec("ziglang"):
         return sys.executable, "-m", "ziglang", "cc"
-    raise NoCompilerError("no C compiler was found: install gcc or clang, or `pip install ziglang`")
+    raise NoCompilerError(
+        f"no C compiler was found: install gcc or clang, or {how_to_install('compiler')}"
+    )
 
 
 def _words_of(chosen: str, path: str | None) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.lower import lower
 from rondo.compiler.plan import Plan
 from rondo.compiler.reference import Previous, Resets, Result, Steps, warn
+from rondo.extras import how_to_install
 
 
 class TritonLoop:
@@ -171,7 +172,7 @@ def is_interpreted() -> bool:
 def _check_there(device: torch.device) -> bool:
     """Fail where kernels cannot run; return whether the interpreter runs them."""
     if find_spec("triton") is None:
-        raise NotCoveredError("Triton is not installed; `pip install triton`")
+        raise NotCoveredError(f"Triton is not installed; {how_to_install('gpu')}")
     interpreted = is_interpreted()
     if device.type != "cuda" and not interpreted:
         raise NotCoveredError(f"it runs on a GPU, and the tensors are on {device}")

@@ -18,6 +18,7 @@ from rondo.compiler.pool import openmp
 from rondo.compiler.trust import NotTrustedError
 from rondo.doctor.finding import Finding
 from rondo.doctor.machine import short
+from rondo.extras import pip_install
 from rondo.system.cgroup import cpu_share, usable_cores
 
 WITHOUT_COMPILER = "without one torch's operations run each step, which is slower"
@@ -62,7 +63,7 @@ def _no_compiler(reason: str, chosen: str, facts: dict[str, object]) -> Finding:
         remedy = f"use Linux or macOS, or WSL; {WITHOUT_COMPILER}"
     else:
         install = "xcode-select --install" if sys.platform == "darwin" else "apt install gcc"
-        remedy = f"do: {install}   or: pip install ziglang; {WITHOUT_COMPILER}"
+        remedy = f"do: {install}   or: {pip_install('ziglang')}; {WITHOUT_COMPILER}"
     return Finding("compiler", reason.partition(":")[0], "lacks", remedy, facts)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rondo.doctor.finding import Finding
-from rondo.extras import PACKAGES, TORCH, how_to_install, is_at_least
+from rondo.extras import PACKAGES, TORCH, how_to_install, is_at_least, pip_install
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 """Is there where a GPU of NVIDIA has a driver."""
 
-INSTALL_TORCH = "pip install torch --index-url https://download.pytorch.org/whl/cpu"
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+
+OF_OTHER_FINDINGS = ("compiler", "gpu")
+"""Extras of which the lines on the compiler and on GPUs speak, where they are needed."""
 
 
 def torch_finding() -> tuple[Finding, ModuleType | None]:
@@ -26,22 +29,30 @@ def torch_finding() -> tuple[Finding, ModuleType | None]:
             import torch
     except Exception as error:  # whatever its libraries raise
         said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        remedy = f"install it again, for a CPU with: {INSTALL_TORCH}"
+        remedy = f"install it again, for a CPU with: {_install_torch()}"
         return Finding("torch", f"cannot be imported: {said}", "broken", remedy), None
     facts: dict[str, Any] = {"version": torch.__version__, "cuda": torch.version.cuda}
     built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU"
     text = f"{torch.__version__}, built for {built}"
     if not is_at_least(torch.__version__, TORCH):
-        remedy = f"install torch {TORCH} or newer, for a CPU with: {INSTALL_TORCH}"
+        remedy = f"install torch {TORCH} or newer, for a CPU with: {_install_torch()}"
         return Finding("torch", f"{text}, is too old", "broken", remedy, facts), torch
     capability = torch.backends.cpu.get_cpu_capability()
     facts["cpu_capability"] = capability
     return Finding("torch", f"{text}; on the CPU it uses {capability}", facts=facts), torch
 
 
+def _install_torch() -> str:
+    return pip_install("torch", "--index-url", CPU_INDEX)
+
+
 def extras() -> list[Finding]:
     """Returns what was found of each extra."""
-    return [_extra(name, packages) for name, packages in PACKAGES.items()]
+    return [
+        _extra(name, packages)
+        for name, packages in PACKAGES.items()
+        if name not in OF_OTHER_FINDINGS
+    ]
 
 
 def _extra(name: str, packages: dict[str, str]) -> Finding:
@@ -78,7 +89,7 @@ def gpu(torch: ModuleType) -> Finding:
     if names and triton:
         return Finding("GPU", f"{', '.join(names)}; {which}", facts=facts)
     if names:
-        remedy = "do: pip install triton   until then torch's operations run each step there"
+        remedy = f"do: {pip_install('triton')}   until then torch's operations run each step there"
         return Finding("GPU", f"{', '.join(names)}; {which}", "lacks", remedy, facts)
     if not NVIDIA_DRIVER.exists():
         return Finding("GPU", f"none that torch can use; {which}", facts=facts)

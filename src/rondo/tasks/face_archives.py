@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rondo.tasks.face_layouts import find_named, picture_files
 from rondo.tasks.face_lists import ListBuilder, PhotoList
+from rondo.tasks.matlab import read_matlab
 
 UTKFACE_GROUPS = ("White", "Black", "Asian", "Indian", "Others")
 CELEBA_SPLITS = ("train", "val", "test")
@@ -89,10 +89,10 @@ def read_imdb_wiki(file: Path) -> PhotoList:
 
 def _imdb_wiki_table(file: Path) -> tuple[str, dict[str, np.ndarray]]:
     """The word "imdb" or "wiki", and the fields as arrays of equal length."""
-    from scipy.io import loadmat  # slow to load, and only these archives need it
-
     try:
-        contents: dict[str, Any] = loadmat(file, squeeze_me=True)
+        contents = read_matlab(file, squeeze_me=True)
+    except ModuleNotFoundError:
+        raise
     except Exception as error:  # a damaged file may raise anything at all
         raise ValueError(f"{file} cannot be read as a MATLAB table: {error}") from error
     source = "imdb" if "imdb" in contents else "wiki"

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rondo.tasks.matlab import read_matlab
 from rondo.tasks.sources import Collection, Example
 from rondo.tasks.task import Recipe, Task
 
@@ -80,12 +81,10 @@ def read_rolls(path: Path) -> dict[str, list[Tensor]]:
         ValueError: Where the file holds something else.
         OSError: Where it cannot be read.
     """
-    from scipy.io import loadmat
-
     if not path.is_file():
         raise ValueError(f"there is no file {path}; music needs a .mat file of piano rolls")
     try:
-        values = loadmat(str(path))
+        values = read_matlab(path)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"{path} is no MATLAB file that can be read: {error}") from error
     absent = [key for key in SPLITS.values() if key not in values]

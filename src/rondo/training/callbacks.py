@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, TextIO
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
-from torch.utils.tensorboard import SummaryWriter
 
 from rondo.system.json_text import finite
 from rondo.tasks.photo import PhotoSet
@@ -20,6 +20,9 @@ from rondo.training.run_folder import RunFolder
 from rondo.training.saving import SaveClock
 from rondo.training.stopping import StopRequest
 from rondo.training.terminal import StatusLine, clock
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Keeper(Callback):
@@ -161,8 +164,12 @@ class Keeper(Callback):
         return evaluations
 
     def _write_events(self, records: list[Record], module: PhotoClassifier) -> None:
-        """Adds the numbers of an epoch to the TensorBoard events."""
+        """Adds the numbers of an epoch to the TensorBoard events, where TensorBoard is there."""
+        if find_spec("tensorboard") is None:
+            return
         if self.writer is None:  # epochs that a killed process wrote already are replaced
+            from torch.utils.tensorboard import SummaryWriter
+
             first = int(records[0]["epoch"])
             self.writer = SummaryWriter(self.folder.tensorboard, purge_step=first)
         for record in records:

@@ -6,7 +6,7 @@
     calibration.json    the temperature of the answers, for photos, when the training has ended
     report.html         what to look at, for photos
     model_card.md       what must be known before the network is used, for photos
-    tensorboard/        the same numbers for TensorBoard, for photos
+    tensorboard/        the same numbers for TensorBoard, for photos, where it is installed
     resume/state.pt     what an interrupted run needs to go on
     lock                held by the process that trains
 
