@@ -16,15 +16,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from torch import Tensor, nn
 
 import rondo
 from rondo.bench.measure import Spread, machine_lines, take_turns
 from rondo.cells.named import NAMED_CELLS
 from rondo.training.columns import markdown_table
-from rondo.training.plots import to_svg
+from rondo.training.plots import STYLE, standalone, to_svg
 
 COLOURS = {"cpu": "#2a7de1", "reference": "#8a8f98", "parallel": "#d1495b"}
 NAMES = {
@@ -129,24 +131,61 @@ def table(measured: Measured) -> str:
     )
 
 
-def plot(found: list[Measured]) -> str:
-    """Time over T, forward above, forward and backward below."""
-    figure = Figure(figsize=(3.2 * len(found), 6), dpi=72, layout="constrained")
-    grid = figure.subplots(2, len(found), squeeze=False, sharex=True)
-    for column, item in enumerate(found):
-        for axes, times in zip(grid[:, column], (item.forward, item.both), strict=True):
+Curves = dict[int, dict[str, float]]
+"""Times in milliseconds by T and engine."""
+
+
+def plot(cases: dict[str, tuple[Curves, Curves]]) -> str:
+    """Time over T: a row for each cell, forward at the left, forward and backward at the right."""
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": "parallel"}):
+        return _plot(cases)
+
+
+def _plot(cases: dict[str, tuple[Curves, Curves]]) -> str:
+    figure = Figure(figsize=(7.4, 0.6 + 2.1 * len(cases)), dpi=72, layout="constrained")
+    grid = figure.subplots(len(cases), 2, squeeze=False, sharex=True)
+    for row, (title, both) in zip(grid, cases.items(), strict=True):
+        for axes, curves in zip(row, both, strict=True):
             for name, colour in COLOURS.items():
-                values = [1000 * spread[name].median for spread in times.values()]
-                axes.plot(list(times), values, "o-", color=colour, markersize=3, label=NAMES[name])
+                values = [times[name] for times in curves.values()]
+                axes.plot(list(curves), values, "o-", color=colour, ms=3, label=NAMES[name])
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
-            axes.grid(alpha=0.3)
-        grid[0, column].set_title(item.case.title, fontsize=10)
-        grid[1, column].set_xlabel("steps T")
-    grid[0, 0].set_ylabel("forward, ms")
-    grid[1, 0].set_ylabel("forward and backward, ms")
-    grid[0, 0].legend(fontsize=7, frameon=False)
-    return to_svg(figure, "time over the number of steps")
+            axes.set_xticks(list(curves), [str(num_steps) for num_steps in curves])
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.set_title(title, fontsize=11)
+        row[0].set_ylabel("forward, ms")
+        row[1].set_ylabel("with backward, ms")
+    for axes in grid[-1]:
+        axes.set_xlabel("steps T")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3,
+                  frameon=False)  # fmt: skip
+    return standalone(to_svg(figure, "time over the number of steps"))
+
+
+def medians(measured: Measured) -> tuple[Curves, Curves]:
+    """The curves of a case."""
+    forward, both = (
+        {num_steps: {name: 1000 * spread.median for name, spread in times.items()}
+         for num_steps, times in found.items()}
+        for found in (measured.forward, measured.both)
+    )  # fmt: skip
+    return forward, both
+
+
+def read_page(text: str) -> dict[str, tuple[Curves, Curves]]:
+    """The curves of each case in a page that this program wrote."""
+    found: dict[str, tuple[Curves, Curves]] = {}
+    for section in text.split("\n## ")[1:]:
+        rows = [line.strip("| ").split(" | ") for line in section.splitlines() if "|" in line][2:]
+        forward, both = (
+            {int(row[0]): dict(zip(COLOURS, map(float, row[first : first + 3]), strict=True))
+             for row in rows}
+            for first in (1, 5)
+        )  # fmt: skip
+        found[section.splitlines()[0]] = forward, both
+    return found
 
 
 NOTES = """\
@@ -178,7 +217,8 @@ def main() -> None:
     )
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "parallel.md").write_text(page)
-    (arguments.output / "parallel.svg").write_text(plot(found))
+    curves = {item.case.title: medians(item) for item in found}
+    (arguments.output / "parallel.svg").write_text(plot(curves))
     print(page)
 
 

@@ -13,6 +13,9 @@ from rondo.cells.named import NAMED_CELLS
 from rondo.drawing import Drawing
 from rondo.layers import output_to_state, state_to_final_output, state_to_state
 
+NUM_STEPS = {"many_loops": 4, "lstm": 2, "three_layers": 2}
+"""Of the unrolled pictures; default 3. Wider ones would be shrunk by the page that shows them."""
+
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 
 
@@ -79,7 +82,7 @@ def gallery() -> dict[str, Drawing]:
     }
     pictures = {name: rondo.draw(thing) for name, thing in pairs.items()}
     for name, thing in pairs.items():
-        pictures[f"{name}_unrolled"] = rondo.draw(thing, steps=4 if "many" in name else 3)
+        pictures[f"{name}_unrolled"] = rondo.draw(thing, steps=NUM_STEPS.get(name, 3))
     return {
         **pictures,
         "gru": rondo.draw(rondo.GRUCell(3, 4)),

@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,13 @@ def test_texts_lie_in_the_view_box_and_on_no_node(drawing: Drawing) -> None:
         assert not any(box.overlaps(node) for node in drawing.layout.boxes), label.text
 
 
+def test_no_two_texts_overlap(drawing: Drawing) -> None:
+    boxes = [(label.text, label.box) for label in drawing.layout.labels]
+    for number, (text, box) in enumerate(boxes):
+        for other, beside in boxes[number + 1 :]:
+            assert not box.overlaps(beside), (text, other)
+
+
 def test_the_svg_is_xml_with_every_label(drawing: Drawing) -> None:
     root = ElementTree.fromstring(drawing.svg)
     assert root.tag == f"{SVG}svg"
@@ -229,6 +237,34 @@ def test_a_cell_within_a_cell_has_its_own_words() -> None:
     stack = rondo.draw(rondo.StackedCell(rondo.GRUCell(3, 4), rondo.GRUCell(4, 4)))
     assert carried(stack) == {"h"}
     assert "cells_1_weight_hh, bias_hh" in {arrow.label for arrow in stack.picture.arrows}
+
+
+def test_a_part_without_a_name_is_called_after_what_is_made_of_it() -> None:
+    for cell in (rondo.GRUCell(3, 4), rondo.GRUCell(3, 4, reset="before")):
+        on_edges = Counter(arrow.label for arrow in rondo.draw(cell).picture.arrows)
+        assert on_edges["r"] == on_edges["z"] == 2
+        assert on_edges["n"] >= 1
+        assert not any(label.startswith("[") for label in on_edges)
+
+
+class Halves(rondo.Cell):
+    """Parts that go into several values, into another function, and into a value with a name."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 4)
+        self.U = nn.Linear(4, 12)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        parts = self.U(x).chunk(3, -1)
+        gate = torch.sigmoid(parts[0] + h)
+        h = gate * h + parts[1] * parts[1].exp() + parts[2].exp().sin()
+        return h, h
+
+
+def test_only_what_is_made_of_one_part_gives_it_a_name() -> None:
+    on_edges = {arrow.label for arrow in rondo.draw(Halves()).picture.arrows}
+    assert {"gate", "[1]", "[2]"} <= on_edges
+    assert "[0]" not in on_edges
 
 
 def test_a_part_of_a_weight_says_which() -> None:
@@ -383,6 +419,7 @@ def test_the_gallery_is_what_its_script_draws(tmp_path: Path) -> None:
                 text.text for text in ElementTree.parse(path).iter(f"{SVG}text")
             ]
             for path in (*folder.glob("*.svg"), *folder.glob("cells/*.svg"))
+            if not path.name.startswith("overview")  # which `benchmarks/readme_picture.py` draws
         }
         for folder in (tmp_path, images)
     )

@@ -35,7 +35,7 @@ from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options
 from rondo.training.shares import wilson
-from rondo.training.time_plot import Point, accuracy_over_time, write_names
+from rondo.training.time_plot import NUM_TICKS, Point, accuracy_over_time, round_times, write_names
 
 OPTIONS = Options(
     num_drawn=16, image_size=32, recipe="table", epochs=2, batch_size=8, threads=1,
@@ -159,6 +159,31 @@ def test_names_in_the_plot_keep_apart() -> None:
     assert boxes.keys() == {point.name for point in points}
     for (_, first), (_, second) in combinations(boxes.items(), 2):
         assert not first.overlaps(second)
+
+
+@pytest.mark.parametrize(("low", "high"), [(30, 77), (30, 400), (1, 1e5), (1e-3, 1e9), (7, 7000)])
+def test_the_times_below_the_plot_are_round_and_few(low: float, high: float) -> None:
+    times = round_times(low, high)
+    assert 1 <= len(times) <= NUM_TICKS
+    assert all(low <= time <= high for time in times)
+    assert {f"{time:e}"[0] for time in times} <= {"1", "2", "5"}
+
+
+def test_names_stay_within_the_plot() -> None:
+    axes = Figure(figsize=(5.2, 4.2), dpi=72).add_subplot(xscale="log", xlim=(10, 100))
+    axes.set_ylim(80, 100)
+    write_names(axes, [Point("a_long_name", 99, 90, 89, 91), Point("another", 11, 99.5, 99, 100)])
+    frame = axes.get_window_extent()
+    for text in axes.texts:
+        box = text.get_window_extent()
+        assert frame.x0 <= box.x0 < box.x1 <= frame.x1
+        assert frame.y0 <= box.y0 < box.y1 <= frame.y1
+
+
+def test_a_figure_of_its_own_has_a_size() -> None:
+    root = ElementTree.fromstring(standalone(accuracy_over_time({"here": []})))
+    assert re.fullmatch(r"[\d.]+pt", root.attrib["width"])
+    assert re.fullmatch(r"[\d.]+pt", root.attrib["height"])
 
 
 def test_the_interval_of_several_seeds_is_that_of_the_photos_not_of_the_runs() -> None:

@@ -8,6 +8,7 @@ import functools
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -40,6 +41,7 @@ from rondo.web.live import LiveTraining, flow_numbers, tasks
 from rondo.web.photo import look
 from rondo.web.requests import stage_of, training_of
 from rondo.web.serve import hosts_of, listening
+from rondo.web.words import as_html
 from test_photo_files import png_header
 from web_pages import Client, SweepingNetwork, portrait, predictor_of, serving, training
 
@@ -170,9 +172,34 @@ def test_every_cell_has_equations() -> None:
         assert "h(t)" in words or "=" in words
         assert "Args:" not in words
         assert ":class:" not in words
+        assert not any(line.lstrip().startswith("|") for line in as_html(words).splitlines())
+
+
+def test_tables_of_a_docstring_are_tables_and_all_is_escaped() -> None:
+    assert as_html("h = <x> & y\n\n| a | b |\n|---|---|\n| 1 | <i>2 |") == (
+        "<p>h = &lt;x&gt; &amp; y</p>\n"
+        '<table><tr><th scope="col">a</th><th scope="col">b</th></tr>'
+        '<tr><th scope="row">1</th><td>&lt;i&gt;2</td></tr></table>'
+    )
+    assert as_html(equations("lstm-nig")).count("<tr>") == 10
 
 
 # ---- trainings ----
+
+
+def test_a_training_that_diverges_says_so_in_its_last_piece() -> None:
+    live = LiveTraining("adding", Options(length=20, hidden_size=4, cell="relu"))
+    live.advance()
+    with torch.no_grad():
+        for parameter in live.trainer.model.parameters():
+            parameter.fill_(1e30)
+    piece = live.advance()
+    assert (live.is_done, piece["loss"]) == (True, None)
+    assert re.fullmatch(
+        r"the training has diverged: the loss of step \d+ is (nan|inf); take a learning rate below "
+        r"[\d.]+",
+        piece["diverged"],
+    )
 
 
 def test_the_tasks_are_those_that_need_no_file() -> None:
@@ -355,7 +382,8 @@ def test_the_names_of_this_machine_are_let_in(client: Client, host: str) -> None
 def test_cells_are_answered_as_pictures_and_text(client: Client) -> None:
     status, contents = client.get("/api/cell/gru/unrolled?steps=2")
     assert (status, contents.decode()) == (200, shown("gru", "unrolled", 2))
-    assert client.get("/api/cell/gru/equations")[1].decode() == equations("gru")
+    status, contents = client.get("/api/cell/lstm-nig/equations")
+    assert (status, contents.decode()) == (200, as_html(equations("lstm-nig")))
     status, contents = client.get("/api/cell/grue/graph")
     assert (status, json.loads(contents)) == (
         422,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -223,6 +225,88 @@ def test_a_cell_is_drawn_folded_unrolled_planned_and_compiled(page: Page) -> Non
     expect(page.locator("#source")).to_have_attribute("data-shows", "lstm source")
     expect(page.locator("#equations")).to_contain_text("c(t)")
     assert_nothing_is_wider_than_the_page(page)
+
+
+def drawn_width(page: Page) -> float:
+    width: float = page.locator("#drawing svg").evaluate(
+        "(svg) => svg.getBoundingClientRect().width"
+    )
+    return width
+
+
+def test_a_drawing_becomes_larger_and_smaller_by_buttons_and_keys(page: Page) -> None:
+    page.click("#tab-cell")
+    drawing = page.locator("#drawing")
+    page.click("#cell-stage button[value=backward]")
+    expect(drawing).to_have_attribute("data-shows", "gru backward")
+    fit = drawn_width(page)
+    assert fit <= drawing.evaluate("(paper) => paper.clientWidth")
+    for _ in range(4):
+        page.click("#zoom button[value=in]")
+    assert drawn_width(page) == pytest.approx(1.25**4 * fit, rel=0.01)
+    assert_nothing_is_wider_than_the_page(page)
+    drawing.focus()
+    page.keyboard.press("-")
+    assert drawn_width(page) == pytest.approx(1.25**3 * fit, rel=0.01)
+    page.keyboard.press("+")
+    page.keyboard.press("0")
+    assert drawn_width(page) == pytest.approx(fit, rel=0.01)
+    page.click("#zoom button[value=out]")
+    assert drawn_width(page) < fit
+    expect(page.locator("#zoom output")).to_contain_text("%")
+
+
+def test_the_tabs_are_reached_by_keys(page: Page) -> None:
+    page.locator("#tab-photo").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#cell")).to_be_visible()
+    expect(page.locator("#tab-cell")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator("#cell-name")).to_be_focused()
+    page.keyboard.press("ArrowLeft")
+    page.locator("#tab-cell").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#training")).to_be_visible()
+
+
+def test_a_table_of_a_docstring_is_a_table(page: Page) -> None:
+    page.click("#tab-cell")
+    page.select_option("#cell-name", "lstm-nig")
+    expect(page.locator("#equations th[scope=row]").first).to_have_text("vanilla")
+    expect(page.locator("#equations")).not_to_contain_text("|---")
+    assert_nothing_is_wider_than_the_page(page)
+
+
+def serious_findings(page: Page) -> list[str]:
+    """What axe finds that keeps people from using the page; skips the test where it is not."""
+    axe = os.environ.get("RONDO_AXE")
+    if axe is None:
+        pytest.skip("$RONDO_AXE names no axe.min.js; `npm pack axe-core` fetches it")
+    page.evaluate(Path(axe).read_text(encoding="utf-8"))  # which the page's own rules let in
+    found = page.evaluate("() => axe.run()")
+    return [
+        f"{one['id']}: {[node['html'] for node in one['nodes']]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("tab", ["photo", "cell", "training"])
+def test_axe_finds_nothing_serious(page: Page, tab: str, scheme: Literal["light", "dark"]) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.click(f"#tab-{tab}")
+    if tab == "photo":
+        choose(page, portrait())
+        expect(page.locator("#word")).not_to_be_empty()
+    if tab == "cell":
+        page.select_option("#cell-name", "lstm-nig")
+        expect(page.locator("#equations table")).to_be_visible()
+    if tab == "training":
+        page.click("#start")
+        expect(page.locator("#gates canvas").first).to_be_attached()
+        page.click("#stop")
+    assert serious_findings(page) == []
 
 
 def test_a_training_is_drawn_as_it_goes_and_can_be_stopped(page: Page) -> None:

@@ -79,13 +79,17 @@ class LSTMVariantCell(Cell):
     Greff et al., "LSTM: a search space odyssey", 2017, whose finding is that none is better than
     the plain one, and that the forget gate and the output activation matter most.
 
-    | variant | differs by                | variant | differs by                                  |
-    |---------|---------------------------|---------|---------------------------------------------|
-    | vanilla | nothing                   | NOAF    | no output activation: h = o c               |
-    | NIG     | no input gate: i = 1      | CIFG    | coupled gates: f = 1 - i                    |
-    | NFG     | no forget gate: f = 1     | NP      | no peepholes                                |
-    | NOG     | no output gate: o = 1     | FGR     | full gate recurrence: i, f and o also get   |
-    | NIAF    | no input activation: g = a|         | Q [i(t-1), f(t-1), o(t-1)]                  |
+    | variant | differs by |
+    |---------|------------|
+    | vanilla | nothing |
+    | NIG     | no input gate: i = 1 |
+    | NFG     | no forget gate: f = 1 |
+    | NOG     | no output gate: o = 1 |
+    | NIAF    | no input activation: g = a, the sum that the tanh would get |
+    | NOAF    | no output activation: h = o c |
+    | CIFG    | coupled gates: f = 1 - i |
+    | NP      | no peepholes |
+    | FGR     | full gate recurrence: i, f and o also get Q [i(t-1), f(t-1), o(t-1)] |
 
     Args:
         input_size: The width I of the input.
@@ -202,9 +206,9 @@ class SLSTMCell(Cell):
         i, f, g, o = (a + b for a, b in zip(from_x, self._from_heads(h), strict=True))
         kept = m - softplus(-f)  # log σ(f) + m
         m = torch.maximum(kept, i)
-        f, i = torch.exp(kept - m), torch.exp(i - m)
-        c = f * c + i * torch.tanh(g)
-        n = f * n + i
+        keep, add = torch.exp(kept - m), torch.exp(i - m)
+        c = keep * c + add * torch.tanh(g)
+        n = keep * n + add
         h = torch.sigmoid(o) * c / n
         return h, (h, c, n, m)
 

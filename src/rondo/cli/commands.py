@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from rondo.cli.manual import UsageError
+from rondo.system.csv_text import plain_cell
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
@@ -108,10 +109,13 @@ def why_not(source: str, error: str | None) -> str:
 
 
 def print_csv(names: Sequence[str], rows: Sequence[Any]) -> None:
-    """Prints a table of the attributes of such names, which stand in its first line."""
+    """Prints a table of the attributes of such names, which stand in its first line.
+
+    Texts that a spreadsheet would take for formulas get an apostrophe in front; see `plain_cell`.
+    """
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([getattr(row, name) for name in names] for row in rows)
+    writer.writerows([plain_cell(getattr(row, name)) for name in names] for row in rows)
 
 
 def sources_of(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryIO]:

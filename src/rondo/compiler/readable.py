@@ -30,6 +30,9 @@ from rondo.drawing import Arrow, Mark, Picture
 
 aten = torch.ops.aten
 
+ARITHMETIC = UNSEEN | SUMS | PRODUCTS | {aten.mul, aten.native_layer_norm}
+"""What a part may pass through and still be called after the value that is made of it."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -59,6 +62,7 @@ class _Reader:
     terms: dict[str, Terms] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)  # parameters and what is made of them
     same: dict[str, str] = field(default_factory=dict)  # views, and what they are views of
+    readers: dict[str, list[str]] = field(default_factory=dict)  # the nodes that read each value
 
     def read(self) -> Picture:
         step = self.graph.step
@@ -71,6 +75,9 @@ class _Reader:
         for value in step.state:
             self.terms[value.name] = (Term(_state(value.name)),)
         self.uses = self._count_uses()
+        for node in step.nodes:
+            for name in node.reads:
+                self.readers.setdefault(name, []).append(node.name)
         for node in step.nodes:
             self._read_node(node)
         for index, name in enumerate(step.outputs):
@@ -136,13 +143,24 @@ class _Reader:
         label = self.labels.get(node.name, "")
         part = re.fullmatch(r"(\w+)(\[\d+\])", label)
         if part:
-            label = part[2]
+            label = self._made_of(node.name) or part[2]
             mark = self.marks.get(source)
             if mark is not None and not mark.caption and mark.kind == "operation":
                 self.marks[source] = replace(mark, caption=part[1])
         elif not label and not self._gives_one(whole):
-            label = part_label(node)
+            label = self._made_of(node.name) or part_label(node)
         self.terms[node.name] = (Term(source, label),)
+
+    def _made_of(self, name: str) -> str:
+        """What the cell calls the value that alone is made of a part: the gate r of from_x[0]."""
+        while self.uses[name] == 1 and (readers := self.readers.get(name)):
+            node = self.graph.step.by_name[name := readers[0]]
+            label = self.labels.get(name, "")
+            if label and not label.endswith("]"):
+                return label
+            if not (isinstance(node, Node) and node.packet in ARITHMETIC):
+                return ""
+        return ""
 
     def _gives_one(self, name: str) -> bool:
         """Whether an operation with several results is one of which the first alone matters."""

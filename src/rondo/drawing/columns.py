@@ -24,13 +24,13 @@ class Columns:
         self.boxes[item.id, column] = box
         self.layout.nodes.append((mark, box))
         if mark.caption and not is_layer(mark):
-            self.layout.wishes.append((around(mark.caption, box, mark.stage), None))
+            self.layout.wishes.append(around(mark.caption, box, mark.stage))
 
     def add_curve(self, arrow: Arrow, curve: Curve, has_head: bool = True) -> None:
         """Add an edge, and wish for a place for its name."""
         self.layout.edges.append((arrow, curve, has_head))
         if arrow.label:
-            self.layout.wishes.append((along(arrow.label, curve, arrow.stage), curve))
+            self.layout.wishes.append(along(arrow.label, curve, arrow.stage))
 
     def up(self, points: list[Point], start: Box, end: Box) -> Curve:
         """A curve upward from a node through the points of its passages to another node."""

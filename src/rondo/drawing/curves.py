@@ -80,6 +80,12 @@ class Curve:
         )
         return x, y
 
+    def way(self, share: float, piece: int = 0) -> Point:
+        """The direction of the curve at a share of one piece, of length 1."""
+        (x, y), (u, v) = self.at(max(0.0, share - 0.01), piece), self.at(share + 0.01, piece)
+        length = math.hypot(u - x, v - y) or 1.0
+        return (u - x) / length, (v - y) / length
+
     @cached_property
     def bounds(self) -> Box:
         """The room that the whole curve takes."""

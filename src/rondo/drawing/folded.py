@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rondo.drawing.columns import Columns
 from rondo.drawing.curves import Box, Curve
-from rondo.drawing.labels import Label
+from rondo.drawing.labels import Label, around
 from rondo.drawing.picture import Arrow
 from rondo.drawing.placed import Layout, Square
 from rondo.drawing.ranks import Item
@@ -37,7 +37,7 @@ class Folded(Columns):
         box = Box(x, y, half, half, is_round=False)
         self.boxes[item.id, 0] = box
         self.layout.squares.append(Square(box, item.delay))
-        self.layout.labels.append(Label(item.name, (x + half + 4, y + 4), "start", SMALL_SIZE))
+        self.layout.wishes.append(around(item.name, box, None))
 
     def _add_own_loop(self, loop: Arrow) -> None:
         node, side = self.boxes[loop.source, 0], self.rows.side_of(loop)

@@ -22,8 +22,8 @@ STRAIGHT = {2: 8.0, 1: 2.0, 0: 1.0}  # how much an edge wants to be upright, by 
 Neighbours = dict[str, list[tuple[str, float]]]
 
 
-def arrange(rows: Rows, *, is_unrolled: bool) -> None:
-    """Order the items of every row and give each its x."""
+def arrange(rows: Rows, *, is_unrolled: bool, wider: float = 1.0) -> None:
+    """Order the items of every row and give each its x, `wider` times the usual distance apart."""
     _choose_sides(rows, is_unrolled)
     lower, upper = _neighbours(rows, is_unrolled)
     grid = [rows.in_row(row) for row in range(rows.num_rows)]
@@ -31,8 +31,8 @@ def arrange(rows: Rows, *, is_unrolled: bool) -> None:
     for low, high in _aligned(rows):
         lower[high].append((low, ALIGNED))
         upper[low].append((high, ALIGNED))
-    _place(grid, lower, upper)
-    _straighten(rows, grid)
+    _place(grid, lower, upper, wider)
+    _straighten(rows, grid, wider)
     rows.items = {item.id: item for row in grid for item in row}
 
 
@@ -125,9 +125,9 @@ def _crossings(grid: list[list[Item]], upper: Neighbours) -> float:
 # ---- places ----
 
 
-def _place(grid: list[list[Item]], lower: Neighbours, upper: Neighbours) -> None:
+def _place(grid: list[list[Item]], lower: Neighbours, upper: Neighbours, wider: float) -> None:
     for row in grid:
-        _set_places(row, [0.0] * len(row), [1.0] * len(row))
+        _set_places(row, [0.0] * len(row), [1.0] * len(row), wider)
     known = {item.id: item for row in grid for item in row}
 
     def both(item: Item) -> list[tuple[str, float]]:
@@ -149,22 +149,24 @@ def _place(grid: list[list[Item]], lower: Neighbours, upper: Neighbours) -> None
                 mean = sum(known[id].x * w for id, w in others) / weight if others else item.x
                 wanted.append(mean)
                 weights.append(weight if others else 0.1)
-            _set_places(row, wanted, weights)
+            _set_places(row, wanted, weights, wider)
 
 
-def _set_places(row: list[Item], wanted: list[float], weights: list[float]) -> None:
+def _set_places(row: list[Item], wanted: list[float], weights: list[float], wider: float) -> None:
     """The places nearest to those wanted, with the distances kept."""
     offsets, offset = [], 0.0
     for position, item in enumerate(row):
         if position:
-            offset += row[position - 1].right + _distance(row[position - 1], item) + item.left
+            offset += (
+                row[position - 1].right + wider * _distance(row[position - 1], item) + item.left
+            )
         offsets.append(offset)
     pools: list[tuple[float, float, int]] = []  # mean, weight, number of items
     for want, weight, offset in zip(wanted, weights, offsets, strict=True):
         mean, total, count = want - offset, weight, 1
         while pools and pools[-1][0] > mean:
-            before, heavy, many = pools.pop()
-            mean = (before * heavy + mean * total) / (heavy + total)
+            other, heavy, many = pools.pop()
+            mean = (other * heavy + mean * total) / (heavy + total)
             total, count = total + heavy, count + many
         pools.append((mean, total, count))
     means = [mean for mean, _, count in pools for _ in range(count)]
@@ -176,7 +178,7 @@ def _distance(a: Item, b: Item) -> float:
     return DISTANCE * (0.7 if a.is_passage or b.is_passage else 1.0)
 
 
-def _straighten(rows: Rows, grid: list[list[Item]]) -> None:
+def _straighten(rows: Rows, grid: list[list[Item]], wider: float) -> None:
     """Let every edge pass upright through as many rows as there is room for."""
     beside = {}
     for row in grid:
@@ -188,8 +190,11 @@ def _straighten(rows: Rows, grid: list[list[Item]]) -> None:
 
     def room(item: Item) -> tuple[float, float]:
         left, right = beside[item.id]
-        low = -1e9 if left is None else left.x + left.right + _distance(left, item) + item.left
-        high = 1e9 if right is None else right.x - right.left - _distance(item, right) - item.right
+        low, high = -1e9, 1e9
+        if left is not None:
+            low = left.x + left.right + wider * _distance(left, item) + item.left
+        if right is not None:
+            high = right.x - right.left - wider * _distance(item, right) - item.right
         return low, high
 
     for chain in sorted(rows.chains, key=lambda chain: -len(chain.items)):

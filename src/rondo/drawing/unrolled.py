@@ -11,7 +11,7 @@ from rondo.drawing.placed import Layout
 from rondo.drawing.ranks import Chain, Item, Rows
 from rondo.drawing.sizes import half_size, initial_state, text_width
 
-COLUMN_GAP, LABEL_GAP = 40.0, 30.0  # between columns, and what the name of an edge adds
+COLUMN_GAP, LABEL_GAP = 34.0, 30.0  # between columns, and what the name of an edge adds
 FORK_STEP = 7.0  # forks lie above their row, each higher than the one before
 
 

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from rondo.system.csv_text import plain_cell
 from rondo.system.files import write_text
 from rondo.tasks.photo import DRAWN, LECTURE_RESULTS
 from rondo.training import plots
@@ -208,7 +209,8 @@ def comma_separated(table: Table) -> str:
     writer = csv.DictWriter(buffer, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     for row in table.rows:
-        writer.writerows([_csv_line(row, result) for result in row.results or (None,)])
+        lines = [_csv_line(row, result) for result in row.results or (None,)]
+        writer.writerows({name: plain_cell(cell) for name, cell in line.items()} for line in lines)
     return buffer.getvalue()
 
 

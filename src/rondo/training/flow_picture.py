@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import textwrap
 from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
@@ -14,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from rondo.system.files import write_bytes
 from rondo.training.flow import GradientFlow
@@ -42,6 +44,13 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 PANEL_WIDTH, NORM_HEIGHT, GATE_HEIGHT = 2.7, 2.4, 0.85  # inches
+WIDTH = 8.5
+"""The most that a picture is wide, in inches, so that a page does not shrink its letters."""
+
+TITLE_LENGTH = 19
+"""The letters in a line of a title."""
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 NO_DATES: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """What is left out of a picture, by its form, so that the same flow makes the same file."""
 
@@ -74,7 +83,7 @@ def draw_flows(flows: Mapping[str, GradientFlow], path: str | Path | None = None
     if not flows:
         raise ValueError("draw_flows draws one gradient flow or more, got none")
     num_gates = max(len(flow.gates) for flow in flows.values())
-    size = (0.9 + PANEL_WIDTH * len(flows), 0.9 + NORM_HEIGHT + GATE_HEIGHT * num_gates)
+    size = (min(WIDTH, 0.9 + PANEL_WIDTH * len(flows)), 0.9 + NORM_HEIGHT + GATE_HEIGHT * num_gates)
     with matplotlib.rc_context(STYLE):
         layout = ConstrainedLayoutEngine(h_pad=0.07, w_pad=0.07)  # inches
         figure = Figure(figsize=size, layout=layout, facecolor="white")
@@ -116,18 +125,24 @@ def _draw_norms(axes: Axes, flow: GradientFlow, title: str, *, is_first: bool) -
         axes.plot(np.arange(len(values)), shown, color=colour, label=name, linewidth=1.6)
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(numticks=8))
+    axes.yaxis.set_major_formatter(FuncFormatter(_power))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y")
-    axes.set_title(title, fontsize=11)
+    axes.set_title(textwrap.fill(title, TITLE_LENGTH), fontsize=11)
     axes.set_xlim(0, max(1, *(len(norms) - 1 for norms in flow.norms.values())))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_xlabel("step t")
     axes.legend(loc="best", handlelength=1.2)
     if is_first:
         axes.set_ylabel("‖∂J / ∂s(t)‖")
     else:
         axes.tick_params(labelleft=False)
+
+
+def _power(value: float, _position: int | None = None) -> str:
+    """A power of ten with an exponent in letters of the same font size."""
+    return "10" + str(round(math.log10(value))).translate(SUPERSCRIPTS)
 
 
 def _draw_gate(axes: Axes, name: str, values: np.ndarray) -> None:

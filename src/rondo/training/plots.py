@@ -9,12 +9,14 @@ from __future__ import annotations
 import base64
 import io
 import re
+from html import escape
 from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
@@ -29,6 +31,9 @@ COLOURS = {"train": "#8a8f98", "val": "#c98500", "test": "#2a7de1", "cross": "#d
 
 OTHER_COLOUR = "#2c9c69"
 """The colour of any other split."""
+
+SMALLEST = 0.85
+"""To which share of its size a figure may shrink, for letters of 9 points or more."""
 
 STANDALONE_STYLE = (
     "<style>svg { color: #1d2330; } "
@@ -65,19 +70,39 @@ def curves(records: list[dict[str, Any]], name: str, label: str) -> str:
         figure, axes = new_figure(5.2, 3.4)
         for split in dict.fromkeys(record["split"] for record in records):
             of_split = [record for record in records if record["split"] == split]
-            epochs = [record["epoch"] for record in of_split]
-            found = [record[name] for record in of_split]  # None is what was not finite
-            values = [np.nan if value is None else percent * value for value in found]
             colour = COLOURS.get(split, OTHER_COLOUR)
-            axes.plot(epochs, values, color=colour, label=split, marker="o", markersize=3)
+            found = [(record["epoch"], record.get(name)) for record in of_split]
+            shown = [(epoch, percent * value) for epoch, value in found if value is not None]
+            if shown:
+                axes.plot(*zip(*shown, strict=True), color=colour, label=split, marker="o", ms=3)
+            if name == "loss":
+                _mark_lost(axes, [epoch for epoch, value in found if value is None], split, colour)
             if name == "accuracy" and "majority_rate" in of_split[0]:
                 majority = 100 * of_split[0]["majority_rate"]
                 axes.axhline(majority, color=colour, linestyle=":", linewidth=1)
+        if not any(record.get(name) is not None for record in records):
+            axes.set_yticks([])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
-        axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        add_legend(axes)
         return to_svg(figure, f"{label} over the epochs")
+
+
+def add_legend(axes: Axes, ncols: int = 4) -> Legend | None:
+    """Names what is drawn, above the plot; nothing where nothing has a name."""
+    if not axes.get_legend_handles_labels()[1]:
+        return None
+    return axes.legend(ncols=ncols, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+
+
+def _mark_lost(axes: Axes, epochs: list[int], split: str, colour: str) -> None:
+    """Marks the epochs whose loss is not finite at the upper edge, where it would be."""
+    if epochs:
+        axes.plot(
+            epochs, [0.96] * len(epochs), "x", color=colour, label=f"{split}: not finite",
+            transform=axes.get_xaxis_transform(),
+        )  # fmt: skip
 
 
 def accuracy_bars(shares: dict[str, Share], majority_rate: float, title: str) -> str:
@@ -102,9 +127,18 @@ def accuracy_bars(shares: dict[str, Share], majority_rate: float, title: str) ->
 
 
 def standalone(svg: str) -> str:
-    """Returns a figure as a file of its own, readable on light and on dark pages."""
+    """Returns a figure as a file of its own, of its own size, readable on light and dark pages."""
     start = svg.index(">") + 1
-    return svg[:start] + STANDALONE_STYLE + svg[start:]
+    width, height = _size(svg)
+    sized = svg[:start].replace("<svg ", f'<svg width="{width:g}pt" height="{height:g}pt" ', 1)
+    return sized + STANDALONE_STYLE + svg[start:]
+
+
+def _size(svg: str) -> tuple[float, float]:
+    """The width and height of a figure in points."""
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert found is not None
+    return float(found[1]), float(found[2])
 
 
 def heat_png(values: Tensor, *, size: int = 320, limits: tuple[float, float] | None = None) -> str:
@@ -150,15 +184,21 @@ def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def to_svg(figure: Figure, label: str) -> str:
-    """Returns a figure as an SVG element in the colour of the page that grows with its column."""
+    """Returns a figure as an SVG element in the colour of the page that grows with its column.
+
+    In a column that is so narrow that letters would be hard to read it keeps its size; a `card`
+    scrolls then.
+    """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue().replace(PAGE_COLOUR, "currentColor")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    return re.sub(
-        r'<svg ([^>]*?)width="[^"]*pt"', rf'<svg role="img" aria-label="{label}" \1', text, count=1
-    ).replace('height="', 'data-height="', 1)
+    least = f"min-width: {SMALLEST * _size(text)[0]:.0f}pt"
+    attributes = rf'<svg role="img" aria-label="{escape(label)}" style="{least}" \1'
+    return re.sub(r'<svg ([^>]*?)width="[^"]*pt"', attributes, text, count=1).replace(
+        'height="', 'data-height="', 1
+    )
 
 
 def _png(values: np.ndarray, size: int) -> str:

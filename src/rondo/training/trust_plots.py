@@ -9,7 +9,15 @@ import matplotlib
 
 from rondo.training.abstention import Answered
 from rondo.training.calibration import Bin
-from rondo.training.plots import COLOURS, OTHER_COLOUR, PAGE_COLOUR, STYLE, new_figure, to_svg
+from rondo.training.plots import (
+    COLOURS,
+    OTHER_COLOUR,
+    PAGE_COLOUR,
+    STYLE,
+    add_legend,
+    new_figure,
+    to_svg,
+)
 from rondo.training.robustness import UNCHANGED, Trial
 
 SOFT_COLOUR = "#8a8f98"
@@ -41,19 +49,29 @@ def reliability_plot(without: Sequence[Bin], with_it: Sequence[Bin] | None) -> s
         axes.plot([50, 100], [50, 100], color=PAGE_COLOUR, linestyle=":", linewidth=1)
         for label, bins, colour in series:
             x = [100 * item.predicted for item in bins]
-            y = [100 * item.observed for item in bins]
+            y = _observed(bins)
             sizes = [20 + 180 * item.num_photos / largest for item in bins]
             axes.plot(x, y, color=colour, alpha=0.5)
             axes.scatter(x, y, s=sizes, color=colour, label=label, alpha=0.9, clip_on=False)
+        least = min((y for _, bins, _ in series for y in _observed(bins)), default=50.0)
+        step = 10 if least >= 30 else 20
+        lowest = min(50, step * int(least // step))
         axes.set_xlim(49, 101)
-        axes.set_ylim(top=103)
+        axes.set_ylim(lowest - 1, 101)
+        axes.set_xticks(range(50, 101, 10))
+        axes.set_yticks(range(lowest, 101, step))
         axes.set_xlabel("confidence: probability of the answer in %")
         axes.set_ylabel("answered rightly in %")
-        legend = axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
-        for handle in legend.legend_handles:
+        legend = add_legend(axes, 2)
+        for handle in legend.legend_handles if legend else ():
             if handle is not None:
                 handle.set(sizes=[40])
         return to_svg(figure, "share of right answers over their confidence")
+
+
+def _observed(bins: Sequence[Bin]) -> list[float]:
+    """The share of right answers of each bin in %."""
+    return [100 * item.observed for item in bins]
 
 
 def coverage_plot(curves: Mapping[str, Sequence[Answered]]) -> str:
@@ -80,7 +98,7 @@ def coverage_plot(curves: Mapping[str, Sequence[Answered]]) -> str:
         axes.set_ylim(_floor(curves), 101)
         axes.set_xlabel("coverage: share that is answered in %")
         axes.set_ylabel("of these right in %")
-        axes.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        add_legend(axes)
         return to_svg(figure, "accuracy over coverage")
 
 
@@ -103,7 +121,7 @@ def robustness_plot(trials: Sequence[Trial], split: str) -> str:
             )
         axes.set_xticks(levels, [UNCHANGED, "weak", "medium", "strong"][: len(levels)])
         axes.set_ylabel("accuracy in %")
-        axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+        add_legend(axes, 3)
         return to_svg(figure, f"accuracy on {split} under corruptions")
 
 

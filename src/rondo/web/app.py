@@ -44,6 +44,7 @@ from rondo.web.live import LiveTraining, tasks
 from rondo.web.pixels import read_apart
 from rondo.web.requests import RANGES, MalformedError, drawing_of, stage_of, training_of
 from rondo.web.uploads import Uploads
+from rondo.web.words import as_html
 
 STATIC = Path(__file__).parent / "static"
 TURN_SECONDS = 3
@@ -148,7 +149,7 @@ class _Page:
 
     async def equations(self, request: Request) -> Response:
         name, _, _ = stage_of(request.path_params["name"], "graph", "1")
-        return PlainTextResponse(await self.compute(request, equations, name))
+        return HTMLResponse(as_html(await self.compute(request, equations, name)))
 
     async def cell(self, request: Request) -> Response:
         path, steps = request.path_params, request.query_params.get("steps", "1")
@@ -176,6 +177,8 @@ class _Page:
             end = time.monotonic() + TRAINING_SECONDS
             while not training.is_done and time.monotonic() < end:
                 yield _line(await self.line.run(in_thread(training.advance)))
+            if training.diverged:
+                yield _line({"error": training.diverged})
             if not training.is_done:
                 minutes = TRAINING_SECONDS // 60
                 yield _line({"error": f"it is stopped after {minutes} minutes; use `rondo train`"})

@@ -78,16 +78,18 @@ class LiveTraining:
         self.trainer = SequenceTrainer(config, task)
         self.probe = task.source.training_batch(config.seed + 1, 0, NUM_PROBED)
         self.flow_seconds, self.flow_at = 0.0, -math.inf
+        self.diverged = ""
 
     @property
     def is_done(self) -> bool:
-        """Whether it is solved or has seen all sequences that it may."""
-        return self.trainer.is_done
+        """Whether it is solved, has seen all sequences that it may, or has diverged."""
+        return self.trainer.is_done or bool(self.diverged)
 
     def advance(self) -> dict[str, Any]:
         """Trains for a piece; returns where the training then stands, for JSON.
 
-        The first piece is the measurement of the gradient before training.
+        The first piece is the measurement of the gradient before training. A piece in which the
+        training diverges says so, and is the last one.
         """
         progress = self.trainer.progress
         losses, checks = ([], []) if progress.step == 0 and self.flow_at < 0 else self._train()
@@ -97,6 +99,7 @@ class LiveTraining:
             "budget": self.trainer.recipe.num_sequences,
             "speed": progress.num_sequences / max(progress.seconds, 1e-9),
             "loss": _finite(sum(losses) / len(losses)) if losses else None,
+            "diverged": self.diverged,
             "checks": checks,
             "unit": self.trainer.task.unit,
             "solved": progress.solved,
@@ -108,9 +111,15 @@ class LiveTraining:
         losses, checks = [], []
         began = time.monotonic()
         while not self.is_done and time.monotonic() - began < PIECE_SECONDS:
-            before = self.trainer.progress.loss_sum
             score = self.trainer.advance()
-            losses.append(self.trainer.progress.loss_sum - before)
+            loss = self.trainer.last_loss
+            if not math.isfinite(loss):
+                self.diverged = (
+                    f"the training has diverged: the loss of step {self.trainer.progress.step} is "
+                    f"{loss:g}; take a learning rate below {self.trainer.recipe.learning_rate:g}"
+                )
+                break
+            losses.append(loss)
             if score is not None:
                 checks.append(self._check(score))
                 self.trainer.begin_interval()

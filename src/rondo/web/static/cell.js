@@ -1,5 +1,6 @@
 // The tab of the cells: folded, unrolled, planned, compiled.
 import { ask, byId, choice, fill, make, tell } from "./page.js";
+import { Zoom } from "./zoom.js";
 
 const WORDS = {
   graph: "One step. Data runs upward; a black square is a delay of one step, which closes a loop.",
@@ -25,6 +26,7 @@ export function startCell(about) {
   const steps = byId("steps");
   fill(name, about.cells, "gru");
   steps.max = about.max_steps;
+  const zoom = new Zoom(byId("drawing"), byId("zoom"));
   let stage = "graph";
   let last = 0;
 
@@ -34,6 +36,7 @@ export function startCell(about) {
     const place = byId(isText ? "source" : "drawing");
     byId("source").hidden = !isText;
     byId("drawing").hidden = isText;
+    byId("zoom").hidden = isText;
     byId("steps-label").hidden = stage !== "unrolled";
     byId("stage-words").textContent = WORDS[stage];
     place.classList.add("busy");
@@ -45,7 +48,7 @@ export function startCell(about) {
       if (number !== last) return;
       if (isText) showSource(place, text);
       else place.innerHTML = text; // drawn by the server from the names in the cell's own code
-      place.classList.toggle("fits", stage !== "unrolled");
+      if (!isText) zoom.take(place.querySelector("svg"), stage !== "unrolled");
       place.setAttribute("aria-label", `${name.value}: ${WORDS[stage]}`);
       place.dataset.shows = `${name.value} ${stage} ${stage === "unrolled" ? steps.value : ""}`.trim();
     } catch (error) {
@@ -59,7 +62,7 @@ export function startCell(about) {
     const wanted = name.value;
     const answer = await ask(`/api/cell/${encodeURIComponent(wanted)}/equations`);
     const text = await answer.text();
-    if (name.value === wanted) byId("equations").textContent = text;
+    if (name.value === wanted) byId("equations").innerHTML = text; // escaped by the server
   }
 
   const choose = choice(byId("cell-stage"), (value) => {

@@ -27,25 +27,33 @@ function ticks(low, high) {
   return found;
 }
 
-// lines: [{ name, points: [[x, y], ...], look: "c0", dots: false }]; y logarithmic.
-export function drawChart(place, lines, xLabel) {
+// lines: [{ name, points: [[x, y], ...], look: "c0", dots: false }]; y logarithmic. A y of null is not
+// finite: a cross at the upper edge.
+export function drawChart(place, lines, xLabel, words) {
   const width = Math.max(240, place.clientWidth);
   const drawn = lines.map((line) => ({ ...line, points: line.points.filter(([, y]) => y >= LEAST) }))
     .filter((line) => line.points.length);
-  const svg = element("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img" });
+  const lost = lines.map((line) => ({ ...line, name: `${line.name}: not finite`, cross: true,
+    points: line.points.filter(([, y]) => y === null) })).filter((line) => line.points.length);
+  const svg = element("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT, role: "img",
+    "aria-label": words });
   place.replaceChildren(svg);
-  const all = drawn.flatMap((line) => line.points);
-  const logs = all.map(([, y]) => Math.log10(y));
-  let [low, high] = all.length ? [Math.min(...logs), Math.max(...logs)] : [-1, 0];
+  const all = [...drawn, ...lost].flatMap((line) => line.points);
+  const logs = drawn.flatMap((line) => line.points).map(([, y]) => Math.log10(y));
+  let [low, high] = logs.length ? [Math.min(...logs), Math.max(...logs)] : [-1, 0];
   if (high - low < 0.5) [low, high] = [(low + high) / 2 - 0.25, (low + high) / 2 + 0.25];
   const right = Math.max(...all.map(([x]) => x), 1);
-  const top = 6 + NAME_HEIGHT * drawNames(svg, drawn, width);
+  const top = 6 + NAME_HEIGHT * drawNames(svg, [...drawn, ...lost], width);
   const x = (value) => LEFT + (value / right) * (width - LEFT - RIGHT);
   const y = (value) => top + ((high - Math.log10(value)) / (high - low))
     * (HEIGHT - top - BOTTOM);
   drawAxes(svg, { x, y, low, high, right, width, xLabel });
   for (const line of drawn) drawLine(svg, line, x, y);
+  for (const { points, look } of lost) for (const [px] of points) svg.append(cross(look, x(px), top + 6));
 }
+
+const cross = (look, x, y) => element("path", { class: `${look} lost`,
+  d: `M${x - 4},${y - 4}l8,8m0,-8l-8,8` });
 
 function drawAxes(svg, { x, y, low, high, right, width, xLabel }) {
   const bottom = HEIGHT - BOTTOM;
@@ -64,7 +72,7 @@ function drawAxes(svg, { x, y, low, high, right, width, xLabel }) {
 }
 
 function drawLine(svg, line, x, y) {
-  if (line.dots) {
+  if (line.dots || line.points.length === 1) {
     for (const [px, py] of line.points) {
       svg.append(element("circle", { class: line.look, cx: x(px), cy: y(py), r: 3.5 }));
     }
@@ -77,11 +85,11 @@ function drawLine(svg, line, x, y) {
 // The names of the lines, in as many rows as they need; returns how many these are.
 function drawNames(svg, lines, width) {
   let left = LEFT, row = 0;
-  for (const { name, look, dots } of lines) {
+  for (const { name, look, dots, cross: isCross } of lines) {
     const room = 36 + 7 * name.length;
     if (left > LEFT && left + room > width) [left, row] = [LEFT, row + 1];
     const middle = 8 + NAME_HEIGHT * row;
-    svg.append(dots
+    svg.append(isCross ? cross(look, left + 8, middle) : dots
       ? element("circle", { class: look, cx: left + 8, cy: middle, r: 3.5 })
       : element("path", { class: look, d: `M${left},${middle}h16` }));
     svg.append(element("text", { x: left + 21, y: middle + 4 }, name));

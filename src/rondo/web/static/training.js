@@ -35,7 +35,7 @@ export function startTraining(about) {
     } catch (error) {
       if (error.name === "AbortError") progress.end("stopped");
       else {
-        progress.end("");
+        progress.end(progress.diverged ? "Diverged" : "");
         tell(byId("train-message"), error.message);
       }
     } finally {
@@ -77,6 +77,7 @@ class Progress {
 
   reset() {
     [this.losses, this.checks, this.first, this.flow, this.words] = [[], [], null, null, ""];
+    this.diverged = false;
   }
 
   begin() {
@@ -95,6 +96,8 @@ class Progress {
     byId("loss-caption").textContent = `Training loss, and ${piece.unit} of the checks, over the `
       + "sequences seen";
     if (piece.loss !== null) this.losses.push([piece.sequences, piece.loss]);
+    this.diverged = Boolean(piece.diverged);
+    if (this.diverged) this.losses.push([piece.sequences, null]);
     this.checks.push(...piece.checks);
     if (piece.flow) {
       this.first ??= piece.flow;
@@ -109,7 +112,7 @@ class Progress {
       piece.sequences > 0 && `${Math.round(piece.speed).toLocaleString("en")} sequences/s`,
     ].filter(Boolean).join(" · ");
     const isOver = piece.solved || piece.sequences >= piece.budget;
-    this.end(piece.solved ? "Solved" : isOver ? "Not solved" : "");
+    this.end(this.diverged ? "Diverged" : piece.solved ? "Solved" : isOver ? "Not solved" : "");
     this.draw();
   }
 
@@ -119,18 +122,20 @@ class Progress {
       { name: `${name} before`, points: curve(this.first.norms[name]), look: `c${i % 4} old` },
       { name: `${name} now`, points: curve(norms), look: `c${i % 4}` },
     ]);
-    drawChart(byId("flow-chart"), flows, "step t");
+    drawChart(byId("flow-chart"), flows, "step t", `Gradient over the steps. ${this.words}`);
     const checks = this.checks.map((check) => [check.sequences, check.loss]);
     drawChart(byId("loss-chart"), [
       { name: "training", points: this.losses, look: "c0" },
       { name: "checks", points: checks, look: "c1", dots: true },
-    ], "sequences");
+    ], "sequences", `Loss over the sequences seen. ${this.words}`);
   }
 
   drawGates() {
     const figures = Object.entries(this.flow.gates).map(([name, lines]) => {
       const canvas = make("canvas");
       paint(canvas, lines, (value) => [42, 125, 225, 255 * (value / 100)]);
+      canvas.role = "img";
+      canvas.ariaLabel = `Gate ${name} over the steps`;
       const words = `Gate ${name}: a line for each unit, time to the right; blue is open`;
       return make("figure", { className: "card gate" }, make("figcaption", {}, words), canvas);
     });

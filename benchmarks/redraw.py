@@ -1,0 +1,45 @@
+"""Draws the charts of `benchmarks/results` anew, from the numbers on the pages beside them.
+
+Nothing is measured; run it where the look of the charts has changed: `python benchmarks/redraw.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import parallel
+from rondo.tasks.photo import LECTURE_RESULTS
+from rondo.training.plots import standalone
+from rondo.training.time_plot import Point, accuracy_over_time
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def photo_table(page: str) -> str:
+    """The chart of the table "All networks"."""
+    table = page.split("## All networks")[1].split("\n\n")[1]
+    head, _, *rows = (line.strip("| ").split(" | ") for line in table.splitlines())
+    here, lecture = [], []
+    for row in rows:
+        cells = dict(zip(head, row, strict=True))
+        value, low, _, high = cells["test, %"].replace("(", "").replace(")", "").split()
+        seconds = float(cells["training, s"].replace(",", ""))
+        here.append(Point(row[0], seconds, float(value), float(low), float(high)))
+        if row[0] in LECTURE_RESULTS:
+            found = LECTURE_RESULTS[row[0]]
+            lecture.append(Point(row[0], found.seconds, *[found.accuracy] * 3))
+    return standalone(
+        accuracy_over_time({"here": here, "in the lecture, on other photos": lecture})
+    )
+
+
+def main() -> None:
+    page = (RESULTS / "parallel.md").read_text(encoding="utf-8")
+    svg = parallel.plot(parallel.read_page(page))
+    (RESULTS / "parallel.svg").write_text(svg, encoding="utf-8")
+    page = (RESULTS / "photo_table.md").read_text(encoding="utf-8")
+    (RESULTS / "photo_table.svg").write_text(photo_table(page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
