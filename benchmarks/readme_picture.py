@@ -179,10 +179,10 @@ def _panel(x: float, y: float, width: float, height: float, title: str, theme: T
 def _graph(drawing: Drawing, x: float, y: float, width: float, height: float, theme: Theme) -> str:
     """A drawing without its own legend, as large as its place allows, in the middle of it."""
     svg = Drawing(replace(drawing.picture, legend=()), drawing.num_steps).svg
-    head = re.search(r'<svg[^>]* width="(\d+)" height="(\d+)" (viewBox="[^"]*")([^>]*)>', svg)
+    head = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)" (viewBox="[^"]*")([^>]*)>', svg)
     assert head is not None, "a drawing has a size"
-    scale = min(1.15, width / int(head[1]), height / int(head[2]))
-    w, h = scale * int(head[1]), scale * int(head[2])
+    scale = min(1.15, width / float(head[1]), height / float(head[2]))
+    w, h = scale * float(head[1]), scale * float(head[2])
     body = svg[head.end() : svg.rindex("</svg>")]
     for old, new in theme.graph.items():
         body = body.replace(f'"{old}"', f'"{new}"')

@@ -369,7 +369,7 @@ def check(recipe: Recipe) -> list[str]:
         right = expected(recipe, call, number, exact)
         try:
             near = right if dtype == torch.float64 else expected(recipe, call, number, plain)
-        except RuntimeError:
+        except (RuntimeError, TypeError):  # numpy has no bfloat16
             assert call.autocast, recipe
             outcomes.append("not run: torch itself fails under autocast")
             continue
