@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -41,6 +42,7 @@ from rondo.web.live import LiveTraining, flow_numbers, tasks
 from rondo.web.photo import look
 from rondo.web.requests import stage_of, training_of
 from rondo.web.serve import hosts_of, listening
+from rondo.web.threads import NAME, can_watch
 from rondo.web.words import as_html
 from test_photo_files import png_header
 from web_pages import Client, SweepingNetwork, portrait, predictor_of, serving, training
@@ -291,8 +293,27 @@ def client() -> Iterator[Client]:
         yield Client(port)
 
 
+def test_no_request_waits_for_the_start_of_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where memory lacks, a thread may end before it runs, and who started it waits for ever."""
+    start, started = threading.Thread.start, []
+
+    def noted(thread: threading.Thread) -> None:
+        if not threading.current_thread().name.startswith(NAME):
+            started.append(thread)  # not by what computes: then the loop of events would wait
+        start(thread)
+
+    with serving(predictor_of(SweepingNetwork())) as port:
+        monkeypatch.setattr(threading.Thread, "start", noted)
+        client = Client(port)
+        for path in ("/", "/static/main.js", "/api/about", "/api/cell/gru/graph", "/api/drawing/3"):
+            assert client.get(path)[0] == 200
+        assert not started
+        assert client.photo(portrait())[0] == 200
+        assert not started or not can_watch()
+
+
 def test_the_page_names_no_other_machine_and_says_what_it_is_not_for(client: Client) -> None:
-    for path in ("/", *(f"/static/{file.name}" for file in app.STATIC.iterdir())):
+    for path in ("/", *(f"/static/{file.name}" for file in app.STATIC.glob("*.[!h]*"))):
         status, contents = client.get(path)
         text = contents.decode().replace("http://www.w3.org/2000/svg", "")
         assert status == 200

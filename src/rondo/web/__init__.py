@@ -9,6 +9,7 @@
 | `requests.py` | what the browser sent → checked values |
 | `uploads.py` | the body of a request → bytes, within limits |
 | `line.py` | what is to be computed → its result, one at a time |
+| `threads.py` | functions → threads that are there before the first request |
 | `connection.py` | a client that may be slow or gone → a connection that ends |
 | `app.py` | requests → responses |
 | `serve.py` | an address → a server |

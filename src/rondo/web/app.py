@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -27,8 +26,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.responses import StreamingResponse as Streaming
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rondo.cells.named import NAMED_CELLS
@@ -39,14 +37,18 @@ from rondo.training.report_page import WARNING
 from rondo.training.run_error import RunError
 from rondo.web import photo
 from rondo.web.cells import MAX_STEPS, equations, shown
-from rondo.web.line import RETRY_AFTER, Line, in_thread
+from rondo.web.line import RETRY_AFTER, Line
 from rondo.web.live import LiveTraining, tasks
 from rondo.web.pixels import read_apart
 from rondo.web.requests import RANGES, MalformedError, drawing_of, stage_of, training_of
+from rondo.web.threads import Threads, processes_watched_without_threads
 from rondo.web.uploads import Uploads
 from rondo.web.words import as_html
 
 STATIC = Path(__file__).parent / "static"
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""Of the files that the page loads."""
+
 TURN_SECONDS = 3
 """How long a training waits for the end of another one."""
 
@@ -87,10 +89,11 @@ def make_app(predictor: Predictor | None, hosts: list[str]) -> Starlette:
         Route("/api/cell/{name}/equations", page.equations),
         Route("/api/cell/{name}/{stage}", page.cell),
         Route("/api/train", page.train, methods=["POST"]),
-        Mount("/static", StaticFiles(directory=STATIC)),
+        Route("/static/{name}", page.static),
     ]
     return Starlette(
         routes=routes,
+        lifespan=processes_watched_without_threads,
         middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
         exception_handlers={  # coroutines, for which Starlette starts no thread: memory may lack
             MalformedError: _malformed,
@@ -110,16 +113,28 @@ class _Page:
     def __init__(self, predictor: Predictor | None) -> None:
         self.predictor = predictor
         self.reading, self.line, self.training = Line(), Line(), asyncio.Lock()
-        self.uploads = Uploads()
+        self.uploads, self.threads = Uploads(), Threads()
+        self.index_text = (STATIC / "index.html").read_text(encoding="utf-8")
+        self.files = {
+            path.name: (path.read_bytes(), MEDIA_TYPES[path.suffix])
+            for path in STATIC.iterdir()
+            if path.suffix in MEDIA_TYPES
+        }
 
     async def compute(
         self, request: Request, function: Callable[..., Value], *arguments: Any
     ) -> Value:
-        return await self.line.serve(request, in_thread(function, *arguments))
+        return await self.line.serve(request, partial(self.threads.run, function, *arguments))
 
     async def index(self, _request: Request) -> Response:
-        text = (STATIC / "index.html").read_text(encoding="utf-8")
-        return HTMLResponse(text.replace("{warning}", WARNING))
+        return HTMLResponse(self.index_text.replace("{warning}", WARNING))
+
+    async def static(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in self.files:
+            raise HTTPException(404)
+        contents, media_type = self.files[name]
+        return Response(contents, media_type=media_type)
 
     async def about(self, _request: Request) -> Response:
         return JSONResponse(
@@ -127,7 +142,7 @@ class _Page:
                 "photo": photo.about(self.predictor),
                 "cells": list(NAMED_CELLS),
                 "max_steps": MAX_STEPS,
-                "tasks": await to_thread.run_sync(tasks),
+                "tasks": await self.threads.run(tasks),
                 "ranges": RANGES,
             }
         )
@@ -161,7 +176,7 @@ class _Page:
 
     async def train(self, request: Request) -> Response:
         async with self.uploads.body(request, "application/json", SETTINGS_BYTES) as contents:
-            settings = await to_thread.run_sync(training_of, contents)
+            settings = await self.threads.run(training_of, contents)
         training = await self.compute(request, LiveTraining, *settings)
         return Streaming(self._pieces(training), media_type="application/x-ndjson")
 
@@ -176,7 +191,7 @@ class _Page:
             yield _line({"description": training.description})
             end = time.monotonic() + TRAINING_SECONDS
             while not training.is_done and time.monotonic() < end:
-                yield _line(await self.line.run(in_thread(training.advance)))
+                yield _line(await self.line.run(partial(self.threads.run, training.advance)))
             if training.diverged:
                 yield _line({"error": training.diverged})
             if not training.is_done:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, TypeVar
 
-from anyio import to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
@@ -69,11 +67,6 @@ class Line:
     def _finish(self, _running: asyncio.Future[Any]) -> None:
         self.running = None  # so that no answer is kept
         self.turn.release()
-
-
-def in_thread(function: Callable[..., Value], *arguments: Any) -> Work[Value]:
-    """Returns the work of calling a function in a thread."""
-    return partial(to_thread.run_sync, function, *arguments)
 
 
 async def _while_connected(request: Request, answer: Awaitable[Value]) -> Value:
