@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,13 @@ torch.set_warn_always(True)  # what torch says once, it would say in whichever t
 
 
 def pytest_configure() -> None:
-    """Several test processes at once share the cores, and so do the programs that they start."""
+    """Several test processes at once share the cores, and so do the programs that they start.
+
+    A shell without job control starts what runs in the background deaf to Ctrl-C. The programs that
+    tests interrupt would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if processes > 1:
         threads = max(1, torch.get_num_threads() // processes)

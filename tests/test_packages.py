@@ -17,12 +17,13 @@ from pathlib import Path
 import pytest
 
 from rondo.cli.sequences import SEQUENCE_TASKS
-from rondo.extras import DISTRIBUTION, EXTRAS
+from rondo.extras import EXTRAS
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = str(ROOT / "constraints.txt")
+DISTRIBUTION = "rondo-rnn"
 STUCK_S = 900
 
 OWN_CELL = """
