@@ -17,7 +17,6 @@ import sys
 import warnings
 import weakref
 from contextlib import suppress
-from pathlib import Path
 
 from rondo.compiler.c_compiler import (
     FLAGS,
@@ -31,6 +30,7 @@ from rondo.compiler.cache_folder import Folder, folders, load_file, tell_not_tru
 from rondo.compiler.lines import stack_level_of_user
 from rondo.compiler.reference import EngineWarning
 from rondo.compiler.trust import NotTrustedError
+from rondo.system.processor import cpuinfo
 
 LOADED: weakref.WeakValueDictionary[str, ctypes.CDLL] = weakref.WeakValueDictionary()
 """The libraries that somebody uses, by name."""
@@ -144,9 +144,6 @@ def _is_of(library: ctypes.CDLL, name: str) -> bool:
 @functools.cache
 def _processor() -> str:
     """What instructions the processor has: a library of another one must not be loaded."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
     wanted = ("model name", "flags", "Features", "CPU part")
-    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
+    lines = sorted({line for line in cpuinfo() if line.startswith(wanted)})
+    return "\n".join(lines) or platform.processor() or platform.machine()

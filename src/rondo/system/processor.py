@@ -23,6 +23,14 @@ VECTOR_SETS = {
 CPUINFO = Path("/proc/cpuinfo")
 
 
+def cpuinfo() -> list[str]:
+    """Returns the lines of `/proc/cpuinfo`; none where there is no such file."""
+    try:
+        return CPUINFO.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
 def processor_names() -> list[str]:
     """Returns the name of each core."""
     return _values("model name") or [platform.processor() or platform.machine()]
@@ -36,9 +44,5 @@ def vector_sets() -> tuple[str, ...]:
 
 def _values(key: str) -> list[str]:
     """What `/proc/cpuinfo` says under a key, for each core."""
-    try:
-        lines = CPUINFO.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    pairs = [line.partition(":") for line in lines]
+    pairs = [line.partition(":") for line in cpuinfo()]
     return [value.strip() for name, _, value in pairs if name.strip() == key]

@@ -15,6 +15,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,7 +94,7 @@ def make_app(predictor: Predictor | None, hosts: list[str]) -> Starlette:
     ]
     return Starlette(
         routes=routes,
-        lifespan=processes_watched_without_threads,
+        lifespan=page.lifespan,
         middleware=[Middleware(_Headers), Middleware(TrustedHostMiddleware, allowed_hosts=hosts)],
         exception_handlers={  # coroutines, for which Starlette starts no thread: memory may lack
             MalformedError: _malformed,
@@ -120,6 +121,13 @@ class _Page:
             for path in STATIC.iterdir()
             if path.suffix in MEDIA_TYPES
         }
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Encloses all requests."""
+        async with processes_watched_without_threads():
+            yield
+        self.threads.close()
 
     async def compute(
         self, request: Request, function: Callable[..., Value], *arguments: Any

@@ -40,9 +40,13 @@ class Threads:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, partial(function, *arguments))
 
+    def close(self) -> None:
+        """Ends the threads, each after what it computes."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
 
 @asynccontextmanager
-async def processes_watched_without_threads(_app: object) -> AsyncIterator[None]:
+async def processes_watched_without_threads() -> AsyncIterator[None]:
     """The end of a process is heard of without a thread for each, as it is from Python 3.12 on."""
     if sys.version_info < (3, 12) and can_watch():
         if not isinstance(asyncio.get_child_watcher(), _Watcher):
