@@ -33,9 +33,11 @@ RESULTS = ROOT / "benchmarks" / "results"
 SIZES = LAYER_SIZES[0]
 LOOP = "plain loop"
 OWN_CELL = "LSTM with layer norm and peepholes"
-WIDTH, HEIGHT, MARGIN, GAP = 960, 852, 16, 16
-GRAPHS = 420
-"""The height of the panels of graphs."""
+WIDTH, HEIGHT, GAP = 838, 926, 14
+"""Pixels; 838 is the width that GitHub gives to a picture of a README, so nothing is shrunk."""
+
+FOLDED, GRAPHS, CODE = 216, 516, 500
+"""The width of the folded graph, the height of both graphs and the width of the code."""
 
 CODE_SIZE, CODE_LINE = 12.5, 19
 SANS = "system-ui,-apple-system,'Segoe UI','Liberation Sans',Helvetica,Arial,sans-serif"
@@ -101,20 +103,18 @@ def overview(layer: rondo.Recurrent, theme: Theme) -> str:
         layer: The layer of the README; it has run once, so that its kernel is there.
         theme: The colours.
     """
-    left, right = 272, WIDTH - 2 * MARGIN - GAP - 272
-    lower = HEIGHT - 2 * MARGIN - GAP - GRAPHS
-    code, bars = 520, WIDTH - 2 * MARGIN - GAP - 520
-    top = MARGIN + GRAPHS + GAP
+    unrolled, bars = WIDTH - GAP - FOLDED, WIDTH - GAP - CODE
+    top, lower = GRAPHS + GAP, HEIGHT - GAP - GRAPHS
     panels = [
-        _panel(MARGIN, MARGIN, left, GRAPHS, "One step, with its loop", theme),
-        _graph(layer.plan.draw(), MARGIN, MARGIN + 34, left, GRAPHS - 96, theme),
-        _legend(MARGIN + 16, MARGIN + GRAPHS - 52, theme),
-        _panel(MARGIN + left + GAP, MARGIN, right, GRAPHS, "The same, unrolled over time", theme),
-        _graph(layer.draw(steps=3), MARGIN + left + GAP, MARGIN + 36, right, GRAPHS - 48, theme),
-        _panel(MARGIN, top, code, lower, "From the generated C: the end of a step", theme),
-        _code(excerpt(layer.source), MARGIN + 16, top + 56, theme),
-        _panel(MARGIN + code + GAP, top, bars, lower, "Forward and backward, ms", theme),
-        _charts(MARGIN + code + GAP + 16, top + 44, bars - 32, theme),
+        _panel(0, 0, FOLDED, GRAPHS, "One step, with its loop", theme),
+        _graph(layer.plan.draw(), 0, 38, FOLDED, theme),
+        _legend(16, GRAPHS - 50, theme),
+        _panel(FOLDED + GAP, 0, unrolled, GRAPHS, "The same, unrolled over time", theme),
+        _graph(layer.draw(steps=3), FOLDED + GAP, 38, unrolled, theme),
+        _panel(0, top, CODE, lower, "From the generated C: the end of a step", theme),
+        _code(excerpt(layer.source), 16, top + 56, theme),
+        _panel(CODE + GAP, top, bars, lower, "Forward and backward, ms", theme),
+        _charts(CODE + GAP + 16, top + 44, bars - 32, theme),
     ]
     return "\n".join(
         [
@@ -170,32 +170,30 @@ def module_bars(module: str, *peers: str) -> list[Bar]:
 
 def _panel(x: float, y: float, width: float, height: float, title: str, theme: Theme) -> str:
     return (
-        f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="8" fill="{theme.page}" '
-        f'stroke="{theme.border}"/>'
+        f'<rect x="{x + 0.5}" y="{y + 0.5}" width="{width - 1}" height="{height - 1}" rx="8" '
+        f'fill="{theme.page}" stroke="{theme.border}"/>'
         + _text(x + 16, y + 27, title, 15, theme.ink, 'font-weight="600"')
     )
 
 
-def _graph(drawing: Drawing, x: float, y: float, width: float, height: float, theme: Theme) -> str:
-    """A drawing without its own legend, as large as its place allows, in the middle of it."""
+def _graph(drawing: Drawing, x: float, y: float, width: float, theme: Theme) -> str:
+    """A drawing in its own size and without its own legend, in the middle of a width."""
     svg = Drawing(replace(drawing.picture, legend=()), drawing.num_steps).svg
     head = re.search(r'<svg[^>]* width="([\d.]+)" height="([\d.]+)" (viewBox="[^"]*")([^>]*)>', svg)
     assert head is not None, "a drawing has a size"
-    scale = min(1.15, width / float(head[1]), height / float(head[2]))
-    w, h = scale * float(head[1]), scale * float(head[2])
     body = svg[head.end() : svg.rindex("</svg>")]
     for old, new in theme.graph.items():
         body = body.replace(f'"{old}"', f'"{new}"')
     return (
-        f'<svg x="{x + (width - w) / 2:.1f}" y="{y + (height - h) / 2:.1f}" width="{w:.1f}" '
-        f'height="{h:.1f}" {head[3]}{head[4]}>{body}</svg>'
+        f'<svg x="{x + (width - float(head[1])) / 2:.1f}" y="{y}" width="{head[1]}" '
+        f'height="{head[2]}" {head[3]}{head[4]}>{body}</svg>'
     )
 
 
 def _legend(x: float, y: float, theme: Theme) -> str:
     """The two colours of the folded graph."""
     lines = (
-        ("before", "once, for all steps together"),
+        ("before", "once for all steps"),
         ("loop", "step by step"),
     )
     drawn = ""

@@ -22,9 +22,6 @@ PAGES = [
 COLUMN = 838
 """The pixels that GitHub leaves for a picture in a README, in a window of 1,280 pixels or more."""
 
-SHRUNK = ("overview.svg", "overview_dark.svg")
-"""Pictures whose letters are still too small."""
-
 LEAST_SIZE = 12
 """The size of letters in pixels that is 9 points."""
 
@@ -113,10 +110,7 @@ def test_no_text_leaves_the_frame(path: Path) -> None:
     assert outside(measure(path)) == []
 
 
-def test_letters_have_nine_points_on_the_page(path: Path, request: pytest.FixtureRequest) -> None:
-    if path.name in SHRUNK:
-        reason = "the first picture of the README shrinks the drawings in it"
-        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+def test_letters_have_nine_points_on_the_page(path: Path) -> None:
     assert small(measure(path), SCALES[path]) == set()
 
 
