@@ -340,7 +340,7 @@ def test_prediction_goes_on_after_a_broken_image(
     assert second.count("b.png") == 1
     assert third.endswith(str(other))
     assert "one face that fills the picture" in notes[0]
-    assert "drawings of nobody" in notes[-1]
+    assert "made-up drawings" in notes[-1]
 
 
 def test_prediction_as_json(rondo: Run, last_run: Path, tmp_path: Path) -> None:

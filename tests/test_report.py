@@ -267,7 +267,7 @@ def test_page_of_photos_shows_none_of_them() -> None:
 def test_page_of_drawings_shows_examples_and_doubtful_ones() -> None:
     page = render_report(report_input())
     assert "The most doubtful drawings" in page
-    assert "drawings of nobody" in page
+    assert "made-up drawings" in page
     assert len(pictures(page)) == 1 + 2 * 8 * 3
 
 

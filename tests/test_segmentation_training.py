@@ -227,7 +227,7 @@ def test_the_commands(rondo: Run, tmp_path: Path) -> None:
         ("--context none", "context must be"),
         ("--data nowhere", "nowhere/list.csv"),
         ("--precision float16", "there is no precision 'float16'"),
-        ("--epochs 3", "draws every sequence anew"),
+        ("--epochs 3", "draws a new sequence every time"),
         ("--weights none.pth", "there is no file none.pth"),
     ],
 )

@@ -431,7 +431,7 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
         ("train adding --num-layers 0", "the number of layers must be 1 or more, but is 0"),
         ("train adding --batch-size 0", "the batch size must be 1 or more, but is 0"),
         ("train adding --sequences 0", "the number of sequences must be 1 or more, but is 0"),
-        ("train adding --epochs 3", "adding draws every sequence anew and has no epochs"),
+        ("train adding --epochs 3", "adding draws a new sequence every time and has no epochs"),
         ("train adding --learning-rate -1", "the learning rate must be above 0, but is -1"),
         ("train adding --clip 0", "the norm of --clip must be above 0, but is 0"),
         ("train adding --dropout 1", "the dropout must be at least 0 and below 1, but is 1"),

@@ -95,7 +95,7 @@ class Predictor:
         """What to tell with every answer."""
         notes = [EXPECTS, "It is no basis for any decision about a person."]
         if self.config.data == DRAWN:
-            notes.append("This run was trained on drawings of nobody; of photos it knows nothing.")
+            notes.append("This run was trained on made-up drawings and knows nothing of photos.")
         return notes
 
     def predict(self, sources: Sequence[Path | BinaryIO]) -> list[Prediction]:

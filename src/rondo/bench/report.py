@@ -71,9 +71,9 @@ class Report:
         lines = [f"- {name}: {text}" for name, text in self.machine.items()]
         lines.append(f"- peak of float32 products: {self.peak}")
         lines.append(
-            f"- rounds: {self.options.num_rounds}, in which all sides take turns; told are medians "
-            f"and in brackets {self._brackets()}; each side first agreed with the plain loop in "
-            "float64; a ratio whose brackets cover 1 shows no difference"
+            f"- rounds: {self.options.num_rounds}, in which all sides take turns; shown are "
+            f"medians and in brackets {self._brackets()}; each side first agreed with the plain "
+            "loop in float64; a ratio whose brackets cover 1 shows no difference"
         )
         lines += [f"- {note}" for note in self.notes]
         if not self.is_whole:

@@ -11,7 +11,7 @@ DESCRIPTION = """\
 Look at all that Rondo needs: the processor and its vector instructions, the cores and the share of
 them that a container may use, the C compiler and how it was found, the folder of compiled kernels,
 threads, torch, GPUs and the packages of each extra. Then compile a cell that was never compiled
-before and compare it with the plain loop. For whatever lacks it is told what to do. It needs torch
+before and compare it with the plain loop. Where something lacks, it says what to do. It needs torch
 alone and takes a few seconds; nothing is sent anywhere.
 
 exit codes:

@@ -36,11 +36,11 @@ def add_evaluate(commands: Any) -> argparse.ArgumentParser:
         help="one split in detail, such as test (default: all of them, in short)",
     )
     add("--min-confidence", type=share, metavar="P",
-        help="also tell how many photos are answered with a probability of P or more, and how "
-        "many of those rightly (default: not told)")  # fmt: skip
+        help="also print how many photos are answered with a probability of P or more, and how "
+        "many of those rightly (default: no)")  # fmt: skip
     add("--robustness", action="store_true",
-        help="also tell the accuracy under blur, noise, darkness, crops, shifts and JPEG, on up to "
-        "300 photos of each split but val (minutes)")  # fmt: skip
+        help="also print the accuracy under blur, noise, darkness, crops, shifts and JPEG, on up "
+        "to 300 photos of each split but val (minutes)")  # fmt: skip
     add("--json", action="store_true", help="print JSON")
     add_decoding(parser)
     return parser

@@ -12,10 +12,9 @@ from typing import Any, NoReturn
 from rondo.system.threads import check_num_threads, most_threads
 
 MANUAL = """\
-Rondo trains recurrent networks, as graphs with loops. Its first task: predict a person's sex from
-a photo of the face, with the networks of the lecture "Recurrent neural networks". Other tasks are
-on sequences: `rondo train --help`. It also measures how fast its layers are on this machine, beside
-others.
+Rondo runs recurrent networks as graphs with loops: any cell, compiled. This command shows what
+becomes of a cell, measures layers beside torch.nn's and others, and trains networks: on sequences,
+text, videos and photos (`rondo train --help` lists the tasks).
 """
 
 DETAILS = """\
@@ -50,7 +49,7 @@ examples:
 data:
   A folder with labels.csv (columns file, sex and optionally split, source, age, race), a folder
   with one folder for each sex, UTKFace files, IMDB-WIKI or CelebA; or the word "drawn": drawings
-  of nobody that need no file. Each photo must show one face that fills the picture.
+  made by the program, which need no file. Each photo must show one face that fills the picture.
   Of text a folder with labels.csv (columns file, text and optionally split).
   Of actions a folder of npz files (poses, signals) or of KTH's videos.
 
@@ -72,8 +71,8 @@ exit codes:
   2  wrong use, bad input or a training that diverged
   130  ended by Ctrl-C      143  ended by SIGTERM; both can be resumed (a second Ctrl-C: at once)
   doctor: 1  something is broken: it says what to do
-  bench: 1  some layer computed something else than it should, and was not timed; after Ctrl-C it
-            tells what it has measured, and cannot be resumed
+  bench: 1  some layer computed something else than it should, and was not timed; Ctrl-C
+            prints what was measured so far; it cannot be resumed
 
 what it must not be used for:
   Never to decide anything about a person: no hiring, credit, policing, access, prices or

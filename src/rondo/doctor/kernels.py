@@ -23,7 +23,7 @@ from rondo.system.cgroup import cpu_share, usable_cores
 
 WITHOUT_COMPILER = "without one torch's operations run each step, which is slower"
 
-WITHOUT_FOLDER = "until then every process compiles what is not in it anew, in a temporary folder"
+WITHOUT_FOLDER = "until then every process compiles again what is not in it, in a temporary folder"
 
 
 def findings() -> list[Finding]:
@@ -43,7 +43,7 @@ def _compiler() -> Finding:
         version = compiler_version(command).partition("\n")[0]
     except NoCompilerError as error:
         return _no_compiler(str(error), chosen, facts)
-    text = f"`{facts['command']}`, {facts['found_by']}: {version or 'it does not tell its version'}"
+    text = f"`{facts['command']}`, {facts['found_by']}: {version or 'version unknown'}"
     return Finding("compiler", text, facts={**facts, "version": version})
 
 

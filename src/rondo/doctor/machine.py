@@ -28,7 +28,7 @@ def _python() -> Finding:
 
 def _processor() -> Finding:
     name, sets, kind = processor_names()[0], vector_sets(), platform.machine()
-    words = ", ".join(sets) if sets else "not told by the system"
+    words = ", ".join(sets) if sets else "unknown on this system"
     facts = {"name": name, "kind": kind, "vector_sets": sets}
     return Finding("processor", f"{name}, {kind}; vector sets: {words}", facts=facts)
 

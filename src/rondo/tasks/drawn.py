@@ -1,4 +1,4 @@
-"""Portraits drawn by the program: drawings of nobody.
+"""Portraits drawn by the program; they show no real person.
 
 In go a seed and a size; out come small labelled pictures that a network can learn to tell apart
 where no photo is at hand: in a test, a first lesson, a demonstration.
@@ -86,7 +86,7 @@ def best_error() -> float:
 def draw_portrait(
     rng: np.random.Generator, image_size: int, *, harsh: bool = False
 ) -> tuple[np.ndarray, int, dict[str, float]]:
-    """Draws one portrait of nobody; `harsh` means worse light, noise and pose.
+    """Draws one made-up portrait; `harsh` means worse light, noise and pose.
 
     Returns:
         The pixels, uint8 (3, image_size, image_size); the drawn sex label, an index into `SEXES`;

@@ -97,7 +97,7 @@ def laid_on(
         photos: The photo of each.
 
     Raises:
-        ValueError: Where a map is not as large as its photo, or nobody can tell how it lies.
+        ValueError: Where a map is not as large as its photo, or it is unclear how it lies.
     """
     pairs = list(zip(maps, photos, strict=True))
     ways = [_way(label, photo) for label, photo in pairs]
@@ -106,7 +106,7 @@ def laid_on(
     if doubtful and len(known) > 1:
         label, photo = doubtful[0]
         raise ValueError(
-            f"nobody can tell whether {label.path} lies on {photo.path} as it is stored or as it "
+            f"it is unclear whether {label.path} lies on {photo.path} as it is stored or as it "
             "is seen (EXIF turns it), since the folder has label maps of both kinds; save the "
             "photo upright, without EXIF"
         )

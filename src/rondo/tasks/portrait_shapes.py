@@ -1,4 +1,4 @@
-"""Shapes of a drawn face: in goes a table of traits, out comes a cartoon of nobody.
+"""Shapes of a drawn face: in goes a table of traits, out comes a cartoon face.
 
 Everything is a filled polygon in the face's own frame: the origin in the middle of the face, x to
 the right, y down, the crown at y = -1 and the chin at y = +1. A `Canvas` moves that frame about

@@ -65,7 +65,7 @@ def _data(report: ReportInput) -> str:
     config = report.config
     if report.is_drawn:
         source = (
-            "Drawings of nobody, made by the program. The two classes are a convention of the "
+            "Made-up drawings, not photos of people. The two classes are a convention of the "
             "drawing, so the figures below say that the training works, and nothing about people. "
             "They are under the licence of the program, Apache-2.0."
         )
@@ -171,7 +171,7 @@ def _limits(report: ReportInput) -> str:
     if not any(item.by_age or item.by_group for item in report.unseen.values()):
         lines.append("The labels name no age and no group, so whom it fails more often is unknown.")
     if report.is_drawn:
-        lines.append("It was trained on drawings of nobody; of photos it knows nothing.")
+        lines.append("It was trained on made-up drawings and knows nothing of photos.")
     return _list(lines)
 
 

@@ -41,7 +41,7 @@ def render_report(report: ReportInput) -> str:
 def _headline(report: ReportInput) -> str:
     tiles = "".join(_tile(name, item, report.noun) for name, item in report.unseen.items())
     note = (
-        "<p class='note'>The pictures are drawings of nobody, made by the program: the two classes "
+        "<p class='note'>The pictures are made-up drawings, not photos of people: the two classes "
         "are a convention of the drawing. The figures say that the training works, and nothing "
         "about people.</p>"
         if report.is_drawn

@@ -102,7 +102,7 @@ def where_it_looked(report: ReportInput) -> str:
         f"Where it looked, over many test {report.noun}",
         f"<img class='heat' src='{picture}' alt='mean saliency'>",
         note=f"The mean over up to {NUM_AVERAGED} test pictures of how strongly each place moves "
-        "the answer: bright places count most. No single picture can be told from it.",
+        "the answer: bright places count most. It says nothing about a single picture.",
     )
 
 

@@ -90,7 +90,7 @@ def _sweep(sweep: SweepStrength) -> dict[str, Any]:
 
 
 def drawing(number: int) -> bytes:
-    """Returns a portrait of nobody as a PNG file; another one for each number."""
+    """Returns a made-up portrait as a PNG file; another one for each number."""
     pixels, _, _ = draw_portrait(np.random.default_rng([7, number]), DRAWING_SIZE)
     stream = io.BytesIO()
     Image.fromarray(pixels.transpose(1, 2, 0)).save(stream, "PNG")

@@ -171,7 +171,7 @@ def make_recipe(task: Task, options: Options) -> Recipe:
     if options.epochs is not None:
         if num_train is None:
             raise RunError(
-                f"{task.name} draws every sequence anew and has no epochs; give --sequences"
+                f"{task.name} draws a new sequence every time and has no epochs; give --sequences"
             )
         changes["num_sequences"] = options.epochs * num_train
     if num_train is not None:
