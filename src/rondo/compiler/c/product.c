@@ -32,12 +32,14 @@ typedef void sum_function(
     }
 
 /* total += transposed left * panel, or = where it is new, for ROWS columns of left and VECTORS
- * vectors of columns. */
+ * vectors of columns. One column alone, mostly of ones, has registers left, so it is added up in
+ * blocks of rows: then rounding grows more slowly with the number of rows. */
+#define BLOCK_ROWS 16
 #define SUM(ROWS, VECTORS)                                                                    \
     static void sum_##ROWS##x##VECTORS(                                                       \
         int64_t rows, const real *const *left, int64_t column, const real *restrict panel,    \
         real *restrict total, int64_t stride, int64_t is_new) {                               \
-        vector sum[ROWS][VECTORS] = {{{0}}};                                                  \
+        vector sum[ROWS][VECTORS] = {{{0}}}, blocks[VECTORS] = {{0}};                         \
         for (int64_t k = 0; k < rows; ++k, panel += VECTORS * LANES) {                        \
             const real *const factors = left[k] + column;                                     \
             vector weight[VECTORS];                                                           \
@@ -46,7 +48,15 @@ typedef void sum_function(
             _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; ++r)                            \
                 _Pragma("GCC unroll 8") for (int v = 0; v < VECTORS; ++v)                     \
                     sum[r][v] += factors[r] * weight[v];                                      \
+            if (ROWS == 1 && k % BLOCK_ROWS == BLOCK_ROWS - 1)                                \
+                _Pragma("GCC unroll 8") for (int v = 0; v < VECTORS; ++v) {                   \
+                    blocks[v] += sum[0][v];                                                   \
+                    sum[0][v] = (vector){0};                                                  \
+                }                                                                             \
         }                                                                                     \
+        if (ROWS == 1)                                                                        \
+            _Pragma("GCC unroll 8") for (int v = 0; v < VECTORS; ++v)                         \
+                sum[0][v] += blocks[v];                                                       \
         if (!is_new)                                                                          \
             _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; ++r)                            \
                 _Pragma("GCC unroll 8") for (int v = 0; v < VECTORS; ++v)                     \
