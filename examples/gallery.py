@@ -99,7 +99,7 @@ def cells() -> dict[str, Drawing]:
 
 def main(folder: Path = IMAGES) -> None:
     """Write every picture into a folder."""
-    (folder / "cells").mkdir(exist_ok=True)
+    (folder / "cells").mkdir(parents=True, exist_ok=True)
     for name, drawing in gallery().items():
         drawing.save(folder / f"{name}.svg")
     for name, drawing in cells().items():

@@ -465,8 +465,11 @@ def random_picture(seed: int) -> Picture:
 
 
 @pytest.mark.parametrize("steps", [None, 1, 3])
-def test_any_picture_is_laid_out_as_well(steps: int | None) -> None:
-    for seed in range(40):
+@pytest.mark.parametrize(
+    "seeds", [range(12), pytest.param(range(12, 60), marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_any_picture_is_laid_out_as_well(seeds: range, steps: int | None) -> None:
+    for seed in seeds:
         found = Drawing(random_picture(seed), steps)
         test_no_two_nodes_overlap(found)
         test_no_edge_crosses_a_node(found)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 
 Point = tuple[float, float]
 Piece = tuple[Point, Point, Point, Point]  # of a cubic Bezier curve
@@ -74,10 +76,9 @@ class Curve:
         """The point at a share of one piece."""
         a, b, c, d = self.pieces[piece]
         s, t = 1 - share, share
-        weights = (s**3, 3 * s * s * t, 3 * s * t * t, t**3)
-        x, y = (
-            sum(w * p[axis] for w, p in zip(weights, (a, b, c, d), strict=True)) for axis in (0, 1)
-        )
+        p, q, r, o = s**3, 3 * s * s * t, 3 * s * t * t, t**3
+        x = p * a[0] + q * b[0] + r * c[0] + o * d[0]
+        y = p * a[1] + q * b[1] + r * c[1] + o * d[1]
         return x, y
 
     def way(self, share: float, piece: int = 0) -> Point:
@@ -101,6 +102,27 @@ class Curve:
             number = 8 + int(math.hypot(d[0] - a[0], d[1] - a[1]) / 5)
             found += [self.at(index / number, piece) for index in range(number + 1)]
         return found
+
+    def num_inside(self, box: Box, margin: float) -> int:
+        """The number of points that lie in a box, or nearer to it than a margin."""
+        width, height = box.half_width + margin, box.half_height + margin
+        across, down = self._sorted
+        columns = _between(across, 0, box.x - width, box.x + width)
+        rows = _between(down, 1, box.y - height, box.y + height)
+        if len(columns) < len(rows):
+            return sum(abs(y - box.y) < height for _, y in columns)
+        return sum(abs(x - box.x) < width for x, _ in rows)
+
+    @cached_property
+    def _sorted(self) -> tuple[list[Point], list[Point]]:
+        """The points from left to right, and from top to bottom."""
+        return sorted(self.points), sorted(self.points, key=itemgetter(1))
+
+
+def _between(points: list[Point], axis: int, low: float, high: float) -> list[Point]:
+    """Those of some points, sorted along an axis, that lie between two places on it."""
+    first = bisect_right(points, low, key=itemgetter(axis))
+    return points[first : bisect_left(points, high, first, key=itemgetter(axis))]
 
 
 def bend(start: Point, way: Point, end: Point, arrives: Point) -> Piece:

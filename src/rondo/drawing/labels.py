@@ -135,15 +135,9 @@ def _cost(box: Box, taken: list[Box], curves: list[Curve], own: Curve | None, mo
         if not box.overlaps(curve.bounds, NEAR):
             continue
         if own is None or curve is own:
-            cost += HIDES_OWN * _num_inside(curve, box, 1)
-        elif num_hidden := _num_inside(curve, box, 1):
+            cost += HIDES_OWN * curve.num_inside(box, 1)
+        elif num_hidden := curve.num_inside(box, 1):
             cost += HIDES_EDGE * num_hidden
-        elif _num_inside(curve, box, NEAR):
+        elif curve.num_inside(box, NEAR):
             cost += MISTAKEN
     return cost
-
-
-def _num_inside(curve: Curve, box: Box, margin: float) -> int:
-    """The number of points of a curve that lie in a box, or nearer to it than a margin."""
-    width, height = box.half_width + margin, box.half_height + margin
-    return sum(abs(x - box.x) < width and abs(y - box.y) < height for x, y in curve.points)
