@@ -14,6 +14,8 @@ ifeq ($(shell uname -s)$(shell command -v nvidia-smi),Linux) # PyPI's torch woul
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 endif
 
+unexport PYTHONDONTWRITEBYTECODE # or each process would compile the sources of torch again
+
 .PHONY: demo test lint slow gpu packages clean
 
 demo: $(DEMO) ## train on the embedded drawings and predict one of them (minutes)

@@ -1,6 +1,6 @@
 """The main job on the embedded default: train on drawings, predict new ones, write a report.
 
-Run by `make demo`. The portraits are drawn by the program; they show nobody.
+Run by `make demo`. The portraits are drawn by the program and show no real person.
 """
 
 import sys
