@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import rondo
 from rondo.cells.lstm_variants import GATES as LSTM_VARIANTS
+from rondo.tasks.seeds import seed_layers
 
 GOLDEN = Path(__file__).parent / "golden"
 """Texts that generated ones are compared with."""
@@ -181,7 +182,7 @@ def slow_beyond(names: Iterable[str], some: Collection[str]) -> list[Any]:
 
 def make_cell(name: str, input_size: int, hidden_size: int, dtype: torch.dtype) -> nn.Module:
     """A cell with parameters that are all different, the same at every call."""
-    torch.manual_seed(7)
+    seed_layers(7)
     return (CELLS | VARIANTS)[name](input_size, hidden_size).to(dtype)
 
 

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from commands import Run
 from rondo import cli
+from rondo.tasks.seeds import seed_layers
 
 settings.register_profile(  # neither chance nor the load of the machine decides about a test
     "rondo", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -45,14 +46,14 @@ def pytest_configure() -> None:
 def pytest_collectstart(collector: pytest.Collector) -> None:
     """What a file draws when it is imported does not depend on the files before it."""
     if isinstance(collector, pytest.Module):
-        torch.manual_seed(0)
+        seed_layers(0)
 
 
 @pytest.fixture(autouse=True)
 def _alike_in_any_order() -> Iterator[None]:
     """Every test begins with the same random numbers and threads, and leaves none of its own."""
     threads = torch.get_num_threads()
-    torch.manual_seed(0)
+    seed_layers(0)
     torch.use_deterministic_algorithms(True)  # also fills uninitialised memory with NaN
     yield
     torch.use_deterministic_algorithms(False)

@@ -16,6 +16,7 @@ import published_gated as gated
 import published_memory as memory
 import published_spiking as spiking
 from plain_loop import Sequences, default_dtype, moved_state
+from rondo.tasks.seeds import seed_layers
 
 
 def values(batch_size: int, num_steps: int, *sizes: int) -> Tensor:
@@ -108,7 +109,7 @@ PUBLISHED = {
 def make_cell(name: str, dtype: torch.dtype = torch.float64, *, large: bool = False) -> nn.Module:
     """A published cell, with the same numbers at every call."""
     published = PUBLISHED[name]
-    torch.manual_seed(3)
+    seed_layers(3)
     with default_dtype(dtype):
         return published.kind(*(published.large if large else published.sizes))
 
@@ -125,7 +126,7 @@ def make_sequences(
     """Inputs, a state that is not the cell's own and, where it attends, a memory."""
     published = PUBLISHED[name]
     input_size, _ = published.large if large else published.sizes
-    torch.manual_seed(4)
+    seed_layers(4)
     with default_dtype(dtype):
         x = published.draw_x(batch_size, num_steps, input_size).requires_grad_()
         state = moved_state(cell, x)

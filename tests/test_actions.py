@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import rondo
+from cases import slow_beyond
 from rondo.models.action_model import ActionModel
 from rondo.models.frame_features import PoseFeatures, SignalFeatures, VideoFeatures
 from rondo.models.motion import DifferenceCell
@@ -166,7 +167,7 @@ def test_the_answer_is_the_output_of_the_mean_state() -> None:
 CELLS = ["tanh", "gru", "lstm", "lstm-1997", "layer-norm-lstm", "min-gru", "lstm-projection"]
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", slow_beyond(CELLS, ["gru", "lstm-1997", "min-gru"]))
 def test_a_stream_answers_as_the_network_for_all_frames_so_far(cell: str) -> None:
     x = torch.randn(2, 9, 30)
     model = fitted(model_of(cell, num_layers=2), x)

@@ -21,6 +21,7 @@ from rondo.compiler.engines import engine_for
 from rondo.compiler.kernel import Compute, Level, Load, Loop
 from rondo.compiler.render_c import render_c
 from rondo.compiler.runtime import load
+from rondo.tasks.seeds import seed_layers
 
 
 def results(layer: nn.Module, x: Tensor, **keywords: Any) -> list[Tensor]:
@@ -28,7 +29,7 @@ def results(layer: nn.Module, x: Tensor, **keywords: Any) -> list[Tensor]:
     x = x.clone().requires_grad_()
     y, state = layer(x, **keywords)
     leaves = [y, *torch.utils._pytree.tree_leaves(state)]
-    torch.manual_seed(3)
+    seed_layers(3)
     loss = sum((leaf * torch.randn_like(leaf)).sum() for leaf in leaves)
     wanted = [x, *layer.parameters()]
     gradients = torch.autograd.grad(loss, wanted, materialize_grads=True)

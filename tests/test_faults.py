@@ -163,6 +163,7 @@ def campaign(*words: str) -> tuple[int, str]:
 
 
 @on_linux
+@pytest.mark.slow
 def test_some_rows_are_right() -> None:
     """A training on sequences that is killed, and one whose disk is full."""
     code, told = campaign("--only", "2,14")

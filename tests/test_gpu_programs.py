@@ -144,7 +144,7 @@ def results_of(name: str) -> dict[str, Tensor]:
     return run_layer(rondo.Recurrent(case["cell"], engine="cuda"), case, "ragged-resets")
 
 
-OF_EVERY_KIND = ["lstm", "normalised-weight", "min-gru", "dt-rnn", "stack", "gru-reset-before"]
+OF_EVERY_KIND = ["lstm", "normalised-weight", "min-gru", "dt-rnn"]
 """Cells whose phases follow each other in different ways."""
 
 

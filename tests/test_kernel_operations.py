@@ -47,7 +47,7 @@ def test_kernels_take_operations_apart(group: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:.* encountered in:RuntimeWarning")
 @pytest.mark.usefixtures("compared_by_the_test")
-@pytest.mark.parametrize("group", slow_beyond(GROUPS, ["divisions", "within a row"]))
+@pytest.mark.parametrize("group", slow_beyond(GROUPS, ["divisions"]))
 def test_kernels_for_gpus_take_operations_apart(group: str) -> None:
     pytest.importorskip("triton")
     if torch.cuda.is_available():

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import torch
 
+from cases import slow_beyond
 from commands import STUCK_S, Run
 from rondo.system import files
 from rondo.system.digests import digest_file
@@ -40,6 +41,7 @@ WORDS = {"photo": PHOTO, "adding": SEQUENCES}
 TIMES = {"seconds", "photos_per_second"}
 
 both = pytest.mark.parametrize("task", WORDS)
+both_slowly = pytest.mark.parametrize("task", slow_beyond(WORDS, ["adding"]))
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +158,7 @@ def test_two_new_runs_never_get_one_folder(tmp_path: Path) -> None:
 # --- records
 
 
-@both
+@both_slowly
 @pytest.mark.parametrize("torn", ['{"split": "va', '{"split": "val"', "\0\0\0", '"text"\n', "\x80"])
 def test_a_torn_last_line_is_dropped_and_told(
     rondo: Run, finished: dict[str, Path], copied: Callable[[str], Path], task: str, torn: str
@@ -182,7 +184,7 @@ def test_a_line_that_was_torn_is_written_again_from_the_state(
     assert_same_run(finished[task], path)
 
 
-@both
+@both_slowly
 @pytest.mark.parametrize("damage", ['{"split": "va\n', "[]\n", '{"loss": 1}\n', "\x80\n"])
 def test_a_damaged_line_in_the_middle_is_named(
     rondo: Run, copied: Callable[[str], Path], task: str, damage: str
@@ -215,7 +217,7 @@ def flip(path: Path, where: float) -> None:
     path.write_bytes(contents)
 
 
-@both
+@both_slowly
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -245,7 +247,7 @@ def test_damaged_weights_are_refused_by_all_that_read_them(
         )
 
 
-@both
+@both_slowly
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_weights_that_are_not_finite_are_refused(
     rondo: Run,
@@ -296,7 +298,7 @@ def test_weights_that_were_removed_are_written_again(
     assert_same_run(finished[task], path)
 
 
-@both
+@both_slowly
 @pytest.mark.parametrize("where", [0.1, 0.5, 0.9])
 def test_a_damaged_state_is_refused(
     rondo: Run, finished: dict[str, Path], copied: Callable[[str], Path], task: str, where: float
@@ -339,7 +341,7 @@ def test_runs_of_older_versions_have_no_digests_and_no_records_in_their_state(
     assert_same_run(finished["adding"], folder.path)
 
 
-@both
+@both_slowly
 @pytest.mark.parametrize("place", ["safetensors", "torch.load", "load_state_dict"])
 def test_a_lack_of_memory_says_nothing_against_a_file(
     rondo: Run,
@@ -395,7 +397,7 @@ sys.exit(cli.main(sys.argv[3:]))
 
 
 @pytest.mark.slow
-@both
+@both_slowly
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_run_killed_at_any_of_its_files_goes_on_to_the_same_numbers(
     rondo: Run, finished: dict[str, Path], tmp_path: Path, task: str, when: str
@@ -469,7 +471,7 @@ def test_a_folder_in_which_nothing_was_saved_can_be_begun_again(
 # --- numbers that are not finite
 
 
-@both
+@both_slowly
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_training_that_diverges_stops_and_keeps_what_was_saved(
     rondo: Run,

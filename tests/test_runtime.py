@@ -308,9 +308,9 @@ def test_many_processes_build_the_same_and_one_compiles(
     code = f"from rondo.compiler.runtime import load; print(load({SOURCE!r}).answer())"
     processes = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        for _ in range(8)
+        for _ in range(3)
     ]
-    assert [process.communicate()[0].strip() for process in processes] == ["42"] * 8
+    assert [process.communicate()[0].strip() for process in processes] == ["42"] * 3
     assert calls.read_text() == "called\n"
     assert sorted(path.suffix for path in cache.iterdir() if path.name != "shrunk") == [
         ".c",

@@ -100,8 +100,8 @@ def check_compiled(model: Model, mode: str, backend: str) -> None:
 @pytest.mark.parametrize(
     ("name", "mode"),
     [
-        ("normalised-weight", "resets"),
-        pytest.param("lstm", "lengths", marks=pytest.mark.slow),
+        pytest.param("normalised-weight", "resets", marks=pytest.mark.slow),
+        ("lstm", "lengths"),
         *(pytest.param("elman", mode, marks=pytest.mark.slow) for mode in MODES),
     ],
 )
@@ -275,7 +275,7 @@ with torch.set_grad_enabled(sys.argv[3] == "True"):
 """
 
 
-@pytest.mark.parametrize("with_gradient", [False, True])
+@pytest.mark.parametrize("with_gradient", slow_beyond([False, True], [True]))
 def test_a_saved_program_runs_in_a_process_that_called_its_cell(
     with_gradient: bool, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ from test_conformance import run_layer, run_plain
 from view_cases import PLACES, SIZE, VIEWS, View, Viewed
 
 MODES = ["dense", "ragged", "resets", "ragged-resets"]
-SOME_PLACES = [(name, PLACES[3 * number % len(PLACES)]) for number, name in enumerate(VIEWS)]
+SOME_PLACES = [(name, PLACES[3 * n % len(PLACES)]) for n, name in enumerate(VIEWS) if n % 3 == 0]
 ALL_PLACES = [(name, place) for name in VIEWS for place in PLACES]
 
 

@@ -60,6 +60,10 @@ def address(predictor: Predictor) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
 
 
+on_the_desktop = pytest.mark.parametrize("page", ["desktop"], indirect=True)
+"""For what a width changes nothing of."""
+
+
 @pytest.fixture(params=WIDTHS)
 def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
     """The page, which asks nobody else for anything and raises no error."""
@@ -100,6 +104,7 @@ def test_a_photo_is_answered_with_its_confidence(page: Page, predictor: Predicto
     assert_nothing_is_wider_than_the_page(page)
 
 
+@on_the_desktop
 def test_an_answer_that_is_not_sure_enough_is_withheld(page: Page, predictor: Predictor) -> None:
     expected = look(predictor, portrait())
     choose(page, portrait())
@@ -113,6 +118,7 @@ def test_an_answer_that_is_not_sure_enough_is_withheld(page: Page, predictor: Pr
     assert_nothing_is_wider_than_the_page(page)
 
 
+@on_the_desktop
 def test_the_sweeps_run_over_the_photo_in_the_order_of_their_visits(page: Page) -> None:
     choose(page, portrait())
     caption, moment = page.locator("#caption"), page.locator("#moment")
@@ -136,6 +142,7 @@ def test_the_sweeps_run_over_the_photo_in_the_order_of_their_visits(page: Page) 
     expect(caption).to_contain_text("↑ up")
 
 
+@on_the_desktop
 def test_the_saliency_takes_the_place_of_the_photo(page: Page, predictor: Predictor) -> None:
     expected = look(predictor, portrait())
     choose(page, portrait())
@@ -157,6 +164,7 @@ GIVE = """([kind, bytes, target]) => {
 """Drops or pastes a file of some bytes, or of as many zeros as a number says."""
 
 
+@on_the_desktop
 def test_a_bad_file_gets_a_message_and_a_good_one_takes_it_away(page: Page) -> None:
     choose(page, b"not a picture", "letter.txt")
     message = page.locator("#photo-message")
@@ -172,6 +180,7 @@ def test_a_bad_file_gets_a_message_and_a_good_one_takes_it_away(page: Page) -> N
     expect(message).to_be_hidden()
 
 
+@on_the_desktop
 @pytest.mark.parametrize("kind", ["drop", "paste"])
 def test_a_photo_is_dropped_or_pasted(page: Page, kind: str) -> None:
     target = "#stage" if kind == "drop" else "body"
@@ -190,6 +199,7 @@ def test_a_photo_is_taken_with_the_camera(page: Page) -> None:
     expect(page.locator("#camera-view")).to_be_hidden()
 
 
+@on_the_desktop
 def test_a_drawing_can_be_tried(page: Page) -> None:
     page.click("#try")
     expect(page.locator("#answer")).to_be_visible()
@@ -325,6 +335,7 @@ def test_a_training_is_drawn_as_it_goes_and_can_be_stopped(page: Page) -> None:
     assert_nothing_is_wider_than_the_page(page)
 
 
+@on_the_desktop
 def test_what_cannot_be_trained_gets_a_message(page: Page) -> None:
     page.click("#tab-training")
     expect(page.locator("#task option").first).to_be_attached()

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from rondo.models import Checkpoint, TransferNetwork
 from rondo.tasks.augmentation import augment, resize
 from rondo.tasks.photo import PhotoSet, Recipe, build_model
-from rondo.tasks.seeds import generator_for
+from rondo.tasks.seeds import generator_for, seed_layers
 from rondo.training.averaging import WeightAverage
 from rondo.training.batches import EpochBatches, num_batches
 from rondo.training.config import RunConfig
@@ -161,7 +161,7 @@ class PhotoClassifier(pl.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Sets the learning rate of the step and the seed of what the model draws (dropout)."""
         step = self.progress.step
-        torch.manual_seed(generator_for("model", self.config.seed, step).initial_seed())
+        seed_layers(generator_for("model", self.config.seed, step).initial_seed())
         assert self.optimizer is not None
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, step, self.num_steps)

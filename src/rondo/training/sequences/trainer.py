@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rondo.tasks.seeds import generator_for
+from rondo.tasks.seeds import generator_for, seed_layers
 from rondo.tasks.task import Batch, Recipe, Task
 from rondo.training.objective import Objective
 from rondo.training.sequences.config import SequenceConfig
@@ -140,7 +140,7 @@ class SequenceTrainer:
         The loss is in `last_loss`; one that is not finite is for the caller to act on.
         """
         seed, progress = self.config.seed, self.progress
-        torch.manual_seed(generator_for("model", seed, progress.step).initial_seed())
+        seed_layers(generator_for("model", seed, progress.step).initial_seed())
         kept = self._add_noise()
         loss = self._loss(batch)
         self.optimizer.zero_grad()
