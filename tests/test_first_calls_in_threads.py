@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from commands import STUCK_S
 from rondo.layers import making
 from thread_layers import LAYERS, X, by_hand, saved, state_of_a_copy, until_done
 
@@ -68,3 +71,27 @@ def test_the_first_calls_of_two_threads_are_right_and_compile_once(
     torch.testing.assert_close(one[0], by_hand(layer))
     for a, b in zip(one, two, strict=True):
         assert torch.equal(a, b)
+
+
+AT_THE_END = """
+import threading, time, torch, rondo
+
+layer, x = rondo.Recurrent(rondo.GRUCell(3, 4)), torch.randn(2, 5, 3)
+
+def late():
+    threading.main_thread().join()
+    time.sleep(0.2)
+    y, _ = layer(x)
+    y.sum().backward()
+    right = torch.allclose(y, rondo.Recurrent(layer.cell, engine="plain")(x)[0], atol=1e-6)
+    print("right" if right else "wrong", flush=True)
+
+threading.Thread(target=late).start()
+"""
+
+
+def test_a_thread_that_outlives_the_main_one_may_make_the_first_call() -> None:
+    """Python starts no more threads then, and both directions are compiled in this one."""
+    command = [sys.executable, "-W", "error", "-c", AT_THE_END]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=STUCK_S, check=False)
+    assert (done.stdout, done.returncode) == ("right\n", 0), done.stderr

@@ -160,7 +160,11 @@ def _make_engines(program: Program) -> None:
         _ = program.run_forward, program.run_backward
         return
     with ThreadPoolExecutor(1) as thread, given_up_on_error():
-        backward = thread.submit(copy_context().run, lambda: program.run_backward)
+        try:
+            backward = thread.submit(copy_context().run, lambda: program.run_backward)
+        except RuntimeError:  # no thread can be had: there are too many, or the process ends
+            _ = program.run_forward, program.run_backward
+            return
         _ = program.run_forward
         backward.result()
 
