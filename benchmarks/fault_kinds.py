@@ -161,8 +161,13 @@ NEVER = ("Traceback", "Exception ignored", "Fatal Python error", "terminate call
 """What no user should read."""
 
 
+OF_THE_CAMPAIGN = "Exception ignored in audit hook:\nMemoryError\n"
+"""What Python says of the hook with which the campaign watches a command, where memory lacks."""
+
+
 def wrong_ending(fault: Fault, code: int, text: str, endings: tuple[int, ...]) -> str | None:
     """What is wrong with how a command ended and what it told; None where all is right."""
+    text = text.replace(OF_THE_CAMPAIGN, "")
     lines = text.strip().splitlines()
     last = lines[-1] if lines else ""
     for words in NEVER:

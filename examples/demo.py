@@ -16,7 +16,7 @@ from rondo.tasks.faces import SEXES
 from rondo.training.run_files import last_run
 
 NUM_PORTRAITS = 4
-TRAINING = ["--image-size", "32", "--num-drawn", "4000", "--epochs", "5"]
+TRAINING = ["--image-size", "32", "--num-drawn", "3000", "--epochs", "5"]
 SEED = 20_000  # other portraits than those that training and test draw
 
 

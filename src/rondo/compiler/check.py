@@ -15,9 +15,9 @@ import contextlib
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,6 +39,7 @@ from rondo.compiler.reference import Steps
 from rondo.compiler.signals import pass_on
 from rondo.compiler.state import Form
 from rondo.compiler.trace import given_rows, random_rows
+from rondo.system.beside import Beside
 
 NUMBERS_OF_ROWS = (2, 9)
 NUM_STEPS = 3
@@ -159,14 +160,15 @@ def _make_engines(program: Program) -> None:
     if is_parallel(program.engine):  # made by forward-mode AD, of which there is one at a time
         _ = program.run_forward, program.run_backward
         return
-    with ThreadPoolExecutor(1) as thread, given_up_on_error():
-        try:
-            backward = thread.submit(copy_context().run, lambda: program.run_backward)
-        except RuntimeError:  # no thread can be had: there are too many, or the process ends
-            _ = program.run_forward, program.run_backward
-            return
-        _ = program.run_forward
-        backward.result()
+    backward = None
+    try:
+        with given_up_on_error():
+            backward = Beside(partial(copy_context().run, lambda: program.run_backward))
+            _ = program.run_forward
+            backward.result()
+    finally:
+        if backward is not None:
+            backward.wait()
 
 
 class _NotComparableError(Exception):
