@@ -20,6 +20,7 @@ from rondo.tasks.music import music, transposed
 from rondo.tasks.parity import parity
 from rondo.tasks.reber import SYMBOLS as REBER
 from rondo.tasks.reber import draw_string, reber
+from rondo.tasks.seeds import seed_layers
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
 from rondo.tasks.sources import Collection, Example, one_hot, together
 from rondo.tasks.task import Batch, Task
@@ -479,3 +480,10 @@ def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"\xff\xfe\x00" * 1000)
     with pytest.raises(ValueError, match="is no text in UTF-8"):
         characters(str(tmp_path / "bytes"))
+
+
+def test_layers_draw_as_after_seeding_all_of_torch() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    seed_layers(5)
+    assert torch.equal(torch.rand(3), expected)

@@ -224,9 +224,21 @@ def test_the_card_counts_the_data_and_names_versions_and_date(tmp_path: Path) ->
 def test_the_card_of_photos_tells_no_path_and_asks_for_the_licence(tmp_path: Path) -> None:
     _, text = finished(tmp_path, source="/home/maria/faces")
     assert "maria" not in text
-    assert "folder named `faces`" in text
+    assert "folder named faces," in text
     assert "Rondo does not know their licence" in text
     assert "drawings" not in text
+
+
+def test_names_from_outside_are_no_markdown() -> None:
+    name = "a | [b](http://x) <i>*c*\n# d"
+    report = report_input("photos")
+    data = {
+        split: replace(photos, photos=tuple(replace(one, source=name) for one in photos.photos))
+        for split, photos in report.data.items()
+    }
+    text = render_card(replace(report, data=data), TODAY)
+    assert r"a \| \[b\](http://x) \<i\>\*c\* \# d" in text
+    assert name not in text
 
 
 def test_the_card_names_other_versions_that_measured() -> None:

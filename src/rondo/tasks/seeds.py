@@ -16,8 +16,8 @@ def generator_for(purpose: str, *numbers: int) -> torch.Generator:
 def seed_layers(seed: int) -> None:
     """Seed what layers draw from, such as dropout: torch's generators of all devices in use.
 
-    `torch.manual_seed` does the same, and takes milliseconds where no GPU is in use: it notes for
-    each other kind of device from where it was called.
+    `torch.manual_seed` does the same, and takes a millisecond and more where no GPU is in use: it
+    notes from where it was called, for each kind of device that might still be.
     """
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_initialized():

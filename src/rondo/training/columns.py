@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -18,8 +19,19 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     ]
 
 
+def as_markdown(name: str) -> str:
+    r"""Returns a name from outside so that Markdown shows it as it is, on one line.
+
+    Example:
+        >>> from rondo.training.columns import as_markdown
+        >>> print(as_markdown("*a* <b>"))
+        \*a\* \<b\>
+    """
+    return re.sub(r"([\\`*_{}\[\]<>#|~!])", r"\\\1", " ".join(name.split()))
+
+
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a table of Markdown; a bar in a cell is escaped."""
     lines = [head, ["---"] * len(head), *rows]
-    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    cells = ([re.sub(r"(?<!\\)\|", r"\\|", cell) for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -15,7 +15,7 @@ from rondo.tasks.corruptions import MEANINGS
 from rondo.tasks.photo import SEXES
 from rondo.training import tables
 from rondo.training.abstention import THRESHOLDS, answered
-from rondo.training.columns import markdown_table
+from rondo.training.columns import as_markdown, markdown_table
 from rondo.training.report_input import ReportInput
 from rondo.training.shares import Share, percent
 from rondo.training.uses import FORBIDDEN, INTENDED, NATURE
@@ -71,16 +71,16 @@ def _data(report: ReportInput) -> str:
         )
     else:
         source = (
-            f"Photos in a folder named `{Path(config.data).name}`, which are not part of the run. "
-            "Rondo does not know their licence: find it out before you share the network. The "
-            "published collections that it reads have licences of their own, most for research "
-            "only. Whether the people in them agreed is not known to Rondo either."
+            f"Photos in a folder named {as_markdown(Path(config.data).name)}, which are not part "
+            "of the run. Rondo does not know their licence: find it out before you share the "
+            "network. The published collections that it reads have licences of their own, most for "
+            "research only. Whether the people in them agreed is not known to Rondo either."
         )
-    left_out = "; ".join(f"{reason}: {count}" for reason, count in report.skipped) or "nothing"
+    left_out = [f"{as_markdown(reason)}: {count}" for reason, count in report.skipped]
     sources = sorted({photo.source for one in report.data.values() for photo in one.photos} - {""})
     lines = [
-        f"Sources that the labels name: {', '.join(sources) or 'none'}.",
-        f"Left out: {left_out}.",
+        f"Sources that the labels name: {', '.join(map(as_markdown, sources)) or 'none'}.",
+        f"Left out: {'; '.join(left_out) or 'nothing'}.",
         f"Fingerprint of the pictures and labels: `{config.data_fingerprint}`.",
     ]
     table = markdown_table(["split", report.noun, *SEXES], report.counts)
@@ -91,7 +91,8 @@ def _training(report: ReportInput) -> str:
     config = report.config
     start = "from nothing"
     if config.weights is not None:
-        start = f"from the weights `{Path(config.weights).name}` ({config.weights_fingerprint})"
+        name = as_markdown(Path(config.weights).name)
+        start = f"from the weights {name} ({config.weights_fingerprint})"
     return _list(
         (
             f"Recipe {report.recipe_text}, {start}.",
@@ -110,7 +111,7 @@ def _accuracy(report: ReportInput) -> str:
     blocks = [markdown_table(head, rows)]
     for name, item in report.unseen.items():
         parts = [
-            [title, key, *_share(share)]
+            [title, as_markdown(key), *_share(share)]
             for title, shares in item.parts().items()
             for key, share in shares.items()
         ]
