@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -161,13 +162,18 @@ NEVER = ("Traceback", "Exception ignored", "Fatal Python error", "terminate call
 """What no user should read."""
 
 
-OF_THE_CAMPAIGN = "Exception ignored in audit hook:\nMemoryError\n"
-"""What Python says of the hook with which the campaign watches a command, where memory lacks."""
+NOT_OURS = re.compile(
+    r"^Exception ignored in audit hook:\nMemoryError\n"  # of the hook that watches a command
+    r"|^[WE]\d{4} \S+ \d+ torch/.*\n"  # a line of torch's log
+    r"|^  warnings\.warn\(.*\n",  # the line of code that Python shows below a warning
+    re.MULTILINE,
+)
+"""What Python and torch say beside what a command says."""
 
 
 def wrong_ending(fault: Fault, code: int, text: str, endings: tuple[int, ...]) -> str | None:
     """What is wrong with how a command ended and what it told; None where all is right."""
-    text = text.replace(OF_THE_CAMPAIGN, "")
+    text = NOT_OURS.sub("", text)
     lines = text.strip().splitlines()
     last = lines[-1] if lines else ""
     for words in NEVER:

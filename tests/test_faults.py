@@ -117,6 +117,8 @@ def test_other_numbers_are_seen(module: Callable[[str], ModuleType], tmp_path: P
         ("memory limit", 2, "Traceback (most recent call last):", "it told of 'Traceback'"),
         ("compiler", 0, "EngineWarning: CC is 'campaign-cc'", None),
         ("compiler", 0, "EngineWarning: a\nEngineWarning: b", "it warned 2 times"),
+        ("compiler", 0, "EngineWarning: campaign-cc\n  warnings.warn(t, EngineWarning)\n", None),
+        ("memory limit", 0, "W1129 22:03:03.049 12 torch/a.py:8] Traceback (most\n", None),
         ("compiler", 0, "EngineWarning: it fails", "does not name the compiler"),
         ("compiler", 0, "GRUCell runs on the slower reference engine", "does not name the comp"),
     ],
