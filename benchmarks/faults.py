@@ -56,8 +56,8 @@ that cannot be read whole, at once and after the repetition. "Other numbers" are
 exported files and answers of the page that are not, bit for bit, those of the undisturbed command;
 where the process told that a compiler failed and the reference engine ran, they may differ by
 rounding (0.1 %). "Wrong endings" are an exit code or a last line that does not say what happened, a
-traceback of ours (torch logs some of its own), a warning that does not name the compiler. "Left behind" are processes, locks that are
-held and unfinished files.
+traceback of ours (torch logs some of its own), a warning that does not name the compiler. "Left
+behind" are processes, locks that are held and unfinished files.
 """
 
 
