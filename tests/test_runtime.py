@@ -18,6 +18,7 @@ import pytest
 import torch
 
 import rondo
+from cases import slow_beyond
 from rondo.compiler import c_compiler, cache_folder, runtime
 from rondo.compiler.c_compiler import NoCompilerError
 
@@ -300,17 +301,18 @@ def test_nobody_waits_for_a_compilation_that_was_given_up(compiler: Callable[[st
     assert isinstance(errors[0], c_compiler.GivenUpError)
 
 
+@pytest.mark.parametrize("number", slow_beyond([3, 8], [3]))
 def test_many_processes_build_the_same_and_one_compiles(
-    cache: Path, compiler: Callable[[str], Path], tmp_path: Path
+    number: int, cache: Path, compiler: Callable[[str], Path], tmp_path: Path
 ) -> None:
     calls = tmp_path / "calls"
     compiler(f"#!/bin/sh\necho called >> '{calls}'\nsleep 0.5\nexec cc \"$@\"\n")
     code = f"from rondo.compiler.runtime import load; print(load({SOURCE!r}).answer())"
     processes = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        for _ in range(3)
+        for _ in range(number)
     ]
-    assert [process.communicate()[0].strip() for process in processes] == ["42"] * 3
+    assert [process.communicate()[0].strip() for process in processes] == ["42"] * number
     assert calls.read_text() == "called\n"
     assert sorted(path.suffix for path in cache.iterdir() if path.name != "shrunk") == [
         ".c",

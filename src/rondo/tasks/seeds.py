@@ -14,11 +14,12 @@ def generator_for(purpose: str, *numbers: int) -> torch.Generator:
 
 
 def seed_layers(seed: int) -> None:
-    """Seed what layers draw from, such as dropout: torch's generators of all devices in use.
+    """Seed what layers draw from, such as dropout: `torch.manual_seed` on any device.
 
-    `torch.manual_seed` does the same, and takes a millisecond and more where no GPU is in use: it
-    notes from where it was called, for each kind of device that might still be.
+    Where there is the CPU alone, its generator is all there is, and is seeded directly:
+    `torch.manual_seed` would note from where it was called, for each kind of device that might be.
     """
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)

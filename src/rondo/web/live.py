@@ -95,7 +95,7 @@ class LiveTraining:
         losses, checks = ([], []) if progress.step == 0 and self.flow_at < 0 else self._train()
         progress = self.trainer.progress
         return {
-            "sequences": progress.num_sequences,
+            "sequences": self._num_seen,
             "budget": self.trainer.recipe.num_sequences,
             "speed": progress.num_sequences / max(progress.seconds, 1e-9),
             "loss": _finite(sum(losses) / len(losses)) if losses else None,
@@ -126,8 +126,12 @@ class LiveTraining:
         return losses, checks
 
     def _check(self, score: Score) -> dict[str, Any]:
-        sequences = self.trainer.progress.num_sequences
-        return {"sequences": sequences, "loss": _finite(score.loss), "right": score.right}
+        return {"sequences": self._num_seen, "loss": _finite(score.loss), "right": score.right}
+
+    @property
+    def _num_seen(self) -> int:
+        """The sequences of the budget that were seen; the last batch may go beyond it."""
+        return min(self.trainer.progress.num_sequences, self.trainer.recipe.num_sequences)
 
     @property
     def _is_flow_due(self) -> bool:

@@ -106,7 +106,7 @@ class Progress {
     }
     const right = this.checks.at(-1)?.right;
     this.words = [
-      `${Math.min(piece.sequences, piece.budget).toLocaleString("en")} of at most ${piece.budget.toLocaleString("en")} sequences`,
+      `${piece.sequences.toLocaleString("en")} of at most ${piece.budget.toLocaleString("en")} sequences`,
       piece.loss !== null && `loss ${piece.loss.toPrecision(3)}`,
       right != null && `${(100 * right).toFixed(1)} % right`,
       piece.sequences > 0 && `${Math.round(piece.speed).toLocaleString("en")} sequences/s`,
