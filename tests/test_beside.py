@@ -63,3 +63,21 @@ def test_after_waiting_it_does_not_begin(monkeypatch: pytest.MonkeyPatch) -> Non
     Beside(lambda: calls.append(1)).wait()
     later[0]()
     assert calls == []
+
+
+def test_never_called_here() -> None:
+    assert Beside(threading.get_ident).result_elsewhere() != threading.get_ident()
+    with pytest.raises(ZeroDivisionError):
+        Beside(lambda: 1 // 0).result_elsewhere()
+
+
+@pytest.mark.parametrize("start", [no_thread, thread_that_dies])
+def test_without_a_thread_it_is_refused_where_it_must_not_be_called_here(
+    start: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(beside, "start_new_thread", start)
+    monkeypatch.setattr(beside, "PATIENCE", 0.01)
+    calls: list[int] = []
+    with pytest.raises(RuntimeError, match="no other thread could be started"):
+        Beside(lambda: calls.append(1)).result_elsewhere()
+    assert calls == []

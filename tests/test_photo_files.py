@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rondo.tasks.photo_files import Limits, PhotoError, read_many, read_pixels
+from rondo.tasks.photo_files import Limits, PhotoError, read_each, read_many, read_pixels
 
 ORIENTATION = 0x0112
 
@@ -212,6 +212,23 @@ def test_many_keep_their_order_and_tell_their_faults(tmp_path: Path):
     pixels, errors = read_many(paths, 2)
     assert pixels[:, 0, 0, 0].tolist() == [number for number in range(20) if number != 7]
     assert {index: error.reason for index, error in errors.items()} == {7: "the file is empty"}
+
+
+def test_it_reads_no_further_ahead_than_its_threads_reach(tmp_path: Path):
+    picture = encode(Image.new("L", (4, 4))).getvalue()
+    paths = [tmp_path / f"{number}.png" for number in range(100)]
+    for path in paths:
+        path.write_bytes(picture)
+    opened: list[int] = []
+
+    def seen(image: Image.Image) -> int:
+        opened.append(0)
+        return 0
+
+    reading = read_each(paths, seen)
+    assert [next(reading) for _ in range(3)] == [0, 0, 0]
+    reading.close()
+    assert 3 <= len(opened) <= 10
 
 
 @settings(max_examples=200)

@@ -8,7 +8,6 @@ differentiate, plan both halves.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -28,6 +27,7 @@ from rondo.compiler.probe import Trial
 from rondo.compiler.record import TraceError
 from rondo.compiler.state import TENSOR, Form
 from rondo.compiler.trace import trace
+from rondo.system.beside import Beside
 
 T = TypeVar("T")
 
@@ -187,8 +187,7 @@ def apart(function: Callable[[], T]) -> T:
     """
     hooks = torch._C._autograd._top_saved_tensors_default_hooks(True)
     if torch.compiler.is_compiling() or hooks is not None:  # a new thread has none of them
-        with ThreadPoolExecutor(1) as thread:
-            return thread.submit(function).result()
+        return Beside(function).result_elsewhere()
     with temporarily_clear_interpreter_stack():
         return function()
 

@@ -163,7 +163,7 @@ def _record(example: Callable[..., Example], num_rows: int, backward: bool) -> S
     """Record the step on random numbers, or on rows as they come where it fails on these."""
     try:
         return record_step(example(num_rows, random_rows), backward=backward)
-    except TraceError:
+    except (TraceError, RecursionError):
         raise
     except Exception as error:
         pass_on(error)
@@ -175,7 +175,7 @@ def _record_as_given(
 ) -> StepRecording:
     try:
         return record_step(example(num_rows, given_rows), backward=backward)
-    except TraceError:
+    except (TraceError, RecursionError):
         raise
     except Exception as error:
         pass_on(error)

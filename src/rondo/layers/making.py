@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -101,13 +102,21 @@ def check_program(
 
 
 def failure(cell: nn.Module, error: Exception) -> MismatchError:
-    """What is said where Rondo itself fails."""
-    failed = MismatchError(
-        f"{type(cell).__name__} could not be compiled, through a fault of Rondo's "
-        f"({type(error).__name__}: {error}); please report it with the code of the cell"
-    )
+    """What is said where a cell cannot be compiled, though nothing in it is refused."""
+    failed = MismatchError(f"{type(cell).__name__} could not be compiled, {_why(error)}")
     failed.__cause__ = error
     return failed
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return (
+            f"for its calls are nested deeper than Python's limit of {sys.getrecursionlimit():,} "
+            "allows while it is traced; nest its modules less deeply, or call "
+            "sys.setrecursionlimit with more"
+        )
+    told = f"{type(error).__name__}: {error}"
+    return f"through a fault of Rondo's ({told}); please report it with the code of the cell"
 
 
 def check_graph(call: Call, program: Program | Fallback) -> None:

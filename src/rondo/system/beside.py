@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+
+PATIENCE = 60.0
+"""Seconds after which a thread that has not begun is not waited for any more."""
 
 
 class Beside(Generic[T]):
@@ -32,14 +35,21 @@ class Beside(Generic[T]):
 
     def __init__(self, function: Callable[[], T]) -> None:
         self._function = function
-        self._begun, self._running = allocate_lock(), allocate_lock()
+        self._begun, self._starting, self._running = (allocate_lock() for _ in range(3))
+        self._starting.acquire()
         self._running.acquire()
-        with suppress(RuntimeError, MemoryError):  # no thread, or none any more
-            start_new_thread(self._call, ())
+        try:
+            start_new_thread(self._start, ())
+        except (RuntimeError, MemoryError):  # no thread, or none any more
+            self._starting.release()
+
+    def _start(self) -> None:
+        """What the other thread does."""
+        if self._begun.acquire(blocking=False):
+            self._starting.release()
+            self._call()
 
     def _call(self) -> None:
-        if not self._begun.acquire(blocking=False):
-            return
         try:
             self._value = self._function()
         except BaseException as error:  # is raised where the result is wanted
@@ -49,7 +59,22 @@ class Beside(Generic[T]):
 
     def result(self) -> T:
         """Returns what the function returns, or raises what it raises."""
-        self._call()
+        if self._begun.acquire(blocking=False):
+            self._call()
+        return self._ended()
+
+    def result_elsewhere(self) -> T:
+        """Returns what the function returns, or raises what it raises; never calls it here.
+
+        Raises:
+            RuntimeError: Where no other thread has begun within `PATIENCE`.
+        """
+        self._starting.acquire(timeout=PATIENCE)
+        if self._begun.acquire(blocking=False):
+            raise RuntimeError("no other thread could be started; is there memory for one?")
+        return self._ended()
+
+    def _ended(self) -> T:
         self.wait()
         if self._error is not None:
             raise self._error

@@ -13,8 +13,8 @@ import io
 import os
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from rondo.system.beside import Beside
 from rondo.tasks.files import FOLDER, file_fault
 from rondo.tasks.turns import EXIF_TURNS
 
@@ -150,7 +151,8 @@ def read_many(paths: Sequence[Path], image_size: int) -> tuple[np.ndarray, dict[
 def read_each(paths: Sequence[Path], to_seen: ToSeen[Seen]) -> Iterator[Seen | PhotoError]:
     """Yields what is made of each picture, or what is wrong with it; it reads on a few threads.
 
-    No other picture can be read before the last one is given.
+    It reads no further ahead than these threads reach. No other picture can be read before the last
+    one is given.
     """
 
     def read(path: Path) -> Seen | PhotoError:
@@ -159,8 +161,18 @@ def read_each(paths: Sequence[Path], to_seen: ToSeen[Seen]) -> Iterator[Seen | P
         except PhotoError as error:
             return error
 
-    with _no_warnings(), ThreadPoolExecutor(_NUM_THREADS) as pool:
-        yield from pool.map(read, paths)
+    begun: deque[Beside[Seen | PhotoError]] = deque()
+    with _no_warnings():
+        try:
+            for path in paths:
+                begun.append(Beside(partial(read, path)))
+                if len(begun) == _NUM_THREADS:
+                    yield begun.popleft().result()
+            while begun:
+                yield begun.popleft().result()
+        finally:  # no thread goes on where nobody wants the rest
+            for reading in begun:
+                reading.wait()
 
 
 def name_of(source: Path | BinaryIO) -> str:
