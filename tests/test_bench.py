@@ -169,6 +169,13 @@ def test_jax_computes_the_same(name: str) -> None:
     assert gate(cell, *batch).failure(contenders[1]) is None
 
 
+def test_jax_computes_the_same_for_a_cell_of_ones_own() -> None:
+    pytest.importorskip("jax")
+    cell, batch = cells.NormPeepholeLSTM(5, 7), peers.new_batch(SIZES)
+    _, other = peers.for_cell(cell, batch, ("jax",))
+    assert gate(cell, *batch).failure(other) is None
+
+
 def test_torchrecurrent_computes_the_same() -> None:
     pytest.importorskip("torchrecurrent")
     for cell_class in peers.TORCHRECURRENT:

@@ -1,4 +1,7 @@
-"""The cells of torch.nn in JAX: `lax.scan` over the steps, the input product before it."""
+"""Cells in JAX: `lax.scan` over the steps, the input product before it.
+
+The cells are those of torch.nn, and an LSTM with layer norm and peepholes as a user writes it.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from torch import Tensor
 from rondo.bench.contenders import Contender, Results
 
 
-def of_cell(name: str, module: str, parameters: Mapping[str, Tensor], x: Tensor,
+def of_cell(name: str, cell: str, parameters: Mapping[str, Tensor], x: Tensor,
             grad_y: Tensor) -> Contender:  # fmt: skip
-    """A contender that runs "GRU", "RNN" or "LSTM" with these parameters in JAX.
+    """A contender that runs one of `CELLS` with these parameters in JAX.
 
     Raises:
         ImportError: Where JAX is not installed.
@@ -31,12 +34,12 @@ def of_cell(name: str, module: str, parameters: Mapping[str, Tensor], x: Tensor,
         return torch.from_numpy(np.array(value))
 
     def both(weights: Any, x: Any, grad_y: Any) -> Any:
-        y, backward = jax.vjp(lambda weights: _outputs(module, weights, x), weights)
+        y, backward = jax.vjp(lambda weights: _outputs(cell, weights, x), weights)
         return y, backward(grad_y)[0]
 
     weights = {key: to_jax(value) for key, value in parameters.items()}
     jax_x, jax_grad_y = to_jax(x), to_jax(grad_y)
-    run_forward = jax.jit(lambda weights, x: _outputs(module, weights, x))
+    run_forward = jax.jit(lambda weights, x: _outputs(cell, weights, x))
     run_both = jax.jit(both)
 
     def forward() -> Any:
@@ -53,7 +56,11 @@ def of_cell(name: str, module: str, parameters: Mapping[str, Tensor], x: Tensor,
     return Contender(name, forward, training, results)
 
 
-def _outputs(module: str, weights: Any, x: Any) -> Any:
+CELLS = ("GRU", "RNN", "LSTM", "NormPeepholeLSTM")
+"""The cells that are written here, by the names of their classes."""
+
+
+def _outputs(cell: str, weights: Any, x: Any) -> Any:
     """The outputs (T, B, H) of all steps."""
     from jax import lax, nn
     from jax import numpy as jnp
@@ -76,9 +83,21 @@ def _outputs(module: str, weights: Any, x: Any) -> Any:
         h = nn.sigmoid(o) * jnp.tanh(c)
         return (h, c), h
 
+    def norm_peephole_lstm(state: Any, from_x: Any) -> Any:
+        h, c = state
+        i, f, g, o = jnp.split(from_x + h @ weights["weight_hh"].T, 4, -1)
+        i = nn.sigmoid(i + weights["peephole"][0] * c)
+        f = nn.sigmoid(f + weights["peephole"][1] * c)
+        c = f * c + i * jnp.tanh(g)
+        o = nn.sigmoid(o + weights["peephole"][2] * c)
+        normed = nn.standardize(c, epsilon=1e-5) * weights["norm.weight"] + weights["norm.bias"]
+        h = o * jnp.tanh(normed)
+        return (h, c), h
+
     h = jnp.zeros((x.shape[1], weights["weight_hh"].shape[1]), x.dtype)
-    step, state = {"RNN": (rnn, h), "GRU": (gru, h), "LSTM": (lstm, (h, h))}[module]
+    steps = (gru, h), (rnn, h), (lstm, (h, h)), (norm_peephole_lstm, (h, h))
+    step, state = dict(zip(CELLS, steps, strict=True))[cell]
     from_x = x @ weights["weight_ih"].T + weights["bias_ih"]
-    if module != "GRU":
+    if cell in ("RNN", "LSTM"):
         from_x = from_x + weights["bias_hh"]
     return lax.scan(step, state, from_x)[1]

@@ -21,7 +21,7 @@ PEER_SUITES = {
     "nn": ("layers", "ragged", "streaming"),
     "loop": ("layers", "cells"),
     "compile": ("cells",),
-    "jax": ("layers",),
+    "jax": ("layers", "cells"),
     "torchrecurrent": ("cells",),
 }
 """The suites that a peer takes part in."""

@@ -72,6 +72,10 @@ def for_cell(cell: nn.Module, batch: list[Tensor], peers: tuple[str, ...]) -> li
         contenders.append(of_module(PEERS["loop"], loop, lambda: loop(x)[0], grad_y))
     if "compile" in peers:
         contenders.append(compiled(PEERS["compile"], PlainLoop(deepcopy(cell)), x, grad_y))
+    if "jax" in peers and type(cell).__name__ in jax_scan.CELLS:
+        parameters = dict(cell.named_parameters())
+        own = type(cell).__name__
+        contenders.append(jax_scan.of_cell(PEERS["jax"], own, parameters, x, grad_y))
     if "torchrecurrent" in peers and type(cell) in TORCHRECURRENT:
         other = _of_torchrecurrent(cell)
         contenders.append(of_module(PEERS["torchrecurrent"], other, lambda: other(x)[0], grad_y))
