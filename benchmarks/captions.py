@@ -27,11 +27,11 @@ from torch import nn  # isort: skip
 
 from rondo.bench.measure import take_turns
 from rondo.cells.named import num_parameters
+from rondo.data.batch import Batch
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.tasks.caption_files import Captioned, read_captions
 from rondo.tasks.captions import LEAST_COUNT, MULTIMODAL_SIZE, RECIPES
 from rondo.tasks.picture_features import NUM_FEATURES
-from rondo.tasks.task import Batch
 from rondo.tasks.vocabulary import words_of
 from rondo.training.columns import markdown_table
 from rondo.training.objective import Objective

@@ -14,7 +14,7 @@ from rondo.training.memory import keep_freed_memory
 keep_freed_memory()  # before torch takes its first memory
 
 from rondo.bench.measure import machine_lines  # noqa: E402
-from rondo.training.run_error import RunError  # noqa: E402
+from rondo.errors import RunError  # noqa: E402
 from rondo.training.sequences import session  # noqa: E402
 from rondo.training.sequences.fit import fit  # noqa: E402
 from rondo.training.sequences.folder import SequenceFolder  # noqa: E402

@@ -19,8 +19,8 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn.functional import cross_entropy  # noqa: E402
 
 from rondo.bench.measure import machine_lines, take_turns  # noqa: E402
+from rondo.data.augment import Augmentation, augment  # noqa: E402
 from rondo.models import lecture_rnn1  # noqa: E402
-from rondo.tasks.augmentation import Augmentation, augment  # noqa: E402
 
 
 class PlainSpatialRNN(nn.Module):

@@ -18,8 +18,8 @@ from xml.sax.saxutils import escape
 import torch
 from torch import Tensor
 
-from rondo.tasks.seeds import generator_for
-from rondo.tasks.sources import Example
+from rondo.data.seeds import generator_for
+from rondo.data.sources import Example
 from rondo.tasks.stick_figures import ACTIONS, BONES, draw_clips
 from rondo.training.sequences.classes import ClassEvaluation
 from rondo.training.sequences.recognise import Recogniser

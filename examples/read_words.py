@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rondo.data.sources import Example, together
 from rondo.models.crnn import CRNN
 from rondo.models.ctc import beam_search, best_of, ctc_distances, greedy
 from rondo.tasks.drawn_words import Typesetter
-from rondo.tasks.sources import Example, together
 from rondo.tasks.text import decoded, encoded
 from rondo.tasks.word_distortions import Distortion, distorted
 from rondo.tasks.word_pictures import Word

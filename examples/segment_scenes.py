@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from rondo.data.seeds import generator_for
 from rondo.tasks.drawn_scenes import CLASSES, draw_scenes
-from rondo.tasks.seeds import generator_for
 from rondo.training.sequences.regions import PixelEvaluation, confusion_of
 from rondo.training.sequences.segment import Picture, Segmenter, colours
 

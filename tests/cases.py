@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import rondo
 from rondo.cells.lstm_variants import GATES as LSTM_VARIANTS
-from rondo.tasks.seeds import seed_layers
+from rondo.data.seeds import seed_layers
 
 GOLDEN = Path(__file__).parent / "golden"
 """Texts that generated ones are compared with."""

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from commands import Run
 from rondo import cli
-from rondo.tasks.seeds import seed_layers
+from rondo.data.seeds import seed_layers
 
 settings.register_profile(  # neither chance nor the load of the machine decides about a test
     "rondo", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rondo.tasks.augmentation import Augmentation
+from rondo.data.augment import Augmentation
 from rondo.tasks.faces import Photo, PhotoSet, Skipped
 from rondo.tasks.photo import RECIPES, Recipe, fingerprint
 from rondo.training.config import RunConfig

@@ -16,7 +16,7 @@ import published_gated as gated
 import published_memory as memory
 import published_spiking as spiking
 from plain_loop import Sequences, default_dtype, moved_state
-from rondo.tasks.seeds import seed_layers
+from rondo.data.seeds import seed_layers
 
 
 def values(batch_size: int, num_steps: int, *sizes: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 import rondo
 from cases import slow_beyond
+from rondo.data.sources import Collection, Example
 from rondo.models.action_model import ActionModel
 from rondo.models.frame_features import PoseFeatures, SignalFeatures, VideoFeatures
 from rondo.models.motion import DifferenceCell
@@ -21,7 +22,6 @@ from rondo.tasks.action_augmentation import OTHER_SIDE, augmented, cut, mirrored
 from rondo.tasks.action_files import read_clips
 from rondo.tasks.action_set import hold_out
 from rondo.tasks.actions import actions, read_actions
-from rondo.tasks.sources import Collection, Example
 from rondo.tasks.stick_figures import ACTIONS, BONES, JOINTS, draw_clip, drawn_split
 from rondo.training.sequences.classes import confusion_table, evaluate_classes
 

@@ -17,10 +17,10 @@ import pytest
 import torch
 
 from commands import Run, check_answered_in_one_line
+from rondo.errors import RunError
 from rondo.models.action_model import ActionModel
 from rondo.tasks import stick_figures
 from rondo.tasks.actions import actions
-from rondo.training.run_error import RunError
 from rondo.training.sequences.fit import Outcome, fit
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.recognise import Clip, Recogniser

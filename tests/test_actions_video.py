@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from commands import Run
+from rondo.data.video import every, read_frames
 from rondo.extras import how_to_install
 from rondo.tasks.actions import actions, read_actions
 from rondo.tasks.kth import PERSONS, read_kth, read_list
-from rondo.tasks.video import every, read_frames
 
 av = pytest.importorskip("av")
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from photo_runs import UNCHANGED
-from rondo.tasks.augmentation import Augmentation, augment, resize
+from rondo.data.augment import Augmentation, augment, resize
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rondo.errors import RunError
 from rondo.training.abstention import answered, check_min_confidence, coverage_curve
 from rondo.training.calibration import (
     BOUNDS,
@@ -20,7 +21,6 @@ from rondo.training.calibration import (
     temper,
     temperature_from_json,
 )
-from rondo.training.run_error import RunError
 from rondo.training.tables import answered_table, calibration_table
 
 

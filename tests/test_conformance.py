@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 import rondo
 from cases import CELLS, SIZES, VARIANTS, make_cell, relative_error, slow_beyond
 from rondo.cells import initial_state
-from rondo.tasks.seeds import seed_layers
+from rondo.data.seeds import seed_layers
 
 MODES = ["dense", "ragged", "resets", "ragged-resets"]
 ALL_CELLS = [*CELLS, *VARIANTS]

@@ -21,7 +21,7 @@ from rondo.compiler.engines import engine_for
 from rondo.compiler.kernel import Compute, Level, Load, Loop
 from rondo.compiler.render_c import render_c
 from rondo.compiler.runtime import load
-from rondo.tasks.seeds import seed_layers
+from rondo.data.seeds import seed_layers
 
 
 def results(layer: nn.Module, x: Tensor, **keywords: Any) -> list[Tensor]:

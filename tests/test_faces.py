@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
+from rondo.data.skipped import Skipped
 from rondo.tasks import faces
 from rondo.tasks.face_lists import SEXES, Photo, PhotoList
 from rondo.tasks.faces import PhotoSet, list_photos, load_photos, split_photos
-from rondo.tasks.skipped import Skipped
 
 HEADER = "file,sex,split,source,age,race\n"
 

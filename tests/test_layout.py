@@ -14,7 +14,7 @@ from commands import STUCK_S
 SOURCE = Path(__file__).parents[1] / "src" / "rondo"
 STAGES = [
     *("system", "extras", "drawing", "cells", "compiler", "layers", "doctor", "bench"),
-    *("models", "tasks", "training", "predictor", "web", "cli"),
+    *("errors", "models", "data", "tasks", "training", "predictor", "web", "cli"),
 ]
 
 

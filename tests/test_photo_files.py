@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from rondo.tasks.photo_files import Limits, PhotoError, read_each, read_many, read_pixels
+from rondo.data.pictures import Limits, PhotoError, read_each, read_many, read_pixels
 
 ORIENTATION = 0x0112
 

@@ -19,13 +19,13 @@ import rondo
 from photo_runs import SHORT, new_run, photo_data, run_config
 from rondo import models
 from rondo.cells.named import num_parameters
+from rondo.errors import RunError
 from rondo.models import ResNet, count_multiplications, load_checkpoint
 from rondo.models.photo_input import PhotoInput
 from rondo.models.resnet import BasicBlock
 from rondo.tasks.photo import LECTURE_RESULTS, MODELS, build_model
 from rondo.training import session
 from rondo.training.fit import fit
-from rondo.training.run_error import RunError
 from rondo.training.saliency import evidence, saliency
 
 

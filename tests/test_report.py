@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from photo_runs import SIZE, TinyNetwork, photo_data, photo_set, run_config
-from rondo.tasks.augmentation import resize, shrink
+from rondo.data.augment import resize, shrink
 from rondo.tasks.faces import PhotoSet, Skipped
 from rondo.training.calibration import Temperature
 from rondo.training.evaluation import (

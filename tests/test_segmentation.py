@@ -14,6 +14,7 @@ from PIL import Image
 
 import rondo
 from rondo.cells.named import num_parameters
+from rondo.data.batch import Batch
 from rondo.models.checkpoint import load_checkpoint
 from rondo.models.reseg import ReSeg, evenly_lit
 from rondo.models.resnet import ResNet
@@ -24,7 +25,6 @@ from rondo.tasks.scenes import VOID, SceneSource, clips_of, frames_missing
 from rondo.tasks.segmentation import class_weights, pixel_losses, pixels_right, segmentation
 from rondo.tasks.segmentation_augmentation import Change, changed
 from rondo.tasks.segmentation_files import read_classes, read_scenes
-from rondo.tasks.task import Batch
 from rondo.training.sequences.regions import PixelEvaluation, confusion_of, region_table
 
 NAMES = ("road", "car", "void")

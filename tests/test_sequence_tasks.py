@@ -12,6 +12,9 @@ import pytest
 import torch
 from scipy.io import savemat
 
+from rondo.data.batch import Batch
+from rondo.data.seeds import seed_layers
+from rondo.data.sources import Collection, Example, one_hot, together
 from rondo.tasks.adding import adding, multiplication
 from rondo.tasks.characters import characters
 from rondo.tasks.copying import copying
@@ -20,10 +23,8 @@ from rondo.tasks.music import music, transposed
 from rondo.tasks.parity import parity
 from rondo.tasks.reber import SYMBOLS as REBER
 from rondo.tasks.reber import draw_string, reber
-from rondo.tasks.seeds import seed_layers
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
-from rondo.tasks.sources import Collection, Example, one_hot, together
-from rondo.tasks.task import Batch, Task
+from rondo.tasks.task import Task
 from rondo.tasks.temporal_order import SYMBOLS, temporal_order_6a, temporal_order_6b
 
 GENERATED = {

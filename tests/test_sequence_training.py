@@ -23,13 +23,14 @@ from commands import (
     command_that_is_ended,
     command_to_its_end,
 )
+from rondo.data.batch import Batch
+from rondo.data.sources import Collection, Example, Generated
+from rondo.errors import RunError
 from rondo.extras import how_to_install
 from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
-from rondo.tasks.sources import Collection, Example, Generated
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.tasks.task import Recipe, Task
 from rondo.training import saving, stopping
-from rondo.training.run_error import RunError
 from rondo.training.sequences.config import SequenceConfig, config_from_json
 from rondo.training.sequences.fit import Outcome, fit, progress_line
 from rondo.training.sequences.folder import SequenceFolder

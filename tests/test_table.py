@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from cases import slow_beyond
 from commands import Run, check_answered_in_one_line, command_that_is_ended, command_to_its_end
 from photo_runs import without_times
+from rondo.errors import RunError
 from rondo.models import ResNet
 from rondo.system.lock import FolderLock
 from rondo.training import comparison, session
@@ -31,7 +32,6 @@ from rondo.training.comparison_page import Row, Table, mean_share, table_points,
 from rondo.training.divergence import DivergedError
 from rondo.training.plots import standalone
 from rondo.training.result import Result, read_result
-from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options
 from rondo.training.shares import wilson

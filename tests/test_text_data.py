@@ -236,7 +236,7 @@ def test_the_words_of_the_test_are_those_that_evaluate_sees(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("rondo.tasks.text.NUM_TESTED", 5)
-    monkeypatch.setattr("rondo.tasks.sources.EVALUATED_TOGETHER", 2)
+    monkeypatch.setattr("rondo.data.sources.EVALUATED_TOGETHER", 2)
     task, words = text(alphabet="xyz"), text_words(alphabet="xyz").splits["test"]
     assert task.symbols == "xyz"
     rows = [row for batch in task.source.test_batches() for row in zip(

@@ -17,12 +17,12 @@ import torch
 
 from commands import Run, check_answered_in_one_line
 from rondo import cli
+from rondo.errors import RunError
 from rondo.models.crnn import CRNN
 from rondo.tasks import drawn_words
 from rondo.tasks.task import Recipe
 from rondo.tasks.word_pictures import load_words
 from rondo.training.reading import Decoding, Reader, edit_distance, read_lexicon
-from rondo.training.run_error import RunError
 from rondo.training.sequences.fit import fit
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.session import Options, begin, resume

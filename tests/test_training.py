@@ -28,17 +28,17 @@ from photo_runs import (
     run_config,
     without_times,
 )
+from rondo.data.order import EpochBatches, num_batches
+from rondo.data.seeds import generator_for
+from rondo.errors import RunError
 from rondo.tasks import photo
 from rondo.tasks.photo import RECIPES, PhotoNetwork, Recipe
-from rondo.tasks.seeds import generator_for
 from rondo.training import callbacks, run_files, saving, session
 from rondo.training.averaging import WeightAverage
-from rondo.training.batches import EpochBatches, num_batches
 from rondo.training.config import config_from_json
 from rondo.training.fit import Outcome, fit
 from rondo.training.module import PhotoClassifier, decay_groups, learning_rate
 from rondo.training.precision import PRECISIONS, resolved_precision
-from rondo.training.run_error import RunError
 from rondo.training.run_files import last_run, new_run_path
 from rondo.training.run_folder import RunFolder
 
@@ -116,9 +116,9 @@ def test_precision_auto_becomes_one_that_can_be_trained() -> None:
 
 
 def batches(epoch: int, first: int = 0, seed: int = 0) -> list[list[int]]:
-    data = photo_data()["train"]
-    numbered = replace(data, labels=torch.arange(len(data.labels)))
-    return [labels.tolist() for _, labels in EpochBatches(numbered, 8, seed, epoch, first)]
+    pixels = photo_data()["train"].pixels
+    numbered = EpochBatches(pixels, torch.arange(len(pixels)), 8, seed, epoch, first)
+    return [labels.tolist() for _, labels in numbered]
 
 
 def test_an_epoch_shows_each_photo_once_at_most_in_whole_batches() -> None:
@@ -140,7 +140,8 @@ def test_an_epoch_can_begin_at_any_batch() -> None:
 
 def test_photos_that_do_not_fill_a_batch_make_one() -> None:
     assert num_batches(5, 8) == 1
-    assert len(list(EpochBatches(photo_data()["val"], 100, 0, 0))) == 1
+    val = photo_data()["val"]
+    assert len(list(EpochBatches(val.pixels, val.labels, 100, 0, 0))) == 1
 
 
 def test_generators_differ_by_purpose_and_numbers() -> None:
@@ -549,7 +550,8 @@ def test_the_step_is_that_of_plain_torch(tmp_path: Path) -> None:
     torch.manual_seed(config.seed)
     model = TinyNetwork()
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
-    epochs = (EpochBatches(data["train"], 8, config.seed, epoch) for epoch in range(2))
+    train = data["train"]
+    epochs = (EpochBatches(train.pixels, train.labels, 8, config.seed, n) for n in range(2))
     for step, (pixels, labels) in enumerate(itertools.chain(*epochs)):
         torch.manual_seed(generator_for("model", config.seed, step).initial_seed())
         optimizer.zero_grad()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import rondo as rondo_package
 from commands import Run, check_answered_in_one_line
 from photo_runs import SHORT, SIZE, TinyNetwork, new_run, photo_data, photo_set, run_config
+from rondo.errors import RunError
 from rondo.predictor import Predictor
 from rondo.tasks import photo
 from rondo.tasks.corruptions import CORRUPTIONS
@@ -25,7 +26,6 @@ from rondo.training.model_card import render_card
 from rondo.training.report import render_report
 from rondo.training.report_input import ReportInput
 from rondo.training.report_looks import mean_sweeps
-from rondo.training.run_error import RunError
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Session, evaluate_splits, finish, predict_splits
 from rondo.training.shares import percent

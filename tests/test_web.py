@@ -30,10 +30,10 @@ import rondo
 from commands import Run, check_answered_in_one_line, command_that_is_ended
 from photo_runs import TinyNetwork
 from rondo.cells.named import NAMED_CELLS
+from rondo.data.pictures import PhotoError
+from rondo.errors import RunError
 from rondo.extras import how_to_install
-from rondo.tasks.photo_files import PhotoError
 from rondo.training.flow import GradientFlow
-from rondo.training.run_error import RunError
 from rondo.training.sequences.session import Options
 from rondo.training.sweeps import DIRECTIONS, sweeps
 from rondo.web import app, photo

@@ -275,7 +275,7 @@ def _on_runs(command: Command) -> Command:
     """A command on run folders, whose errors are answered with one line; it needs the extra."""
 
     def answered(parsed: argparse.Namespace) -> int:
-        from rondo.training.run_error import RunError
+        from rondo.errors import RunError
 
         try:
             return command(parsed)

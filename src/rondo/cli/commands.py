@@ -135,7 +135,7 @@ def sources_of(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryI
 
 
 def _images_in(folder: Path) -> list[Path]:
-    from rondo.tasks.photo_files import FILE_ENDINGS
+    from rondo.data.pictures import FILE_ENDINGS
 
     images = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILE_ENDINGS)
     if not images:
@@ -198,7 +198,7 @@ def run_path(word: str, task: str = "photo") -> Path:
 @contextlib.contextmanager
 def lost_frames_told() -> Iterator[None]:
     """Tells of lost frames of videos in a line for each file, every time."""
-    from rondo.tasks.lost_frames import LostFramesWarning
+    from rondo.data.lost_frames import LostFramesWarning
 
     with warnings.catch_warnings():
         show = warnings.showwarning

@@ -97,7 +97,7 @@ def _measure(arguments: argparse.Namespace, folder: RunFolder, config: RunConfig
 
 def _data(arguments: argparse.Namespace, config: RunConfig) -> dict[str, PhotoSet]:
     """Returns the photos of the splits to measure."""
-    from rondo.training.run_error import look_up
+    from rondo.errors import look_up
     from rondo.training.session import read_data
 
     if arguments.data is not None:

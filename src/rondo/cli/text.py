@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def evaluate_text(arguments: argparse.Namespace) -> int:
     """Measures how well a run reads words."""
     path = run_path(arguments.RUN)
+    from rondo.errors import look_up
     from rondo.training.reading import Reader
-    from rondo.training.run_error import look_up
 
     reader = Reader.load(path, _decoding(arguments))
     splits = _splits(path, arguments.data)
@@ -58,8 +58,8 @@ def predict_text(arguments: argparse.Namespace) -> int:
 
 def _splits(path: Path, data: str | None) -> dict[str, Any]:
     """Returns the words of each split of the run's own data, or of others."""
+    from rondo.errors import RunError
     from rondo.tasks.text import text_words
-    from rondo.training.run_error import RunError
     from rondo.training.sequences.folder import SequenceFolder
 
     given = SequenceFolder(path, "text").read_config().task_arguments

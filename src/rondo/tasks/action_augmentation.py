@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rondo.tasks.sources import Example
+from rondo.data.sources import Example
 
 OTHER_SIDE = (0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13)
 """For each of the 15 joints of JHMDB the one that it becomes in a mirror."""

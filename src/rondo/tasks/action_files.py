@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rondo.data.label_tables import MISFIT, table_rows
+from rondo.data.sources import Example
 from rondo.tasks.action_set import ActionSet, hold_out
-from rondo.tasks.label_tables import MISFIT, table_rows
-from rondo.tasks.sources import Example
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The clips of actions with their classes and splits, and how clips are held out of the training.
 
-A clip is an :class:`rondo.tasks.sources.Example`: frames laid flat (T, F), and the number of its
+A clip is an :class:`rondo.data.sources.Example`: frames laid flat (T, F), and the number of its
 class.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rondo.tasks.sources import Example
+from rondo.data.sources import Example
 
 HELD_OUT = 5
 """Where no clips for validation are given, one of so many training clips is held out."""

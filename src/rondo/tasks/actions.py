@@ -15,11 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rondo.data.sources import Collection, Example, together
 from rondo.tasks.action_augmentation import augmented
 from rondo.tasks.action_files import read_action_files
 from rondo.tasks.action_set import ActionSet
 from rondo.tasks.kth import LIST, read_kth
-from rondo.tasks.sources import Collection, Example, together
 from rondo.tasks.stick_figures import ACTIONS, JOINTS, drawn_split
 from rondo.tasks.task import Recipe, Task, is_likeliest
 

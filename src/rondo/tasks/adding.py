@@ -25,8 +25,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rondo.tasks.sources import Generated
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.data.batch import Batch
+from rondo.data.sources import Generated
+from rondo.tasks.task import Recipe, Task
 
 TOLERANCE = 0.04
 """An error from which on an answer is wrong."""

@@ -21,10 +21,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rondo.tasks.label_tables import MISFIT, fault_of, table_rows
-from rondo.tasks.photo_files import FILE_ENDINGS
-from rondo.tasks.skipped import Skipped, count_of, describe_skipped
-from rondo.tasks.splits import MAIN_SPLITS, split_by_hash, split_name
+from rondo.data.label_tables import MISFIT, fault_of, table_rows
+from rondo.data.pictures import FILE_ENDINGS
+from rondo.data.skipped import Skipped, count_of, describe_skipped
+from rondo.data.splits import MAIN_SPLITS, split_by_hash, split_name
 from rondo.tasks.vocabulary import words_of
 
 TABLES = ("captions.csv", "captions.txt")

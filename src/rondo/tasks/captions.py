@@ -21,17 +21,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from rondo.data.batch import Batch
+from rondo.data.pictures import read_many
+from rondo.data.seeds import generator_for
+from rondo.data.skipped import Skipped
+from rondo.data.sources import EVALUATED_TOGETHER, TEST_SEED
 from rondo.models.checkpoint import load_checkpoint
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.models.resnet_front import NUM_STAGES, ResNetFront
 from rondo.tasks.caption_files import Captioned, CaptionSets, read_captions
 from rondo.tasks.drawn_shapes import DrawnScene, draw_scene
-from rondo.tasks.photo_files import read_many
 from rondo.tasks.picture_features import SIDE, picture_features
-from rondo.tasks.seeds import generator_for
-from rondo.tasks.skipped import Skipped
-from rondo.tasks.sources import EVALUATED_TOGETHER, TEST_SEED
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.tasks.task import Recipe, Task
 from rondo.tasks.vocabulary import END, Vocabulary
 
 RECIPES = {

@@ -21,7 +21,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rondo.tasks.task import BITS, Batch, Recipe, Task
+from rondo.data.batch import Batch
+from rondo.tasks.task import BITS, Recipe, Task
 
 UNKNOWN = "\ufffd"
 """The symbol of all characters that training did not see often enough."""

@@ -16,9 +16,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from rondo.data.batch import Batch
+from rondo.data.sources import Generated, one_hot
 from rondo.tasks.adding import GOAL, check_length
-from rondo.tasks.sources import Generated, one_hot
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.tasks.task import Recipe, Task
 
 NUM_SYMBOLS = 8
 """The symbols that are to be remembered, 1 ... 8."""

@@ -22,8 +22,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
-from rondo.tasks.augmentation import resize
-from rondo.tasks.seeds import generator_for
+from rondo.data.augment import resize
+from rondo.data.seeds import generator_for
 
 Change = Callable[[Tensor, float, torch.Generator], Tensor]
 """From pixels 0..255 (N, 3, S, S), a strength and random numbers to pixels of the same kind."""

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rondo.tasks.sources import Collection, Example
+from rondo.data.sources import Collection, Example
 from rondo.tasks.task import Recipe, Task, is_likeliest
 
 NUM_CLASSES = 10

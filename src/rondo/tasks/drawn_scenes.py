@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from rondo.tasks.task import Batch
+from rondo.data.batch import Batch
 
 CLASSES = ("sky", "house", "tree", "pavement", "road", "car", "person")
 """The classes of drawn scenes."""

@@ -12,10 +12,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from rondo.data.label_tables import MISFIT, table_rows
+from rondo.data.pictures import FILE_ENDINGS
+from rondo.data.splits import split_name
 from rondo.tasks.face_lists import SEX_WORDS, ListBuilder, PhotoList
-from rondo.tasks.label_tables import MISFIT, table_rows
-from rondo.tasks.photo_files import FILE_ENDINGS
-from rondo.tasks.splits import split_name
 
 CSV_SEX_WORDS = SEX_WORDS | {"0": 0, "1": 1}
 """In a label file 0 is female and 1 is male, as in `SEXES`. (UTKFace means the opposite.)"""

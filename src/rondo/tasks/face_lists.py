@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rondo.tasks.label_tables import fault_of
-from rondo.tasks.skipped import Skipped, count_of, describe_skipped
-from rondo.tasks.splits import split_order
+from rondo.data.label_tables import fault_of
+from rondo.data.skipped import Skipped, count_of, describe_skipped
+from rondo.data.splits import split_order
 
 SEXES = ("female", "male")
 """The class order everywhere: label 0 is female, label 1 is male."""

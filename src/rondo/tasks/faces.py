@@ -20,6 +20,9 @@ from pathlib import Path
 
 import torch
 
+from rondo.data.pictures import read_many
+from rondo.data.skipped import Skipped, describe_skipped
+from rondo.data.splits import MAIN_SPLITS, split_by_hash, split_order
 from rondo.tasks.face_archives import (
     find_celeba,
     find_imdb_wiki,
@@ -30,9 +33,6 @@ from rondo.tasks.face_archives import (
 )
 from rondo.tasks.face_layouts import find_csv, find_folders, read_csv, read_folders
 from rondo.tasks.face_lists import SEXES, Photo, PhotoList, describe_sexes
-from rondo.tasks.photo_files import read_many
-from rondo.tasks.skipped import Skipped, describe_skipped
-from rondo.tasks.splits import MAIN_SPLITS, split_by_hash, split_order
 
 __all__ = [
     "LAYOUTS",

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import torch
 
+from rondo.data.sources import Example
+from rondo.data.video import FRAME_SIZE, Frames, describe, numbered_frames
 from rondo.tasks.action_set import ActionSet
-from rondo.tasks.sources import Example
-from rondo.tasks.video import FRAME_SIZE, Frames, describe, numbered_frames
 
 LIST = "00sequences.txt"
 """The file of the frames of all repetitions."""

@@ -21,8 +21,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rondo.tasks.photo_files import UnfitError, orientation_of, upright
-from rondo.tasks.turns import EXIF_TURNS, turned
+from rondo.data.pictures import UnfitError, orientation_of, upright
+from rondo.data.turns import EXIF_TURNS, turned
 
 MASK_WHITE = 255
 """The value of a mask's second class in a grey picture."""

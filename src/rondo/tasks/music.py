@@ -24,8 +24,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rondo.tasks.matlab import read_matlab
-from rondo.tasks.sources import Collection, Example
+from rondo.data.matlab import read_matlab
+from rondo.data.sources import Collection, Example
 from rondo.tasks.task import Recipe, Task
 
 NUM_KEYS = 88

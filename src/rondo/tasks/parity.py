@@ -16,9 +16,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from rondo.data.batch import Batch
+from rondo.data.sources import Generated
 from rondo.tasks.adding import GOAL, check_length, draw_lengths
-from rondo.tasks.sources import Generated
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.tasks.task import Recipe, Task
 
 RECIPE = Recipe(hidden_size=16, num_sequences=100_000, learning_rate=1e-2)
 

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rondo.tasks.augmentation import Augmentation
+from rondo.data.augment import Augmentation
 from rondo.tasks.drawn import draw_photos
 from rondo.tasks.faces import SEXES, PhotoSet, load_photos
 from rondo.tasks.photo_networks import (

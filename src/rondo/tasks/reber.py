@@ -18,9 +18,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rondo.tasks.seeds import generator_for
-from rondo.tasks.sources import TEST_SEED, Collection, Example, one_hot
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.data.batch import Batch
+from rondo.data.seeds import generator_for
+from rondo.data.sources import TEST_SEED, Collection, Example, one_hot
+from rondo.tasks.task import Recipe, Task
 
 SYMBOLS = "BTPSXVE"
 """The symbols, in the order of inputs and outputs."""

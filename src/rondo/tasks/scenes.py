@@ -10,10 +10,10 @@ from itertools import chain, groupby
 import torch
 from torch import Tensor
 
-from rondo.tasks.lost_frames import SHOWN, gaps_in, numbers_text, runs_of
-from rondo.tasks.seeds import generator_for
+from rondo.data.batch import Batch
+from rondo.data.lost_frames import SHOWN, gaps_in, numbers_text, runs_of
+from rondo.data.seeds import generator_for
 from rondo.tasks.segmentation_augmentation import Change, changed
-from rondo.tasks.task import Batch
 
 VOID = 255
 """The label of a pixel that has no class: nothing is learnt from it or measured on it."""

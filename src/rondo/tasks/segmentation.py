@@ -22,14 +22,15 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from rondo.cells.cell import check_choice
+from rondo.data.batch import Batch
+from rondo.data.sources import Generated
 from rondo.models.checkpoint import Checkpoint, load_checkpoint
 from rondo.models.reseg import CONTEXTS, ReSeg
 from rondo.tasks.drawn_scenes import CLASSES, draw_scenes
 from rondo.tasks.scenes import VOID, SceneSource, frames_missing
 from rondo.tasks.segmentation_augmentation import Change
 from rondo.tasks.segmentation_files import read_scenes
-from rondo.tasks.sources import Generated
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.tasks.task import Recipe, Task
 
 RECIPES = {
     "drawn": Recipe(

@@ -24,9 +24,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from rondo.tasks.label_maps import LabelMap, Turned, laid_on, to_label_map, unmasked
-from rondo.tasks.label_tables import MISFIT, fault_of, table_rows
-from rondo.tasks.photo_files import (
+from rondo.data.label_tables import MISFIT, fault_of, table_rows
+from rondo.data.pictures import (
     PhotoError,
     Seen,
     ToSeen,
@@ -36,8 +35,9 @@ from rondo.tasks.photo_files import (
     upright,
     upright_rgb,
 )
+from rondo.data.splits import MAIN_SPLITS, split_name
+from rondo.tasks.label_maps import LabelMap, Turned, laid_on, to_label_map, unmasked
 from rondo.tasks.scenes import VOID, Scene, SceneSets
-from rondo.tasks.splits import MAIN_SPLITS, split_name
 
 LIST, CLASSES = "list.csv", "classes.csv"
 """The tables of a folder."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rondo.tasks.seeds import generator_for
-from rondo.tasks.sources import TEST_SEED, Example
+from rondo.data.seeds import generator_for
+from rondo.data.sources import TEST_SEED, Example
 
 JOINTS = (
     *("neck", "belly", "face", "right shoulder", "left shoulder", "right hip", "left hip"),

@@ -24,9 +24,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from rondo.data.batch import Batch
+from rondo.data.sources import Generated, one_hot
 from rondo.tasks.adding import check_length, draw_lengths
-from rondo.tasks.sources import Generated, one_hot
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.tasks.task import Recipe, Task
 
 SYMBOLS = "EBXYabcd"
 """The symbols, in the order of the inputs."""

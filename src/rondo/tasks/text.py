@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rondo.data.batch import Batch
+from rondo.data.seeds import generator_for
+from rondo.data.sources import TEST_SEED, Collection, Example, Generated, together
 from rondo.models.crnn import num_steps
 from rondo.models.ctc import Symbols, ctc_distances, greedy
 from rondo.tasks.drawn_words import Typesetter
-from rondo.tasks.seeds import generator_for
-from rondo.tasks.sources import TEST_SEED, Collection, Example, Generated, together
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.tasks.task import Recipe, Task
 from rondo.tasks.word_distortions import Distortion, distorted
 from rondo.tasks.word_pictures import Word, WordSets, alphabet_of, check_width, composed, load_words
 

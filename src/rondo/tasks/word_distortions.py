@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample, interpolate
 
-from rondo.tasks.augmentation import Dice
+from rondo.data.augment import Dice
 
 
 @dataclass(frozen=True)

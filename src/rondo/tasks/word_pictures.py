@@ -21,12 +21,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from rondo.data.label_tables import MISFIT, fault_of, table_rows
+from rondo.data.pictures import PhotoError, read_each, read_picture, upright_rgb
+from rondo.data.skipped import Skipped, count_of, describe_skipped
+from rondo.data.splits import MAIN_SPLITS, split_by_hash, split_name, split_order
 from rondo.models.crnn import LEAST_WIDTH, PICTURE_HEIGHT, PIXELS_PER_STEP, num_steps
 from rondo.models.ctc import steps_needed
-from rondo.tasks.label_tables import MISFIT, fault_of, table_rows
-from rondo.tasks.photo_files import PhotoError, read_each, read_picture, upright_rgb
-from rondo.tasks.skipped import Skipped, count_of, describe_skipped
-from rondo.tasks.splits import MAIN_SPLITS, split_by_hash, split_name, split_order
 
 LABELS = "labels.csv"
 """The file of a folder that names its pictures and their texts."""

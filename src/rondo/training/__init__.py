@@ -4,7 +4,7 @@ Reads a `RunConfig`, leaves a `RunFolder`. Nothing here is imported by `import r
 below need torch alone.
 """
 
-from rondo.training.buckets import LengthBuckets, pad_batch
+from rondo.data.buckets import LengthBuckets, pad_batch
 from rondo.training.flow import GradientFlow, gradient_flow
 from rondo.training.objective import Objective
 from rondo.training.truncated import Window, detached, tbptt

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rondo.training.run_error import RunError
+from rondo.errors import RunError
 from rondo.training.shares import Share, wilson
 
 THRESHOLDS = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rondo.training.run_error import RunError
+from rondo.errors import RunError
 from rondo.training.versions import to_json
 
 NORMAL_QUANTILE = 1.959963984540054

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rondo.errors import RunError, look_up
 from rondo.system.files import remove_parts, write_text
 from rondo.system.lock import FolderLock
 from rondo.tasks.photo import MODELS, PhotoSet, fingerprint
@@ -27,7 +28,6 @@ from rondo.training.config import RunConfig
 from rondo.training.divergence import DivergedError
 from rondo.training.fit import fit
 from rondo.training.result import Result, measure, read_result
-from rondo.training.run_error import RunError, look_up
 from rondo.training.run_files import check_place, holding
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options, Session

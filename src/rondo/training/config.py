@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rondo.tasks.augmentation import Augmentation
-from rondo.tasks.photo import DRAWN, MODELS, SIZE_STEP, Recipe
-from rondo.training.precision import PRECISIONS
-from rondo.training.run_error import (
+from rondo.data.augment import Augmentation
+from rondo.errors import (
     RunError,
     check_above_0,
     check_from_0,
     check_from_1,
     look_up,
 )
+from rondo.tasks.photo import DRAWN, MODELS, SIZE_STEP, Recipe
+from rondo.training.precision import PRECISIONS
 from rondo.training.versions import current_versions, from_json, to_json
 
 FORMAT = 1

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from rondo.training.run_error import RunError
+from rondo.errors import RunError
 
 
 class DivergedError(RunError):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from rondo.tasks.augmentation import resize, shrink
+from rondo.data.augment import resize, shrink
 from rondo.tasks.photo import SEXES, PhotoSet
 from rondo.training.calibration import Calibration, calibration, temper
 from rondo.training.shares import Share, wilson

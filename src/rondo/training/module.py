@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from rondo.data.augment import augment, resize
+from rondo.data.order import EpochBatches, num_batches
+from rondo.data.seeds import generator_for, seed_layers
 from rondo.models import Checkpoint, TransferNetwork
-from rondo.tasks.augmentation import augment, resize
 from rondo.tasks.photo import PhotoSet, Recipe, build_model
-from rondo.tasks.seeds import generator_for, seed_layers
 from rondo.training.averaging import WeightAverage
-from rondo.training.batches import EpochBatches, num_batches
 from rondo.training.config import RunConfig
 from rondo.training.divergence import check_loss, check_weights, has_finite_gradient
 
@@ -154,8 +154,9 @@ class PhotoClassifier(pl.LightningModule):
         epoch, batch = divmod(self.progress.step, self.steps_per_epoch)
         if batch == 0:
             self.progress.begin_epoch()
+        photos, recipe = self.photos, self.recipe
         return EpochBatches(
-            self.photos, self.recipe.batch_size, self.config.seed, epoch, first_batch=batch
+            photos.pixels, photos.labels, recipe.batch_size, self.config.seed, epoch, batch
         )
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:

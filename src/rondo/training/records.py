@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rondo.data.skipped import count_of
+from rondo.errors import RunError
 from rondo.system.files import write_text
 from rondo.system.json_text import json_text
-from rondo.tasks.skipped import count_of
-from rondo.training.run_error import RunError
 
 Record = dict[str, Any]
 """One line: a check of one split, or a training that diverged."""

@@ -11,9 +11,9 @@ from itertools import groupby
 import torch
 from torch import Tensor, nn
 
+from rondo.data.order import spaced
 from rondo.tasks.photo import SEXES
 from rondo.training import plots
-from rondo.training.batches import spaced
 from rondo.training.report_input import ReportInput
 from rondo.training.report_page import cards
 from rondo.training.saliency import evidence, has_evidence, mean_saliency, saliency

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from rondo.cells.named import num_parameters
+from rondo.errors import RunError
 from rondo.models import count_multiplications
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, predict
-from rondo.training.run_error import RunError
 from rondo.training.session import Session
 from rondo.training.shares import Share
 from rondo.training.versions import to_json

@@ -34,6 +34,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import nn
 
+from rondo.errors import RunError
 from rondo.system.digests import DamagedError, read_checked, write_with_digest
 from rondo.system.files import parts_in, remove_parts, write_text
 from rondo.system.lock import NAME as LOCK_NAME
@@ -41,7 +42,6 @@ from rondo.system.lock import FolderLock, HeldError
 from rondo.system.memory import is_lack_of_memory
 from rondo.training.divergence import first_not_finite
 from rondo.training.records import Record, cut_records, read_records, write_records
-from rondo.training.run_error import RunError
 
 NEEDED_BYTES = 256 * 2**20
 """Free space that a run folder may need, old and new files together, in bytes, if not told."""

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from rondo.errors import RunError
 from rondo.system.files import write_text
 from rondo.tasks.photo import build_model
 from rondo.training.calibration import Temperature, temperature_from_json
 from rondo.training.config import RunConfig, config_from_json
-from rondo.training.run_error import RunError
 from rondo.training.run_files import RunFiles
 
 

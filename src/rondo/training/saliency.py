@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from rondo.training.batches import spaced
+from rondo.data.order import spaced
 
 BATCH_SIZE = 32
 """Photos at a time."""

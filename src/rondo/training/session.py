@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from rondo.cells.named import num_parameters
+from rondo.data.skipped import describe_skipped
+from rondo.errors import RunError, look_up, num_threads_of
 from rondo.models.lecture_rnn1 import FORMS
 from rondo.system.files import write_text
 from rondo.tasks.photo import (
@@ -25,13 +27,11 @@ from rondo.tasks.photo import (
     fingerprint,
     load_data,
 )
-from rondo.tasks.skipped import describe_skipped
 from rondo.training.calibration import fit_temperature, temper
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, evaluate, predict, unseen
 from rondo.training.precision import resolved_precision
 from rondo.training.robustness import try_splits
-from rondo.training.run_error import RunError, look_up, num_threads_of
 from rondo.training.run_files import check_new_folder, make_run_path, new_run_path
 from rondo.training.run_folder import RunFolder
 from rondo.training.weights import find_weights

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import torch
 
 import rondo
+from rondo.errors import RunError
 from rondo.system.json_text import json_text
-from rondo.training.run_error import RunError
 
 Config = TypeVar("Config")
 

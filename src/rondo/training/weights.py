@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rondo.errors import RunError
 from rondo.models import Checkpoint, load_checkpoint
 from rondo.tasks.photo import MODELS
 from rondo.training.config import RunConfig
-from rondo.training.run_error import RunError
 
 
 def find_weights(model: str, source: str | None) -> Checkpoint | None:

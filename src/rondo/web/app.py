@@ -31,11 +31,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rondo.cells.named import NAMED_CELLS
+from rondo.data.pictures import PhotoError
+from rondo.errors import RunError
 from rondo.predictor import Predictor
 from rondo.system.memory import is_lack_of_memory
-from rondo.tasks.photo_files import PhotoError
 from rondo.training.report_page import WARNING
-from rondo.training.run_error import RunError
 from rondo.web import photo
 from rondo.web.cells import MAX_STEPS, equations, shown
 from rondo.web.line import RETRY_AFTER, Line

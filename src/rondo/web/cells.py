@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 
 import rondo
 from rondo.cells.named import NAMED_CELLS
-from rondo.training.run_error import RunError
+from rondo.errors import RunError
 
 INPUT_SIZE, HIDDEN_SIZE = 3, 4
 """The sizes of the cells that are shown."""

@@ -12,7 +12,7 @@ import io
 import numpy as np
 from anyio import BrokenWorkerProcess, fail_after, to_process
 
-from rondo.tasks.photo_files import Limits, PhotoError, read_pixels
+from rondo.data.pictures import Limits, PhotoError, read_pixels
 
 LIMITS = Limits(
     num_bytes=20_000_000,

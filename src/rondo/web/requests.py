@@ -7,7 +7,7 @@ import reprlib
 from typing import Any
 
 from rondo.cells.named import NAMED_CELLS
-from rondo.training.run_error import RunError, look_up
+from rondo.errors import RunError, look_up
 from rondo.training.sequences.session import Options
 from rondo.web.cells import MAX_STEPS, STAGES
 from rondo.web.live import tasks

@@ -12,8 +12,8 @@ from pathlib import Path
 import uvicorn
 from starlette.applications import Starlette
 
+from rondo.errors import RunError
 from rondo.predictor import Predictor
-from rondo.training.run_error import RunError
 from rondo.web.app import make_app
 from rondo.web.connection import Connection
 

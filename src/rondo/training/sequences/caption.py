@@ -11,14 +11,14 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from rondo.data.batch import Batch
+from rondo.data.pictures import PhotoError, name_of, read_pixels
+from rondo.errors import RunError, check_from_1, look_up
 from rondo.models.beam_search import Found, beam_search
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.tasks.captions import CaptionSource, Looker, Told, drawn_test
-from rondo.tasks.photo_files import PhotoError, name_of, read_pixels
-from rondo.tasks.task import Batch
 from rondo.tasks.vocabulary import END, UNKNOWN, Vocabulary
 from rondo.training.objective import Objective
-from rondo.training.run_error import RunError, check_from_1, look_up
 from rondo.training.sequences.caption_scores import (
     Bleu,
     bleu,

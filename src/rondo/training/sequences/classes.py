@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rondo.tasks.task import Batch
+from rondo.data.batch import Batch
 from rondo.training.columns import columns
 from rondo.training.shares import Share, percent, wilson
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rondo.cells.named import NAMED_CELLS
-from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
-from rondo.tasks.task import Recipe, Task
-from rondo.training.precision import PRECISIONS
-from rondo.training.run_error import (
+from rondo.errors import (
     RunError,
     check_above_0,
     check_from_0,
     check_from_1,
     look_up,
 )
+from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
+from rondo.tasks.task import Recipe, Task
+from rondo.training.precision import PRECISIONS
 from rondo.training.versions import current_versions, from_json, to_json
 
 FORMAT = 1

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from rondo.training.run_error import RunError
+from rondo.errors import RunError
 from rondo.training.run_files import RunFiles
 from rondo.training.sequences.config import SequenceConfig, config_from_json
 from rondo.training.sequences.networks import build_network

@@ -7,13 +7,13 @@ from typing import Any
 
 from torch import nn
 
+from rondo.errors import look_up
 from rondo.models.action_model import ActionModel
 from rondo.models.crnn import CRNN
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.models.reseg import ReSeg
 from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.task import Recipe, Task
-from rondo.training.run_error import look_up
 
 
 def common_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:

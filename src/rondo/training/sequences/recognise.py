@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rondo.data.seeds import generator_for
+from rondo.data.video import read_frames
+from rondo.errors import RunError, look_up
 from rondo.models.action_model import ActionModel
 from rondo.tasks.action_files import read_clips
-from rondo.tasks.seeds import generator_for
 from rondo.tasks.stick_figures import ACTIONS, draw_clips
 from rondo.tasks.task import Task
-from rondo.tasks.video import read_frames
 from rondo.training.abstention import check_min_confidence
-from rondo.training.run_error import RunError, look_up
 from rondo.training.sequences.classes import (
     ClassEvaluation,
     class_probabilities,

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rondo.data.batch import Batch
 from rondo.tasks.scenes import VOID
-from rondo.tasks.task import Batch
 from rondo.training.columns import columns
 
 

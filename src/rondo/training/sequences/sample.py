@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from rondo.errors import RunError
 from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.characters import encoded
-from rondo.training.run_error import RunError
 from rondo.training.sequences.folder import SequenceFolder
 
 

@@ -14,9 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rondo.models.reseg import ReSeg
-from rondo.tasks.drawn_scenes import draw_scenes
-from rondo.tasks.lost_frames import (
+from rondo.data.lost_frames import (
     SHOWN,
     LostFramesWarning,
     by_number,
@@ -24,13 +22,15 @@ from rondo.tasks.lost_frames import (
     numbers_text,
     runs_of,
 )
-from rondo.tasks.photo_files import FILE_ENDINGS, PhotoError, read_picture, upright_rgb
+from rondo.data.pictures import FILE_ENDINGS, PhotoError, read_picture, upright_rgb
+from rondo.data.seeds import generator_for
+from rondo.data.video import pictures_and_gaps
+from rondo.errors import RunError, look_up
+from rondo.models.reseg import ReSeg
+from rondo.tasks.drawn_scenes import draw_scenes
 from rondo.tasks.scenes import VOID, SceneSource
-from rondo.tasks.seeds import generator_for
 from rondo.tasks.segmentation import size_of
-from rondo.tasks.video import pictures_and_gaps
 from rondo.training.abstention import check_min_confidence
-from rondo.training.run_error import RunError, look_up
 from rondo.training.sequences.config import build_task
 from rondo.training.sequences.folder import read_run
 from rondo.training.sequences.regions import PixelEvaluation, evaluate_pixels

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from rondo.cells.named import NAMED_CELLS, named_cell, num_parameters
+from rondo.errors import RunError, num_threads_of, suggestion
 from rondo.tasks.task import Recipe, Task
 from rondo.training.precision import resolved_precision
-from rondo.training.run_error import RunError, num_threads_of, suggestion
 from rondo.training.run_files import check_new_folder, make_run_path, new_run_path
 from rondo.training.sequences.config import SequenceConfig, build_task, needs_data
 from rondo.training.sequences.folder import SequenceFolder

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import nn
 
+from rondo.errors import RunError
 from rondo.models.crnn import CRNN
 from rondo.tasks.task import Recipe, Task
-from rondo.training.run_error import RunError
 from rondo.training.sequences.folder import SequenceFolder
 
 SHAPES = ("cell", "hidden_size", "num_layers", "channels")

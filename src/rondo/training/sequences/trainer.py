@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rondo.tasks.seeds import generator_for, seed_layers
-from rondo.tasks.task import Batch, Recipe, Task
+from rondo.data.batch import Batch
+from rondo.data.seeds import generator_for, seed_layers
+from rondo.tasks.task import Recipe, Task
 from rondo.training.objective import Objective
 from rondo.training.sequences.config import SequenceConfig
 from rondo.training.sequences.networks import build_network, network_arguments

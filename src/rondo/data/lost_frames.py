@@ -29,7 +29,7 @@ def runs_of(numbers: Iterable[int]) -> Runs:
     """Returns increasing numbers as runs of neighbours.
 
     Example:
-        >>> from rondo.tasks.lost_frames import runs_of
+        >>> from rondo.data.lost_frames import runs_of
         >>> runs_of([1, 2, 3, 7])
         (range(1, 4), range(7, 8))
     """
@@ -46,7 +46,7 @@ def runs_between(numbers: Sequence[int], end: int) -> Runs:
     """Returns the numbers from 0 to `end` that are not among increasing ones.
 
     Example:
-        >>> from rondo.tasks.lost_frames import runs_between
+        >>> from rondo.data.lost_frames import runs_between
         >>> runs_between([1, 2, 5], 8)
         (range(0, 1), range(3, 5), range(6, 8))
     """
@@ -62,7 +62,7 @@ def gaps_in(numbers: Sequence[int]) -> list[int]:
     like: nothing is missing.
 
     Example:
-        >>> from rondo.tasks.lost_frames import gaps_in
+        >>> from rondo.data.lost_frames import gaps_in
         >>> gaps_in([0, 30, 60, 150]), gaps_in([7, 8, 11]), gaps_in([20240101, 20240311, 20241205])
         ([90, 120], [9, 10], [])
     """
@@ -82,7 +82,7 @@ def by_number(name: str) -> tuple[str | int, ...]:
     """Sorts names so that frame 2 comes before frame 10.
 
     Example:
-        >>> from rondo.tasks.lost_frames import by_number
+        >>> from rondo.data.lost_frames import by_number
         >>> sorted(["f10.png", "f2.png"], key=by_number)
         ['f2.png', 'f10.png']
     """
@@ -96,7 +96,7 @@ def gaps_in_names(names: Iterable[str]) -> dict[str, list[int]]:
     Names that differ in their last number alone are those of one video.
 
     Example:
-        >>> from rondo.tasks.lost_frames import gaps_in_names
+        >>> from rondo.data.lost_frames import gaps_in_names
         >>> gaps_in_names(["a01", "a02", "a05", "b7"])
         {'a05': [3, 4]}
     """
@@ -121,7 +121,7 @@ def numbers_text(runs: Sequence[range], first: int = 0) -> str:
         first: What the first frame is called.
 
     Example:
-        >>> from rondo.tasks.lost_frames import numbers_text
+        >>> from rondo.data.lost_frames import numbers_text
         >>> numbers_text([range(3, 4), range(6, 9)]), numbers_text([range(3, 4)], first=1)
         ('3, 6-8', '4')
     """

@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rondo.data.files import MISSING, file_fault
+from rondo.data.lost_frames import LostFramesWarning, numbers_text
+from rondo.data.turns import Turn, turn_of_matrix, turned
+from rondo.data.video_clock import Clock, Placement
 from rondo.extras import how_to_install
-from rondo.tasks.files import MISSING, file_fault
-from rondo.tasks.lost_frames import LostFramesWarning, numbers_text
-from rondo.tasks.turns import Turn, turn_of_matrix, turned
-from rondo.tasks.video_clock import Clock, Placement
 
 FRAME_SIZE = (48, 64)
 """The height and the width to which frames are scaled."""
@@ -122,7 +122,7 @@ def every(rate: Fraction | None) -> int:
 
     Example:
         >>> from fractions import Fraction
-        >>> from rondo.tasks.video import every
+        >>> from rondo.data.video import every
         >>> every(Fraction(25)), every(Fraction(30000, 1001)), every(Fraction(10)), every(None)
         (2, 2, 1, 1)
     """
@@ -249,8 +249,8 @@ def describe(placement: Placement, first: int = 0) -> str:
         first: What its first frame is called.
 
     Example:
-        >>> from rondo.tasks.video import describe
-        >>> from rondo.tasks.video_clock import Placement
+        >>> from rondo.data.video import describe
+        >>> from rondo.data.video_clock import Placement
         >>> describe(Placement((0, 1, 4), 6))
         '3 of 6 frames are lost: 2-3, 5, counted from 0'
     """

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from rondo.tasks.seeds import generator_for
-from rondo.tasks.task import Batch
+from rondo.data.batch import Batch
+from rondo.data.seeds import generator_for
 
 EVALUATED_TOGETHER = 250
 """Sequences in a batch of a check or a test."""
@@ -59,7 +59,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class Example:
-    """One sequence with its targets; see :class:`rondo.tasks.task.Batch`."""
+    """One sequence with its targets; see :class:`rondo.data.batch.Batch`."""
 
     inputs: Tensor
     targets: Tensor

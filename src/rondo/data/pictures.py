@@ -23,9 +23,9 @@ from typing import BinaryIO, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from rondo.data.files import FOLDER, file_fault
+from rondo.data.turns import EXIF_TURNS
 from rondo.system.beside import Beside
-from rondo.tasks.files import FOLDER, file_fault
-from rondo.tasks.turns import EXIF_TURNS
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """The formats that are opened, by the names that Pillow gives them."""

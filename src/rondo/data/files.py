@@ -18,7 +18,7 @@ def file_fault(path: str | os.PathLike[str]) -> str | None:
     Pipes and devices are refused: to open them may wait for ever. It raises nothing.
 
     Example:
-        >>> from rondo.tasks.files import file_fault
+        >>> from rondo.data.files import file_fault
         >>> file_fault("/")
         'is a folder'
         >>> file_fault("/no/such/file")

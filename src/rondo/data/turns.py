@@ -50,7 +50,7 @@ def turn_of_matrix(matrix: bytes) -> Turn:
 
     Example:
         >>> import numpy as np
-        >>> from rondo.tasks.turns import turn_of_matrix
+        >>> from rondo.data.turns import turn_of_matrix
         >>> turn_of_matrix(np.array([0, -1, 0, 1, 0, 0, 0, 0, 1], np.int32).tobytes())
         Turn(swaps=True, mirrors=False, flips=True)
     """
@@ -67,7 +67,7 @@ def turned(pixels: np.ndarray, turn: Turn) -> np.ndarray:
 
     Example:
         >>> import numpy as np
-        >>> from rondo.tasks.turns import EXIF_TURNS, turned
+        >>> from rondo.data.turns import EXIF_TURNS, turned
         >>> turned(np.array([[1, 2, 3]]), EXIF_TURNS[6]).tolist()
         [[1], [2], [3]]
     """

@@ -11,15 +11,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from rondo.tasks.photo import PhotoSet
-from rondo.tasks.seeds import generator_for
+from rondo.data.seeds import generator_for
 
 
 class EpochBatches:
     """The batches of one epoch, from one of them on; the last, incomplete one is left out.
 
     Args:
-        photos: The training photos.
+        pixels: The training photos.
+        labels: Their classes.
         batch_size: Photos in a batch.
         seed: Seed of the run.
         epoch: Number of the epoch, from 0.
@@ -27,15 +27,19 @@ class EpochBatches:
     """
 
     def __init__(
-        self, photos: PhotoSet, batch_size: int, seed: int, epoch: int, first_batch: int = 0
+        self,
+        pixels: Tensor,
+        labels: Tensor,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        first_batch: int = 0,
     ) -> None:
-        self.photos = photos
+        self.pixels, self.labels = pixels, labels
         self.batch_size = batch_size
         self.epoch = epoch
         self.first_batch = first_batch
-        self.order = torch.randperm(
-            len(photos.labels), generator=generator_for("order", seed, epoch)
-        )
+        self.order = torch.randperm(len(labels), generator=generator_for("order", seed, epoch))
 
     def __len__(self) -> int:
         return num_batches(len(self.order), self.batch_size) - self.first_batch
@@ -43,7 +47,7 @@ class EpochBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for batch in range(self.first_batch, self.first_batch + len(self)):
             rows = self.order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield self.photos.pixels[rows], self.photos.labels[rows]
+            yield self.pixels[rows], self.labels[rows]
 
 
 def num_batches(num_photos: int, batch_size: int) -> int:

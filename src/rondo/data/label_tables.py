@@ -7,7 +7,7 @@ import os
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
-from rondo.tasks.files import file_fault
+from rondo.data.files import file_fault
 
 MISFIT = "the row does not have as many cells as the first line"
 """Why a row that `table_rows` gives as an empty one cannot be used."""

@@ -19,7 +19,7 @@ from itertools import accumulate, pairwise
 from statistics import fmean, median
 from typing import Any
 
-from rondo.tasks.lost_frames import Runs, runs_between
+from rondo.data.lost_frames import Runs, runs_between
 
 EVEN = 0.25
 """A step between packets is even if it differs from the usual one by no more than this share."""

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Sampler
 
 from rondo.cells.cell import check_share, check_size
-from rondo.tasks.seeds import generator_for
+from rondo.data.seeds import generator_for
 
 
 class LengthBuckets(Sampler[list[int]]):
