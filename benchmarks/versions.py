@@ -39,7 +39,7 @@ SHAPES = (
 HEAD = """# Layers beside those of an earlier version
 
 Processes of the version `{other}` and of this one take turns, {turns} times; in each, every shape
-is timed {rounds} times. I = H, float32. The table gives medians in milliseconds over all, in brackets
+is timed {rounds} times. I = H, float32. The table gives medians in ms over all, in brackets
 quartiles, and the ratio of the medians: above 1, this version is faster.
 
 {machine}
