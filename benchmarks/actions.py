@@ -61,7 +61,7 @@ class Trained:
     @property
     def share(self) -> Share:
         """The mean accuracy with the interval of that many test clips."""
-        num_clips = self.runs[0].test["num_sequences"]
+        num_clips = self.runs[0].test["num_examples"]
         return wilson(mean(self.accuracies) * num_clips, num_clips)
 
 

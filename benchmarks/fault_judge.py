@@ -22,7 +22,7 @@ from rondo.compiler.shared_object import is_whole
 from rondo.system.digests import digest_file, read_checked
 from rondo.system.files import ENDING, PREFIX
 
-TIMES = {"seconds", "photos_per_second"}
+TIMES = {"seconds", "per_second"}
 """What of a record is not the same in every run."""
 
 ROUNDING = 1e-3

@@ -25,7 +25,6 @@ CHANGES = ("os.rename", "os.remove", "os.mkdir")
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 IMPORTED = (
-    "lightning.pytorch",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_pdf",
     "matplotlib.backends.backend_svg",
@@ -34,7 +33,6 @@ IMPORTED = (
     "rondo.training.flow_picture",
     "rondo.training.model_card",
     "rondo.training.report",
-    "rondo.training.sequences.fit",
     "rondo.training.sequences.session",
     "rondo.web.serve",
     "torch.utils.tensorboard",

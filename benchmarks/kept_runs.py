@@ -15,8 +15,8 @@ keep_freed_memory()  # before torch takes its first memory
 
 from rondo.bench.measure import machine_lines  # noqa: E402
 from rondo.errors import RunError  # noqa: E402
+from rondo.training.fit import fit  # noqa: E402
 from rondo.training.sequences import session  # noqa: E402
-from rondo.training.sequences.fit import fit  # noqa: E402
 from rondo.training.sequences.folder import SequenceFolder  # noqa: E402
 
 SEEDS = (0, 1, 2)
@@ -41,7 +41,7 @@ class Kept:
     @property
     def best_check(self) -> float:
         """The smallest loss in a check."""
-        return min(record["loss"] for record in self.records[:-1])
+        return min(record["loss"] for record in self.records if record["split"] == "val")
 
 
 def kept_run(runs: Path, label: str, task: str, options: session.Options) -> Kept:
@@ -62,7 +62,7 @@ def kept_run(runs: Path, label: str, task: str, options: session.Options) -> Kep
         run = session.resume(task, folder.path, options.data, quiet)
     else:
         run = session.begin(task, options, folder.path, quiet)
-    outcome = fit(run.config, run.task, run.folder, say=quiet)
+    outcome = fit(run, say=quiet)
     if outcome.signal_number is not None:
         raise SystemExit(128 + outcome.signal_number)
     test = outcome.records[-1]

@@ -67,7 +67,7 @@ class Result:
     @property
     def solved(self) -> list[int]:
         """The sequences that each run needed that solved the task."""
-        return sorted(run.test["sequences"] for run in self.runs if run.test["solved"])
+        return sorted(run.test["num_seen"] for run in self.runs if run.test["solved"])
 
     @property
     def cell_of_table(self) -> str:
@@ -105,7 +105,7 @@ def measure(runs: Path, case: Case, cell: str, threads: int) -> Result:
 def order(run: Kept) -> tuple[bool, float]:
     """Better runs come first."""
     if run.test["solved"]:
-        return False, run.test["sequences"]
+        return False, run.test["num_seen"]
     return True, run.best_check
 
 

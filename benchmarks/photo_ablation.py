@@ -147,12 +147,11 @@ def run(
         prepared = session.Session(kept.read_config(), data, kept)
     else:
         prepared = session.create(session.make_config(options), data, folder)
-    outcome = fit(prepared.config, data, prepared.folder, say=note)
+    outcome = fit(prepared, say=note)
     if outcome.signal_number is not None:
         raise SystemExit(128 + outcome.signal_number)
     model, recipe = prepared.folder.read_model(), prepared.config.recipe
     found = predict(model, judges.pixels, mirror=recipe.mirror, precision=recipe.precision)
-    assert found is not None
     figures = {
         "loss": nll_loss(found.clamp_min(1e-9).log(), judges.labels).item(),
         "accuracy": (found.argmax(1) == judges.labels).float().mean().item(),

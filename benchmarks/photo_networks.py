@@ -7,8 +7,8 @@ of the weights, on 64 photos. Each network has its turn in every round; the medi
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from rondo.training.memory import keep_freed_memory
 
@@ -22,14 +22,17 @@ from rondo.models import count_multiplications  # noqa: E402
 from rondo.tasks.drawn import draw_photos  # noqa: E402
 from rondo.tasks.photo import MODELS, RECIPES, PhotoSet  # noqa: E402
 from rondo.training.config import RunConfig  # noqa: E402
-from rondo.training.module import PhotoClassifier  # noqa: E402
+from rondo.training.engine import Engine  # noqa: E402
 from rondo.training.precision import resolved_precision  # noqa: E402
+from rondo.training.run_folder import RunFolder  # noqa: E402
+from rondo.training.session import Session  # noqa: E402
 
 
-def make_classifier(name: str, photos: PhotoSet) -> PhotoClassifier:
+def make_engine(name: str, photos: PhotoSet) -> Engine:
     """A network of `MODELS` as the recipe trains it; transfer learning on a ResNet-18."""
     size = photos.pixels.shape[-1]
     depth = {"depth": 18} if MODELS[name].takes_weights else {}
+    recipe = RECIPES["table"]
     config = RunConfig(
         data="drawn",
         layout=None,
@@ -39,28 +42,12 @@ def make_classifier(name: str, photos: PhotoSet) -> PhotoClassifier:
         model=name,
         model_arguments={"image_size": size, "num_classes": 2, **depth},
         recipe_name="table",
-        recipe=replace(RECIPES["table"], precision=resolved_precision("auto")),
+        recipe=replace(recipe, precision=resolved_precision("auto"), batch_size=len(photos)),
         seed=0,
         num_threads=torch.get_num_threads(),
     )
-    return PhotoClassifier(config, photos)
-
-
-def training_step(classifier: PhotoClassifier) -> Callable[[], None]:
-    """One step of the training, as a function to time."""
-    photos, optimizer = classifier.photos, classifier.configure_optimizers()
-    is_bfloat16 = classifier.recipe.precision == "bfloat16"
-
-    def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=is_bfloat16):
-            loss = classifier.training_step((photos.pixels, photos.labels), 0)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        assert classifier.average is not None
-        classifier.average.update(classifier.model, 1)
-
-    return step
+    run = Session(config, {"train": photos, "val": photos}, RunFolder(Path()))
+    return Engine(config, run.task, lambda: run.network(is_new=False))
 
 
 def main() -> None:
@@ -71,10 +58,9 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(MODELS), help="with commas between")
     arguments = parser.parse_args()
     photos = draw_photos(arguments.size, num_train=arguments.batch_size, num_val=1, num_test=1)
-    made = {name: make_classifier(name, photos["train"]) for name in arguments.models.split(",")}
-    times = take_turns(
-        {name: training_step(classifier) for name, classifier in made.items()}, arguments.rounds
-    )
+    made = {name: make_engine(name, photos["train"]) for name in arguments.models.split(",")}
+    steps = {name: engine.train_step for name, engine in made.items()}
+    times = take_turns(steps, arguments.rounds)
     print(machine_lines())
     print("| network | parameters | million multiplications a photo | photos/s | quartiles |")
     print("|---|---|---|---|---|")

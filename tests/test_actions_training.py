@@ -21,12 +21,14 @@ from rondo.errors import RunError
 from rondo.models.action_model import ActionModel
 from rondo.tasks import stick_figures
 from rondo.tasks.actions import actions
-from rondo.training.sequences.fit import Outcome, fit
+from rondo.training.engine import Engine
+from rondo.training.fit import Outcome, fit
+from rondo.training.optimising import learning_rate
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.recognise import Clip, Recogniser
 from rondo.training.sequences.session import Options, begin, resume
-from rondo.training.sequences.trainer import SequenceTrainer, learning_rate
 from rondo.training.shares import wilson
+from run_records import without_times
 from test_actions import pose_file, pose_folder, signal_file
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +47,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(path: Path, **options: Any) -> Outcome:
     asked = {"hidden_size": 8, "epochs": 1, "threads": 1, **options}
     session = begin("actions", Options(**asked), path, lambda text: None)
-    return fit(session.config, session.task, session.folder, say=lambda text: None)
+    return fit(session, say=lambda text: None)
 
 
 def rows(table: str) -> dict[str, list[str]]:
@@ -59,7 +61,7 @@ def rows(table: str) -> dict[str, list[str]]:
 def test_drawn_actions_are_learnt(tmp_path: Path) -> None:
     outcome = run(tmp_path / "run", epochs=3, hidden_size=24)
     assert outcome.records[-1]["right"] > 0.75
-    assert outcome.records[-1]["num_sequences"] == 400
+    assert outcome.records[-1]["num_examples"] == 400
 
 
 @pytest.mark.parametrize("options", [{}, {"bidirectional": True, "cell": "lstm", "num_layers": 2}])
@@ -68,20 +70,19 @@ def test_a_resumed_run_gives_the_same_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     whole = run(tmp_path / "whole", epochs=2, **options)
-    step, left = SequenceTrainer.train_step, [4]
+    step, left = Engine.train_step, [4]
 
-    def train_step(self: SequenceTrainer) -> None:
+    def train_step(self: Engine) -> None:
         step(self)
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(SequenceTrainer, "train_step", train_step)
+    monkeypatch.setattr(Engine, "train_step", train_step)
     assert run(tmp_path / "part", epochs=2, **options).signal_number == signal.SIGTERM
     session = resume("actions", tmp_path / "part", None, lambda text: None)
-    part = fit(session.config, session.task, session.folder, say=lambda text: None)
-    for first, second in zip(whole.records, part.records, strict=True):
-        assert {**first, "seconds": 0} == {**second, "seconds": 0}
+    part = fit(session, say=lambda text: None)
+    assert without_times(whole.records) == without_times(part.records)
     models = [SequenceFolder(tmp_path / name, "actions").read_model() for name in ("whole", "part")]
     states = [model.state_dict() for model in models]
     assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
@@ -100,7 +101,7 @@ def test_a_run_folder_has_what_predicts(tmp_path: Path) -> None:
 
 def test_the_learning_rate_rises_and_falls() -> None:
     recipe = actions().recipe
-    rates = [learning_rate(recipe, done / 100) for done in range(101)]
+    rates = [learning_rate(recipe, 0, 1, done / 100) for done in range(101)]
     top = max(rates)
     assert 0.9 * recipe.learning_rate < top <= recipe.learning_rate
     assert rates.index(top) == 5

@@ -14,8 +14,8 @@ from commands import Run, check_answered_in_one_line
 from rondo.errors import RunError
 from rondo.tasks import captions as task_module
 from rondo.tasks.vocabulary import UNKNOWN
+from rondo.training.fit import Outcome, fit
 from rondo.training.sequences.caption import Captioner
-from rondo.training.sequences.fit import Outcome, fit
 from rondo.training.sequences.session import Options, begin
 from test_captions import photo_folder
 
@@ -31,7 +31,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(path: Path, **options: Any) -> Outcome:
     session = begin("captions", Options(**{**SMALL, **options}), path, lambda text: None)
-    return fit(session.config, session.task, session.folder, say=lambda text: None)
+    return fit(session, say=lambda text: None)
 
 
 @pytest.fixture(scope="module")

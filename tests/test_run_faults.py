@@ -21,13 +21,14 @@ from cases import slow_beyond
 from commands import STUCK_S, Run
 from rondo.system import files
 from rondo.system.digests import digest_file
-from rondo.training import divergence, run_files, saving
+from rondo.training import divergence, fit, run_files, saving
 from rondo.training.divergence import DivergedError
+from rondo.training.engine import Engine, is_empty
 from rondo.training.run_files import RunFiles, make_run_path
 from rondo.training.run_folder import RunFolder
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.session import Options, make_config
-from rondo.training.sequences.trainer import SequenceTrainer, is_empty
+from run_records import TIMES
 
 PHOTO = (
     *("train", "photo", "--num-drawn", "16", "--image-size", "32", "--model", "fcnn_1"),
@@ -38,7 +39,6 @@ SEQUENCES = (
     *("--sequences", "4096", "--threads", "1"),
 )
 WORDS = {"photo": PHOTO, "adding": SEQUENCES}
-TIMES = {"seconds", "photos_per_second"}
 
 both = pytest.mark.parametrize("task", WORDS)
 both_slowly = pytest.mark.parametrize("task", slow_beyond(WORDS, ["adding"]))
@@ -442,9 +442,8 @@ def test_a_run_is_saved_before_its_first_step(
     def die(*_: object) -> None:
         raise Killed
 
-    place = torch.optim.Optimizer if task == "photo" else SequenceTrainer
     with monkeypatch.context() as patch:
-        patch.setattr(place, "zero_grad" if task == "photo" else "train_step", die)
+        patch.setattr(Engine, "train_step", die)
         with pytest.raises(Killed):
             rondo(*WORDS[task], "--run", "mine")
     state = folder_of(task, tmp_path / "mine").read_state()
@@ -495,8 +494,7 @@ def test_a_training_that_diverges_stops_and_keeps_what_was_saved(
         count[0] += 1
         check(value if count[0] == 4 else loss, *others)
 
-    for module in ("module", "sequences.fit"):
-        monkeypatch.setattr(f"rondo.training.{module}.check_loss", check_loss)
+    monkeypatch.setattr(fit, "check_loss", check_loss)
     code, out, err = rondo("train", task, "--resume", "mine")
     assert (code, out) == (2, "")
     assert re.match(
@@ -507,9 +505,7 @@ def test_a_training_that_diverges_stops_and_keeps_what_was_saved(
     )
     assert {file: file.read_bytes() for file in kept} == kept
     *before, last = records_in(path)
-    assert before == [
-        r for r in records_in(finished[task]) if r["split"] != "test" or task == "photo"
-    ]
+    assert before == [r for r in records_in(finished[task]) if r["split"] != "test"]
     assert (last["split"], last["diverged"]) == ("train", True)
 
 
@@ -542,8 +538,7 @@ def test_weights_that_are_not_finite_are_never_saved(
         pass
 
     monkeypatch.setattr(torch.optim.Optimizer, "zero_grad", spoil)
-    for module in ("module", "sequences.fit"):
-        monkeypatch.setattr(f"rondo.training.{module}.check_loss", unused_loss)
+    monkeypatch.setattr(fit, "check_loss", unused_loss)
     code, _, err = rondo(*WORDS[task], "--run", "mine")
     assert code == 2
     assert re.search(r"diverged: after step \d+ \S+ holds NaN or infinite numbers", last_line(err))

@@ -320,7 +320,7 @@ def test_every_training_scene_is_seen_once_in_an_epoch(tmp_path: Path) -> None:
     source = SceneSource(
         read_scenes(scene_folder(tmp_path)), 1, Change(flip=False, light=0, colour=0)
     )
-    batches = [source.training_batch(5, step, 3) for step in range(2)]
+    batches = [source.training_batch(5, step, 2) for step in range(2)]
     values = torch.cat([batch.inputs[:, 0, 0, -1, 0] for batch in batches])
     assert sorted(values.tolist()) == [0, 0, 40, 80]
 

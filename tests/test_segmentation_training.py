@@ -17,11 +17,10 @@ from rondo.data.lost_frames import LostFramesWarning
 from rondo.errors import RunError
 from rondo.models.reseg import ReSeg
 from rondo.tasks import segmentation as task_module
-from rondo.training.sequences.fit import Outcome, fit
+from rondo.training.fit import Outcome, fit
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.segment import Picture, Segmenter, colours, overlay
-from rondo.training.sequences.session import Options, begin, resume
-from rondo.training.sequences.trainer import SequenceTrainer
+from rondo.training.sequences.session import Options, begin, new_engine, resume
 from test_segmentation import scene_folder
 
 SMALL = {"hidden_size": 6, "num_layers": 1, "channels": 6, "batch_size": 4, "threads": 1}
@@ -37,7 +36,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(path: Path, **options: Any) -> Outcome:
     session = begin("segmentation", Options(**{**SMALL, **options}), path, lambda text: None)
-    return fit(session.config, session.task, session.folder, say=lambda text: None)
+    return fit(session, say=lambda text: None)
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +55,7 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_drawn_scenes_are_learnt(tmp_path: Path) -> None:
     outcome = run(tmp_path / "run", num_sequences=480, batch_size=8, hidden_size=24, channels=24)
     assert outcome.records[-1]["right"] > 0.5  # the most frequent class has less than 30 %
-    assert outcome.records[-1]["num_sequences"] == 6
+    assert outcome.records[-1]["num_examples"] == 6
 
 
 @pytest.mark.usefixtures("few")
@@ -65,11 +64,11 @@ def test_a_resumed_run_gives_the_same_numbers(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", data=data, epochs=2, precision="bfloat16")
     session = begin("segmentation", Options(**SMALL, data=data, epochs=2, precision="bfloat16"),
                     tmp_path / "part", lambda text: None)  # fmt: skip
-    trainer = SequenceTrainer(session.config, session.task)
+    trainer = new_engine(session.config, session.task)
     trainer.train_step()
     session.folder.write_state(trainer.state())
     session = resume("segmentation", tmp_path / "part", None, lambda text: None)
-    part = fit(session.config, session.task, session.folder, say=lambda text: None)
+    part = fit(session, say=lambda text: None)
     assert part.records[-1]["loss"] == whole.records[-1]["loss"]
 
 

@@ -28,14 +28,17 @@ from rondo.data.sources import Collection, Example, Generated
 from rondo.errors import RunError
 from rondo.extras import how_to_install
 from rondo.models.sequence_model import SequenceModel
+from rondo.tasks.recipe import Recipe
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
-from rondo.tasks.task import Recipe, Task
+from rondo.tasks.task import Task
 from rondo.training import saving, stopping
+from rondo.training.engine import Engine
+from rondo.training.fit import Outcome, fit
+from rondo.training.progress import progress_line
 from rondo.training.sequences.config import SequenceConfig, config_from_json
-from rondo.training.sequences.fit import Outcome, fit, progress_line
 from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, begin, cell_name, resume
-from rondo.training.sequences.trainer import SequenceTrainer
+from rondo.training.sequences.session import Options, begin, cell_name, new_engine, resume
+from run_records import without_times
 from test_sequence_tasks import rolls, text_file
 
 RECIPE = Recipe(
@@ -83,11 +86,7 @@ def _small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def run(name: str, path: Path, **options: Any) -> Outcome:
     session = begin(name, Options(threads=1, **options), path, lambda text: None)
-    return fit(session.config, session.task, session.folder, say=lambda text: None)
-
-
-def without_times(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in r.items() if key != "seconds"} for r in records]
+    return fit(session, say=lambda text: None)
 
 
 def assert_same_run(first: Path, second: Path) -> None:
@@ -108,44 +107,45 @@ def test_a_small_task_is_solved(cell: str, tmp_path: Path) -> None:
     """With a seed that takes a fifth of the budget at most: rounding may make it more."""
     options = {"hidden_size": 16, "num_sequences": 20_000, "seed": 1}
     outcome = run("remember", tmp_path / "run", cell=cell, **options)
-    *checks, test = outcome.records
+    *_, test = outcome.records
+    checks = [record for record in outcome.records if record["split"] == "val"]
     assert test["split"] == "test"
     assert test["solved"]
-    assert test["sequences"] < 20_000
+    assert test["num_seen"] < 20_000
     assert test["right"] > 0.8
     assert [check["right"] >= 0.95 for check in checks] == [False] * (len(checks) - 1) + [True]
 
 
 def test_training_ends_at_the_budget(tmp_path: Path) -> None:
     outcome = run("remember", tmp_path / "run", num_sequences=30, learning_rate=1e-6)
-    assert [record["sequences"] for record in outcome.records] == [16, 32, 32]
+    assert [record["num_seen"] for record in outcome.records] == [16, 16, 32, 32, 32]
     assert not outcome.records[-1]["solved"]
 
 
 def test_progress_does_not_go_beyond_the_budget(tmp_path: Path) -> None:
     run("remember", tmp_path / "run", num_sequences=30, learning_rate=1e-6)
-    trainer = SequenceTrainer(SequenceFolder(tmp_path / "run", "x").read_config(), remember())
+    trainer = new_engine(SequenceFolder(tmp_path / "run", "x").read_config(), remember())
     for _ in range(7):
         trainer.train_step()
     assert progress_line(trainer).startswith("28/30 sequences ")
     trainer.train_step()
-    assert trainer.progress.num_sequences == 32, "a batch is used whole"
+    assert trainer.progress.num_seen == 32, "a batch is used whole"
     assert progress_line(trainer).startswith("30/30 sequences ")
     assert progress_line(trainer).endswith("at most 0:00 left")
 
 
 def test_training_ends_where_checks_get_no_better(tmp_path: Path) -> None:
     outcome = run("guess", tmp_path / "run", epochs=100, learning_rate=1e-30, patience=2)
-    assert len(outcome.records) == 3 + 1
+    assert len(outcome.records) == 2 * 3 + 1
 
 
 def test_the_best_weights_of_a_task_without_a_goal_are_kept(tmp_path: Path) -> None:
     outcome = run("guess", tmp_path / "run", epochs=12, learning_rate=0.3, patience=100)
     config = SequenceFolder(tmp_path / "run", "guess").read_config()
-    trainer = SequenceTrainer(config, guess())
+    trainer = new_engine(config, guess())
     model = SequenceFolder(tmp_path / "run", "guess").read_model()
     trainer.model.load_state_dict(model.state_dict())
-    losses = [record["loss"] for record in outcome.records[:-1]]
+    losses = [record["loss"] for record in outcome.records if record["split"] == "val"]
     found = trainer.measure(trainer.task.source.check_batches(0, 0)).loss
     assert found == pytest.approx(min(losses), rel=1e-6)
     assert losses[-1] > min(losses)
@@ -156,7 +156,7 @@ def test_the_best_weights_of_a_task_without_a_goal_are_kept(tmp_path: Path) -> N
 def test_the_loss_is_the_mean_over_all_steps_in_the_unit(tmp_path: Path) -> None:
     run("guess", tmp_path / "run", epochs=1)
     config = SequenceFolder(tmp_path / "run", "guess").read_config()
-    trainer = SequenceTrainer(config, guess())
+    trainer = new_engine(config, guess())
     total, steps = 0.0, 0
     trainer.model.eval()
     for example in guess().source.test:  # type: ignore[attr-defined]
@@ -171,7 +171,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("remember", tmp_path / "run", num_sequences=4)
-    trainer = SequenceTrainer(SequenceFolder(tmp_path / "run", "x").read_config(), remember())
+    trainer = new_engine(SequenceFolder(tmp_path / "run", "x").read_config(), remember())
     before = [parameter.clone() for parameter in trainer.parameters]
     monkeypatch.setattr(trainer, "objective", lambda outputs, *_: outputs.sum() * math.inf)
     trainer.train_step()
@@ -182,7 +182,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
 
 def test_noise_on_the_weights_is_taken_off_again(tmp_path: Path) -> None:
     run("guess", tmp_path / "run", epochs=1)
-    trainer = SequenceTrainer(SequenceFolder(tmp_path / "run", "x").read_config(), guess())
+    trainer = new_engine(SequenceFolder(tmp_path / "run", "x").read_config(), guess())
     before = [parameter.clone() for parameter in trainer.parameters]
     kept = trainer._add_noise()
     changed = [not torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True)]
@@ -200,19 +200,19 @@ def test_a_resumed_run_gives_the_same_numbers(
 ) -> None:
     run(name, tmp_path / "whole")
     session = begin(name, Options(threads=1), tmp_path / "part", lambda text: None)
-    step = SequenceTrainer.train_step
+    step = Engine.train_step
     for stop_after in (1, 4, 3, 1000):  # between checks, at a check, between checks
         left = [stop_after]
 
-        def train_step(self: SequenceTrainer, left: list[int] = left) -> None:
+        def train_step(self: Engine, left: list[int] = left) -> None:
             step(self)
             left[0] -= 1
             if left[0] == 0:
                 os.kill(os.getpid(), signal.SIGTERM)
 
-        monkeypatch.setattr(SequenceTrainer, "train_step", train_step)
+        monkeypatch.setattr(Engine, "train_step", train_step)
         session = resume(name, tmp_path / "part", None, lambda text: None)
-        outcome = fit(session.config, session.task, session.folder, say=lambda text: None)
+        outcome = fit(session, say=lambda text: None)
         assert outcome.signal_number == (None if stop_after == 1000 else signal.SIGTERM)
     assert_same_run(tmp_path / "whole", tmp_path / "part")
 
@@ -235,16 +235,16 @@ def test_what_was_written_after_the_saved_state_is_written_anew(
 
     monkeypatch.setattr(SequenceFolder, "write_state", write_state)
     with pytest.raises(KeyboardInterrupt):
-        fit(session.config, session.task, session.folder, say=lambda text: None)
+        fit(session, say=lambda text: None)
     session = resume("remember", tmp_path / "part", None, lambda text: None)
-    fit(session.config, session.task, session.folder, say=lambda text: None)
+    fit(session, say=lambda text: None)
     assert_same_run(tmp_path / "whole", tmp_path / "part")
 
 
 def test_a_finished_run_is_tested_again(tmp_path: Path) -> None:
     first = run("remember", tmp_path / "run")
     session = resume("remember", tmp_path / "run", None, lambda text: None)
-    second = fit(session.config, session.task, session.folder, say=lambda text: None)
+    second = fit(session, say=lambda text: None)
     assert first.records == second.records
 
 
@@ -347,7 +347,7 @@ def test_a_run_tells_what_it_gave(rondo: Run, tmp_path: Path) -> None:
     assert err.startswith("adding: gru, 4 units, ")
     (folder,) = (tmp_path / "runs").iterdir()
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line)["split"] for line in lines] == ["val", "test"]
+    assert [json.loads(line)["split"] for line in lines] == ["train", "val", "test"]
     code, again, _ = rondo("train", "adding", "--resume", "last")
     assert (code, again) == (0, out)
 
@@ -405,18 +405,18 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
     data = str(text_file(tmp_path / "a.txt"))
     options = {"data": data, "batch_size": 4, "hidden_size": 8, "num_sequences": 60}
     run("characters", tmp_path / "whole", **options)
-    step, count = SequenceTrainer.train_step, [0]
+    step, count = Engine.train_step, [0]
 
-    def train_step(self: SequenceTrainer) -> None:
+    def train_step(self: Engine) -> None:
         step(self)
         count[0] += 1
         if count[0] == 5:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(SequenceTrainer, "train_step", train_step)
+    monkeypatch.setattr(Engine, "train_step", train_step)
     assert run("characters", tmp_path / "part", **options).signal_number == signal.SIGTERM
     session = resume("characters", tmp_path / "part", None, lambda text: None)
-    fit(session.config, session.task, session.folder, say=lambda text: None)
+    fit(session, say=lambda text: None)
     assert_same_run(tmp_path / "whole", tmp_path / "part")
 
 

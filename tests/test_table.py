@@ -11,31 +11,33 @@ import signal
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from matplotlib.figure import Figure
 
 from cases import slow_beyond
 from commands import Run, check_answered_in_one_line, command_that_is_ended, command_to_its_end
-from photo_runs import without_times
 from rondo.errors import RunError
 from rondo.models import ResNet
 from rondo.system.lock import FolderLock
 from rondo.training import comparison, session
 from rondo.training.comparison import Comparison, Outcome, compare
 from rondo.training.comparison_page import Row, Table, mean_share, table_points, write_table
+from rondo.training.config import RunConfig
 from rondo.training.divergence import DivergedError
+from rondo.training.engine import Engine
 from rondo.training.plots import standalone
 from rondo.training.result import Result, read_result
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options
 from rondo.training.shares import wilson
 from rondo.training.time_plot import NUM_TICKS, Point, accuracy_over_time, round_times, write_names
+from run_records import without_times
 
 OPTIONS = Options(
     num_drawn=16, image_size=32, recipe="table", epochs=2, batch_size=8, threads=1,
@@ -253,9 +255,9 @@ def test_a_whole_table(whole: Path) -> None:
     assert int(cnn["num_parameters"]) == 97_938
     records = RunFolder(whole / "runs" / "cnn_1-0").read_metrics()
     train = [record for record in records if record["split"] == "train"]
-    speeds = [record["photos_per_second"] for record in train]
+    speeds = [record["per_second"] for record in train]
     assert float(cnn["photos_per_second"]) == pytest.approx(sum(speeds) / 2)
-    assert float(cnn["seconds"]) == pytest.approx(sum(record["seconds"] for record in train))
+    assert float(cnn["seconds"]) == pytest.approx(train[-1]["seconds"])
     assert 0 < float(cnn["prediction_ms"]) < 1000
     assert {record["split"] for record in records} == {"train", "val"}  # test is looked at once
     assert float(cnn["accuracy"]) == pytest.approx(accuracy_on_test(whole / "runs" / "cnn_1-0"))
@@ -264,23 +266,22 @@ def test_a_whole_table(whole: Path) -> None:
     assert len({config.recipe for config in configs}) == 1
 
 
-class At(pl.Callback):
+class At:
     """Does something before a step of the run with a model."""
 
     def __init__(self, model: str, step: int, action: Callable[[], None]) -> None:
         self.model, self.step, self.action = model, step, action
 
-    def on_train_batch_start(self, trainer: Any, module: Any, *args: Any) -> None:
-        if (module.config.model, module.progress.step) == (self.model, self.step):
+    def __call__(self, engine: Engine) -> None:
+        assert isinstance(engine.config, RunConfig)
+        if (engine.config.model, engine.progress.step) == (self.model, self.step):
             self.action()
 
 
-def compare_with(callback: pl.Callback, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+def compare_with(action: At, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Outcome:
     fit = comparison.fit
     with monkeypatch.context() as patch:
-        patch.setattr(
-            comparison, "fit", lambda *args, **kw: fit(*args, callbacks=(callback,), **kw)
-        )
+        patch.setattr(comparison, "fit", partial(fit, before_step=action))
         return compare(SMALL, folder, silent)
 
 
@@ -376,7 +377,7 @@ def test_finished_runs_are_not_trained_again(
     monkeypatch.setattr(
         comparison,
         "fit",
-        lambda config, *a, **kw: trained.append(config.model) or fit(config, *a, **kw),
+        lambda run, **keywords: trained.append(run.config.model) or fit(run, **keywords),
     )
     compare(SMALL, tmp_path / "copy", silent)
     assert trained == []

@@ -20,13 +20,15 @@ from rondo import cli
 from rondo.errors import RunError
 from rondo.models.crnn import CRNN
 from rondo.tasks import drawn_words
-from rondo.tasks.task import Recipe
+from rondo.tasks.recipe import Recipe
 from rondo.tasks.word_pictures import load_words
+from rondo.training.engine import Engine
+from rondo.training.fit import fit
+from rondo.training.optimising import learning_rate
 from rondo.training.reading import Decoding, Reader, edit_distance, read_lexicon
-from rondo.training.sequences.fit import fit
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.session import Options, begin, resume
-from rondo.training.sequences.trainer import SequenceTrainer, learning_rate
+from run_records import without_times
 from text_words import folder_of, picture, words_folder
 
 TEXTS = ("xo", "oxx", "o", "xoxo", "oo", "皖")
@@ -178,15 +180,15 @@ def test_a_run_starts_from_an_earlier_one(trained: Path, tmp_path: Path) -> None
     config = session.config.to_json()
     assert json.loads(config)["start_from"] == str(trained / "run")
     weights: list[dict[str, torch.Tensor]] = []
-    step = SequenceTrainer.train_step
+    step = Engine.train_step
 
-    def train_step(self: SequenceTrainer) -> None:
+    def train_step(self: Engine) -> None:
         weights.append({name: value.clone() for name, value in self.model.state_dict().items()})
         step(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SequenceTrainer, "train_step", train_step)
-        fit(session.config, session.task, session.folder, say=lambda text: None)
+        patch.setattr(Engine, "train_step", train_step)
+        fit(session, say=lambda text: None)
     earlier = SequenceFolder(trained / "run", "text").read_model()
     assert isinstance(earlier, CRNN)
     before, after = earlier.state_dict(), weights[0]
@@ -212,7 +214,7 @@ def test_a_start_that_does_not_fit(
 
     def start() -> None:
         session = begin("text", Options(**given), tmp_path / "run", lambda text: None)
-        fit(session.config, session.task, session.folder, say=lambda text: None)
+        fit(session, say=lambda text: None)
 
     with pytest.raises(RunError, match=message):
         start()
@@ -229,28 +231,27 @@ def test_a_resumed_run_gives_the_same_numbers(
         data=str(tmp_path / "words"), channels=2, hidden_size=4, num_layers=1, epochs=3,
         batch_size=2, threads=1,
     )  # fmt: skip
-    step = SequenceTrainer.train_step
+    step = Engine.train_step
 
     def run(path: Path, stops: tuple[int, ...]) -> list[dict[str, Any]]:
         begin("text", options, path, lambda text: None)
         for stop_after in (*stops, 1000):
             left = [stop_after]
 
-            def train_step(self: SequenceTrainer, left: list[int] = left) -> None:
+            def train_step(self: Engine, left: list[int] = left) -> None:
                 step(self)
                 left[0] -= 1
                 if left[0] == 0:
                     os.kill(os.getpid(), signal.SIGTERM)
 
-            monkeypatch.setattr(SequenceTrainer, "train_step", train_step)
+            monkeypatch.setattr(Engine, "train_step", train_step)
             session = resume("text", path, None, lambda text: None)
-            fit(session.config, session.task, session.folder, say=lambda text: None)
-        records = session.folder.read_metrics()
-        return [{key: item for key, item in r.items() if key != "seconds"} for r in records]
+            fit(session, say=lambda text: None)
+        return without_times(session.folder.read_metrics())
 
     whole, part = run(tmp_path / "whole", ()), run(tmp_path / "part", (1, 3))
     assert whole == part
-    assert [record["split"] for record in whole] == ["val", "val", "val", "test"]
+    assert [record["split"] for record in whole] == [*["train", "val"] * 3, "test"]
     weights = [SequenceFolder(tmp_path / n, "text").read_model() for n in ("whole", "part")]
     pairs = zip(*(model.state_dict().values() for model in weights), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
@@ -267,13 +268,13 @@ def test_changed_pictures_are_refused(trained: Path, tmp_path: Path, rondo: Run)
 
 
 def test_the_rate_rises_and_falls() -> None:
-    recipe = Recipe(learning_rate=0.5, anneals=True)
-    rates = [learning_rate(recipe, done) for done in (0, 0.02, 0.05, 0.3, 0.5, 0.9, 1.0)]
+    recipe = Recipe(learning_rate=0.5, schedule="cosine")
+    rates = [learning_rate(recipe, 0, 1, done) for done in (0, 0.02, 0.05, 0.3, 0.5, 0.9, 1.0)]
     assert 0 < rates[0] < rates[1] < rates[2] <= 0.5
     assert rates[2:] == sorted(rates[2:], reverse=True)
     assert rates[4] == pytest.approx(0.25)
     assert rates[-1] == pytest.approx(0, abs=1e-12)
-    assert learning_rate(Recipe(learning_rate=0.5), 0.9) == 0.5
+    assert learning_rate(Recipe(learning_rate=0.5), 0, 1, 0.9) == 0.5
 
 
 # --- drawn words

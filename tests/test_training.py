@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from safetensors import safe_open
@@ -26,21 +25,24 @@ from photo_runs import (
     new_run,
     photo_data,
     run_config,
-    without_times,
 )
-from rondo.data.order import EpochBatches, num_batches
+from rondo.data.order import Order
 from rondo.data.seeds import generator_for
 from rondo.errors import RunError
 from rondo.tasks import photo
-from rondo.tasks.photo import RECIPES, PhotoNetwork, Recipe
-from rondo.training import callbacks, run_files, saving, session
-from rondo.training.averaging import WeightAverage
+from rondo.tasks.photo import RECIPES, PhotoNetwork
+from rondo.tasks.recipe import Recipe
+from rondo.training import run_files, saving, session
 from rondo.training.config import config_from_json
+from rondo.training.engine import Engine, averaged
 from rondo.training.fit import Outcome, fit
-from rondo.training.module import PhotoClassifier, decay_groups, learning_rate
+from rondo.training.optimising import decay_groups, learning_rate
 from rondo.training.precision import PRECISIONS, resolved_precision
+from rondo.training.progress import progress_line
 from rondo.training.run_files import last_run, new_run_path
 from rondo.training.run_folder import RunFolder
+from rondo.training.terminal import clock
+from run_records import without_times
 
 HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 """What answered signals before any run; what a shell runs in its background has no SIGINT."""
@@ -60,14 +62,14 @@ def _tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_image_size_grows_with_the_epochs(full_size: int, epoch: int, size: int) -> None:
     recipe = replace(RECIPES["default"], image_sizes=((0.6, 0.75), (0.4, 1.0)))
-    assert recipe.image_size(full_size, epoch, 10) == size
+    assert recipe.image_size(full_size, epoch / 10) == size
 
 
 @pytest.mark.parametrize("num_steps", [1, 4, 5, 10, 100, 1988])
 def test_one_cycle_rate_is_that_of_torch(num_steps: int) -> None:
     recipe = replace(SHORT, learning_rate=0.03, warm_up_share=0.2)
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 0.03)
-    rates = [learning_rate(recipe, step, num_steps) for step in range(num_steps)]
+    rates = [learning_rate(recipe, step, num_steps, 0.0) for step in range(num_steps)]
     if num_steps == 5:  # torch divides by zero where warm-up is one step
         assert rates[0] == 0.03
         return
@@ -86,7 +88,7 @@ def test_one_cycle_rate_is_that_of_torch(num_steps: int) -> None:
 
 
 def test_constant_rate_is_constant() -> None:
-    assert {learning_rate(RECIPES["lecture"], step, 9) for step in range(9)} == {0.01}
+    assert {learning_rate(RECIPES["lecture"], step, 9, step / 9) for step in range(9)} == {0.01}
 
 
 def test_the_lecture_recipe_is_that_of_the_lecture() -> None:
@@ -115,33 +117,26 @@ def test_precision_auto_becomes_one_that_can_be_trained() -> None:
 # --- batches
 
 
-def batches(epoch: int, first: int = 0, seed: int = 0) -> list[list[int]]:
-    pixels = photo_data()["train"].pixels
-    numbered = EpochBatches(pixels, torch.arange(len(pixels)), 8, seed, epoch, first)
-    return [labels.tolist() for _, labels in numbered]
+def rows_of(steps: range, num_examples: int = 34, size: int = 8, seed: int = 0) -> list[int]:
+    order = Order(num_examples)
+    return list(itertools.chain(*(order.rows(seed, step, size) for step in steps)))
 
 
-def test_an_epoch_shows_each_photo_once_at_most_in_whole_batches() -> None:
-    seen = list(itertools.chain(*batches(0)))
-    assert len(seen) == len(set(seen)) == 32
-    assert [len(batch) for batch in batches(0)] == [8] * 4
+def test_epochs_lie_end_to_end_in_batches_of_one_size() -> None:
+    rows = rows_of(range(17))
+    assert len(rows) == 17 * 8 == 4 * 34
+    epochs = [rows[first : first + 34] for first in range(0, 4 * 34, 34)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(34))] * 4
+    assert len({tuple(epoch) for epoch in epochs}) == 4
 
 
-def test_the_order_depends_on_seed_and_epoch_alone() -> None:
-    assert batches(3) == batches(3)
-    assert batches(3) != batches(4)
-    assert batches(3) != batches(3, seed=1)
-
-
-def test_an_epoch_can_begin_at_any_batch() -> None:
-    assert batches(1, first=3) == batches(1)[3:]
-    assert batches(1, first=4) == []
+def test_the_rows_of_a_step_depend_on_seed_and_step_alone() -> None:
+    assert rows_of(range(9, 12)) == rows_of(range(12))[9 * 8 :]
+    assert rows_of(range(9)) != rows_of(range(9), seed=1)
 
 
 def test_photos_that_do_not_fill_a_batch_make_one() -> None:
-    assert num_batches(5, 8) == 1
-    val = photo_data()["val"]
-    assert len(list(EpochBatches(val.pixels, val.labels, 100, 0, 0))) == 1
+    assert sorted(Order(5).rows(0, 0, 8)) == sorted(Order(5).rows(0, 1, 8)) == list(range(5))
 
 
 def test_generators_differ_by_purpose_and_numbers() -> None:
@@ -156,18 +151,22 @@ def test_generators_differ_by_purpose_and_numbers() -> None:
 
 
 def test_average_follows_its_equation_and_copies_buffers() -> None:
-    model, copy = TinyNetwork(), TinyNetwork()
-    copy.load_state_dict(model.state_dict())
-    average = WeightAverage(copy, decay=0.5)
-    first = copy.head.weight.clone()
+    model = TinyNetwork()
+    average = averaged(model, 0.5)
+    assert average is not None
+    average.update_parameters(model)
+    first = average.module.head.weight.clone()
+    torch.testing.assert_close(first, model.head.weight.detach())
     with torch.no_grad():
         model.head.weight.add_(1.0)
         model.features[0].running_mean.fill_(7.0)
-    average.update(model, num_updates=1)  # keeps min(0.5, 2 / 11)
-    torch.testing.assert_close(copy.head.weight, first + 9 / 11)
-    average.update(model, num_updates=100)  # keeps min(0.5, 101 / 110)
-    torch.testing.assert_close(copy.head.weight, first + 1 - 1 / 11)
-    assert (copy.features[0].running_mean == 7.0).all()
+    average.update_parameters(model)  # keeps min(0.5, 3 / 12)
+    torch.testing.assert_close(average.module.head.weight, first + 3 / 4)
+    average.n_averaged.fill_(99)
+    average.update_parameters(model)  # keeps min(0.5, 101 / 110)
+    torch.testing.assert_close(average.module.head.weight, first + 1 - 1 / 8)
+    assert (average.module.features[0].running_mean == 7.0).all()
+    assert averaged(model, None) is None
 
 
 # --- settings
@@ -187,7 +186,7 @@ def test_settings_of_another_version_are_refused() -> None:
         config_from_json(json.dumps(values))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": 2}'])
 def test_settings_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(RunError, match=r"config\.json cannot be understood"):
         config_from_json(text)
@@ -310,20 +309,30 @@ def test_a_full_disk_is_noticed_at_the_start(
 # --- training
 
 
-class At(pl.Callback):
+class At:
     """Does something before a step, counted from the beginning of the whole training."""
 
     def __init__(self, step: int, action: Callable[[], None]) -> None:
         self.step, self.action = step, action
 
-    def on_train_batch_start(self, trainer: Any, module: Any, *args: Any) -> None:
-        if module.progress.step == self.step:
+    def __call__(self, engine: Engine) -> None:
+        if engine.progress.step == self.step:
             self.action()
 
 
-def run(folder: RunFolder, *others: pl.Callback) -> tuple[Outcome, list[str]]:
+def session_of(folder: RunFolder) -> session.Session:
+    return session.Session(folder.read_config(), photo_data(), folder)
+
+
+def run(folder: RunFolder, *actions: At) -> tuple[Outcome, list[str]]:
     lines: list[str] = []
-    outcome = fit(folder.read_config(), photo_data(), folder, say=lines.append, callbacks=others)
+
+    def act(engine: Engine) -> None:
+        for action in actions:
+            action(engine)
+
+    begun = session_of(folder)
+    outcome = fit(begun, say=lines.append, logger=begun.logger(), before_step=act)
     return outcome, lines
 
 
@@ -340,7 +349,8 @@ def assert_same_run(one: RunFolder, other: RunFolder) -> None:
     states = one.read_state(), other.read_state()
     for state in states:
         assert state is not None
-        state["progress"].pop("seconds")
+        for name in ("seconds", "interval_seconds"):
+            state["progress"].pop(name)
     torch.testing.assert_close(*states, rtol=0, atol=0)
     assert one.model_file.read_bytes() == other.model_file.read_bytes()
 
@@ -356,15 +366,16 @@ def whole(tmp_path: Path) -> RunFolder:
 def test_a_run_leaves_its_records(whole: RunFolder) -> None:
     records = whole.read_metrics()
     found = [(record["epoch"], record["split"]) for record in records]
-    assert found == [(e, s) for e in (1, 2, 3) for s in ("train", "val", "test", "cross")]
-    train, test = records[0], records[2]
-    assert train["num_photos"] == 32
-    assert train["photos_per_second"] == pytest.approx(32 / train["seconds"])
-    assert train["image_size"] == SIZE
+    assert found == [*((e, s) for e in (1, 2, 3) for s in ("train", "val")), (3, "test")]
+    assert [record["step"] for record in records] == [5, 5, 9, 9, 13, 13, 13]
+    train, val, test = records[0], records[1], records[-1]
+    assert train["num_examples"] == train["num_seen"] == 40
+    assert train["per_second"] == pytest.approx(40 / train["seconds"])
     assert 0.3 < train["loss"] < 3
-    assert test["num_photos"] == 12
-    assert test["majority_rate"] == pytest.approx(8 / 12)
-    assert test["accuracy"] * 12 == pytest.approx(round(test["accuracy"] * 12))
+    assert train["right"] * 40 == pytest.approx(round(train["right"] * 40))
+    assert (val["num_examples"], test["num_examples"]) == (9, 12)
+    assert val["baseline"] == pytest.approx(6 / 9)
+    assert test["right"] * 12 == pytest.approx(round(test["right"] * 12))
     assert (whole.path / "tensorboard").is_dir()
 
 
@@ -372,7 +383,7 @@ def test_the_weights_kept_are_the_averaged_ones(whole: RunFolder) -> None:
     state, kept = whole.read_state(), whole.read_model().state_dict()
     assert state is not None
     for name, value in kept.items():
-        assert torch.equal(value, state["average"][name])
+        assert torch.equal(value, state["average"][f"module.{name}"])
     assert not torch.equal(kept["head.weight"], state["model"]["head.weight"])
 
 
@@ -385,7 +396,7 @@ def test_every_seed_gives_its_own_numbers(whole: RunFolder, tmp_path: Path) -> N
     assert without_times(other.read_metrics()) != without_times(whole.read_metrics())
 
 
-@pytest.mark.parametrize("step", [0, 1, 3, 4, 6, 7, 11])
+@pytest.mark.parametrize("step", [0, 1, 3, 4, 6, 8, 12])
 @pytest.mark.parametrize("end", [interrupt, terminate])
 def test_an_interrupted_run_goes_on_to_the_same_numbers(
     whole: RunFolder, tmp_path: Path, step: int, end: Callable[[], None]
@@ -406,7 +417,7 @@ def test_a_run_interrupted_at_every_step_goes_on_to_the_same_numbers(
     whole: RunFolder, tmp_path: Path
 ) -> None:
     folder = new_run(tmp_path / "part", whole.read_config())
-    for step in range(12):
+    for step in range(13):
         run(folder, At(step, interrupt))
     run(folder)
     assert_same_run(whole, folder)
@@ -416,13 +427,13 @@ def test_an_interrupted_evaluation_is_done_again(
     whole: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = new_run(tmp_path / "part", whole.read_config())
-    evaluate = callbacks.evaluate
+    measure = Engine.measure
 
-    def evaluate_and_interrupt(*args: Any) -> Any:
+    def measure_and_interrupt(*args: Any, **keywords: Any) -> Any:
         interrupt()
-        return evaluate(*args)
+        return measure(*args, **keywords)
 
-    monkeypatch.setattr(callbacks, "evaluate", evaluate_and_interrupt)
+    monkeypatch.setattr(Engine, "measure", measure_and_interrupt)
     outcome, _ = run(folder)
     assert outcome.records == []
     assert outcome.signal_number == signal.SIGINT
@@ -436,6 +447,8 @@ def test_a_run_killed_between_two_files_goes_on_to_the_same_numbers(
     whole: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = new_run(tmp_path / "part", whole.read_config())
+    monkeypatch.setattr(saving, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(saving, "SAVE_SHARE", math.inf)
     write, written = RunFolder.write_state, []
 
     class Killed(BaseException):
@@ -443,7 +456,7 @@ def test_a_run_killed_between_two_files_goes_on_to_the_same_numbers(
 
     def write_or_die(self: RunFolder, state: dict[str, Any]) -> None:
         written.append(state)
-        if len(written) == 3:  # after the first, and the metrics of epoch 2, before its state
+        if len(written) == 10:  # the metrics of epoch 2 are there, the state after it is not
             raise Killed
         write(self, state)
 
@@ -479,14 +492,14 @@ def test_states_are_saved_within_an_epoch(tmp_path: Path, monkeypatch: pytest.Mo
         steps.append(state["progress"]["step"])
 
     run(folder, *(At(step, note) for step in (1, 2, 3)))
-    assert steps == [1, 2, 3]
+    assert steps == [0, 1, 2]
 
 
-def test_a_finished_run_stays_as_it_is(whole: RunFolder) -> None:
+def test_a_finished_run_is_tested_again_and_stays_as_it_is(whole: RunFolder) -> None:
     before = whole.read_state()
     outcome, lines = run(whole)
-    assert lines == []
-    assert len(outcome.records) == 12
+    assert [line[:18] for line in lines] == ["epoch  3/3  test  "]
+    assert len(outcome.records) == 7
     torch.testing.assert_close(whole.read_state(), before, rtol=0, atol=0)
 
 
@@ -523,21 +536,22 @@ def test_epochs_of_small_photos_are_evaluated_on_small_photos(
         return forward(self, photos)
 
     monkeypatch.setattr(TinyNetwork, "forward", note_size)
-    recipe = replace(SHORT, image_sizes=((0.3, 2.0), (0.7, 1.0)))
+    recipe = replace(SHORT, image_sizes=((0.35, 2.0), (0.65, 1.0)))
     folder = new_run(tmp_path / "run", run_config(photo_data(), recipe))
     run(folder)
-    first = [(True, 64)] * 4 + [(False, 64)] * 6  # four steps; three splits and their mirror images
-    later = [(True, 32)] * 4 + [(False, 32)] * 6
-    assert seen == first + 2 * later
-    trained = [r["image_size"] for r in folder.read_metrics() if r["split"] == "train"]
-    assert trained == [64, 32, 32]
+    check, large = (
+        [(False, 32)] * 2,
+        [(False, 64)] * 2,
+    )  # photos and their mirror images
+    first = [(True, 64)] * 5 + large
+    assert seen == first + [(True, 32)] * 4 + check + [(True, 32)] * 4 + 2 * check
 
 
 def test_training_learns(tmp_path: Path) -> None:
     recipe = replace(SHORT, num_epochs=20, learning_rate=0.1, augmentation=UNCHANGED)
     folder = new_run(tmp_path / "run", run_config(photo_data(), recipe))
     run(folder)
-    losses = [r["loss"] for r in folder.read_metrics() if r["split"] == "test"]
+    losses = [r["loss"] for r in folder.read_metrics() if r["split"] == "val"]
     assert losses[-1] < 0.8 * losses[0]
 
 
@@ -550,9 +564,10 @@ def test_the_step_is_that_of_plain_torch(tmp_path: Path) -> None:
     torch.manual_seed(config.seed)
     model = TinyNetwork()
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4)
-    train = data["train"]
-    epochs = (EpochBatches(train.pixels, train.labels, 8, config.seed, n) for n in range(2))
-    for step, (pixels, labels) in enumerate(itertools.chain(*epochs)):
+    train, order = data["train"], Order(34)
+    for step in range(9):
+        rows = order.rows(config.seed, step, 8)
+        pixels, labels = train.pixels[rows], train.labels[rows]
         torch.manual_seed(generator_for("model", config.seed, step).initial_seed())
         optimizer.zero_grad()
         nn.functional.cross_entropy(model(pixels.float()), labels).backward()
@@ -565,21 +580,25 @@ def test_the_step_is_that_of_plain_torch(tmp_path: Path) -> None:
 def test_lines_for_the_user_name_the_majority(tmp_path: Path) -> None:
     folder = new_run(tmp_path / "run", run_config(photo_data()))
     _, lines = run(folder)
-    assert len(lines) == 3
-    assert lines[0].startswith("epoch  1/3  loss ")
+    assert len(lines) == 4
+    assert lines[0].startswith("epoch  1/3  train ")
     assert "% (66.7)" in lines[0]
     assert lines[0].endswith("photos/s")
     assert " val " in lines[0]
-    assert "test" not in "".join(lines), "the test is told at the end alone"
+    assert "test" not in "".join(lines[:-1]), "the test is told at the end alone"
+    assert lines[-1].startswith("epoch  3/3  test ")
 
 
-def test_progress_line_tells_the_time_left() -> None:
-    module = PhotoClassifier(run_config(photo_data()), photo_data()["train"])
-    module.progress.step, module.progress.seconds, module.progress.loss_sum = 6, 4.0, 1.0
-    assert callbacks.progress_line(module) == (
-        "epoch 2/3 [##########----------] loss 0.500  4 photos/s  0:12 left"
+def test_progress_line_tells_the_time_left(tmp_path: Path) -> None:
+    begun = session_of(new_run(tmp_path / "run", run_config(photo_data())))
+    engine = Engine(begun.config, begun.task, lambda: begun.network(is_new=True))
+    progress = engine.progress
+    progress.num_seen, progress.num_steps, progress.seconds = 51, 2, 17.0
+    progress.loss_sum = 1.0
+    assert progress_line(engine) == (
+        "epoch 2/3  [##########----------]  loss 0.5000  3 photos/s  at most 0:17 left"
     )
-    assert callbacks.clock(3700) == "1:01:40"
+    assert clock(3700) == "1:01:40"
 
 
 def test_resuming_needs_the_same_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

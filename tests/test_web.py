@@ -221,7 +221,7 @@ def test_a_training_tells_how_it_goes() -> None:
     pieces = [first]
     while not live.is_done:
         pieces.append(live.advance())
-    assert pieces[-1]["sequences"] == live.trainer.progress.num_sequences
+    assert pieces[-1]["sequences"] == live.trainer.progress.num_seen
     assert all(piece["loss"] > 0 for piece in pieces[1:])
     assert [check["sequences"] for piece in pieces for check in piece["checks"]][-1] <= 4096
     assert pieces[-1]["flow"] is not None

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 _TASKS = {"pillow": "11.3", "safetensors": "0.5"}
-_PHOTO = {**_TASKS, "lightning": "2.6.4", "matplotlib": "3.10"}
+_PHOTO = {**_TASKS, "matplotlib": "3.10"}
 
 TORCH = "2.13"
 """The oldest torch that will do."""

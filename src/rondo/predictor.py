@@ -111,7 +111,6 @@ class Predictor:
         """Returns the probabilities (N, 2) of photos (N, 3, S, S), as the run evaluates them."""
         recipe = self.config.recipe
         result = predict(self.model, pixels, mirror=recipe.mirror, precision=recipe.precision)
-        assert result is not None
         return temper(result, self.temperature)
 
     def _predict_together(self, sources: Sequence[Path | BinaryIO]) -> list[Prediction]:

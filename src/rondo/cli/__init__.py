@@ -37,6 +37,7 @@ from rondo.cli.manual import (
     Parser,
     UsageError,
     add_photos,
+    add_set,
     add_threads,
     number_from_1,
     share,
@@ -51,7 +52,7 @@ from rondo.cli.web import add_web, web
 from rondo.extras import how_to_install
 from rondo.system.memory import is_lack_of_memory
 
-PHOTO_PACKAGES = {*("PIL", "lightning", "matplotlib", "numpy", "safetensors")}
+PHOTO_PACKAGES = {"PIL", "matplotlib", "numpy", "safetensors"}
 """What the extra `photo` needs, as Python imports it; the core and `tasks` bring some of it."""
 
 WEB_PACKAGES = {"anyio", "starlette", "uvicorn"}
@@ -141,6 +142,7 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
         help="shorten longer gradients to this norm (default: the recipe's)")  # fmt: skip
     add("--precision", metavar="TYPE",
         help="float32, bfloat16, or auto: what is fast here (default: the recipe's)")  # fmt: skip
+    add_set(parser)
     add_threads(parser)
     add("--run", type=Path, metavar="DIR", dest="run_path",
         help="the run folder to make (default: runs/photo-DATE-N)")  # fmt: skip

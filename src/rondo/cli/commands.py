@@ -21,6 +21,8 @@ from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
     from rondo.predictor import Prediction
+    from rondo.training.fit import Run
+    from rondo.training.loggers import Logger
 
 SUCCESS, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes, as the manual names them."""
@@ -32,8 +34,6 @@ def train_photo(arguments: argparse.Namespace) -> int:
 
     keep_freed_memory()
     from rondo.training import session
-    from rondo.training.fit import fit
-    from rondo.training.records import tell_skipped
     from rondo.training.tables import accuracy_table, calibration_table
 
     names = session.Options.__dataclass_fields__
@@ -46,19 +46,32 @@ def train_photo(arguments: argparse.Namespace) -> int:
     else:
         run = session.begin(session.Options(**given), arguments.run_path, say)
     with run.folder.held(say):
-        say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
-        say("accuracies, and in brackets what always saying the more frequent label would get:")
-        outcome = fit(run.config, run.data, run.folder, say=say)
-        if outcome.signal_number is not None:
-            say(f"interrupted; go on with: rondo train photo --resume {run.folder.path}")
-            return 128 + outcome.signal_number
+        say("in brackets is what always saying the more frequent label would get")
+        interrupted = train_run(run, run.logger())
+        if interrupted is not None:
+            return interrupted
         evaluations = session.finish(run, say)
-    tell_skipped([r for r in outcome.records if r["split"] == "train"][-1], say)
     print(accuracy_table(evaluations))
     print("\n" + calibration_table(evaluations, run.folder.read_temperature()))
     print(f"\nmodel card: {run.folder.card_file}")
     print(f"report: {run.folder.report_file.resolve().as_uri()}")
     return SUCCESS
+
+
+def train_run(run: Run, logger: Logger | None = None) -> int | None:
+    """Trains a run to its end and tells what it gave; returns the exit code if interrupted."""
+    from rondo.training.fit import fit
+    from rondo.training.progress import result_line
+    from rondo.training.records import tell_skipped
+
+    say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
+    outcome = fit(run, say=say, logger=logger)
+    if outcome.signal_number is not None:
+        say(f"interrupted; go on with: {run.folder.command} --resume {run.folder.path}")
+        return 128 + outcome.signal_number
+    print(result_line(outcome.records, run.task))
+    tell_skipped(outcome.records[-1], say)
+    return None
 
 
 def check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:

@@ -194,6 +194,14 @@ def add_threads(parser: argparse.ArgumentParser, default: str = "one for each co
         help=f"threads, from 1 to {most_threads()} here (default: {default})")  # fmt: skip
 
 
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that changes any field of a recipe."""
+    parser.add_argument("--set", action="append", metavar="NAME=VALUE",
+        help="another value in the recipe, such as recipe.weight_decay=1e-4 or "
+        "recipe.averaging_decay=0.99; may be given again (default: the recipe as it "
+        "is)")  # fmt: skip
+
+
 def num_threads(text: str) -> int:
     """The type of an option that takes a number of threads of this machine."""
     try:

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rondo.cli.commands import SUCCESS, check_alone, run_path, say
-from rondo.cli.manual import add_threads
+from rondo.cli.commands import SUCCESS, check_alone, run_path, say, train_run
+from rondo.cli.manual import add_set, add_threads
 from rondo.cli.recipes import default_of
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def add_options(parser: argparse.ArgumentParser, task: str) -> None:
     add("--weight-noise", type=float, metavar="STD",
         help=f"noise on the weights in training {default('weight_noise')}")  # fmt: skip
     add("--seed", type=int, metavar="N", help="seed of all that is random (default: 0)")
+    add_set(parser)
     add_threads(parser)
     add("--run", type=Path, metavar="DIR", dest="run_path",
         help="the run folder to make (default: runs/TASK-DATE-N)")  # fmt: skip
@@ -208,9 +209,7 @@ def train_sequences(name: str, arguments: argparse.Namespace) -> int:
     from rondo.training.memory import keep_freed_memory
 
     keep_freed_memory()
-    from rondo.training.records import tell_skipped
     from rondo.training.sequences import session
-    from rondo.training.sequences.fit import fit, result_line
 
     names = session.Options.__dataclass_fields__
     given: dict[str, Any] = {
@@ -222,13 +221,9 @@ def train_sequences(name: str, arguments: argparse.Namespace) -> int:
     else:
         run = session.begin(name, session.Options(**given), arguments.run_path, say)
     with run.folder.held(say):
-        say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
-        outcome = fit(run.config, run.task, run.folder, say=say)
-        if outcome.signal_number is not None:
-            say(f"interrupted; go on with: rondo train {name} --resume {run.folder.path}")
-            return 128 + outcome.signal_number
-        print(result_line(outcome.records, run.task))
-        tell_skipped(outcome.records[-1], say)
+        interrupted = train_run(run)
+        if interrupted is not None:
+            return interrupted
         if run.task.classes is not None:
             print(f"\n{test_table(run)}")
     return SUCCESS

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -28,6 +29,15 @@ class Batch:
     allowed: Tensor | None = None
     continues: bool = False
     pictures: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device, but for the lengths, which stay on the CPU."""
+        moved = {
+            name: value.to(device)
+            for name in ("inputs", "targets", "allowed", "pictures")
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(self, **moved)
 
 
 class Source(Protocol):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from rondo.data.batch import Batch
+from rondo.data.order import Order
 from rondo.data.seeds import generator_for
 
 EVALUATED_TOGETHER = 250
@@ -81,16 +83,18 @@ class Collection:
     test: Sequence[Example]
     augment: Callable[[Example, torch.Generator], Example] | None = None
 
+    @cached_property
+    def order(self) -> Order:
+        """The order of the training sequences."""
+        return Order(len(self.train))
+
     def num_train(self) -> int | None:
         """How many training sequences there are."""
         return len(self.train)
 
     def training_batch(self, seed: int, step: int, batch_size: int) -> Batch:
-        """The sequences of a step; the last ones of an epoch may be fewer."""
-        epoch, number = divmod(step, -(-len(self.train) // batch_size))
-        order = torch.randperm(len(self.train), generator=generator_for("order", seed, epoch))
-        rows = order[number * batch_size : (number + 1) * batch_size].tolist()
-        examples = [self.train[row] for row in rows]
+        """The sequences of a step."""
+        examples = [self.train[row] for row in self.order.rows(seed, step, batch_size)]
         if self.augment is not None:
             generator = generator_for("augment", seed, step)
             examples = [self.augment(example, generator) for example in examples]

@@ -20,24 +20,25 @@ from rondo.tasks.action_augmentation import augmented
 from rondo.tasks.action_files import read_action_files
 from rondo.tasks.action_set import ActionSet
 from rondo.tasks.kth import LIST, read_kth
+from rondo.tasks.recipe import Recipe
 from rondo.tasks.stick_figures import ACTIONS, JOINTS, drawn_split
-from rondo.tasks.task import Recipe, Task, is_likeliest
+from rondo.tasks.task import Task, is_likeliest
 
 RECIPES = {
     "drawn": Recipe(
-        cell="gru", hidden_size=32, batch_size=16, learning_rate=1e-2, anneals=True,
+        cell="gru", hidden_size=32, batch_size=16, learning_rate=1e-2, schedule="cosine",
         num_sequences=8 * 480, dropout=0.2,
     ),
     "poses": Recipe(
-        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, anneals=True,
+        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, schedule="cosine",
         num_sequences=20_000, dropout=0.5,
     ),
     "signals": Recipe(
-        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, anneals=True,
+        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, schedule="cosine",
         num_sequences=16_000, dropout=0.5,
     ),
     "video": Recipe(
-        cell="gru", hidden_size=64, batch_size=16, learning_rate=1e-3, anneals=True,
+        cell="gru", hidden_size=64, batch_size=16, learning_rate=1e-3, schedule="cosine",
         num_sequences=20_000, dropout=0.5,
     ),
 }  # fmt: skip

@@ -27,7 +27,8 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated
-from rondo.tasks.task import Recipe, Task
+from rondo.tasks.recipe import Recipe
+from rondo.tasks.task import Task
 
 TOLERANCE = 0.04
 """An error from which on an answer is wrong."""

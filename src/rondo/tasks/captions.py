@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from rondo.data.batch import Batch
+from rondo.data.order import Order
 from rondo.data.pictures import read_many
 from rondo.data.seeds import generator_for
 from rondo.data.skipped import Skipped
@@ -32,17 +33,18 @@ from rondo.models.resnet_front import NUM_STAGES, ResNetFront
 from rondo.tasks.caption_files import Captioned, CaptionSets, read_captions
 from rondo.tasks.drawn_shapes import DrawnScene, draw_scene
 from rondo.tasks.picture_features import SIDE, picture_features
-from rondo.tasks.task import Recipe, Task
+from rondo.tasks.recipe import Recipe
+from rondo.tasks.task import Task
 from rondo.tasks.vocabulary import END, Vocabulary
 
 RECIPES = {
     "drawn": Recipe(
         cell="gru", hidden_size=96, embedding_size=48, batch_size=32, learning_rate=3e-3,
-        max_grad_norm=5.0, num_sequences=24_000, check_every=4_000, anneals=True,
+        max_grad_norm=5.0, num_sequences=24_000, check_every=4_000, schedule="cosine",
     ),
     "files": Recipe(
         cell="gru", hidden_size=256, embedding_size=128, batch_size=64, learning_rate=2e-3,
-        max_grad_norm=5.0, num_sequences=15 * 4_000, anneals=True, dropout=0.5,
+        max_grad_norm=5.0, num_sequences=15 * 4_000, schedule="cosine", dropout=0.5,
     ),
 }  # fmt: skip
 """How to train on drawn pictures and on a folder of photos."""
@@ -111,12 +113,17 @@ class CaptionSource:
         """How many training captions there are."""
         return len(self.pairs("train"))
 
+    @cached_property
+    def order(self) -> Order:
+        """The order of the training captions."""
+        number = self.num_train()
+        assert number is not None
+        return Order(number)
+
     def training_batch(self, seed: int, step: int, batch_size: int) -> Batch:
-        """The captions of a step; the last ones of an epoch may be fewer."""
+        """The captions of a step."""
         pairs = self.pairs("train")
-        epoch, number = divmod(step, -(-len(pairs) // batch_size))
-        order = torch.randperm(len(pairs), generator=generator_for("order", seed, epoch))
-        rows = order[number * batch_size : (number + 1) * batch_size].tolist()
+        rows = self.order.rows(seed, step, batch_size)
         return batch_of([pairs[row] for row in rows], self.vocabulary)
 
     def check_batches(self, seed: int, step: int) -> Iterator[Batch]:

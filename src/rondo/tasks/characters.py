@@ -22,7 +22,8 @@ import torch
 from torch import Tensor
 
 from rondo.data.batch import Batch
-from rondo.tasks.task import BITS, Recipe, Task
+from rondo.tasks.recipe import Recipe
+from rondo.tasks.task import BITS, Task
 
 UNKNOWN = "\ufffd"
 """The symbol of all characters that training did not see often enough."""

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from rondo.data.sources import Collection, Example
-from rondo.tasks.task import Recipe, Task, is_likeliest
+from rondo.tasks.recipe import Recipe
+from rondo.tasks.task import Task, is_likeliest
 
 NUM_CLASSES = 10
 """The digits."""

@@ -8,10 +8,20 @@ how to train.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from rondo.data.augment import Augmentation
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from rondo.data.augment import Augmentation, augment, resize, shrink
+from rondo.data.batch import Batch
+from rondo.data.order import Order
+from rondo.data.seeds import generator_for
 from rondo.tasks.drawn import draw_photos
 from rondo.tasks.faces import SEXES, PhotoSet, load_photos
 from rondo.tasks.photo_networks import (
@@ -21,72 +31,26 @@ from rondo.tasks.photo_networks import (
     PhotoNetwork,
     build_model,
 )
-
-SIZE_STEP = 32
-"""Photos are scaled to multiples of this side, because most networks halve it five times."""
+from rondo.tasks.recipe import SIZE_STEP, Recipe
+from rondo.tasks.task import OF_CELLS, Place, Task, is_likeliest
 
 DRAWN = "drawn"
 """The word that stands for the embedded drawings where the path of photos is asked for."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How to train on photos: everything but the data, the model, the seed and the machine.
+# The lecture, slide "training": plain stochastic gradient descent with momentum.
+_LECTURE = Recipe(
+    num_epochs=6,
+    batch_size=128,
+    learning_rate=0.01,
+    optimizer="sgd",
+    weight_decay=5e-4,
+    max_grad_norm=None,
+    channels_last=True,
+)
 
-    Args:
-        num_epochs: Passes over the training photos.
-        batch_size: Photos in one step.
-        learning_rate: The rate of a constant schedule, the highest of a one-cycle schedule.
-        schedule: "constant" or "one_cycle".
-        warm_up_share: Share of the steps in which a one-cycle rate rises.
-        momentum: Momentum of stochastic gradient descent.
-        nesterov: Whether the momentum is Nesterov's.
-        weight_decay: Decay of the weights.
-        decay_matrices_only: Whether biases and normalisation are spared from decay.
-        dropout: Share of the last map's channels (of a fully connected network: of the last hidden
-            layer's units) that are set to zero in training.
-        label_smoothing: Share of the target that is spread over both classes.
-        max_grad_norm: Norm to which gradients are clipped, or None.
-        averaging_decay: Decay of the moving average of the weights that predicts, or None.
-        augmentation: Random changes to training photos, or None.
-        mirror: Size of the mirror image, in widths of the photo: a prediction is the mean over
-            both. Below 1 its borders are repeated around it; 0 is for the photo alone.
-        image_sizes: Pairs (share of the epochs, factor on the image size), in order; a size is
-            rounded to a multiple of `SIZE_STEP`.
-        precision: "float32", "bfloat16" (autocast), or "auto": bfloat16 where the machine has it.
-        channels_last: Whether images lie in memory with the colour channel innermost.
-    """
-
-    num_epochs: int
-    batch_size: int
-    learning_rate: float
-    schedule: str = "constant"
-    warm_up_share: float = 0.2
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float = 5e-4
-    decay_matrices_only: bool = False
-    dropout: float = 0.0
-    label_smoothing: float = 0.0
-    max_grad_norm: float | None = None
-    averaging_decay: float | None = None
-    augmentation: Augmentation | None = None
-    mirror: float = 0.0
-    image_sizes: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
-    precision: str = "float32"
-    channels_last: bool = False
-
-    def image_size(self, full_size: int, epoch: int, num_epochs: int) -> int:
-        """Returns the side of the training photos in an epoch, counted from 0."""
-        end = 0.0
-        for share, factor in self.image_sizes:
-            end += share * num_epochs
-            if epoch < end - 1e-9:
-                return max(SIZE_STEP, int(factor * full_size / SIZE_STEP + 0.5) * SIZE_STEP)
-        return full_size
-
-
-_DEFAULT = Recipe(
+_DEFAULT = replace(
+    _LECTURE,
     num_epochs=40,
     batch_size=64,
     learning_rate=0.03,
@@ -101,7 +65,6 @@ _DEFAULT = Recipe(
     mirror=0.88,
     image_sizes=((0.25, 0.5), (0.3, 0.75), (0.45, 1.0)),
     precision="auto",
-    channels_last=True,
 )
 
 RECIPES: dict[str, Recipe] = {
@@ -124,8 +87,7 @@ RECIPES: dict[str, Recipe] = {
         mirror=1.0,
         image_sizes=((1.0, 1.0),),
     ),
-    # The lecture, slide "training": plain stochastic gradient descent with momentum.
-    "lecture": Recipe(num_epochs=6, batch_size=128, learning_rate=0.01, channels_last=True),
+    "lecture": _LECTURE,
 }
 """The ways to train on photos, by name."""
 
@@ -154,6 +116,133 @@ def load_data(
     )
 
 
+TINY = 1e-38
+"""Stands for a probability of 0, whose logarithm is none."""
+
+UNUSED = (*OF_CELLS, "num_sequences", "check_every")
+"""The fields of a recipe that are not looked at; the budget is in epochs."""
+
+PREDICTED_TOGETHER = 100
+"""Photos that are predicted at a time."""
+
+
+class PhotoSource:
+    """Batches of photos (B, 3, S, S) of uint8 with their labels (B,).
+
+    Args:
+        data: The photos of every split.
+    """
+
+    def __init__(self, data: Mapping[str, PhotoSet]) -> None:
+        self.data = data
+        self.order = Order(len(data["train"].labels))
+
+    def num_train(self) -> int | None:
+        """How many training photos there are."""
+        return self.order.num_examples
+
+    def training_batch(self, seed: int, step: int, batch_size: int) -> Batch:
+        """The photos of a step."""
+        photos, rows = self.data["train"], self.order.rows(seed, step, batch_size)
+        return Batch(photos.pixels[rows], photos.labels[rows])
+
+    def check_batches(self, _seed: int, _step: int) -> Iterator[Batch]:
+        """The photos of val."""
+        yield from self.batches("val")
+
+    def test_batches(self) -> Iterator[Batch]:
+        """The photos of test."""
+        yield from self.batches("test")
+
+    def batches(self, split: str) -> Iterator[Batch]:
+        """The photos of a split, in their order."""
+        photos = self.data[split]
+        parts = (values.split(PREDICTED_TOGETHER) for values in (photos.pixels, photos.labels))
+        yield from map(Batch, *parts)
+
+
+def photo_task(data: Mapping[str, PhotoSet], image_size: int, recipe: Recipe) -> Task:
+    """Returns the task on the photos of some splits.
+
+    Args:
+        data: The photos of "train", "val" and perhaps others.
+        image_size: The side of the photos.
+        recipe: How to train on them.
+    """
+    return Task(
+        name="photo",
+        source=PhotoSource(data),
+        input_size=3,
+        output_size=len(SEXES),
+        distance="cross entropy",
+        recipe=recipe,
+        final=True,
+        right=is_likeliest,
+        unit="nats",
+        classes=SEXES,
+        keeps_last=True,
+        loss=_loss,
+        training_loss=_training_loss,
+        call=_call,
+        answer=_answer,
+        change=partial(_changed, image_size),
+        counts_training=True,
+        baseline=majority_rate(data["val"].labels),
+        noun="photos",
+        unused=UNUSED,
+        is_on_accelerator=True,
+        num_skipped=len({item for photos in data.values() for item in photos.skipped}),
+    )
+
+
+def majority_rate(labels: Tensor) -> float:
+    """Returns the share of the more frequent label."""
+    return float(torch.bincount(labels, minlength=2).max()) / len(labels)
+
+
+def probabilities_of(model: nn.Module, images: Tensor, mirror: float) -> Tensor:
+    """Returns the probabilities (B, 2) of photos, as a recipe with such a `mirror` predicts."""
+    views = [images, shrink(images.flip(3), mirror)] if mirror else [images]
+    probabilities = [  # convolutions are faster with the channels last
+        model(view.contiguous(memory_format=torch.channels_last)).float().softmax(dim=1)
+        for view in views
+    ]
+    return sum(probabilities[1:], probabilities[0]) / len(views)
+
+
+def _loss(outputs: Tensor, batch: Batch) -> Tensor:
+    return cross_entropy(outputs, batch.targets, reduction="none")
+
+
+def _training_loss(outputs: Tensor, batch: Batch, recipe: Recipe) -> Tensor:
+    return cross_entropy(
+        outputs, batch.targets, reduction="none", label_smoothing=recipe.label_smoothing
+    )
+
+
+def _call(model: nn.Module, batch: Batch, _state: Any, _recipe: Recipe) -> tuple[Tensor, Any]:
+    return model(batch.inputs), None
+
+
+def _answer(model: nn.Module, batch: Batch, _state: Any, recipe: Recipe) -> tuple[Tensor, Any]:
+    """The logarithms of the probabilities, of which the losses are those of logits."""
+    probabilities = probabilities_of(model, batch.inputs, recipe.mirror)
+    return probabilities.clamp_min(TINY).log(), None
+
+
+def _changed(image_size: int, batch: Batch, place: Place) -> Batch:
+    """Photos in the size of their time, in training with the random changes of the recipe."""
+    recipe, size = place.recipe, place.recipe.image_size(image_size, place.done)
+    if place.is_training and recipe.augmentation is not None:
+        generator = generator_for("augmentation", place.seed, place.step)
+        images = augment(batch.inputs, size, recipe.augmentation, generator)
+    else:
+        images = resize(batch.inputs.float(), size)
+    if recipe.channels_last:
+        images = images.contiguous(memory_format=torch.channels_last)
+    return replace(batch, inputs=images)
+
+
 def fingerprint(data: dict[str, PhotoSet]) -> str:
     """Returns 16 hexadecimal digits that change when any photo, label or split does."""
     digest = hashlib.blake2b(digest_size=8)
@@ -171,10 +260,15 @@ __all__ = [
     "RECIPES",
     "SEXES",
     "SIZE_STEP",
+    "UNUSED",
     "LectureResult",
     "PhotoNetwork",
+    "PhotoSource",
     "Recipe",
     "build_model",
     "fingerprint",
     "load_data",
+    "majority_rate",
+    "photo_task",
+    "probabilities_of",
 ]

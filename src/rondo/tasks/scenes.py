@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, groupby
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.data.lost_frames import SHOWN, gaps_in, numbers_text, runs_of
+from rondo.data.order import Order
 from rondo.data.seeds import generator_for
 from rondo.tasks.segmentation_augmentation import Change, changed
 
@@ -117,12 +119,17 @@ class SceneSource:
         """How many training scenes there are: a clip begins at each."""
         return len(self.sets.splits["train"])
 
+    @cached_property
+    def order(self) -> Order:
+        """The order of the training scenes."""
+        number = self.num_train()
+        assert number is not None
+        return Order(number)
+
     def training_batch(self, seed: int, step: int, batch_size: int) -> Batch:
         """The clips of a step; an epoch begins one at each scene, in a new order."""
         scenes = self.sets.splits["train"]
-        epoch, number = divmod(step, -(-len(scenes) // batch_size))
-        order = torch.randperm(len(scenes), generator=generator_for("order", seed, epoch))
-        rows = order[number * batch_size : (number + 1) * batch_size].tolist()
+        rows = self.order.rows(seed, step, batch_size)
         batch = batch_of([self._clip_from(scenes, row) for row in rows])
         generator = generator_for("augment", seed, step)
         pairs = zip(batch.inputs, batch.targets, strict=True)

@@ -27,19 +27,21 @@ from rondo.data.sources import Generated
 from rondo.models.checkpoint import Checkpoint, load_checkpoint
 from rondo.models.reseg import CONTEXTS, ReSeg
 from rondo.tasks.drawn_scenes import CLASSES, draw_scenes
+from rondo.tasks.recipe import Recipe
 from rondo.tasks.scenes import VOID, SceneSource, frames_missing
 from rondo.tasks.segmentation_augmentation import Change
 from rondo.tasks.segmentation_files import read_scenes
-from rondo.tasks.task import Recipe, Task
+from rondo.tasks.task import Task
 
 RECIPES = {
     "drawn": Recipe(
         cell="gru", hidden_size=24, num_layers=1, channels=24, batch_size=16, learning_rate=5e-3,
-        max_grad_norm=5.0, num_sequences=4_000, check_every=1_000, anneals=True,
+        max_grad_norm=5.0, num_sequences=4_000, check_every=1_000, schedule="cosine",
     ),
     "files": Recipe(
         cell="gru", hidden_size=100, num_layers=2, channels=50, batch_size=8, learning_rate=2e-3,
-        max_grad_norm=5.0, num_sequences=160 * 367, anneals=True, dropout=0.2, precision="auto",
+        max_grad_norm=5.0, num_sequences=160 * 367, schedule="cosine", dropout=0.2,
+        precision="auto",
     ),
 }  # fmt: skip
 """How to train on drawn scenes and on a folder of pictures."""

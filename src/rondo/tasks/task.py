@@ -10,57 +10,59 @@ from typing import Any
 from torch import Tensor, nn
 
 from rondo.data.batch import Batch, Source
+from rondo.tasks.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to train on a task.
+class Place:
+    """Where a training stands.
 
     Args:
-        cell: A name in `rondo.cells.named.NAMED_CELLS`.
-        hidden_size: The hidden size of the cells.
-        num_layers: Recurrent layers on top of each other.
-        embedding_size: The width of embedded symbols, where the task's inputs are symbols.
-        batch_size: Sequences in a step.
-        learning_rate: The learning rate of every step, or the highest where it anneals.
-        optimizer: "adam", or "rmsprop" with momentum 0.9.
-        max_grad_norm: The norm to which the whole gradient is shortened where it is longer.
-        num_sequences: The budget: training ends after so many sequences.
-        check_every: Sequences between two checks.
-        patience: Checks without a better loss after which training ends, or None for no such end.
-        dropout: Share of the units that are dropped between layers.
-        weight_noise: Standard deviation of the noise on the weights during a step.
-        channels: Channels of the first convolution, where the network has some.
-        anneals: Whether the learning rate rises over the first twentieth of the budget and then
-            falls to 0 along half a cosine.
-        precision: "float32"; "bfloat16" for products and convolutions; or "auto", what this
-            machine computes fastest.
+        seed: The seed of the run.
+        step: Steps done before this one.
+        done: The share of the budget that is spent.
+        recipe: How it trains.
+        is_training: Whether a step is done, rather than a check or a test.
     """
 
-    cell: str = "lstm"
-    hidden_size: int = 32
-    num_layers: int = 1
-    embedding_size: int | None = None
-    batch_size: int = 32
-    learning_rate: float = 5e-3
-    optimizer: str = "adam"
-    max_grad_norm: float = 1.0
-    num_sequences: int = 200_000
-    check_every: int = 2_000
-    patience: int | None = None
-    dropout: float = 0.0
-    weight_noise: float = 0.0
-    channels: int | None = None
-    anneals: bool = False
-    precision: str = "float32"
+    seed: int
+    step: int
+    done: float
+    recipe: Recipe
+    is_training: bool
 
+
+Change = Callable[[Batch, Place], Batch]
+"""What becomes of a batch before the network sees it."""
+
+Call = Callable[[nn.Module, Batch, Any, Recipe], tuple[Tensor, Any]]
+"""From a network, a batch and the state before it to outputs and the state after it."""
 
 Losses = Callable[[Tensor, Batch], Tensor]
 """From outputs and a batch to the loss of each sequence (B,)."""
 
+TrainingLosses = Callable[[Tensor, Batch, Recipe], Tensor]
+"""The same of what a step makes smaller, where that is not the loss that is told."""
+
 Right = Callable[[Tensor, Batch], Tensor]
 """From outputs and a batch to whether each sequence (B,), or step (B, T), is answered rightly; or
 to the share of each sequence (B,) that is."""
+
+
+OF_PHOTOS = ("augmentation", "mirror", "image_sizes", "label_smoothing", "channels_last")
+"""The fields of a recipe that are for photos alone."""
+
+OF_CELLS = ("cell", "hidden_size", "num_layers", "embedding_size", "channels")
+"""The fields of a recipe that are for networks of any cell."""
+
+
+def call_on_sequences(
+    model: nn.Module, batch: Batch, state: Any, _recipe: Recipe
+) -> tuple[Tensor, Any]:
+    """Calls a network on sequences, and on the pictures that they tell of."""
+    given = {} if batch.pictures is None else {"pictures": batch.pictures}
+    outputs, state = model(batch.inputs, state, lengths=batch.lengths, **given)
+    return outputs, state
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,15 @@ class Task:
             check.
         prepare: Has a new network take figures from the training sequences, where it needs some.
         loss: The loss of each sequence, where it is not a distance of each step.
+        training_loss: What a step makes smaller, where it is not the mean of `loss`.
+        call: How the network is called in a step.
+        answer: The same in a check, in the test and where it is used.
+        change: What becomes of batches before the network sees them.
+        counts_training: Whether right answers are counted in training steps too.
+        baseline: The share that is right where the same is always answered, if it is told.
+        noun: What an example is called.
+        unused: The fields of a recipe that it does not look at.
+        is_on_accelerator: Whether it is trained on an accelerator, where there is one.
         digest: What tells other data from these, where the files of `data` do not tell it.
         notes: What to tell the user of the data.
         num_skipped: How many inputs of the data could not be used.
@@ -115,6 +126,15 @@ class Task:
     keeps_last: bool = False
     prepare: Callable[[nn.Module], None] | None = None
     loss: Losses | None = None
+    training_loss: TrainingLosses | None = None
+    call: Call = call_on_sequences
+    answer: Call | None = None
+    change: Change | None = None
+    counts_training: bool = False
+    baseline: float | None = None
+    noun: str = "sequences"
+    unused: tuple[str, ...] = OF_PHOTOS
+    is_on_accelerator: bool = False
     digest: str | None = None
     notes: tuple[str, ...] = ()
     num_skipped: int = 0

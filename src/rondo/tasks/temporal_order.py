@@ -27,7 +27,8 @@ from torch import Tensor
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated, one_hot
 from rondo.tasks.adding import check_length, draw_lengths
-from rondo.tasks.task import Recipe, Task
+from rondo.tasks.recipe import Recipe
+from rondo.tasks.task import Task
 
 SYMBOLS = "EBXYabcd"
 """The symbols, in the order of the inputs."""

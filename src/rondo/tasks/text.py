@@ -29,7 +29,8 @@ from rondo.data.sources import TEST_SEED, Collection, Example, Generated, togeth
 from rondo.models.crnn import num_steps
 from rondo.models.ctc import Symbols, ctc_distances, greedy
 from rondo.tasks.drawn_words import Typesetter
-from rondo.tasks.task import Recipe, Task
+from rondo.tasks.recipe import Recipe
+from rondo.tasks.task import Task
 from rondo.tasks.word_distortions import Distortion, distorted
 from rondo.tasks.word_pictures import Word, WordSets, alphabet_of, check_width, composed, load_words
 
@@ -47,7 +48,7 @@ NUM_EPOCHS = 100
 
 RECIPE = Recipe(
     cell="lstm", hidden_size=128, num_layers=2, channels=16, batch_size=32, learning_rate=2e-3,
-    max_grad_norm=10.0, num_sequences=48_000, check_every=4_000, dropout=0.2, anneals=True,
+    max_grad_norm=10.0, num_sequences=48_000, check_every=4_000, dropout=0.2, schedule="cosine",
 )  # fmt: skip
 
 

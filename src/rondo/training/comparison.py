@@ -165,12 +165,11 @@ def _runs(name: str, weights: str | None) -> bool:
 def _train(config: RunConfig, data: dict[str, PhotoSet], folder: Path, say: Say) -> Result | int:
     """Returns the figures of a run, or the number of the signal that interrupted it.
 
-    Its epochs are watched on val; test and other photos are looked at when it has ended.
+    It is checked on val; test and other photos are looked at when it has ended.
     """
     run = _open(config, data, _run_path(folder, config))
-    watched = {name: data[name] for name in ("train", "val")}
     with run.folder.held(say):
-        outcome = fit(run.config, watched, run.folder, say=say)
+        outcome = fit(run, say=say, logger=run.logger())
         if outcome.signal_number is not None:
             return outcome.signal_number
         result = measure(run, session.finish(run, say))

@@ -78,7 +78,7 @@ class Table:
         config, recipe = self.config, self.config.recipe
         noun = "drawings" if config.data == DRAWN else "photos"
         counts = ", ".join(f"{name} {count:,}" for name, count in self.num_photos.items())
-        epochs = number(recipe.num_epochs, "epoch")
+        epochs = number(recipe.num_epochs or 0, "epoch")
         return (
             f"{epochs} on {noun} of {config.image_size} pixels ({counts}), "
             f"recipe {config.recipe_name} in batches of {recipe.batch_size}, {recipe.precision}, "

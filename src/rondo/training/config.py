@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rondo.data.augment import Augmentation
 from rondo.errors import (
     RunError,
-    check_above_0,
     check_from_0,
     check_from_1,
     look_up,
 )
-from rondo.tasks.photo import DRAWN, MODELS, SIZE_STEP, Recipe
+from rondo.tasks.photo import DRAWN, MODELS
+from rondo.tasks.recipe import SIZE_STEP, Recipe, recipe_from
 from rondo.training.precision import PRECISIONS
 from rondo.training.versions import current_versions, from_json, to_json
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever a run folder of an older version could no longer be read."""
 
 
@@ -69,26 +68,19 @@ class RunConfig:
                 f"try {max(1, round(self.image_size / SIZE_STEP)) * SIZE_STEP}"
             )
         look_up("model", self.model, MODELS)
-        check_from_1(
-            number_of_epochs=self.recipe.num_epochs,
-            batch_size=self.recipe.batch_size,
-            number_of_drawn_portraits=self.num_drawn,
-            number_of_threads=self.num_threads,
-        )
+        self.recipe.check()
+        check_from_1(number_of_drawn_portraits=self.num_drawn, number_of_threads=self.num_threads)
         if self.recipe.precision not in PRECISIONS:
             raise RunError(
                 f"the precision must be {' or '.join(PRECISIONS)}, but is {self.recipe.precision!r}"
             )
         check_from_0(seed=self.seed)
-        check_above_0(
-            learning_rate=self.recipe.learning_rate, **{"norm of --clip": self.recipe.max_grad_norm}
-        )
         self._check_batches()
 
     def _check_batches(self) -> None:
         """Raises `RunError` where a batch would be too small to be normalised."""
-        recipe, num_epochs = self.recipe, self.recipe.num_epochs
-        sizes = [recipe.image_size(self.image_size, n, num_epochs) for n in range(num_epochs)]
+        recipe, num_epochs = self.recipe, self.recipe.num_epochs or 1
+        sizes = [recipe.image_size(self.image_size, n / num_epochs) for n in range(num_epochs)]
         least = MODELS[self.model].least_batch_size(min(sizes))
         for name, count in (
             ("batch size", recipe.batch_size),
@@ -115,19 +107,5 @@ def config_from_json(text: str) -> RunConfig:
         text,
         "photo",
         FORMAT,
-        lambda values: RunConfig(**{**values, "recipe": _recipe_from(values["recipe"])}),
+        lambda values: RunConfig(**{**values, "recipe": recipe_from(values["recipe"])}),
     )
-
-
-def _recipe_from(values: dict[str, Any]) -> Recipe:
-    """Returns the recipe, its nested values given back the types that JSON lost."""
-    strength = values["augmentation"]
-    if strength is not None:
-        strength = Augmentation(**{name: _tupled(value) for name, value in strength.items()})
-    return Recipe(
-        **{**values, "augmentation": strength, "image_sizes": _tupled(values["image_sizes"])}
-    )
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value

@@ -6,22 +6,24 @@ of the majority class: what one would get by always saying the more frequent lab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from rondo.data.augment import resize, shrink
-from rondo.tasks.photo import SEXES, PhotoSet
+from rondo.tasks.photo import (
+    PREDICTED_TOGETHER,
+    SEXES,
+    PhotoSet,
+    majority_rate,
+    probabilities_of,
+)
 from rondo.training.calibration import Calibration, calibration, temper
 from rondo.training.shares import Share, wilson
 
 Value = TypeVar("Value")
-
-BATCH_SIZE = 100
-"""Photos that are predicted at a time."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,6 @@ def unseen(splits: Mapping[str, Value]) -> dict[str, Value]:
     return {name: value for name, value in splits.items() if name not in ("train", "val")}
 
 
-def majority_rate(labels: Tensor) -> float:
-    """Returns the share of the more frequent label."""
-    return float(torch.bincount(labels, minlength=2).max()) / len(labels)
-
-
 def accuracy_by(keys: list[str | None], correct: Tensor) -> dict[str, Share]:
     """Returns the accuracy for each key, in the order of the keys; None keys are left out."""
     counts: dict[str, tuple[int, int]] = {}
@@ -117,10 +114,8 @@ def predict(
     *,
     mirror: float,
     precision: str,
-    image_size: int | None = None,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Tensor | None:
-    """Returns the probabilities (N, 2) of photos, or None where it was asked to stop meanwhile.
+) -> Tensor:
+    """Returns the probabilities (N, 2) of photos.
 
     Args:
         model: A classifier of pixels 0..255; it computes in evaluation mode.
@@ -128,18 +123,13 @@ def predict(
         mirror: Size of the mirror image, in widths of the photo, whose probabilities are averaged
             with those of the photo; 0 for the photo alone.
         precision: "float32" or "bfloat16".
-        image_size: Side to which the photos are scaled, or None to leave them as they are.
-        should_stop: Is asked after each batch.
     """
     was_training = model.training
     model.eval()
     batches = []
     try:
-        for batch in pixels.split(BATCH_SIZE):
-            batch = batch if image_size is None else resize(batch, image_size)
+        for batch in pixels.split(PREDICTED_TOGETHER):
             batches.append(_probabilities(model, batch, mirror=mirror, precision=precision))
-            if should_stop():
-                return None
     finally:
         model.train(was_training)
     return torch.cat(batches)
@@ -149,14 +139,8 @@ def predict(
 def _probabilities(model: nn.Module, pixels: Tensor, *, mirror: float, precision: str) -> Tensor:
     """Returns the probabilities (N, 2) of one batch, on the CPU."""
     images = pixels.to(next(model.parameters()).device).float()
-    views = [images, shrink(images.flip(3), mirror)] if mirror else [images]
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        # convolutions are faster with the channels last
-        probabilities = [
-            model(view.contiguous(memory_format=torch.channels_last)).float().softmax(dim=1)
-            for view in views
-        ]
-    return (sum(probabilities[1:], probabilities[0]) / len(views)).cpu()
+        return probabilities_of(model, images, mirror).cpu()
 
 
 def _decade(age: float | None) -> str | None:

@@ -1,165 +1,235 @@
-"""One training run, from its settings and data to its folder."""
+"""One run, from its settings and data to its folder, whatever is trained."""
 
 from __future__ import annotations
 
-import logging
 import sys
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-import lightning.pytorch as pl
 import torch
+from torch import nn
 
-from rondo.compiler import EngineWarning
-from rondo.tasks.photo import PhotoSet
-from rondo.training.callbacks import Keeper, ProgressLine
-from rondo.training.config import RunConfig
-from rondo.training.divergence import DivergedError
-from rondo.training.module import PhotoClassifier
-from rondo.training.records import skipped_words
-from rondo.training.run_folder import RunFolder
+from rondo.tasks.task import Task
+from rondo.training.divergence import DivergedError, check_loss
+from rondo.training.engine import Engine, Settings
+from rondo.training.loggers import Logger, quiet_thread
+from rondo.training.progress import check_line, check_record, progress_line, train_record
+from rondo.training.records import Record
+from rondo.training.run_files import RunFiles
+from rondo.training.saving import SaveClock
 from rondo.training.stopping import StopRequest
-from rondo.training.weights import read_weights
+from rondo.training.terminal import StatusLine
+
+
+class RunSettings(Settings, Protocol):
+    """What a run was asked to do."""
+
+    @property
+    def num_threads(self) -> int:
+        """Threads of torch."""
+        ...
+
+
+class Run(Protocol):
+    """A run that is ready to train."""
+
+    @property
+    def config(self) -> RunSettings:
+        """The settings, as in the folder."""
+        ...
+
+    @property
+    def folder(self) -> RunFiles[Any]:
+        """The run folder, already made."""
+        ...
+
+    @property
+    def task(self) -> Task:
+        """The task that the settings name."""
+        ...
+
+    def network(self, *, is_new: bool) -> nn.Module:
+        """Returns the network; at its start, where the run is new.
+
+        Raises:
+            RunError: If the weights that it is to start from cannot be used.
+        """
+        ...
+
+    def origin(self) -> dict[str, Any]:
+        """Returns what stands beside the weights."""
+        ...
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its records so far, and the signal that interrupted it, if one did."""
+    """How a run ended.
 
-    records: list[dict[str, Any]]
-    signal_number: int | None
+    Args:
+        records: What was written down: of each check, and last of the test.
+        signal_number: The signal that interrupted it, if one did.
+    """
+
+    records: list[Record]
+    signal_number: int | None = None
 
 
 def fit(
-    config: RunConfig,
-    data: dict[str, PhotoSet],
-    folder: RunFolder,
+    run: Run,
     *,
     say: Callable[[str], None] = print,
-    callbacks: tuple[pl.Callback, ...] = (),
+    logger: Logger | None = None,
+    before_step: Callable[[Engine], None] = lambda engine: None,
 ) -> Outcome:
-    """Trains until the recipe's last epoch, from where the folder's saved state is, if it has one.
+    """Trains to the end, from where the folder's saved state is, if it has one, and tests.
 
     Args:
-        config: The settings of the run, as in the folder.
-        data: The photos of every split.
-        folder: The run folder, already made.
+        run: The run.
         say: Is given each line for the user.
-        callbacks: More Lightning callbacks, called after the run's own.
+        logger: Is given the records too.
+        before_step: Is called before each step.
 
     Raises:
-        RunError: If the saved state, or the weights that the run is to start from, cannot be read,
+        RunError: If the saved state, or the weights that the run is to start from, cannot be used,
             another process trains in the folder, or the training diverges.
     """
-    torch.set_num_threads(config.num_threads)
-    line = ProgressLine(sys.stderr)
+    torch.set_num_threads(run.config.num_threads)
+    line = StatusLine(sys.stderr)
 
     def tell(text: str) -> None:
-        line.line.clear()
+        line.clear()
         say(text)
 
     stop = StopRequest(tell)
-    with folder.held(say), stop.listening(), quiet_lightning(), quiet_tensorboard():
-        module, state = _at_saved_state(config, data["train"], folder)
-        keeper = Keeper(folder, data, stop, lambda records: tell(epoch_line(records, module)))
-        keeper.catch_up(module, state, tell)
-        try:
-            _trainer(config, module, [keeper, line, *callbacks]).fit(module)
-        except DivergedError:
-            keeper.write_diverged(module)
-            raise
-    return Outcome(keeper.records, stop.signal_number)
+    with ExitStack() as stack:
+        stack.enter_context(run.folder.held(say))
+        stack.enter_context(stop.listening())
+        if logger is not None:
+            stack.enter_context(quiet_thread())
+            stack.callback(logger.close)
+        keeper = Keeper(run, stop, tell, logger)
+        keeper.catch_up()
+        while keeper.has_work:
+            before_step(keeper.engine)
+            keeper.step()
+            line.show(lambda: progress_line(keeper.engine))
+        line.clear()
+        keeper.finish()
+    return Outcome(keeper.records, None if keeper.is_finished else stop.signal_number)
 
 
-def _at_saved_state(
-    config: RunConfig, photos: PhotoSet, folder: RunFolder
-) -> tuple[PhotoClassifier, dict[str, Any] | None]:
-    """Returns a module where the saved state is, and that state; or at its start, and None."""
-    module, state = PhotoClassifier(config, photos), folder.read_saved()
-    if state is not None:
-        with folder.loading_state():
-            module.load_state(state)
-    elif config.weights is not None:
-        module.start_from(read_weights(config))
-    return module, state
+class Keeper:
+    """The training of a run, with all that is checked, saved, told and written down of it."""
 
+    def __init__(
+        self, run: Run, stop: StopRequest, say: Callable[[str], None], logger: Logger | None
+    ) -> None:
+        self.run, self.stop, self.say, self.logger = run, stop, say, logger
+        self.state = run.folder.read_saved()
+        self.engine = Engine(run.config, run.task, self._network)
+        self.clock = SaveClock(has_saved=self.state is not None)
+        self.records: list[Record] = []
+        self.is_finished = False
 
-def epoch_line(records: list[dict[str, Any]], module: PhotoClassifier) -> str:
-    """Returns what an epoch gave, in one line; in brackets is the majority-class rate.
+    def _network(self) -> nn.Module:
+        return self.run.network(is_new=self.state is None)
 
-    The test has its say at the end alone: who sees it at every epoch chooses by it.
-    """
-    train, *others = records
-    shown = [
-        f"{record['split']} {100 * record['accuracy']:.1f} % ({100 * record['majority_rate']:.1f})"
-        for record in others
-        if record["split"] == "val"
-    ]
-    return "  ".join(
-        (
-            f"epoch {train['epoch']:2}/{module.recipe.num_epochs}",
-            f"loss {train['loss']:.3f}",
-            *shown,
-            f"{train['photos_per_second']:.0f} photos/s",
-            *skipped_words(train),
+    @property
+    def has_work(self) -> bool:
+        """Whether there is a step to do, and nobody has asked to end."""
+        return not self.engine.is_done and not self.stop.requested
+
+    def catch_up(self) -> None:
+        """Goes to where the saved state is, and does a check that was interrupted."""
+        engine, folder = self.engine, self.run.folder
+        if self.state is not None:
+            with folder.loading_state():
+                engine.load_state(self.state)
+        seen = engine.progress.num_seen
+        records = folder.records_of(
+            self.state, lambda record: int(record.get("num_seen", 0)) <= seen, self.say
         )
-    )
+        self.records = [record for record in records if record["split"] in ("train", "val")]
+        if engine.must_check:
+            self._check()
 
+    def step(self) -> None:
+        """Saves where that is due, trains for a step, and checks where that is due.
 
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Keeps Lightning's tips and hints, which tell a user of rondo nothing, from the terminal.
+        Raises:
+            DivergedError: If the loss is not finite; what was saved stays.
+        """
+        if self.clock.is_due():
+            self.save()
+        engine = self.engine
+        engine.train_step()
+        try:
+            check_loss(engine.last_loss, engine.progress.step, engine.recipe)
+        except DivergedError:
+            self._write_diverged()
+            raise
+        if engine.must_check:
+            self._check()
 
-    Warnings of Rondo's own are shown: Lightning calls the network, so they point at its lines.
-    """
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("default", category=EngineWarning, module="lightning")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    def finish(self) -> None:
+        """Tests the weights that are kept, unless the training was interrupted, and saves all."""
+        engine = self.engine
+        if engine.is_done and not engine.must_check:
+            kept, last = engine.kept_weights(), engine.predicting_model.state_dict()
+            last = {name: value.clone() for name, value in last.items()}
+            engine.predicting_model.load_state_dict(kept)
+            batches = self.run.task.source.test_batches()
+            score = engine.measure(
+                batches, at_end=True, should_stop=lambda: bool(self.stop.requested)
+            )
+            engine.predicting_model.load_state_dict(last)
+            if score is not None:
+                self._note(check_record("test", score, engine))
+                self.is_finished = True
+        self.save()
 
+    def save(self) -> None:
+        """Saves what the run needs to go on, and the weights that predict.
 
-@contextmanager
-def quiet_tensorboard() -> Iterator[None]:
-    """Keeps the errors of TensorBoard's thread from the terminal: it raises them in ours again."""
-    previous = threading.excepthook
+        Raises:
+            DivergedError: If the weights are not finite; what was saved stays.
+        """
+        engine, folder = self.engine, self.run.folder
+        engine.check_weights()
+        with self.clock.saving():
+            if engine.progress.step > 0:
+                folder.write_weights(engine.kept_weights(), self.run.origin())
+            folder.write_metrics(self.records)
+            folder.write_state({**engine.state(), "records": self.records})
 
-    def tell(arguments: threading.ExceptHookArgs) -> None:
-        if not type(arguments.thread).__module__.startswith("tensorboard."):
-            previous(arguments)
+    def _check(self) -> None:
+        """Measures the network and writes that down, unless it is asked to end meanwhile."""
+        if self.stop.requested:
+            return
+        engine = self.engine
+        score = engine.check(lambda: bool(self.stop.requested))
+        if score is None:
+            return
+        train, val = train_record(engine), check_record("val", score, engine)
+        engine.check_weights()
+        self._note(train, val)
+        engine.begin_interval()
 
-    threading.excepthook = tell
-    try:
-        yield
-    finally:
-        threading.excepthook = previous
+    def _note(self, *records: Record) -> None:
+        """Writes records down, and tells the last."""
+        self.records += records
+        self.run.folder.write_metrics(self.records)
+        if self.logger is not None:
+            self.logger.write(records)
+        self.say(check_line(records, self.engine))
 
-
-def _trainer(
-    config: RunConfig, module: PhotoClassifier, callbacks: list[pl.Callback]
-) -> pl.Trainer:
-    """Returns the Lightning trainer of the epochs that are left."""
-    return pl.Trainer(
-        accelerator="auto",
-        devices=1,
-        precision="bf16-mixed" if config.recipe.precision == "bfloat16" else "32-true",
-        max_epochs=config.recipe.num_epochs - module.num_done_epochs,
-        gradient_clip_val=config.recipe.max_grad_norm,
-        reload_dataloaders_every_n_epochs=1,  # each epoch has its own batches
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    def _write_diverged(self) -> None:
+        """Adds to `metrics.jsonl` where the training diverged; no state counts that line."""
+        record = {
+            **train_record(self.engine),
+            "loss": self.engine.last_loss,
+            "diverged": True,
+        }
+        self.run.folder.write_metrics([*self.records, record])

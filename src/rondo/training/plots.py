@@ -65,7 +65,7 @@ STYLE: dict[Any, Any] = {
 
 def curves(records: list[dict[str, Any]], name: str, label: str) -> str:
     """Returns the curves of one number over the epochs, one for each split."""
-    percent = 100 if name == "accuracy" else 1
+    percent = 100 if name == "right" else 1
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
         figure, axes = new_figure(5.2, 3.4)
         for split in dict.fromkeys(record["split"] for record in records):
@@ -77,8 +77,8 @@ def curves(records: list[dict[str, Any]], name: str, label: str) -> str:
                 axes.plot(*zip(*shown, strict=True), color=colour, label=split, marker="o", ms=3)
             if name == "loss":
                 _mark_lost(axes, [epoch for epoch, value in found if value is None], split, colour)
-            if name == "accuracy" and "majority_rate" in of_split[0]:
-                majority = 100 * of_split[0]["majority_rate"]
+            if name == "right" and "baseline" in of_split[0]:
+                majority = 100 * of_split[0]["baseline"]
                 axes.axhline(majority, color=colour, linestyle=":", linewidth=1)
         if not any(record.get(name) is not None for record in records):
             axes.set_yticks([])

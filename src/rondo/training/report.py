@@ -66,7 +66,7 @@ def _curves(report: ReportInput) -> str:
         return ""
     return cards(
         "How it learned",
-        plots.curves(report.records, "accuracy", "accuracy in %"),
+        plots.curves(report.records, "right", "right in %"),
         plots.curves(report.records, "loss", "loss in nats"),
         note="Dotted: the majority class of each split. Training figures are taken while the "
         "weights change and the pictures are altered at random, so they may lie below the others. "

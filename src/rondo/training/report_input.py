@@ -63,7 +63,7 @@ class ReportInput:
     def speed(self) -> str:
         """How fast the run trained in its last epoch."""
         train = [record for record in self.records if record["split"] == "train"]
-        return f"{train[-1]['photos_per_second']:.0f} photos a second" if train else "unknown"
+        return f"{train[-1]['per_second']:.0f} photos a second" if train else "unknown"
 
     @property
     def model_text(self) -> str:

@@ -73,8 +73,8 @@ def measure(session: Session, evaluations: dict[str, Evaluation]) -> Result:
         num_parameters=num_parameters(model),
         num_multiplications=count_multiplications(model, photo.float()),
         learning_rate=config.recipe.learning_rate,
-        photos_per_second=statistics.median(record["photos_per_second"] for record in train),
-        seconds=sum(record["seconds"] for record in train),
+        photos_per_second=statistics.median(record["per_second"] for record in train),
+        seconds=train[-1]["seconds"],
         prediction_ms=_prediction_ms(model, config, photo),
     )
 

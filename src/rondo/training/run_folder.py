@@ -35,14 +35,7 @@ class RunFolder(RunFiles[RunConfig]):
 
     def write_model(self, model: nn.Module, config: RunConfig) -> None:
         """Keeps the weights that predict."""
-        self.write_weights(
-            model.state_dict(),
-            {
-                "model": config.model,
-                "arguments": config.model_arguments,
-                "version": config.versions["rondo"],
-            },
-        )
+        self.write_weights(model.state_dict(), origin_of(config))
 
     def write_temperature(self, temperature: Temperature) -> None:
         """Keeps the temperature of the weights that predict."""
@@ -59,3 +52,12 @@ class RunFolder(RunFiles[RunConfig]):
                 f"{self.calibration_file} cannot be used: {error}; `{self.command} --resume "
                 f"{self.path}` makes it again"
             ) from error
+
+
+def origin_of(config: RunConfig) -> dict[str, Any]:
+    """Returns what stands beside the weights of a run."""
+    return {
+        "model": config.model,
+        "arguments": config.model_arguments,
+        "version": config.versions["rondo"],
+    }

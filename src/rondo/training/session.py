@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,32 @@ from torch import Tensor, nn
 from rondo.cells.named import num_parameters
 from rondo.data.skipped import describe_skipped
 from rondo.errors import RunError, look_up, num_threads_of
+from rondo.models import TransferNetwork
 from rondo.models.lecture_rnn1 import FORMS
 from rondo.system.files import write_text
 from rondo.tasks.photo import (
     DRAWN,
     MODELS,
     RECIPES,
+    UNUSED,
     PhotoSet,
-    Recipe,
     build_model,
     fingerprint,
     load_data,
+    photo_task,
 )
+from rondo.tasks.recipe import Recipe
+from rondo.tasks.recipe_changes import changed_recipe
+from rondo.tasks.task import Task
 from rondo.training.calibration import fit_temperature, temper
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, evaluate, predict, unseen
+from rondo.training.loggers import Logger, TensorBoardEvents
 from rondo.training.precision import resolved_precision
 from rondo.training.robustness import try_splits
 from rondo.training.run_files import check_new_folder, make_run_path, new_run_path
-from rondo.training.run_folder import RunFolder
-from rondo.training.weights import find_weights
+from rondo.training.run_folder import RunFolder, origin_of
+from rondo.training.weights import find_weights, read_weights
 
 IMAGE_SIZE = 128
 """The default side of photos, in pixels."""
@@ -67,6 +74,7 @@ class Options:
     learning_rate: float | None = None
     max_grad_norm: float | None = None
     precision: str | None = None
+    set: Sequence[str] | None = None
     threads: int | None = None
 
 
@@ -77,6 +85,32 @@ class Session:
     config: RunConfig
     data: dict[str, PhotoSet]
     folder: RunFolder
+
+    @cached_property
+    def task(self) -> Task:
+        """The task on these photos."""
+        return photo_task(self.data, self.config.image_size, self.config.recipe)
+
+    def network(self, *, is_new: bool) -> nn.Module:
+        """Returns the network; at its start, where the run is new.
+
+        Raises:
+            RunError: If the weights that it is to start from cannot be used.
+        """
+        network = build_model(self.config.model, self.config.model_arguments)
+        if is_new and self.config.weights is not None:
+            assert isinstance(network, TransferNetwork)
+            network.start_from(read_weights(self.config))
+        return network
+
+    def origin(self) -> dict[str, Any]:
+        """Returns what stands beside the weights."""
+        return origin_of(self.config)
+
+    def logger(self) -> Logger | None:
+        """Returns what writes TensorBoard events, where TensorBoard is installed."""
+        path = self.folder.tensorboard
+        return TensorBoardEvents(path) if TensorBoardEvents.is_there() else None
 
 
 def make_config(options: Options) -> RunConfig:
@@ -137,7 +171,7 @@ def _recipe(name: str, options: Options) -> Recipe:
         "image_sizes": ((1.0, 1.0),) if network.one_size else None,
     }
     given = {field: value for field, value in changes.items() if value is not None}
-    changed = replace(recipe, **given)
+    changed = changed_recipe(replace(recipe, **given), options.set or (), UNUSED)
     return replace(changed, precision=resolved_precision(changed.precision))
 
 
@@ -235,7 +269,6 @@ def predict_splits(
         predicted = predict(
             model, photos.pixels, mirror=config.recipe.mirror, precision=config.recipe.precision
         )
-        assert predicted is not None
         probabilities[name] = predicted
     return probabilities
 

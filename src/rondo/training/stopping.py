@@ -41,7 +41,7 @@ class StopRequest:
                     signal.signal(number, handler)
 
     def take_signals(self) -> None:
-        """Takes the signals over, from Lightning too; other threads than the main one cannot."""
+        """Takes the signals over; other threads than the main one cannot."""
         if _in_main_thread():
             for number in self.SIGNALS:
                 signal.signal(number, self._on_signal)

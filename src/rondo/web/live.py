@@ -12,9 +12,9 @@ from torch import Tensor
 
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
 from rondo.training import GradientFlow, gradient_flow
+from rondo.training.engine import Score
 from rondo.training.sequences.config import build_task, takes_data
-from rondo.training.sequences.session import Options, description, make_config
-from rondo.training.sequences.trainer import Score, SequenceTrainer
+from rondo.training.sequences.session import Options, description, make_config, new_engine
 
 PIECE_SECONDS = 0.4
 """How long a piece of the training takes."""
@@ -75,7 +75,7 @@ class LiveTraining:
     def __init__(self, name: str, options: Options) -> None:
         config, task = make_config(name, options)
         self.description = description(config, task)
-        self.trainer = SequenceTrainer(config, task)
+        self.trainer = new_engine(config, task)
         self.probe = task.source.training_batch(config.seed + 1, 0, NUM_PROBED)
         self.flow_seconds, self.flow_at = 0.0, -math.inf
         self.diverged = ""
@@ -96,8 +96,8 @@ class LiveTraining:
         progress = self.trainer.progress
         return {
             "sequences": self._num_seen,
-            "budget": self.trainer.recipe.num_sequences,
-            "speed": progress.num_sequences / max(progress.seconds, 1e-9),
+            "budget": self.trainer.budget,
+            "speed": progress.num_seen / max(progress.seconds, 1e-9),
             "loss": _finite(sum(losses) / len(losses)) if losses else None,
             "diverged": self.diverged,
             "checks": checks,
@@ -111,7 +111,7 @@ class LiveTraining:
         losses, checks = [], []
         began = time.monotonic()
         while not self.is_done and time.monotonic() - began < PIECE_SECONDS:
-            score = self.trainer.advance()
+            self.trainer.train_step()
             loss = self.trainer.last_loss
             if not math.isfinite(loss):
                 self.diverged = (
@@ -120,6 +120,7 @@ class LiveTraining:
                 )
                 break
             losses.append(loss)
+            score = self.trainer.check() if self.trainer.must_check else None
             if score is not None:
                 checks.append(self._check(score))
                 self.trainer.begin_interval()
@@ -131,7 +132,7 @@ class LiveTraining:
     @property
     def _num_seen(self) -> int:
         """The sequences of the budget that were seen; the last batch may go beyond it."""
-        return min(self.trainer.progress.num_sequences, self.trainer.recipe.num_sequences)
+        return min(self.trainer.progress.num_seen, self.trainer.budget)
 
     @property
     def _is_flow_due(self) -> bool:

@@ -7,24 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rondo.cells.named import NAMED_CELLS
 from rondo.errors import (
     RunError,
-    check_above_0,
     check_from_0,
     check_from_1,
     look_up,
 )
+from rondo.tasks.recipe import Recipe, recipe_from
 from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
-from rondo.tasks.task import Recipe, Task
+from rondo.tasks.task import Task
 from rondo.training.precision import PRECISIONS
 from rondo.training.versions import current_versions, from_json, to_json
 
-FORMAT = 1
+FORMAT = 2
 """Changes whenever a run folder of an older version could no longer be read."""
-
-OPTIMIZERS = ("adam", "rmsprop")
-"""The optimisers that a recipe may name."""
 
 
 @dataclass(frozen=True)
@@ -55,26 +51,10 @@ class SequenceConfig:
 
     def check(self) -> None:
         """Raises `RunError` where a value cannot be used."""
-        recipe = self.recipe
-        look_up("cell", recipe.cell, NAMED_CELLS)
-        look_up("optimizer", recipe.optimizer, dict.fromkeys(OPTIMIZERS))
-        look_up("precision", recipe.precision, dict.fromkeys(PRECISIONS))
-        check_from_1(
-            hidden_size=recipe.hidden_size,
-            number_of_layers=recipe.num_layers,
-            batch_size=recipe.batch_size,
-            number_of_sequences=recipe.num_sequences,
-            patience=1 if recipe.patience is None else recipe.patience,
-            embedding_size=1 if recipe.embedding_size is None else recipe.embedding_size,
-            number_of_channels=1 if recipe.channels is None else recipe.channels,
-            number_of_threads=self.num_threads,
-        )
-        check_above_0(
-            learning_rate=recipe.learning_rate, **{"norm of --clip": recipe.max_grad_norm}
-        )
-        if not 0 <= recipe.dropout < 1:
-            raise RunError(f"the dropout must be at least 0 and below 1, but is {recipe.dropout}")
-        check_from_0(weight_noise=recipe.weight_noise, seed=self.seed)
+        self.recipe.check()
+        look_up("precision", self.recipe.precision, dict.fromkeys(PRECISIONS))
+        check_from_1(number_of_threads=self.num_threads)
+        check_from_0(seed=self.seed)
 
     def to_json(self) -> str:
         """Returns the text of `config.json`."""
@@ -91,7 +71,7 @@ def config_from_json(text: str) -> SequenceConfig:
         text,
         None,
         FORMAT,
-        lambda values: SequenceConfig(**{**values, "recipe": Recipe(**values["recipe"])}),
+        lambda values: SequenceConfig(**{**values, "recipe": recipe_from(values["recipe"])}),
     )
 
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from rondo.cells.named import NAMED_CELLS, named_cell, num_parameters
 from rondo.errors import RunError, num_threads_of, suggestion
-from rondo.tasks.task import Recipe, Task
+from rondo.tasks.recipe import Recipe
+from rondo.tasks.recipe_changes import changed_recipe
+from rondo.tasks.task import Task
+from rondo.training.engine import Engine
 from rondo.training.precision import resolved_precision
 from rondo.training.run_files import check_new_folder, make_run_path, new_run_path
 from rondo.training.sequences.config import SequenceConfig, build_task, needs_data
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.networks import build_network, network_arguments
-from rondo.training.sequences.start import earlier_symbols, shaped_as
+from rondo.training.sequences.start import earlier_symbols, shaped_as, start_from
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Options:
     channels: int | None = None
     precision: str | None = None
     start_from: str | None = None
+    set: Sequence[str] | None = None
     seed: int = 0
     threads: int | None = None
 
@@ -75,6 +82,31 @@ class Session:
     config: SequenceConfig
     task: Task
     folder: SequenceFolder
+
+    def network(self, *, is_new: bool) -> nn.Module:
+        """Returns the network; at its start, where the run is new.
+
+        Raises:
+            RunError: If the run that it is to start from cannot be used.
+        """
+        arguments = network_arguments(self.task, self.config.recipe)
+        network = build_network(self.task.model, arguments)
+        if is_new and self.config.start_from is not None:
+            start_from(network, self.config.start_from, self.task)
+        return network
+
+    def origin(self) -> dict[str, Any]:
+        """Returns what stands beside the weights."""
+        config, task = self.config, self.task
+        return {
+            "task": config.task,
+            "model": task.model,
+            "arguments": network_arguments(task, config.recipe),
+            "version": config.versions["rondo"],
+            "symbols": task.symbols,
+            "words": task.words,
+            "classes": task.classes or task.pixel_classes,
+        }
 
 
 def begin(name: str, options: Options, path: Path | None, say: Callable[[str], None]) -> Session:
@@ -122,6 +154,12 @@ def resume(name: str, path: Path, data: str | None, say: Callable[[str], None]) 
         )
     say(description(config, task))
     return Session(config, task, folder)
+
+
+def new_engine(config: SequenceConfig, task: Task) -> Engine:
+    """Returns the loop of a task at its start."""
+    arguments = network_arguments(task, config.recipe)
+    return Engine(config, task, partial(build_network, task.model, arguments))
 
 
 def make_config(name: str, options: Options) -> tuple[SequenceConfig, Task]:
@@ -176,8 +214,8 @@ def make_recipe(task: Task, options: Options) -> Recipe:
         changes["num_sequences"] = options.epochs * num_train
     if num_train is not None:
         changes["check_every"] = num_train
-    changes["precision"] = resolved_precision(changes.get("precision", task.recipe.precision))
-    return replace(task.recipe, **changes)
+    recipe = changed_recipe(replace(task.recipe, **changes), options.set or (), task.unused)
+    return replace(recipe, precision=resolved_precision(recipe.precision))
 
 
 def cell_name(word: str) -> str:

@@ -9,7 +9,8 @@ from torch import nn
 
 from rondo.errors import RunError
 from rondo.models.crnn import CRNN
-from rondo.tasks.task import Recipe, Task
+from rondo.tasks.recipe import Recipe
+from rondo.tasks.task import Task
 from rondo.training.sequences.folder import SequenceFolder
 
 SHAPES = ("cell", "hidden_size", "num_layers", "channels")
