@@ -259,7 +259,7 @@ def test_a_whole_table(whole: Path) -> None:
     assert float(cnn["photos_per_second"]) == pytest.approx(sum(speeds) / 2)
     assert float(cnn["seconds"]) == pytest.approx(train[-1]["seconds"])
     assert 0 < float(cnn["prediction_ms"]) < 1000
-    assert {record["split"] for record in records} == {"train", "val"}  # test is looked at once
+    assert [record["split"] for record in records].count("test") == 1  # it is looked at once
     assert float(cnn["accuracy"]) == pytest.approx(accuracy_on_test(whole / "runs" / "cnn_1-0"))
     configs = [folder.read_config() for folder in runs_of(whole).values()]
     assert len({config.data_fingerprint for config in configs}) == 1
