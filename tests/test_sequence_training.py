@@ -23,6 +23,7 @@ from commands import (
     command_that_is_ended,
     command_to_its_end,
 )
+from rondo.cli import commands
 from rondo.data.batch import Batch
 from rondo.data.sources import Collection, Example, Generated
 from rondo.errors import RunError
@@ -350,6 +351,21 @@ def test_a_run_tells_what_it_gave(rondo: Run, tmp_path: Path) -> None:
     assert [json.loads(line)["split"] for line in lines] == ["train", "val", "test"]
     code, again, _ = rondo("train", "adding", "--resume", "last")
     assert (code, again) == (0, out)
+
+
+def test_a_run_takes_the_cores_that_are_free(
+    rondo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("train", "adding", "--hidden-size", "4", "--length", "20", "--sequences", "64")
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(commands, "num_free_cores", lambda: 1)
+    _, _, err = rondo(*words, "--run", "few")
+    assert "other programs use the cores: 1 of 4 threads; --threads takes another number" in err
+    assert SequenceFolder(tmp_path / "few", "adding").read_config().num_threads == 1
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    _, _, err = rondo(*words, "--threads", "1", "--run", "asked")
+    assert "other programs" not in err
 
 
 def test_music_ends_with_nats_a_step(rondo: Run, tmp_path: Path) -> None:

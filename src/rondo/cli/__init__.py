@@ -32,6 +32,7 @@ from rondo.cli.doctor import add_doctor, doctor
 from rondo.cli.evaluate import add_evaluate, evaluate
 from rondo.cli.manual import (
     DETAILS,
+    FREE,
     MANUAL,
     WEIGHTS,
     Parser,
@@ -143,7 +144,7 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
     add("--precision", metavar="TYPE",
         help="float32, bfloat16, or auto: what is fast here (default: the recipe's)")  # fmt: skip
     add_set(parser)
-    add_threads(parser)
+    add_threads(parser, FREE)
     add("--run", type=Path, metavar="DIR", dest="run_path",
         help="the run folder to make (default: runs/photo-DATE-N)")  # fmt: skip
     add("--resume", metavar="RUN",

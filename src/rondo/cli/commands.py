@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from rondo.cli.manual import UsageError
 from rondo.system.csv_text import plain_cell
+from rondo.system.free_cores import num_free_cores
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def train_photo(arguments: argparse.Namespace) -> int:
         check_alone(arguments, given)
         run = session.resume(run_path(arguments.resume), given.get("data"), say)
     else:
+        given.setdefault("threads", free_threads())
         run = session.begin(session.Options(**given), arguments.run_path, say)
     with run.folder.held(say):
         say("in brackets is what always saying the more frequent label would get")
@@ -56,6 +58,17 @@ def train_photo(arguments: argparse.Namespace) -> int:
     print(f"\nmodel card: {run.folder.card_file}")
     print(f"report: {run.folder.report_file.resolve().as_uri()}")
     return SUCCESS
+
+
+def free_threads() -> int:
+    """Returns the threads of a new run: torch's, or fewer where other programs use the cores."""
+    import torch
+
+    most, free = torch.get_num_threads(), num_free_cores()
+    if free is None or free >= most:
+        return most
+    say(f"other programs use the cores: {free} of {most} threads; --threads takes another number")
+    return free
 
 
 def train_run(run: Run, logger: Logger | None = None) -> int | None:

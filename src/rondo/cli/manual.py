@@ -188,6 +188,10 @@ def add_photos(parser: argparse.ArgumentParser) -> None:
     add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
 
 
+FREE = "one for each core that other programs leave free"
+"""The threads of a new run where none are asked for."""
+
+
 def add_threads(parser: argparse.ArgumentParser, default: str = "one for each core") -> None:
     """Adds the option that says how many threads compute."""
     parser.add_argument("--threads", type=num_threads, metavar="N",

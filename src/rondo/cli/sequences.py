@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rondo.cli.commands import SUCCESS, check_alone, run_path, say, train_run
-from rondo.cli.manual import add_set, add_threads
+from rondo.cli.commands import SUCCESS, check_alone, free_threads, run_path, say, train_run
+from rondo.cli.manual import FREE, add_set, add_threads
 from rondo.cli.recipes import default_of
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def add_options(parser: argparse.ArgumentParser, task: str) -> None:
         help=f"noise on the weights in training {default('weight_noise')}")  # fmt: skip
     add("--seed", type=int, metavar="N", help="seed of all that is random (default: 0)")
     add_set(parser)
-    add_threads(parser)
+    add_threads(parser, FREE)
     add("--run", type=Path, metavar="DIR", dest="run_path",
         help="the run folder to make (default: runs/TASK-DATE-N)")  # fmt: skip
     add("--resume", metavar="RUN",
@@ -219,6 +219,7 @@ def train_sequences(name: str, arguments: argparse.Namespace) -> int:
         check_alone(arguments, given)
         run = session.resume(name, run_path(arguments.resume, name), given.get("data"), say)
     else:
+        given.setdefault("threads", free_threads())
         run = session.begin(name, session.Options(**given), arguments.run_path, say)
     with run.folder.held(say):
         interrupted = train_run(run)
