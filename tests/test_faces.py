@@ -226,7 +226,7 @@ def test_mat_files_that_cannot_be_used(tmp_path: Path):
     with pytest.raises(ValueError, match="must hold one row of numbers in each field"):
         list_photos(write_mat(root, gender=np.array(["f"] * 7, dtype=object)))
     (root / "wiki.mat").write_bytes(b"not a table")
-    with pytest.raises(ValueError, match=r"wiki\.mat cannot be read as a MATLAB table"):
+    with pytest.raises(ValueError, match=r"wiki\.mat cannot be read as a MATLAB file"):
         list_photos(root)
 
 

@@ -272,7 +272,7 @@ def test_what_is_no_music_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"there is no file .*absent\.mat"):
         music(str(tmp_path / "absent.mat"))
     (tmp_path / "text.mat").write_text("no matlab, " * 50)
-    with pytest.raises(ValueError, match="is no MATLAB file that can be read"):
+    with pytest.raises(ValueError, match="cannot be read as a MATLAB file"):
         music(str(tmp_path / "text.mat"))
     savemat(str(tmp_path / "other.mat"), {"x": np.zeros(3)})
     with pytest.raises(ValueError, match="has no traindata, validdata, testdata"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -261,7 +262,7 @@ def test_a_killed_process_can_be_resumed(tmp_path: Path, number: int, code: int)
     whole, part = tmp_path / "whole", tmp_path / "part"
     command_to_its_end(*words, str(whole))
     answer, rest = command_that_is_ended(
-        [*words, str(part)], number, 0.05, lambda line: " 6048 sequences" in line
+        [*words, str(part)], number, 0.05, lambda line: " 6016 sequences" in line
     )
     assert answer == code
     if number != signal.SIGKILL:
@@ -366,6 +367,39 @@ def test_a_run_takes_the_cores_that_are_free(
     monkeypatch.chdir(tmp_path)
     _, _, err = rondo(*words, "--threads", "1", "--run", "asked")
     assert "other programs" not in err
+
+
+def test_a_run_of_any_task_is_evaluated(rondo: Run, tmp_path: Path) -> None:
+    _, trained, _ = train(rondo, "--run", "mine")
+    found = re.search(r"test: ([\d.]+) % right, ([\d.]+) loss", trained)
+    assert found is not None
+    code, out, _ = rondo("evaluate", "mine")
+    head, val, test = (line.split() for line in out.splitlines())
+    assert (code, head) == (0, ["split", "sequences", "loss,", "loss", "right"])
+    assert (val[0], test[0]) == ("val", "test")
+    assert (test[3], test[2]) == found.groups()
+    code, out, _ = rondo("evaluate", "mine", "--split", "test", "--json")
+    values = json.loads(out)
+    assert (code, list(values)) == (0, ["test"])
+    assert f"{values['test']['loss']:.4f}" == found[2]
+    for words, message in (
+        (("--split", "tset"), "there is no split 'tset'; did you mean 'test'"),
+        (("--data", "x"), "adding draws its sequences itself; leave out --data"),
+        (("--min-confidence", "0.5"), "--min-confidence is for runs of photos; leave it out"),
+    ):
+        code, _, err = rondo("evaluate", "mine", *words)
+        assert (code, message in err) == (2, True), err
+
+
+def test_a_run_is_evaluated_on_other_data(rondo: Run, tmp_path: Path) -> None:
+    first, other = rolls(tmp_path / "a.mat"), rolls(tmp_path / "b.mat")
+    words = ("--epochs", "1", "--threads", "1", "--run", "mine")
+    assert rondo("train", "music", "--data", str(first), *words)[0] == 0
+    code, own, _ = rondo("evaluate", "mine")
+    assert (code, rondo("evaluate", "mine", "--data", str(other))[:2]) == (0, (0, own))
+    first.write_bytes(b"")
+    code, _, err = rondo("evaluate", "mine")
+    assert (code, "a.mat" in err) == (2, True), err
 
 
 def test_music_ends_with_nats_a_step(rondo: Run, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from rondo.cli.commands import (
 )
 from rondo.cli.doctor import add_doctor, doctor
 from rondo.cli.evaluate import add_evaluate, evaluate
+from rondo.cli.evaluate_task import evaluate_task
 from rondo.cli.manual import (
     DETAILS,
     FREE,
@@ -44,6 +45,7 @@ from rondo.cli.manual import (
     share,
     words_of,
 )
+from rondo.cli.runs import add_runs, runs
 from rondo.cli.segmentation import evaluate_segmentation, predict_segmentation
 from rondo.cli.sequences import SEQUENCE_TASKS, add_options, add_sample, sample, trainer_of
 from rondo.cli.show import add_show
@@ -85,6 +87,7 @@ def build_parser() -> Parser:
     parser_of_evaluate = add_evaluate(commands)
     to_evaluate = by_task(
         evaluate,
+        evaluate_task,
         actions=evaluate_actions,
         captions=evaluate_captions,
         segmentation=evaluate_segmentation,
@@ -92,6 +95,8 @@ def build_parser() -> Parser:
     )
     parser_of_evaluate.set_defaults(run=_on_runs(to_evaluate), parser=parser_of_evaluate)
     _add_predict(commands)
+    parser_of_runs = add_runs(commands)
+    parser_of_runs.set_defaults(run=_on_runs(runs), parser=parser_of_runs, extra="tasks")
     parser_of_sample = add_sample(commands)
     parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
     _add_bench(commands)

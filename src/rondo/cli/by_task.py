@@ -25,10 +25,13 @@ TASKS_OF_OPTIONS = {
 """The options of `evaluate` and `predict` that are for runs of some tasks alone."""
 
 
-def by_task(photo: Command, **others: Command) -> Command:
+def by_task(photo: Command, any_other: Command | None = None, **others: Command) -> Command:
     """Returns a command that does what the task of its run asks for, by the name of the task.
 
-    What is no run, or one of a task without such a command, is left to `photo`, which says so.
+    Args:
+        photo: Is for photos, and says so of what is no run.
+        any_other: Is for the tasks that are not named; without it they are left to `photo` too.
+        others: Each is for the task of its name.
     """
 
     def chosen(parsed: argparse.Namespace) -> int:
@@ -37,10 +40,11 @@ def by_task(photo: Command, **others: Command) -> Command:
         task = task_of(run_path(parsed.RUN))
         if task is not None:
             _check_options(parsed, task)
-        if task is None or task not in others:
+        command = None if task in (None, "photo") else others.get(task, any_other)
+        if command is None:
             return photo(parsed)
         parsed.extra = "tasks"
-        return others[task](parsed)
+        return command(parsed)
 
     return chosen
 

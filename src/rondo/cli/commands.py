@@ -45,7 +45,8 @@ def train_photo(arguments: argparse.Namespace) -> int:
         check_alone(arguments, given)
         run = session.resume(run_path(arguments.resume), given.get("data"), say)
     else:
-        given.setdefault("threads", free_threads())
+        if "threads" not in given:
+            given["threads"] = free_threads()
         run = session.begin(session.Options(**given), arguments.run_path, say)
     with run.folder.held(say):
         say("in brackets is what always saying the more frequent label would get")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_evaluate(commands: Any) -> argparse.ArgumentParser:
     """Adds the command; returns its parser."""
-    help_text = "measure a run on photos, words or actions: accuracy with its interval, and more"
+    help_text = "measure a run on data that it was not trained on"
     parser: argparse.ArgumentParser = commands.add_parser(
         "evaluate", help=help_text, description=help_text
     )

@@ -33,6 +33,7 @@ examples:
   find . -name '*.jpg' | rondo predict last - --from-list
   rondo train adding --cell lstm-1997          add two marked numbers of a long sequence
   rondo train characters --data book.txt       predict the next character; then:
+  rondo runs                                   all runs: task, state, best check and test
   rondo sample last --temperature 0.8          write text like it
   rondo train text --data words/               read words in pictures; then:
   rondo predict last scans/ --csv              a table of what is read; docs/text.md

@@ -219,7 +219,8 @@ def train_sequences(name: str, arguments: argparse.Namespace) -> int:
         check_alone(arguments, given)
         run = session.resume(name, run_path(arguments.resume, name), given.get("data"), say)
     else:
-        given.setdefault("threads", free_threads())
+        if "threads" not in given:
+            given["threads"] = free_threads()
         run = session.begin(name, session.Options(**given), arguments.run_path, say)
     with run.folder.held(say):
         interrupted = train_run(run)

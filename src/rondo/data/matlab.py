@@ -17,7 +17,8 @@ def read_matlab(path: Path, **options: Any) -> dict[str, Any]:
 
     Raises:
         ModuleNotFoundError: Where SciPy is not installed.
-        Exception: Of any kind, where the file is damaged.
+        ValueError: Where the file is damaged or none of MATLAB's.
+        OSError: Where it cannot be read.
     """
     try:
         from scipy.io import loadmat  # slow to load, and few files need it
@@ -25,5 +26,10 @@ def read_matlab(path: Path, **options: Any) -> dict[str, Any]:
         raise ModuleNotFoundError(
             f"MATLAB files are read through SciPy; {how_to_install('matlab')}", name="scipy"
         ) from error
-    contents: dict[str, Any] = loadmat(str(path), **options)
+    try:
+        contents: dict[str, Any] = loadmat(str(path), **options)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file may raise anything at all
+        raise ValueError(f"{path} cannot be read as a MATLAB file: {error}") from error
     return contents

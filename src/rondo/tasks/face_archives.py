@@ -89,12 +89,7 @@ def read_imdb_wiki(file: Path) -> PhotoList:
 
 def _imdb_wiki_table(file: Path) -> tuple[str, dict[str, np.ndarray]]:
     """The word "imdb" or "wiki", and the fields as arrays of equal length."""
-    try:
-        contents = read_matlab(file, squeeze_me=True)
-    except ModuleNotFoundError:
-        raise
-    except Exception as error:  # a damaged file may raise anything at all
-        raise ValueError(f"{file} cannot be read as a MATLAB table: {error}") from error
+    contents = read_matlab(file, squeeze_me=True)
     source = "imdb" if "imdb" in contents else "wiki"
     table = np.asarray(contents.get(source, 0.0))
     absent = [field for field in _IMDB_WIKI_FIELDS if field not in (table.dtype.names or ())]

@@ -84,10 +84,7 @@ def read_rolls(path: Path) -> dict[str, list[Tensor]]:
     """
     if not path.is_file():
         raise ValueError(f"there is no file {path}; music needs a .mat file of piano rolls")
-    try:
-        values = read_matlab(path)
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise ValueError(f"{path} is no MATLAB file that can be read: {error}") from error
+    values = read_matlab(path)
     absent = [key for key in SPLITS.values() if key not in values]
     if absent:
         raise ValueError(f"{path} has no {', '.join(absent)}, so it holds no piano rolls")

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -97,7 +98,7 @@ class Engine:
     Args:
         config: The settings of the run.
         task: The task that they name.
-        build: Makes the network.
+        build: Makes the network, ready to train.
     """
 
     def __init__(self, config: Settings, task: Task, build: Callable[[], nn.Module]) -> None:
@@ -105,14 +106,11 @@ class Engine:
         self.config, self.task, self.recipe = config, task, config.recipe
         self.device = _device() if task.is_on_accelerator else torch.device("cpu")
         self.model = build()
-        if task.prepare is not None:
-            task.prepare(self.model)
         self.model.to(self.device)
         if self.recipe.channels_last:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = averaged(self.model, self.recipe.averaging_decay)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = optimizer_of(self.recipe, self.model)
         self.objective = Objective(task.distance) if task.loss is None else None
         num_train = task.source.num_train()
         self.budget = self.recipe.budget(num_train)
@@ -123,6 +121,11 @@ class Engine:
         self.carried: Any = None
         self.last_loss = 0.0
         self.best: dict[str, Tensor] | None = None
+
+    @cached_property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser; it is made for the first step, for torch takes seconds to load it."""
+        return optimizer_of(self.recipe, self.model)
 
     @property
     def is_done(self) -> bool:

@@ -89,8 +89,7 @@ class Session:
         Raises:
             RunError: If the run that it is to start from cannot be used.
         """
-        arguments = network_arguments(self.task, self.config.recipe)
-        network = build_network(self.task.model, arguments)
+        network = new_network(self.config, self.task)
         if is_new and self.config.start_from is not None:
             start_from(network, self.config.start_from, self.task)
         return network
@@ -158,8 +157,15 @@ def resume(name: str, path: Path, data: str | None, say: Callable[[str], None]) 
 
 def new_engine(config: SequenceConfig, task: Task) -> Engine:
     """Returns the loop of a task at its start."""
-    arguments = network_arguments(task, config.recipe)
-    return Engine(config, task, partial(build_network, task.model, arguments))
+    return Engine(config, task, partial(new_network, config, task))
+
+
+def new_network(config: SequenceConfig, task: Task) -> nn.Module:
+    """Returns the network of a task, with the figures that it takes from the training examples."""
+    network = build_network(task.model, network_arguments(task, config.recipe))
+    if task.prepare is not None:
+        task.prepare(network)
+    return network
 
 
 def make_config(name: str, options: Options) -> tuple[SequenceConfig, Task]:
