@@ -1,6 +1,6 @@
 """Recognising actions: accuracy on poses and on signals, and the speed of training.
 
-Clips are poses or signals (`rondo.tasks.action_files`: folders of npz files). Networks of one and
+Clips are poses or signals (`rondo.tasks.actions.files`: folders of npz files). Networks of one and
 of two directions and of several cells are trained with the recipe of the task, three seeds each,
 and tested once, at the weights with the smallest loss on the clips held out of the training. Then
 the steps of a training are timed, beside the same network with torch.nn's layers: both compute the
@@ -27,7 +27,7 @@ from torch import Tensor, nn  # isort: skip
 
 from rondo.cells.named import num_parameters
 from rondo.models.action_model import ActionModel
-from rondo.tasks.actions import actions
+from rondo.tasks.actions.task import actions
 from rondo.tasks.task import Task
 from rondo.training.columns import markdown_table
 from rondo.training.sequences.classes import evaluate_classes

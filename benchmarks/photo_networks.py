@@ -19,8 +19,8 @@ import torch  # noqa: E402
 from rondo.bench.measure import machine_lines, take_turns  # noqa: E402
 from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import count_multiplications  # noqa: E402
-from rondo.tasks.drawn import draw_photos  # noqa: E402
-from rondo.tasks.photo import MODELS, RECIPES, PhotoSet  # noqa: E402
+from rondo.tasks.photo.drawn import draw_photos  # noqa: E402
+from rondo.tasks.photo.task import MODELS, RECIPES, PhotoSet  # noqa: E402
 from rondo.training.config import RunConfig  # noqa: E402
 from rondo.training.engine import Engine  # noqa: E402
 from rondo.training.precision import resolved_precision  # noqa: E402

@@ -1,6 +1,6 @@
 """How large the mirror image should be that a photo is predicted from beside itself.
 
-A prediction is the mean over the photo and its mirror image (`rondo.tasks.photo.Recipe.mirror`).
+A prediction is the mean over the photo and its mirror image (`rondo.tasks.recipe.Recipe`).
 The sizes are compared on val by the log loss; test and cross are told for the best of them, and for
 a mirror image as large as the photo. The weights are those of a finished run.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from rondo.bench.measure import machine_lines
-from rondo.tasks.photo import load_data
+from rondo.tasks.photo.task import load_data
 from rondo.training.columns import markdown_table
 from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import parallel
-from rondo.tasks.photo import LECTURE_RESULTS
+from rondo.tasks.photo.task import LECTURE_RESULTS
 from rondo.training.plots import standalone
 from rondo.training.time_plot import Point, accuracy_over_time
 

@@ -27,8 +27,8 @@ from rondo.bench.measure import take_turns
 from rondo.cells.named import num_parameters
 from rondo.models.crnn import CRNN
 from rondo.models.ctc import ctc_distances
-from rondo.tasks.text import RECIPE, text_words
-from rondo.tasks.word_pictures import LABELS, Word, load_words
+from rondo.tasks.text.task import RECIPE, text_words
+from rondo.tasks.text.words import LABELS, Word, load_words
 from rondo.training.reading import Decoding, Reader, TextScore
 from rondo.training.sequences.session import Options
 from rondo.training.shares import percent

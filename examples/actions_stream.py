@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rondo.data.seeds import generator_for
 from rondo.data.sources import Example
-from rondo.tasks.stick_figures import ACTIONS, BONES, draw_clips
+from rondo.tasks.actions.drawn import ACTIONS, BONES, draw_clips
 from rondo.training.sequences.classes import ClassEvaluation
 from rondo.training.sequences.recognise import Recogniser
 from rondo.training.shares import percent

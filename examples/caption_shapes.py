@@ -15,7 +15,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from rondo.tasks.captions import Told, drawn_test
+from rondo.tasks.captions.task import Told, drawn_test
 from rondo.training.sequences.caption import Captioner
 
 COLUMNS, ROWS, SCALE, GAP, TEXT = 4, 2, 2, 12, 34

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from rondo.data.seeds import generator_for
-from rondo.tasks.drawn_scenes import CLASSES, draw_scenes
+from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
 from rondo.training.sequences.regions import PixelEvaluation, confusion_of
 from rondo.training.sequences.segment import Picture, Segmenter, colours
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rondo.data.augment import Augmentation
-from rondo.tasks.faces import Photo, PhotoSet, Skipped
-from rondo.tasks.photo import RECIPES, fingerprint
+from rondo.tasks.photo.faces import Photo, PhotoSet, Skipped
+from rondo.tasks.photo.task import RECIPES, fingerprint
 from rondo.tasks.recipe import Recipe
 from rondo.training.config import RunConfig
 from rondo.training.run_folder import RunFolder

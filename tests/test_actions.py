@@ -18,11 +18,11 @@ from rondo.data.sources import Collection, Example
 from rondo.models.action_model import ActionModel
 from rondo.models.frame_features import PoseFeatures, SignalFeatures, VideoFeatures
 from rondo.models.motion import DifferenceCell
-from rondo.tasks.action_augmentation import OTHER_SIDE, augmented, cut, mirrored, stretched
-from rondo.tasks.action_files import read_clips
-from rondo.tasks.action_set import hold_out
-from rondo.tasks.actions import actions, read_actions
-from rondo.tasks.stick_figures import ACTIONS, BONES, JOINTS, draw_clip, drawn_split
+from rondo.tasks.actions.augment import OTHER_SIDE, augmented, cut, mirrored, stretched
+from rondo.tasks.actions.clips import hold_out
+from rondo.tasks.actions.drawn import ACTIONS, BONES, JOINTS, draw_clip, drawn_split
+from rondo.tasks.actions.files import read_clips
+from rondo.tasks.actions.task import actions, read_actions
 from rondo.training.sequences.classes import confusion_table, evaluate_classes
 
 LENGTHS = torch.tensor([11, 4, 1, 7])
@@ -244,7 +244,7 @@ def bone_lengths(figure: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_bones_keep_their_length(action: str) -> None:
-    from rondo.tasks.stick_figures import MOTIONS, _figure
+    from rondo.tasks.actions.drawn import MOTIONS, _figure
 
     phase = torch.linspace(0, 6.3, 30)
     figure = _figure(MOTIONS[action][0](phase, 1.0, 0), [1.0, 0.9, 1.1, 1.0])
@@ -256,7 +256,7 @@ def test_bones_keep_their_length(action: str) -> None:
 
 
 def test_feet_stay_on_the_ground_in_a_squat_and_leave_it_in_a_jump() -> None:
-    from rondo.tasks.stick_figures import MOTIONS, _figure
+    from rondo.tasks.actions.drawn import MOTIONS, _figure
 
     phase = torch.linspace(0, 6.3, 50)
     ground = {
@@ -504,7 +504,7 @@ def test_a_mirrored_pose_has_its_sides_exchanged() -> None:
 
 
 def test_a_changed_pose_is_still_that_figure() -> None:
-    from rondo.tasks.action_augmentation import CHANGES
+    from rondo.tasks.actions.augment import CHANGES
 
     pose = draw_clip("run", torch.Generator().manual_seed(0)).view(-1, 15, 2)
     num_mirrored = 0
@@ -519,7 +519,7 @@ def test_a_changed_pose_is_still_that_figure() -> None:
 
 
 def test_a_turned_signal_keeps_the_length_of_its_vectors() -> None:
-    from rondo.tasks.action_augmentation import CHANGES
+    from rondo.tasks.actions.augment import CHANGES
 
     signal = torch.randn(20, 6)
     turned = CHANGES["signals"](signal, torch.Generator().manual_seed(0))

@@ -19,8 +19,8 @@ import torch
 from commands import Run, check_answered_in_one_line
 from rondo.errors import RunError
 from rondo.models.action_model import ActionModel
-from rondo.tasks import stick_figures
-from rondo.tasks.actions import actions
+from rondo.tasks.actions import drawn as stick_figures
+from rondo.tasks.actions.task import actions
 from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
 from rondo.training.optimising import learning_rate

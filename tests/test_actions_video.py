@@ -15,8 +15,8 @@ import torch
 from commands import Run
 from rondo.data.video import every, read_frames
 from rondo.extras import how_to_install
-from rondo.tasks.actions import actions, read_actions
-from rondo.tasks.kth import PERSONS, read_kth, read_list
+from rondo.tasks.actions.kth import PERSONS, read_kth, read_list
+from rondo.tasks.actions.task import actions, read_actions
 
 av = pytest.importorskip("av")
 

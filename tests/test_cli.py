@@ -17,8 +17,8 @@ from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
 from rondo import cli
 from rondo.cli.sequences import SEQUENCE_TASKS
 from rondo.extras import how_to_install
-from rondo.tasks import photo
-from rondo.tasks.photo import PhotoNetwork
+from rondo.tasks.photo import task as photo
+from rondo.tasks.photo.task import PhotoNetwork
 from rondo.training.run_folder import RunFolder
 
 
@@ -397,20 +397,13 @@ def test_help_states_every_default() -> None:
 
 def test_help_of_a_task_says_what_its_recipe_does() -> None:
     from rondo.cli import recipes
-    from rondo.tasks import (
-        actions,
-        adding,
-        captions,
-        characters,
-        copying,
-        digits_by_row,
-        music,
-        parity,
-        reber,
-        segmentation,
-        text,
-    )
+    from rondo.tasks import characters, digits_by_row, music
+    from rondo.tasks.actions import task as actions
+    from rondo.tasks.captions import task as captions
+    from rondo.tasks.memory import adding, copying, parity, reber
     from rondo.tasks.recipe import Recipe
+    from rondo.tasks.segmentation import task as segmentation
+    from rondo.tasks.text import task as text
 
     own: dict[str, dict[str, Recipe]] = {
         **{name: {"": Recipe()} for name in ("temporal-order-6a", "temporal-order-6b")},

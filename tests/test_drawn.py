@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from rondo.tasks import drawn
-from rondo.tasks.drawn import FACTORS, best_error, draw_photos, draw_portrait
+from rondo.tasks.photo import drawn
+from rondo.tasks.photo.drawn import FACTORS, best_error, draw_photos, draw_portrait
 
 
 def portraits(count: int, image_size: int = 16, **options):

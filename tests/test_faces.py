@@ -11,9 +11,9 @@ from PIL import Image
 from scipy.io import savemat
 
 from rondo.data.skipped import Skipped
-from rondo.tasks import faces
-from rondo.tasks.face_lists import SEXES, Photo, PhotoList
-from rondo.tasks.faces import PhotoSet, list_photos, load_photos, split_photos
+from rondo.tasks.photo import faces
+from rondo.tasks.photo.faces import PhotoSet, list_photos, load_photos, split_photos
+from rondo.tasks.photo.lists import SEXES, Photo, PhotoList
 
 HEADER = "file,sex,split,source,age,race\n"
 

@@ -11,10 +11,10 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from rondo.data.turns import EXIF_TURNS, Turn, turn_of_matrix, turned
-from rondo.tasks.label_maps import LabelMap, Turned, laid_on, unmasked
-from rondo.tasks.scenes import Scene, SceneSets
-from rondo.tasks.segmentation import segmentation
-from rondo.tasks.segmentation_files import read_scenes
+from rondo.tasks.segmentation.files import read_scenes
+from rondo.tasks.segmentation.label_maps import LabelMap, Turned, laid_on, unmasked
+from rondo.tasks.segmentation.scenes import Scene, SceneSets
+from rondo.tasks.segmentation.task import segmentation
 
 ORIENTATIONS = range(1, 9)
 

@@ -12,10 +12,10 @@ from PIL import Image
 from rondo.data.files import file_fault
 from rondo.data.label_tables import table_rows
 from rondo.data.pictures import PhotoError, read_many, read_pixels
-from rondo.tasks.action_files import read_action_files, read_clips
+from rondo.tasks.actions.files import read_action_files, read_clips
+from rondo.tasks.actions.kth import read_list
 from rondo.tasks.characters import read_parts
-from rondo.tasks.face_layouts import read_csv, read_folders
-from rondo.tasks.kth import read_list
+from rondo.tasks.photo.layouts import read_csv, read_folders
 from rondo.training.reading import read_lexicon
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from rondo.data.lost_frames import LostFramesWarning, gaps_in, gaps_in_names, numbers_text, runs_of
 from rondo.data.video import numbered_frames, pictures_and_gaps, read_frames, read_pictures
 from rondo.data.video_clock import Clock, Placement
-from rondo.tasks.kth import read_kth
+from rondo.tasks.actions.kth import read_kth
 from videos import FORMATS, NUM_FRAMES, cut, damage, number_of, write_counting
 
 

@@ -23,7 +23,7 @@ from rondo.errors import RunError
 from rondo.models import ResNet, count_multiplications, load_checkpoint
 from rondo.models.photo_input import PhotoInput
 from rondo.models.resnet import BasicBlock
-from rondo.tasks.photo import LECTURE_RESULTS, MODELS, build_model
+from rondo.tasks.photo.task import LECTURE_RESULTS, MODELS, build_model
 from rondo.training import session
 from rondo.training.fit import fit
 from rondo.training.run_folder import RunFolder

@@ -9,8 +9,8 @@ from photo_runs import SHORT, TinyNetwork, new_run, photo_data, run_config
 from rondo import predictor as predictor_module
 from rondo.errors import RunError
 from rondo.predictor import Prediction, Predictor
-from rondo.tasks import photo
-from rondo.tasks.photo import PhotoNetwork
+from rondo.tasks.photo import task as photo
+from rondo.tasks.photo.task import PhotoNetwork
 from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder
 

@@ -9,7 +9,7 @@ import pytest
 
 from rondo.data.augment import Augmentation
 from rondo.errors import RunError
-from rondo.tasks.photo import RECIPES, UNUSED
+from rondo.tasks.photo.task import RECIPES, UNUSED
 from rondo.tasks.recipe import Recipe
 from rondo.tasks.recipe_changes import changed_recipe
 

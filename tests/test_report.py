@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from photo_runs import SIZE, TinyNetwork, photo_data, photo_set, run_config
 from rondo.data.augment import resize, shrink
-from rondo.tasks.faces import PhotoSet, Skipped
+from rondo.tasks.photo.faces import PhotoSet, Skipped
 from rondo.training.calibration import Temperature
 from rondo.training.evaluation import (
     accuracy_by,

@@ -19,12 +19,12 @@ from rondo.models.checkpoint import load_checkpoint
 from rondo.models.reseg import ReSeg, evenly_lit
 from rondo.models.resnet import ResNet
 from rondo.models.resnet_front import ResNetFront
-from rondo.tasks import segmentation as task_module
-from rondo.tasks.drawn_scenes import CLASSES, draw_scenes
-from rondo.tasks.scenes import VOID, SceneSource, clips_of, frames_missing
-from rondo.tasks.segmentation import class_weights, pixel_losses, pixels_right, segmentation
-from rondo.tasks.segmentation_augmentation import Change, changed
-from rondo.tasks.segmentation_files import read_classes, read_scenes
+from rondo.tasks.segmentation import task as task_module
+from rondo.tasks.segmentation.augment import Change, changed
+from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
+from rondo.tasks.segmentation.files import read_classes, read_scenes
+from rondo.tasks.segmentation.scenes import VOID, SceneSource, clips_of, frames_missing
+from rondo.tasks.segmentation.task import class_weights, pixel_losses, pixels_right, segmentation
 from rondo.training.sequences.regions import PixelEvaluation, confusion_of, region_table
 
 NAMES = ("road", "car", "void")

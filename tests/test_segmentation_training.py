@@ -16,7 +16,7 @@ from commands import Run, check_answered_in_one_line
 from rondo.data.lost_frames import LostFramesWarning
 from rondo.errors import RunError
 from rondo.models.reseg import ReSeg
-from rondo.tasks import segmentation as task_module
+from rondo.tasks.segmentation import task as task_module
 from rondo.training.fit import Outcome, fit
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.segment import Picture, Segmenter, colours, overlay

@@ -31,7 +31,7 @@ from rondo.errors import RunError
 from rondo.extras import how_to_install
 from rondo.models.sequence_model import SequenceModel
 from rondo.tasks.recipe import Recipe
-from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
+from rondo.tasks.registry import SEQUENCE_TASKS
 from rondo.tasks.task import Task
 from rondo.training import saving, stopping
 from rondo.training.engine import Engine

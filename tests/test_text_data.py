@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from rondo.tasks import drawn_words
-from rondo.tasks.drawn_words import Typesetter
-from rondo.tasks.text import digest_of, text, text_words
-from rondo.tasks.word_distortions import Distortion, distorted
-from rondo.tasks.word_pictures import columns_of, load_words, read_columns
+from rondo.tasks.text import drawn as drawn_words
+from rondo.tasks.text.distort import Distortion, distorted
+from rondo.tasks.text.drawn import Typesetter
+from rondo.tasks.text.task import digest_of, text, text_words
+from rondo.tasks.text.words import columns_of, load_words, read_columns
 from text_words import folder_of, picture, words_folder
 
 
@@ -235,7 +235,7 @@ def test_drawn_words_depend_on_their_seed_alone() -> None:
 def test_the_words_of_the_test_are_those_that_evaluate_sees(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("rondo.tasks.text.NUM_TESTED", 5)
+    monkeypatch.setattr("rondo.tasks.text.task.NUM_TESTED", 5)
     monkeypatch.setattr("rondo.data.sources.EVALUATED_TOGETHER", 2)
     task, words = text(alphabet="xyz"), text_words(alphabet="xyz").splits["test"]
     assert task.symbols == "xyz"

@@ -19,9 +19,9 @@ from commands import Run, check_answered_in_one_line
 from rondo import cli
 from rondo.errors import RunError
 from rondo.models.crnn import CRNN
-from rondo.tasks import drawn_words
 from rondo.tasks.recipe import Recipe
-from rondo.tasks.word_pictures import load_words
+from rondo.tasks.text import drawn as drawn_words
+from rondo.tasks.text.words import load_words
 from rondo.training.engine import Engine
 from rondo.training.fit import fit
 from rondo.training.optimising import learning_rate
@@ -296,8 +296,8 @@ def test_the_example_draws_trains_and_reads(tmp_path: Path) -> None:
 
 def test_without_data_words_are_drawn(rondo: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawn_words, "FONT_FOLDERS", ())
-    monkeypatch.setattr("rondo.tasks.text.NUM_CHECKED", 4)
-    monkeypatch.setattr("rondo.tasks.text.NUM_TESTED", 6)
+    monkeypatch.setattr("rondo.tasks.text.task.NUM_CHECKED", 4)
+    monkeypatch.setattr("rondo.tasks.text.task.NUM_TESTED", 6)
     code, out, err = rondo(
         *("train", "text", *SMALL, "--sequences", "8", "--alphabet", "xo", "--length", "3")
     )

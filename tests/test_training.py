@@ -29,8 +29,8 @@ from photo_runs import (
 from rondo.data.order import Order
 from rondo.data.seeds import generator_for
 from rondo.errors import RunError
-from rondo.tasks import photo
-from rondo.tasks.photo import RECIPES, PhotoNetwork
+from rondo.tasks.photo import task as photo
+from rondo.tasks.photo.task import RECIPES, PhotoNetwork
 from rondo.tasks.recipe import Recipe
 from rondo.training import run_files, saving, session
 from rondo.training.config import config_from_json

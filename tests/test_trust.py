@@ -16,10 +16,10 @@ from commands import Run, check_answered_in_one_line
 from photo_runs import SHORT, SIZE, TinyNetwork, new_run, photo_data, photo_set, run_config
 from rondo.errors import RunError
 from rondo.predictor import Predictor
-from rondo.tasks import photo
 from rondo.tasks.corruptions import CORRUPTIONS
-from rondo.tasks.faces import PhotoSet
-from rondo.tasks.photo import PhotoNetwork
+from rondo.tasks.photo import task as photo
+from rondo.tasks.photo.faces import PhotoSet
+from rondo.tasks.photo.task import PhotoNetwork
 from rondo.training.calibration import Temperature, fit_temperature, temper
 from rondo.training.evaluation import predict
 from rondo.training.model_card import render_card

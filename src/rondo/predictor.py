@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from rondo.data.pictures import PhotoError, name_of, read_pixels
-from rondo.tasks.faces import SEXES
-from rondo.tasks.photo import DRAWN
+from rondo.tasks.photo.faces import SEXES
+from rondo.tasks.photo.task import DRAWN
 from rondo.training.abstention import check_min_confidence
 from rondo.training.calibration import temper
 from rondo.training.config import RunConfig

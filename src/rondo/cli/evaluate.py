@@ -12,7 +12,7 @@ from rondo.cli.manual import share
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
-    from rondo.tasks.photo import PhotoSet
+    from rondo.tasks.photo.task import PhotoSet
     from rondo.training.abstention import Answered
     from rondo.training.calibration import Temperature
     from rondo.training.config import RunConfig

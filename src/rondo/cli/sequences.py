@@ -91,7 +91,7 @@ SEQUENCE_TASKS = {
         captions=True,
     ),
 }
-"""The tasks on sequences, as `rondo.tasks.sequence_tasks` makes them."""
+"""The tasks on sequences, as `rondo.tasks.registry` makes them."""
 
 
 def add_options(parser: argparse.ArgumentParser, task: str) -> None:

@@ -59,7 +59,7 @@ def predict_text(arguments: argparse.Namespace) -> int:
 def _splits(path: Path, data: str | None) -> dict[str, Any]:
     """Returns the words of each split of the run's own data, or of others."""
     from rondo.errors import RunError
-    from rondo.tasks.text import text_words
+    from rondo.tasks.text.task import text_words
     from rondo.training.sequences.folder import SequenceFolder
 
     given = SequenceFolder(path, "text").read_config().task_arguments

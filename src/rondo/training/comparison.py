@@ -21,7 +21,7 @@ from typing import Any
 from rondo.errors import RunError, look_up
 from rondo.system.files import remove_parts, write_text
 from rondo.system.lock import FolderLock
-from rondo.tasks.photo import MODELS, PhotoSet, fingerprint
+from rondo.tasks.photo.task import MODELS, PhotoSet, fingerprint
 from rondo.training import session
 from rondo.training.comparison_page import Row, Table, write_table
 from rondo.training.config import RunConfig
@@ -56,7 +56,7 @@ class Comparison:
 
     Args:
         options: What all runs share; model, seed and weights are set for each.
-        models: Names in `rondo.tasks.photo.MODELS`; default all of them.
+        models: Names in `rondo.tasks.photo.task.MODELS`; default all of them.
         seeds: A run of every network is made for each.
         weights: What transfer learning starts from; None leaves its networks out.
     """

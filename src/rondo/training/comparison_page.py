@@ -13,7 +13,7 @@ from typing import Any
 
 from rondo.system.csv_text import plain_cell
 from rondo.system.files import write_text
-from rondo.tasks.photo import DRAWN, LECTURE_RESULTS
+from rondo.tasks.photo.task import DRAWN, LECTURE_RESULTS
 from rondo.training import plots
 from rondo.training.columns import markdown_table
 from rondo.training.config import RunConfig

@@ -11,7 +11,7 @@ from rondo.errors import (
     check_from_1,
     look_up,
 )
-from rondo.tasks.photo import DRAWN, MODELS
+from rondo.tasks.photo.task import DRAWN, MODELS
 from rondo.tasks.recipe import SIZE_STEP, Recipe, recipe_from
 from rondo.training.precision import PRECISIONS
 from rondo.training.versions import current_versions, from_json, to_json
@@ -26,13 +26,13 @@ class RunConfig:
 
     Args:
         data: Path of the photos, or "drawn".
-        layout: How the photos are labelled, or None to find out (`rondo.tasks.faces.LAYOUTS`).
-        data_fingerprint: Digest of the photos and labels (`rondo.tasks.photo.fingerprint`).
+        layout: How the photos are labelled (`rondo.tasks.photo.faces.LAYOUTS`), or None: find out.
+        data_fingerprint: Digest of the photos and labels (`rondo.tasks.photo.task.fingerprint`).
         num_drawn: Number of training drawings, where the data are drawn.
         image_size: Side of the photos.
-        model: Name in `rondo.tasks.photo.MODELS`.
+        model: Name in `rondo.tasks.photo.task.MODELS`.
         model_arguments: Arguments of that function.
-        recipe_name: Name in `rondo.tasks.photo.RECIPES` from which the recipe was made.
+        recipe_name: Name in `rondo.tasks.photo.task.RECIPES` from which the recipe was made.
         recipe: How to train, with every change the user asked for.
         seed: Seed of the new weights, the order of the photos and their augmentation.
         num_threads: Threads of torch; other numbers of threads round differently.

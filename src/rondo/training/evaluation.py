@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from rondo.tasks.photo import (
+from rondo.tasks.photo.task import (
     PREDICTED_TOGETHER,
     SEXES,
     PhotoSet,

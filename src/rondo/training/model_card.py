@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rondo.cells.named import num_parameters
 from rondo.tasks.corruptions import MEANINGS
-from rondo.tasks.photo import SEXES
+from rondo.tasks.photo.task import SEXES
 from rondo.training import tables
 from rondo.training.abstention import THRESHOLDS, answered
 from rondo.training.columns import as_markdown, markdown_table

@@ -16,8 +16,8 @@ from rondo.data.pictures import PhotoError, name_of
 from rondo.errors import RunError, check_from_1, look_up
 from rondo.models.crnn import CRNN, num_steps
 from rondo.models.ctc import Symbols, beam_search, best_of, greedy, log_probabilities
-from rondo.tasks.text import decoded, encoded
-from rondo.tasks.word_pictures import Word, composed, read_columns
+from rondo.tasks.text.task import decoded, encoded
+from rondo.tasks.text.words import Word, composed, read_columns
 from rondo.training.abstention import check_min_confidence
 from rondo.training.sequences.folder import read_run
 from rondo.training.shares import Share, wilson

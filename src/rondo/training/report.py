@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from html import escape
 
-from rondo.tasks.photo import SEXES
+from rondo.tasks.photo.task import SEXES
 from rondo.training import plots
 from rondo.training.evaluation import Evaluation
 from rondo.training.report_input import ReportInput

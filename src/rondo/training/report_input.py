@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rondo.tasks.photo import DRAWN, SEXES, PhotoSet
+from rondo.tasks.photo.task import DRAWN, SEXES, PhotoSet
 from rondo.training.calibration import Temperature
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, unseen

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rondo.data.order import spaced
-from rondo.tasks.photo import SEXES
+from rondo.tasks.photo.task import SEXES
 from rondo.training import plots
 from rondo.training.report_input import ReportInput
 from rondo.training.report_page import cards

@@ -30,7 +30,7 @@ class Result:
     """The figures of one run.
 
     Args:
-        model: Name in `rondo.tasks.photo.MODELS`.
+        model: Name in `rondo.tasks.photo.task.MODELS`.
         seed: Seed of the run.
         accuracy: Accuracy on the test photos.
         cross_accuracy: Accuracy on the photos of another source, None where there are none.

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rondo.data.order import spaced
 from rondo.tasks.corruptions import CORRUPTIONS, corrupt
-from rondo.tasks.photo import PhotoSet
+from rondo.tasks.photo.task import PhotoSet
 from rondo.training.calibration import temper
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import predict

@@ -19,7 +19,7 @@ from rondo.errors import RunError, look_up, num_threads_of
 from rondo.models import TransferNetwork
 from rondo.models.lecture_rnn1 import FORMS
 from rondo.system.files import write_text
-from rondo.tasks.photo import (
+from rondo.tasks.photo.task import (
     DRAWN,
     MODELS,
     RECIPES,

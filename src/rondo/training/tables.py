@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from rondo.tasks.corruptions import MEANINGS
-from rondo.tasks.faces import SEXES
+from rondo.tasks.photo.faces import SEXES
 from rondo.training.abstention import Answered
 from rondo.training.calibration import Calibration, Temperature
 from rondo.training.columns import columns

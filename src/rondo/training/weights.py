@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rondo.errors import RunError
 from rondo.models import Checkpoint, load_checkpoint
-from rondo.tasks.photo import MODELS
+from rondo.tasks.photo.task import MODELS
 from rondo.training.config import RunConfig
 
 

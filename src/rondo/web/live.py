@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
+from rondo.tasks.registry import SEQUENCE_TASKS
 from rondo.training import GradientFlow, gradient_flow
 from rondo.training.engine import Score
 from rondo.training.sequences.config import build_task, takes_data

@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from rondo.predictor import Predictor, prediction_of
-from rondo.tasks.drawn import draw_portrait
+from rondo.tasks.photo.drawn import draw_portrait
 from rondo.training.plots import heat_over_photo_png, photo_png
 from rondo.training.saliency import saliency
 from rondo.training.sweeps import DIRECTIONS, SweepStrength, sweeps

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from rondo.extras import how_to_install
-from rondo.tasks.captions import Told
-from rondo.tasks.vocabulary import words_of
+from rondo.tasks.captions.task import Told
+from rondo.tasks.captions.vocabulary import words_of
 
 MOST_ORDER = 4
 """The longest n-grams that are compared."""

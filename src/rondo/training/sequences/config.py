@@ -14,7 +14,7 @@ from rondo.errors import (
     look_up,
 )
 from rondo.tasks.recipe import Recipe, recipe_from
-from rondo.tasks.sequence_tasks import SEQUENCE_TASKS
+from rondo.tasks.registry import SEQUENCE_TASKS
 from rondo.tasks.task import Task
 from rondo.training.precision import PRECISIONS
 from rondo.training.versions import current_versions, from_json, to_json
@@ -28,7 +28,7 @@ class SequenceConfig:
     """Everything needed to build the model and the data of a run again.
 
     Args:
-        task: A name in `rondo.tasks.sequence_tasks.SEQUENCE_TASKS`.
+        task: A name in `rondo.tasks.registry.SEQUENCE_TASKS`.
         task_arguments: The arguments of that function.
         data_fingerprint: Digest of the files that the task reads, or None where it reads none.
         recipe: How to train.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rondo.data.batch import Batch
-from rondo.tasks.scenes import VOID
+from rondo.tasks.segmentation.scenes import VOID
 from rondo.training.columns import columns
 
 

@@ -25,9 +25,17 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from rondo.tasks.face_lists import Photo
-from rondo.tasks.faces import PhotoSet
-from rondo.tasks.portrait_shapes import Canvas, Colour, Palette, Pose, blend, draw_person, shade
+from rondo.tasks.photo.faces import PhotoSet
+from rondo.tasks.photo.lists import Photo
+from rondo.tasks.photo.portrait_shapes import (
+    Canvas,
+    Colour,
+    Palette,
+    Pose,
+    blend,
+    draw_person,
+    shade,
+)
 
 FACTORS = {
     # name: (separation in standard deviations, value at -2.2, value at +2.2)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated, one_hot
-from rondo.tasks.adding import GOAL, check_length
+from rondo.tasks.memory.adding import GOAL, check_length
 from rondo.tasks.recipe import Recipe
 from rondo.tasks.task import Task
 
@@ -41,7 +41,7 @@ def copying(length: int = 20) -> Task:
         ValueError: Where the length is less than 1.
 
     Example:
-        >>> from rondo.tasks.copying import copying
+        >>> from rondo.tasks.memory.copying import copying
         >>> batch = copying(20).source.training_batch(seed=0, step=0, batch_size=4)
         >>> batch.inputs.shape, batch.targets.shape
         (torch.Size([4, 40, 10]), torch.Size([4, 40]))

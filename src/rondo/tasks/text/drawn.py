@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from rondo.tasks.word_pictures import columns_of
+from rondo.tasks.text.words import columns_of
 
 FONT_FOLDERS = (
     "/usr/share/fonts",

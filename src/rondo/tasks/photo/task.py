@@ -22,9 +22,9 @@ from rondo.data.augment import Augmentation, augment, resize, shrink
 from rondo.data.batch import Batch
 from rondo.data.order import Order
 from rondo.data.seeds import generator_for
-from rondo.tasks.drawn import draw_photos
-from rondo.tasks.faces import SEXES, PhotoSet, load_photos
-from rondo.tasks.photo_networks import (
+from rondo.tasks.photo.drawn import draw_photos
+from rondo.tasks.photo.faces import SEXES, PhotoSet, load_photos
+from rondo.tasks.photo.networks import (
     LECTURE_RESULTS,
     MODELS,
     LectureResult,

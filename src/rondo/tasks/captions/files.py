@@ -25,7 +25,7 @@ from rondo.data.label_tables import MISFIT, fault_of, table_rows
 from rondo.data.pictures import FILE_ENDINGS
 from rondo.data.skipped import Skipped, count_of, describe_skipped
 from rondo.data.splits import MAIN_SPLITS, split_by_hash, split_name
-from rondo.tasks.vocabulary import words_of
+from rondo.tasks.captions.vocabulary import words_of
 
 TABLES = ("captions.csv", "captions.txt")
 TOKENS = "Flickr8k.token.txt"

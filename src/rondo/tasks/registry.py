@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rondo.tasks.actions import actions
-from rondo.tasks.adding import adding, multiplication
-from rondo.tasks.captions import captions
+from rondo.tasks.actions.task import actions
+from rondo.tasks.captions.task import captions
 from rondo.tasks.characters import characters
-from rondo.tasks.copying import copying
 from rondo.tasks.digits_by_row import digits_by_row
+from rondo.tasks.memory.adding import adding, multiplication
+from rondo.tasks.memory.copying import copying
+from rondo.tasks.memory.parity import parity
+from rondo.tasks.memory.reber import reber
+from rondo.tasks.memory.temporal_order import temporal_order_6a, temporal_order_6b
 from rondo.tasks.music import music
-from rondo.tasks.parity import parity
-from rondo.tasks.reber import reber
-from rondo.tasks.segmentation import segmentation
+from rondo.tasks.segmentation.task import segmentation
 from rondo.tasks.task import Task
-from rondo.tasks.temporal_order import temporal_order_6a, temporal_order_6b
-from rondo.tasks.text import text
+from rondo.tasks.text.task import text
 
 SEQUENCE_TASKS: dict[str, Callable[..., Task]] = {
     "adding": adding,

@@ -79,7 +79,7 @@ def draw_scenes(num_clips: int, num_frames: int, generator: torch.Generator) -> 
 
     Example:
         >>> import torch
-        >>> from rondo.tasks.drawn_scenes import draw_scenes
+        >>> from rondo.tasks.segmentation.drawn import draw_scenes
         >>> batch = draw_scenes(2, 3, torch.Generator().manual_seed(0))
         >>> batch.inputs.shape, batch.targets.shape
         (torch.Size([2, 3, 3, 48, 64]), torch.Size([2, 3, 48, 64]))

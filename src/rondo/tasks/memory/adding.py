@@ -69,7 +69,7 @@ def adding(length: int = 100) -> Task:
 
     Example:
         >>> import torch
-        >>> from rondo.tasks.adding import adding
+        >>> from rondo.tasks.memory.adding import adding
         >>> batch = adding(100).source.training_batch(seed=0, step=0, batch_size=4)
         >>> batch.inputs.shape[2], batch.targets.shape, int(batch.lengths.min()) >= 100
         (2, torch.Size([4, 1]), True)

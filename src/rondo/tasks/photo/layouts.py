@@ -15,7 +15,7 @@ from pathlib import Path
 from rondo.data.label_tables import MISFIT, table_rows
 from rondo.data.pictures import FILE_ENDINGS
 from rondo.data.splits import split_name
-from rondo.tasks.face_lists import SEX_WORDS, ListBuilder, PhotoList
+from rondo.tasks.photo.lists import SEX_WORDS, ListBuilder, PhotoList
 
 CSV_SEX_WORDS = SEX_WORDS | {"0": 0, "1": 1}
 """In a label file 0 is female and 1 is male, as in `SEXES`. (UTKFace means the opposite.)"""

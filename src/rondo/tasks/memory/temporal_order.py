@@ -26,7 +26,7 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated, one_hot
-from rondo.tasks.adding import check_length, draw_lengths
+from rondo.tasks.memory.adding import check_length, draw_lengths
 from rondo.tasks.recipe import Recipe
 from rondo.tasks.task import Task
 
@@ -53,7 +53,7 @@ def temporal_order_6a(length: int = 100) -> Task:
         ValueError: Where the length is less than 20.
 
     Example:
-        >>> from rondo.tasks.temporal_order import temporal_order_6a
+        >>> from rondo.tasks.memory.temporal_order import temporal_order_6a
         >>> batch = temporal_order_6a(100).source.training_batch(seed=0, step=0, batch_size=4)
         >>> batch.inputs.shape[2], batch.targets.shape
         (8, torch.Size([4]))

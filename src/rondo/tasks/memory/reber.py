@@ -51,7 +51,7 @@ def reber(seed: int = 0) -> Task:
     """The embedded Reber grammar; the seed draws the training strings and those of the checks.
 
     Example:
-        >>> from rondo.tasks.reber import reber
+        >>> from rondo.tasks.memory.reber import reber
         >>> batch = reber().source.training_batch(seed=0, step=0, batch_size=4)
         >>> batch.inputs.shape[2], batch.allowed.shape[2]
         (7, 7)

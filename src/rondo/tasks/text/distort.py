@@ -58,7 +58,7 @@ def distorted(columns: Tensor, strength: Distortion, generator: torch.Generator)
 
     Example:
         >>> import torch
-        >>> from rondo.tasks.word_distortions import Distortion, distorted
+        >>> from rondo.tasks.text.distort import Distortion, distorted
         >>> columns = torch.randint(256, (60, 32)).byte()
         >>> distorted(columns, Distortion(), torch.Generator().manual_seed(1)).shape
         torch.Size([60, 32])

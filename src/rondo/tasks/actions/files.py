@@ -30,7 +30,7 @@ from torch import Tensor
 
 from rondo.data.label_tables import MISFIT, table_rows
 from rondo.data.sources import Example
-from rondo.tasks.action_set import ActionSet, hold_out
+from rondo.tasks.actions.clips import ActionSet, hold_out
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ import torch
 
 from rondo.data.sources import Example
 from rondo.data.video import FRAME_SIZE, Frames, describe, numbered_frames
-from rondo.tasks.action_set import ActionSet
+from rondo.tasks.actions.clips import ActionSet
 
 LIST = "00sequences.txt"
 """The file of the frames of all repetitions."""

@@ -3,9 +3,9 @@
 The network gets the picture and the words so far, and gives the probability of the next one; what
 is minimised is the cross-entropy of the words and of the end. Words are in lower case and without
 punctuation; those that are rare in the training captions are one symbol. The data are a folder in
-one of the forms of Flickr8k (`rondo.tasks.caption_files`), or pictures of two shapes that the
+one of the forms of Flickr8k (`rondo.tasks.captions.files`), or pictures of two shapes that the
 program draws, each anew. Of photos some hundred features are taken once: fixed ones
-(`rondo.tasks.picture_features`), or the means of the last map of a trained ResNet. Of drawn
+(`rondo.tasks.captions.features`), or the means of the last map of a trained ResNet. Of drawn
 pictures the network sees the pixels.
 """
 
@@ -30,12 +30,12 @@ from rondo.data.sources import EVALUATED_TOGETHER, TEST_SEED
 from rondo.models.checkpoint import load_checkpoint
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.models.resnet_front import NUM_STAGES, ResNetFront
-from rondo.tasks.caption_files import Captioned, CaptionSets, read_captions
-from rondo.tasks.drawn_shapes import DrawnScene, draw_scene
-from rondo.tasks.picture_features import SIDE, picture_features
+from rondo.tasks.captions.drawn import DrawnScene, draw_scene
+from rondo.tasks.captions.features import SIDE, picture_features
+from rondo.tasks.captions.files import Captioned, CaptionSets, read_captions
+from rondo.tasks.captions.vocabulary import END, Vocabulary
 from rondo.tasks.recipe import Recipe
 from rondo.tasks.task import Task
-from rondo.tasks.vocabulary import END, Vocabulary
 
 RECIPES = {
     "drawn": Recipe(

@@ -1,15 +1,15 @@
 """Labelled pictures from a folder on the disk, in the form of CamVid.
 
 In goes a folder with two tables. `classes.csv` names the classes: `id,name`, ids from 0; the names
-void, unlabelled and ignore stand for pixels without a class. `list.csv`
-names the pictures: `split,image,label` and, if you like, `sequence,frame`, of whose digits the
-place of a picture in its video is read; a label map is a picture of one channel with an id for
-every pixel (`rondo.tasks.label_maps`). Out come the scenes of each split, upright and brought to
+void, unlabelled and ignore stand for pixels without a class. `list.csv` names the pictures:
+`split,image,label` and, if you like, `sequence,frame`, of whose digits the place of a picture in
+its video is read; a label map is a picture of one channel with an id for every pixel
+(`rondo.tasks.segmentation.label_maps`). Out come the scenes of each split, upright and brought to
 one size. What cannot be used ends the reading with an error that names the file: a picture that is
 missing from a video would leave a gap in it.
 
-Brostow, Fauqueur & Cipolla, "Semantic object classes in video: a high-definition ground truth
-database", 2009.
+Brostow, Fauqueur & Cipolla, "Semantic object classes
+in video: a high-definition ground truth database", 2009.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from rondo.data.pictures import (
     upright_rgb,
 )
 from rondo.data.splits import MAIN_SPLITS, split_name
-from rondo.tasks.label_maps import LabelMap, Turned, laid_on, to_label_map, unmasked
-from rondo.tasks.scenes import VOID, Scene, SceneSets
+from rondo.tasks.segmentation.label_maps import LabelMap, Turned, laid_on, to_label_map, unmasked
+from rondo.tasks.segmentation.scenes import VOID, Scene, SceneSets
 
 LIST, CLASSES = "list.csv", "classes.csv"
 """The tables of a folder."""

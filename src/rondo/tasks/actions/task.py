@@ -2,7 +2,7 @@
 
 A clip is a sequence of frames of ragged length; after its last frame the network names the class.
 The data are stick figures that the program draws, or a folder: of npz files with poses or signals
-(`rondo.tasks.action_files`), or of KTH's videos (`rondo.tasks.kth`).
+(`rondo.tasks.actions.files`), or of KTH's videos (`rondo.tasks.actions.kth`).
 
 Baccouche et al., "Sequential deep learning for human action recognition", 2011, and many after them
 classify actions by recurrent layers over features of frames.
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from rondo.data.sources import Collection, Example, together
-from rondo.tasks.action_augmentation import augmented
-from rondo.tasks.action_files import read_action_files
-from rondo.tasks.action_set import ActionSet
-from rondo.tasks.kth import LIST, read_kth
+from rondo.tasks.actions.augment import augmented
+from rondo.tasks.actions.clips import ActionSet
+from rondo.tasks.actions.drawn import ACTIONS, JOINTS, drawn_split
+from rondo.tasks.actions.files import read_action_files
+from rondo.tasks.actions.kth import LIST, read_kth
 from rondo.tasks.recipe import Recipe
-from rondo.tasks.stick_figures import ACTIONS, JOINTS, drawn_split
 from rondo.tasks.task import Task, is_likeliest
 
 RECIPES = {
@@ -65,7 +65,7 @@ def actions(data: str | None = None, bidirectional: bool = False) -> Task:
         ModuleNotFoundError: Where it holds videos and PyAV is not installed.
 
     Example:
-        >>> from rondo.tasks.actions import actions
+        >>> from rondo.tasks.actions.task import actions
         >>> task = actions()
         >>> task.classes
         ('bow', 'clap', 'jump', 'kick', 'run', 'squat', 'walk', 'wave')

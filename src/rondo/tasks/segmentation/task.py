@@ -3,7 +3,7 @@
 What is minimised is the cross-entropy of the pixels. Those of a class c are weighted by the median
 of the frequencies of all classes over its own, m / f_c, f_c counted in the training pictures where
 the class occurs, or by a power of that; pixels without a class count nothing. The data are a folder
-in the form of CamVid (`rondo.tasks.segmentation_files`), or street scenes that the program draws,
+in the form of CamVid (`rondo.tasks.segmentation.files`), or street scenes that the program draws,
 each anew.
 
 Eigen & Fergus, "Predicting depth, surface normals and semantic labels with a common multi-scale
@@ -26,11 +26,11 @@ from rondo.data.batch import Batch
 from rondo.data.sources import Generated
 from rondo.models.checkpoint import Checkpoint, load_checkpoint
 from rondo.models.reseg import CONTEXTS, ReSeg
-from rondo.tasks.drawn_scenes import CLASSES, draw_scenes
 from rondo.tasks.recipe import Recipe
-from rondo.tasks.scenes import VOID, SceneSource, frames_missing
-from rondo.tasks.segmentation_augmentation import Change
-from rondo.tasks.segmentation_files import read_scenes
+from rondo.tasks.segmentation.augment import Change
+from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
+from rondo.tasks.segmentation.files import read_scenes
+from rondo.tasks.segmentation.scenes import VOID, SceneSource, frames_missing
 from rondo.tasks.task import Task
 
 RECIPES = {
@@ -162,7 +162,7 @@ def class_weights(
 
     Example:
         >>> import torch
-        >>> from rondo.tasks.segmentation import class_weights
+        >>> from rondo.tasks.segmentation.task import class_weights
         >>> class_weights(torch.tensor([[[0, 0], [0, 1]]]), 2)
         tensor([0.3333, 1.0000])
     """

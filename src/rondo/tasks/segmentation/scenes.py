@@ -15,7 +15,7 @@ from rondo.data.batch import Batch
 from rondo.data.lost_frames import SHOWN, gaps_in, numbers_text, runs_of
 from rondo.data.order import Order
 from rondo.data.seeds import generator_for
-from rondo.tasks.segmentation_augmentation import Change, changed
+from rondo.tasks.segmentation.augment import Change, changed
 
 VOID = 255
 """The label of a pixel that has no class: nothing is learnt from it or measured on it."""

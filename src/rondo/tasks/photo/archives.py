@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from rondo.data.matlab import read_matlab
-from rondo.tasks.face_layouts import find_named, picture_files
-from rondo.tasks.face_lists import ListBuilder, PhotoList
+from rondo.tasks.photo.layouts import find_named, picture_files
+from rondo.tasks.photo.lists import ListBuilder, PhotoList
 
 UTKFACE_GROUPS = ("White", "Black", "Asian", "Indian", "Others")
 CELEBA_SPLITS = ("train", "val", "test")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated
-from rondo.tasks.adding import GOAL, check_length, draw_lengths
+from rondo.tasks.memory.adding import GOAL, check_length, draw_lengths
 from rondo.tasks.recipe import Recipe
 from rondo.tasks.task import Task
 
@@ -32,7 +32,7 @@ def parity(length: int = 20) -> Task:
         ValueError: Where the length is less than 1.
 
     Example:
-        >>> from rondo.tasks.parity import parity
+        >>> from rondo.tasks.memory.parity import parity
         >>> batch = parity(20).source.training_batch(seed=0, step=0, batch_size=4)
         >>> bool((batch.targets[:, 0] == batch.inputs[:, 0, 0]).all())
         True

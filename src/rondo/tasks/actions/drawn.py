@@ -176,7 +176,7 @@ def draw_clips(num_clips: int, generator: torch.Generator) -> list[Example]:
 
     Example:
         >>> import torch
-        >>> from rondo.tasks.stick_figures import draw_clips
+        >>> from rondo.tasks.actions.drawn import draw_clips
         >>> clip = draw_clips(8, torch.Generator().manual_seed(0))[3]
         >>> 16 <= len(clip.inputs) <= 48, clip.inputs.shape[1], clip.targets
         (True, 30, tensor(3))

@@ -23,7 +23,7 @@ import torch
 from rondo.data.pictures import read_many
 from rondo.data.skipped import Skipped, describe_skipped
 from rondo.data.splits import MAIN_SPLITS, split_by_hash, split_order
-from rondo.tasks.face_archives import (
+from rondo.tasks.photo.archives import (
     find_celeba,
     find_imdb_wiki,
     find_utkface,
@@ -31,8 +31,8 @@ from rondo.tasks.face_archives import (
     read_imdb_wiki,
     read_utkface,
 )
-from rondo.tasks.face_layouts import find_csv, find_folders, read_csv, read_folders
-from rondo.tasks.face_lists import SEXES, Photo, PhotoList, describe_sexes
+from rondo.tasks.photo.layouts import find_csv, find_folders, read_csv, read_folders
+from rondo.tasks.photo.lists import SEXES, Photo, PhotoList, describe_sexes
 
 __all__ = [
     "LAYOUTS",

@@ -1,0 +1,4 @@
+"""A person's sex from a photo.
+
+Labelled photos and drawn portraits, the networks of the lecture's table and ours, the task.
+"""
