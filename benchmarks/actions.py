@@ -26,6 +26,7 @@ import torch  # isort: skip
 from torch import Tensor, nn  # isort: skip
 
 from rondo.cells.named import num_parameters
+from rondo.measures.intervals import Share, percent, wilson
 from rondo.models.action_model import ActionModel
 from rondo.tasks.actions.task import actions
 from rondo.tasks.task import Task
@@ -34,7 +35,6 @@ from rondo.training.sequences.classes import evaluate_classes
 from rondo.training.sequences.networks import build_network, network_arguments
 from rondo.training.sequences.recognise import Recogniser
 from rondo.training.sequences.session import Options
-from rondo.training.shares import Share, percent, wilson
 
 CELLS = ("gru", "lstm", "tanh")
 NUM_STEPS, NUM_ROUNDS = 6, 15

@@ -30,7 +30,7 @@ IMPORTED = (
     "matplotlib.backends.backend_svg",
     "rondo.training.comparison",
     "rondo.training.fit",
-    "rondo.training.flow_picture",
+    "rondo.looks.flow_picture",
     "rondo.training.model_card",
     "rondo.training.report",
     "rondo.training.sequences.session",

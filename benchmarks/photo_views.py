@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from rondo.bench.measure import machine_lines
+from rondo.measures.intervals import percent, wilson
 from rondo.tasks.photo.task import load_data
 from rondo.training.columns import markdown_table
 from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder
-from rondo.training.shares import percent, wilson
 
 SIZES = (0.0, 0.76, 0.82, 0.88, 0.94, 1.0)
 """Widths of the mirror image in widths of the photo; 0 is the photo alone."""

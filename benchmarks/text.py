@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from kept_runs import Kept, kept_run, write_page
 from rondo.bench.measure import take_turns
 from rondo.cells.named import num_parameters
+from rondo.measures.intervals import percent
 from rondo.models.crnn import CRNN
 from rondo.models.ctc import ctc_distances
 from rondo.tasks.text.task import RECIPE, text_words
 from rondo.tasks.text.words import LABELS, Word, load_words
 from rondo.training.reading import Decoding, Reader, TextScore
 from rondo.training.sequences.session import Options
-from rondo.training.shares import percent
 from torch_layers import TorchLayer
 
 SPLIT_SEED = 0

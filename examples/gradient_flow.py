@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import rondo
+from rondo.looks.flow_picture import draw_flows
 from rondo.training import GradientFlow, Objective, gradient_flow
-from rondo.training.flow_picture import draw_flows
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images" / "training"
 NUM_STEPS, HIDDEN_SIZE = 60, 64

@@ -18,6 +18,7 @@ import torch
 
 from commands import Run, check_answered_in_one_line
 from rondo.errors import RunError
+from rondo.measures.intervals import wilson
 from rondo.models.action_model import ActionModel
 from rondo.tasks.actions import drawn as stick_figures
 from rondo.tasks.actions.task import actions
@@ -27,7 +28,6 @@ from rondo.training.optimising import learning_rate
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.recognise import Clip, Recogniser
 from rondo.training.sequences.session import Options, begin, resume
-from rondo.training.shares import wilson
 from run_records import without_times
 from test_actions import pose_file, pose_folder, signal_file
 

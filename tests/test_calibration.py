@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from rondo.errors import RunError
-from rondo.training.abstention import answered, check_min_confidence, coverage_curve
-from rondo.training.calibration import (
+from rondo.measures.abstention import answered, check_min_confidence, coverage_curve
+from rondo.measures.calibration import (
     BOUNDS,
     LEAST_PHOTOS,
     Temperature,

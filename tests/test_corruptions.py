@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from photo_runs import SHORT, SIZE, TinyNetwork, photo_data, run_config
-from rondo.tasks.corruptions import CORRUPTIONS, Corruption, corrupt
+from rondo.measures.corruptions import CORRUPTIONS, Corruption, corrupt
 from rondo.tasks.photo.drawn import draw_photos
 from rondo.training.evaluation import evaluate, predict
 from rondo.training.robustness import UNCHANGED, try_photos, try_splits

@@ -20,8 +20,8 @@ from cases import CELLS, VARIANTS, make_cell
 from rondo.cells import initial_state
 from rondo.compiler.gates import gates
 from rondo.layers.watch import watching
+from rondo.looks.flow_picture import draw_flows
 from rondo.training import GradientFlow, gradient_flow
-from rondo.training.flow_picture import draw_flows
 
 ROOT = Path(__file__).parents[1]
 NUM_STEPS = 6

@@ -14,7 +14,18 @@ from commands import STUCK_S
 SOURCE = Path(__file__).parents[1] / "src" / "rondo"
 STAGES = [
     *("system", "extras", "drawing", "cells", "compiler", "layers", "doctor", "bench"),
-    *("errors", "models", "data", "tasks", "training", "predictor", "web", "cli"),
+    *(
+        "errors",
+        "models",
+        "data",
+        "looks",
+        "measures",
+        "tasks",
+        "training",
+        "predictor",
+        "web",
+        "cli",
+    ),
 ]
 
 

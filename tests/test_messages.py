@@ -180,30 +180,20 @@ def test_rows_that_a_cell_keeps_outside_of_its_state(
     torch.testing.assert_close(y[1:, :1], own)
 
 
-class Nested(nn.Module):
-    """A module within a module, and so on."""
-
-    def __init__(self, depth: int) -> None:
-        super().__init__()
-        self.inner = Nested(depth - 1) if depth else nn.Linear(H, H)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x)
-
-
 def test_modules_nested_too_deeply_to_be_traced() -> None:
-    """So deeply that a step just runs by itself; what records it needs more of Python's stack."""
-    x, h = torch.randn(2, 3), torch.zeros(2, H)
-    for depth in range(sys.getrecursionlimit() // 3, 0, -1):
-        cell = Steps(lambda cell, x, h: cell.inner(h))
-        cell.inner = Nested(depth)
-        try:
-            rondo.Recurrent(cell, engine="plain")(x[None])
-        except RecursionError:
-            continue
-        break
-    with pytest.warns(
-        rondo.EngineWarning, match="nested deeper than Python's limit of .*less deep"
-    ):
-        y, _ = rondo.Recurrent(cell)(x[None])
-    torch.testing.assert_close(y[0, 0], cell(x[:1], h[:1])[0][0])
+    """A step just runs by itself; what records it, with other numbers of rows, needs more stack."""
+
+    def deep(cell: Steps, x: Tensor, h: Tensor) -> Tensor:
+        def nested(depth: int) -> Tensor:
+            return nested(depth - 1) if depth else cell.inner(h)
+
+        return nested(0 if len(x) == 2 else sys.getrecursionlimit())
+
+    layer, x = rondo.Recurrent(Steps(deep)), torch.randn(2, 4, 3)
+    message = (
+        r"nested deeper than Python's limit of [\d,]+ .*less deeply, or call sys\.setrecursion"
+    )
+    with pytest.warns(rondo.EngineWarning, match=message):
+        y, _ = layer(x)
+    expected, _ = rondo.Recurrent(layer.cell, engine="plain")(x)
+    torch.testing.assert_close(y, expected)

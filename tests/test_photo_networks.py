@@ -20,6 +20,7 @@ from photo_runs import SHORT, new_run, photo_data, run_config
 from rondo import models
 from rondo.cells.named import num_parameters
 from rondo.errors import RunError
+from rondo.looks.saliency import evidence, saliency
 from rondo.models import ResNet, count_multiplications, load_checkpoint
 from rondo.models.photo_input import PhotoInput
 from rondo.models.resnet import BasicBlock
@@ -27,7 +28,6 @@ from rondo.tasks.photo.task import LECTURE_RESULTS, MODELS, build_model
 from rondo.training import session
 from rondo.training.fit import fit
 from rondo.training.run_folder import RunFolder
-from rondo.training.saliency import evidence, saliency
 
 
 def build(name: str, image_size: int = 32, **arguments: Any) -> nn.Module:

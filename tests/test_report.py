@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from photo_runs import SIZE, TinyNetwork, photo_data, photo_set, run_config
 from rondo.data.augment import resize, shrink
+from rondo.looks.saliency import evidence, mean_saliency, saliency
+from rondo.measures.calibration import Temperature
+from rondo.measures.intervals import wilson
 from rondo.tasks.photo.faces import PhotoSet, Skipped
-from rondo.training.calibration import Temperature
 from rondo.training.evaluation import (
     accuracy_by,
     evaluate,
@@ -20,8 +22,6 @@ from rondo.training.evaluation import (
     predict,
 )
 from rondo.training.report import ReportInput, render_report
-from rondo.training.saliency import evidence, mean_saliency, saliency
-from rondo.training.shares import wilson
 from rondo.training.tables import accuracy_table, detail_table
 
 # --- figures

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-import rondo.training.flow_picture  # noqa: F401, before `sys.modules` is replaced
+import rondo.looks.flow_picture  # noqa: F401, before `sys.modules` is replaced
 from commands import Run
 
 CELLS = """\

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 import rondo
-from rondo.training.sweeps import DIRECTIONS, sweeps
+from rondo.looks.sweeps import DIRECTIONS, sweeps
 
 
 def blocks_of(x: Tensor, height: int, width: int) -> Tensor:

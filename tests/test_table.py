@@ -23,6 +23,7 @@ from matplotlib.figure import Figure
 from cases import slow_beyond
 from commands import Run, check_answered_in_one_line, command_that_is_ended, command_to_its_end
 from rondo.errors import RunError
+from rondo.measures.intervals import wilson
 from rondo.models import ResNet
 from rondo.system.lock import FolderLock
 from rondo.training import comparison, session
@@ -35,7 +36,6 @@ from rondo.training.plots import standalone
 from rondo.training.result import Result, read_result
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options
-from rondo.training.shares import wilson
 from rondo.training.time_plot import NUM_TICKS, Point, accuracy_over_time, round_times, write_names
 from run_records import without_times
 

@@ -15,12 +15,14 @@ import rondo as rondo_package
 from commands import Run, check_answered_in_one_line
 from photo_runs import SHORT, SIZE, TinyNetwork, new_run, photo_data, photo_set, run_config
 from rondo.errors import RunError
+from rondo.looks.sweeps import sweeps
+from rondo.measures.calibration import Temperature, fit_temperature, temper
+from rondo.measures.corruptions import CORRUPTIONS
+from rondo.measures.intervals import percent
 from rondo.predictor import Predictor
-from rondo.tasks.corruptions import CORRUPTIONS
 from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.faces import PhotoSet
 from rondo.tasks.photo.task import PhotoNetwork
-from rondo.training.calibration import Temperature, fit_temperature, temper
 from rondo.training.evaluation import predict
 from rondo.training.model_card import render_card
 from rondo.training.report import render_report
@@ -28,8 +30,6 @@ from rondo.training.report_input import ReportInput
 from rondo.training.report_looks import mean_sweeps
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Session, evaluate_splits, finish, predict_splits
-from rondo.training.shares import percent
-from rondo.training.sweeps import sweeps
 from test_report import pictures, report_input
 
 TODAY = date(2026, 1, 31)

@@ -33,9 +33,9 @@ from rondo.cells.named import NAMED_CELLS
 from rondo.data.pictures import PhotoError
 from rondo.errors import RunError
 from rondo.extras import how_to_install
-from rondo.training.flow import GradientFlow
+from rondo.looks.flow import GradientFlow
+from rondo.looks.sweeps import DIRECTIONS, sweeps
 from rondo.training.sequences.session import Options
-from rondo.training.sweeps import DIRECTIONS, sweeps
 from rondo.web import app, photo
 from rondo.web.cells import STAGES, equations, layer_of, shown
 from rondo.web.live import LiveTraining, flow_numbers, tasks

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from rondo.data.pictures import PhotoError, name_of, read_pixels
+from rondo.measures.abstention import check_min_confidence
+from rondo.measures.calibration import temper
 from rondo.tasks.photo.faces import SEXES
 from rondo.tasks.photo.task import DRAWN
-from rondo.training.abstention import check_min_confidence
-from rondo.training.calibration import temper
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder
@@ -51,7 +51,7 @@ class Predictor:
     Args:
         model: The network.
         config: The settings of the run that trained it.
-        temperature: What divides the logits of its answers (`rondo.training.calibration`).
+        temperature: What divides the logits of its answers (`rondo.measures.calibration`).
         min_confidence: Below this probability of the answer there is none, 0 to 1.
 
     Raises:

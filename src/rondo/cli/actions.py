@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 def evaluate_actions(arguments: argparse.Namespace) -> int:
     """Measures a run on the clips of its data or of other data."""
-    from rondo.training.abstention import answered
+    from rondo.measures.abstention import answered
+    from rondo.measures.intervals import percent
     from rondo.training.columns import columns
     from rondo.training.sequences.classes import class_accuracy_table, confusion_table
     from rondo.training.sequences.recognise import Recogniser
-    from rondo.training.shares import percent
 
     recogniser = Recogniser(run_path(arguments.RUN))
     data = None if arguments.data is None else Path(arguments.data)

@@ -12,9 +12,9 @@ from rondo.cli.manual import share
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
+    from rondo.measures.abstention import Answered
+    from rondo.measures.calibration import Temperature
     from rondo.tasks.photo.task import PhotoSet
-    from rondo.training.abstention import Answered
-    from rondo.training.calibration import Temperature
     from rondo.training.config import RunConfig
     from rondo.training.evaluation import Evaluation
     from rondo.training.robustness import Trial
@@ -71,8 +71,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace, folder: RunFolder, config: RunConfig) -> Measured:
-    from rondo.training.abstention import answered
-    from rondo.training.calibration import temper
+    from rondo.measures.abstention import answered
+    from rondo.measures.calibration import temper
     from rondo.training.evaluation import unseen
     from rondo.training.robustness import try_splits
     from rondo.training.session import evaluate_splits, predict_splits

@@ -96,7 +96,7 @@ def _values(score: TextScore) -> dict[str, Any]:
 
 
 def _lines(scores: dict[str, TextScore], split: str | None) -> list[str]:
-    from rondo.training.shares import percent
+    from rondo.measures.intervals import percent
 
     lines = [f"{'split':8} {'words':>6}  {'right (95 % interval)':24} character error rate"]
     for name, score in scores.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from typing import Any
 
 
@@ -16,6 +17,11 @@ def json_text(value: Any, indent: int | None = None) -> str:
         '{"loss": null, "steps": [1, null]}'
     """
     return json.dumps(finite(value), indent=indent, allow_nan=False)
+
+
+def dataclass_text(values: Any) -> str:
+    """Returns the text of a file, such as `config.json`, of values that are a dataclass."""
+    return json_text(asdict(values), indent=2) + "\n"
 
 
 def finite(value: Any) -> Any:

@@ -5,7 +5,7 @@ below need torch alone.
 """
 
 from rondo.data.buckets import LengthBuckets, pad_batch
-from rondo.training.flow import GradientFlow, gradient_flow
+from rondo.looks.flow import GradientFlow, gradient_flow
 from rondo.training.objective import Objective
 from rondo.training.truncated import Window, detached, tbptt
 

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from rondo.measures.intervals import Share, wilson
 from rondo.system.csv_text import plain_cell
 from rondo.system.files import write_text
 from rondo.tasks.photo.task import DRAWN, LECTURE_RESULTS
@@ -19,7 +20,6 @@ from rondo.training.columns import markdown_table
 from rondo.training.config import RunConfig
 from rondo.training.report_page import PAGE, WARNING
 from rondo.training.result import Result
-from rondo.training.shares import Share, wilson
 from rondo.training.time_plot import Point, accuracy_over_time
 
 NOTES = (

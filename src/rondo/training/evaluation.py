@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from rondo.measures.calibration import Calibration, calibration, temper
+from rondo.measures.intervals import Share, wilson
 from rondo.tasks.photo.task import (
     PREDICTED_TOGETHER,
     SEXES,
@@ -20,8 +22,6 @@ from rondo.tasks.photo.task import (
     majority_rate,
     probabilities_of,
 )
-from rondo.training.calibration import Calibration, calibration, temper
-from rondo.training.shares import Share, wilson
 
 Value = TypeVar("Value")
 

@@ -11,13 +11,13 @@ from datetime import date
 from pathlib import Path
 
 from rondo.cells.named import num_parameters
-from rondo.tasks.corruptions import MEANINGS
+from rondo.measures.abstention import THRESHOLDS, answered
+from rondo.measures.corruptions import MEANINGS
+from rondo.measures.intervals import Share, percent
 from rondo.tasks.photo.task import SEXES
 from rondo.training import tables
-from rondo.training.abstention import THRESHOLDS, answered
 from rondo.training.columns import as_markdown, markdown_table
 from rondo.training.report_input import ReportInput
-from rondo.training.shares import Share, percent
 from rondo.training.uses import FORBIDDEN, INTENDED, NATURE
 from rondo.training.versions import current_versions
 

@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
-from rondo.training.shares import Share
+from rondo.measures.intervals import Share
 
 PAGE_COLOUR = "#010203"
 """Stands for the colour of the page's text until the SVG is written."""

@@ -14,13 +14,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from rondo.data.pictures import PhotoError, name_of
 from rondo.errors import RunError, check_from_1, look_up
+from rondo.measures.abstention import check_min_confidence
+from rondo.measures.intervals import Share, wilson
 from rondo.models.crnn import CRNN, num_steps
 from rondo.models.ctc import Symbols, beam_search, best_of, greedy, log_probabilities
 from rondo.tasks.text.task import decoded, encoded
 from rondo.tasks.text.words import Word, composed, read_columns
-from rondo.training.abstention import check_min_confidence
 from rondo.training.sequences.folder import read_run
-from rondo.training.shares import Share, wilson
 
 DECODERS = ("greedy", "beam")
 """How a text is found where there is no lexicon: that of the likeliest path, or beam search."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from html import escape
 
+from rondo.measures.intervals import Share
 from rondo.tasks.photo.task import SEXES
 from rondo.training import plots
 from rondo.training.evaluation import Evaluation
@@ -15,7 +16,6 @@ from rondo.training.report_input import ReportInput
 from rondo.training.report_looks import examples, what_sweeps_saw, where_it_looked
 from rondo.training.report_page import PAGE, WARNING, cards, html_table
 from rondo.training.report_trust import abstention, reliability, robustness
-from rondo.training.shares import Share
 
 
 def render_report(report: ReportInput) -> str:

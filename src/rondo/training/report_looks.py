@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from rondo.data.order import spaced
+from rondo.looks.saliency import evidence, has_evidence, mean_saliency, saliency
+from rondo.looks.sweeps import SweepStrength, sweeps
 from rondo.tasks.photo.task import SEXES
 from rondo.training import plots
 from rondo.training.report_input import ReportInput
 from rondo.training.report_page import cards
-from rondo.training.saliency import evidence, has_evidence, mean_saliency, saliency
-from rondo.training.sweeps import SweepStrength, sweeps
 
 NUM_EXAMPLES = 8
 """Drawings shown with what the network looked at, and as many doubtful ones."""

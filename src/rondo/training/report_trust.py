@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from html import escape
 
-from rondo.tasks.corruptions import MEANINGS
+from rondo.measures.abstention import THRESHOLDS, answered, coverage_curve
+from rondo.measures.corruptions import MEANINGS
+from rondo.measures.intervals import percent
 from rondo.training import tables, trust_plots
-from rondo.training.abstention import THRESHOLDS, answered, coverage_curve
 from rondo.training.evaluation import Evaluation
 from rondo.training.report_input import ReportInput
 from rondo.training.report_page import cards, html_table
-from rondo.training.shares import percent
 
 
 def reliability(report: ReportInput) -> str:

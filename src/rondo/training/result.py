@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from rondo.cells.named import num_parameters
 from rondo.errors import RunError
+from rondo.measures.intervals import Share
 from rondo.models import count_multiplications
+from rondo.system.json_text import dataclass_text
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, predict
 from rondo.training.session import Session
-from rondo.training.shares import Share
-from rondo.training.versions import to_json
 
 NUM_PREDICTIONS = 21
 """Predictions of one photo whose median time is told, after one that is not."""
@@ -56,7 +56,7 @@ class Result:
 
     def to_json(self) -> str:
         """Returns the text that :func:`read_result` reads."""
-        return to_json(self)
+        return dataclass_text(self)
 
 
 def measure(session: Session, evaluations: dict[str, Evaluation]) -> Result:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from rondo.data.order import spaced
-from rondo.tasks.corruptions import CORRUPTIONS, corrupt
+from rondo.measures.calibration import temper
+from rondo.measures.corruptions import CORRUPTIONS, corrupt
+from rondo.measures.intervals import Share, wilson
 from rondo.tasks.photo.task import PhotoSet
-from rondo.training.calibration import temper
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import predict
-from rondo.training.shares import Share, wilson
 
 NUM_PHOTOS = 300
 """Photos of a split that are corrupted, at most."""

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from rondo.errors import RunError
+from rondo.measures.calibration import Temperature, temperature_from_json
 from rondo.system.files import write_text
 from rondo.tasks.photo.task import build_model
-from rondo.training.calibration import Temperature, temperature_from_json
 from rondo.training.config import RunConfig, config_from_json
 from rondo.training.run_files import RunFiles
 

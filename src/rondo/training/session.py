@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rondo.cells.named import num_parameters
 from rondo.data.skipped import describe_skipped
 from rondo.errors import RunError, look_up, num_threads_of
+from rondo.measures.calibration import fit_temperature, temper
 from rondo.models import TransferNetwork
 from rondo.models.lecture_rnn1 import FORMS
 from rondo.system.files import write_text
@@ -33,7 +34,6 @@ from rondo.tasks.photo.task import (
 from rondo.tasks.recipe import Recipe
 from rondo.tasks.recipe_changes import changed_recipe
 from rondo.tasks.task import Task
-from rondo.training.calibration import fit_temperature, temper
 from rondo.training.config import RunConfig
 from rondo.training.evaluation import Evaluation, evaluate, predict, unseen
 from rondo.training.loggers import Logger, TensorBoardEvents

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from rondo.tasks.corruptions import MEANINGS
+from rondo.measures.abstention import Answered
+from rondo.measures.calibration import Calibration, Temperature
+from rondo.measures.corruptions import MEANINGS
+from rondo.measures.intervals import Share, percent
 from rondo.tasks.photo.faces import SEXES
-from rondo.training.abstention import Answered
-from rondo.training.calibration import Calibration, Temperature
 from rondo.training.columns import columns
 from rondo.training.evaluation import Evaluation
 from rondo.training.robustness import Trial
-from rondo.training.shares import Share, percent
 
 CALIBRATION: dict[str, Callable[[Calibration], str]] = {
     "calibration error, points": lambda item: f"{100 * item.error:.1f}",

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib
 
-from rondo.training.abstention import Answered
-from rondo.training.calibration import Bin
+from rondo.measures.abstention import Answered
+from rondo.measures.calibration import Bin
 from rondo.training.plots import (
     COLOURS,
     OTHER_COLOUR,

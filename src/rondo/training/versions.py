@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 import torch
 
 import rondo
 from rondo.errors import RunError
-from rondo.system.json_text import json_text
 
 Config = TypeVar("Config")
 
@@ -26,15 +24,10 @@ def current_versions() -> dict[str, str]:
     }
 
 
-def to_json(values: Any) -> str:
-    """Returns the text of a file, such as `config.json`, of values that are a dataclass."""
-    return json_text(asdict(values), indent=2) + "\n"
-
-
 def from_json(
     text: str, task: str | None, known_format: int, build: Callable[[dict[str, Any]], Config]
 ) -> Config:
-    """Returns the settings that `to_json` wrote.
+    """Returns the settings that `dataclass_text` wrote.
 
     Args:
         text: What the file holds.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rondo.data.batch import Batch
+from rondo.measures.intervals import Share, percent, wilson
 from rondo.training.columns import columns
-from rondo.training.shares import Share, percent, wilson
 
 
 @dataclass(frozen=True)

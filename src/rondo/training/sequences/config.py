@@ -13,11 +13,12 @@ from rondo.errors import (
     check_from_1,
     look_up,
 )
+from rondo.system.json_text import dataclass_text
 from rondo.tasks.recipe import Recipe, recipe_from
 from rondo.tasks.registry import SEQUENCE_TASKS
 from rondo.tasks.task import Task
 from rondo.training.precision import PRECISIONS
-from rondo.training.versions import current_versions, from_json, to_json
+from rondo.training.versions import current_versions, from_json
 
 FORMAT = 2
 """Changes whenever a run folder of an older version could no longer be read."""
@@ -58,7 +59,7 @@ class SequenceConfig:
 
     def to_json(self) -> str:
         """Returns the text of `config.json`."""
-        return to_json(self)
+        return dataclass_text(self)
 
 
 def config_from_json(text: str) -> SequenceConfig:

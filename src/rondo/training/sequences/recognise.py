@@ -13,11 +13,11 @@ from torch import Tensor
 from rondo.data.seeds import generator_for
 from rondo.data.video import read_frames
 from rondo.errors import RunError, look_up
+from rondo.measures.abstention import check_min_confidence
 from rondo.models.action_model import ActionModel
 from rondo.tasks.actions.drawn import ACTIONS, draw_clips
 from rondo.tasks.actions.files import read_clips
 from rondo.tasks.task import Task
-from rondo.training.abstention import check_min_confidence
 from rondo.training.sequences.classes import (
     ClassEvaluation,
     class_probabilities,

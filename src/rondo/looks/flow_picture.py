@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from rondo.looks.flow import GradientFlow
 from rondo.system.files import write_bytes
-from rondo.training.flow import GradientFlow
 
 COLOURS = ("#2a7de1", "#d1495b", "#2c9c69", "#c98500", "#7b5cc4")
 """A colour for each state."""
@@ -71,7 +71,7 @@ def draw_flows(flows: Mapping[str, GradientFlow], path: str | Path | None = None
     Example:
         >>> import torch, rondo
         >>> from rondo.training import gradient_flow
-        >>> from rondo.training.flow_picture import draw_flows
+        >>> from rondo.looks.flow_picture import draw_flows
         >>> cells = {"Elman": rondo.ElmanCell(3, 8), "GRU": rondo.GRUCell(3, 8)}
         >>> x = torch.randn(2, 30, 3)
         >>> figure = draw_flows(

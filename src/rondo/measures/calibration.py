@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rondo.errors import RunError
-from rondo.training.versions import to_json
+from rondo.system.json_text import dataclass_text
 
 NORMAL_QUANTILE = 1.959963984540054
 """Half width of a two-sided 95 % interval of the normal distribution."""
@@ -101,7 +101,7 @@ class Temperature:
 
     def to_json(self) -> str:
         """Returns the text of `calibration.json`."""
-        return to_json(self)
+        return dataclass_text(self)
 
     def __str__(self) -> str:
         if not self.is_fitted:

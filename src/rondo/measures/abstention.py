@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rondo.errors import RunError
-from rondo.training.shares import Share, wilson
+from rondo.measures.intervals import Share, wilson
 
 THRESHOLDS = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 """Least confidences that a report tells of."""

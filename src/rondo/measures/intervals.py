@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from rondo.training.calibration import NORMAL_QUANTILE
+from rondo.measures.calibration import NORMAL_QUANTILE
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class GradientFlow:
 
     def draw(self, path: str | Path | None = None) -> Figure:
         """Draw the norms over time, and the gates as heat maps; see :func:`draw_flows`."""
-        from rondo.training.flow_picture import draw_flows
+        from rondo.looks.flow_picture import draw_flows
 
         return draw_flows({"": self}, path)
 

@@ -48,7 +48,7 @@ def sweeps(model: nn.Module, pixels: Tensor) -> list[SweepStrength]:
 
     Example:
         >>> import torch, rondo
-        >>> from rondo.training.sweeps import sweeps
+        >>> from rondo.looks.sweeps import sweeps
         >>> layer = rondo.SpatialRNN(2, rondo.GRUCell, input_channels=3, hidden_size=5)
         >>> [(s.direction, *s.strength.shape) for s in sweeps(layer, torch.rand(1, 3, 8, 6))]
         [('down', 1, 4, 3), ('up', 1, 4, 3), ('right', 1, 4, 3), ('left', 1, 4, 3)]
