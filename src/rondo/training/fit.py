@@ -110,7 +110,6 @@ def fit(
             stack.enter_context(quiet_thread())
             stack.callback(logger.close)
         keeper = Keeper(run, stop, tell, logger)
-        keeper.catch_up()
         while keeper.has_work:
             before_step(keeper.engine)
             keeper.step()
@@ -127,29 +126,28 @@ class Keeper:
         self, run: Run, stop: StopRequest, say: Callable[[str], None], logger: Logger | None
     ) -> None:
         self.run, self.stop, self.say, self.logger = run, stop, say, logger
-        self.state = run.folder.read_saved()
-        self.engine = Engine(run.config, run.task, self._network)
-        self.clock = SaveClock(has_saved=self.state is not None)
+        state = run.folder.read_saved()
+        is_new = state is None
+        self.engine = Engine(run.config, run.task, lambda: run.network(is_new=is_new))
+        self.clock = SaveClock(has_saved=not is_new)
         self.records: list[Record] = []
         self.is_finished = False
-
-    def _network(self) -> nn.Module:
-        return self.run.network(is_new=self.state is None)
+        self._catch_up(state)
 
     @property
     def has_work(self) -> bool:
         """Whether there is a step to do, and nobody has asked to end."""
         return not self.engine.is_done and not self.stop.requested
 
-    def catch_up(self) -> None:
-        """Goes to where the saved state is, and does a check that was interrupted."""
+    def _catch_up(self, state: dict[str, Any] | None) -> None:
+        """Goes to where a saved state is, and does a check that was interrupted."""
         engine, folder = self.engine, self.run.folder
-        if self.state is not None:
+        if state is not None:
             with folder.loading_state():
-                engine.load_state(self.state)
+                engine.load_state(state)
         seen = engine.progress.num_seen
         records = folder.records_of(
-            self.state, lambda record: int(record.get("num_seen", 0)) <= seen, self.say
+            state, lambda record: int(record.get("num_seen", 0)) <= seen, self.say
         )
         self.records = [record for record in records if record["split"] in ("train", "val")]
         if engine.must_check:
