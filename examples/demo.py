@@ -13,7 +13,7 @@ from PIL import Image
 from rondo.cli import main
 from rondo.tasks.photo.drawn import draw_portrait
 from rondo.tasks.photo.faces import SEXES
-from rondo.training.run_files import last_run
+from rondo.training.run_paths import last_run
 
 NUM_PORTRAITS = 4
 TRAINING = ["--image-size", "32", "--num-drawn", "3000", "--epochs", "5"]

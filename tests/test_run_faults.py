@@ -24,8 +24,9 @@ from rondo.system.digests import digest_file
 from rondo.training import divergence, fit, run_files, saving
 from rondo.training.divergence import DivergedError
 from rondo.training.engine import Engine, is_empty
-from rondo.training.run_files import RunFiles, make_run_path
+from rondo.training.run_files import RunFiles
 from rondo.training.run_folder import RunFolder
+from rondo.training.run_paths import make_run_path
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.session import Options, make_config
 from run_records import TIMES

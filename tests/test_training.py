@@ -32,15 +32,15 @@ from rondo.errors import RunError
 from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.task import RECIPES, PhotoNetwork
 from rondo.tasks.recipe import Recipe
-from rondo.training import run_files, saving, session
+from rondo.training import run_paths, saving, session
 from rondo.training.config import config_from_json
 from rondo.training.engine import Engine, averaged
 from rondo.training.fit import Outcome, fit
 from rondo.training.optimising import decay_groups, learning_rate
 from rondo.training.precision import PRECISIONS, resolved_precision
 from rondo.training.progress import progress_line
-from rondo.training.run_files import last_run, new_run_path
 from rondo.training.run_folder import RunFolder
+from rondo.training.run_paths import last_run, new_run_path
 from rondo.training.terminal import clock
 from run_records import without_times
 
@@ -288,20 +288,20 @@ def test_run_folders_are_numbered_and_the_last_is_found(tmp_path: Path) -> None:
 def test_a_run_folder_that_exists_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunError, match=r"exists already; give another --run"):
-        run_files.check_new_folder(tmp_path)
+        run_paths.check_new_folder(tmp_path)
     with pytest.raises(RunError, match=r"exists already; give another --run"):
-        run_files.check_new_folder(tmp_path / "file")
+        run_paths.check_new_folder(tmp_path / "file")
     with pytest.raises(RunError, match=r"file cannot be written to"):
-        run_files.check_new_folder(tmp_path / "file" / "run")
+        run_paths.check_new_folder(tmp_path / "file" / "run")
 
 
 def test_a_full_disk_is_noticed_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = run_files.shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
-    monkeypatch.setattr(run_files.shutil, "disk_usage", lambda path: usage)
+    usage = run_paths.shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
+    monkeypatch.setattr(run_paths.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 256"):
-        run_files.check_new_folder(tmp_path / "run")
+        run_paths.check_new_folder(tmp_path / "run")
     with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 782"):
         session.begin(session.Options(model="resnet_50"), tmp_path / "run", print)
 

@@ -35,7 +35,7 @@ def by_task(photo: Command, any_other: Command | None = None, **others: Command)
     """
 
     def chosen(parsed: argparse.Namespace) -> int:
-        from rondo.training.run_files import task_of
+        from rondo.training.run_paths import task_of
 
         task = task_of(run_path(parsed.RUN))
         if task is not None:

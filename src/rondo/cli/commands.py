@@ -217,7 +217,7 @@ def _check_writable(folder: Path) -> None:
 
 def run_path(word: str, task: str = "photo") -> Path:
     """Returns the run folder that a word of the command means."""
-    from rondo.training.run_files import last_run
+    from rondo.training.run_paths import last_run
 
     return last_run(task=task) if word == "last" else Path(word)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def evaluate_task(arguments: argparse.Namespace) -> int:
     """Measures the loss and the share of right answers on val and test."""
-    from rondo.training.run_files import task_of
+    from rondo.training.run_paths import task_of
     from rondo.training.sequences.measure import measured
 
     if arguments.min_confidence is not None:

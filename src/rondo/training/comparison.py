@@ -28,8 +28,9 @@ from rondo.training.config import RunConfig
 from rondo.training.divergence import DivergedError
 from rondo.training.fit import fit
 from rondo.training.result import Result, measure, read_result
-from rondo.training.run_files import check_place, holding
+from rondo.training.run_files import holding
 from rondo.training.run_folder import RunFolder
+from rondo.training.run_paths import check_place
 from rondo.training.session import Options, Session
 
 SETTLED = {

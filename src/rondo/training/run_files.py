@@ -20,12 +20,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import date
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -36,18 +33,12 @@ from torch import nn
 
 from rondo.errors import RunError
 from rondo.system.digests import DamagedError, read_checked, write_with_digest
-from rondo.system.files import parts_in, remove_parts, write_text
-from rondo.system.lock import NAME as LOCK_NAME
+from rondo.system.files import remove_parts, write_text
 from rondo.system.lock import FolderLock, HeldError
 from rondo.system.memory import is_lack_of_memory
 from rondo.training.divergence import first_not_finite
 from rondo.training.records import Record, cut_records, read_records, write_records
-
-NEEDED_BYTES = 256 * 2**20
-"""Free space that a run folder may need, old and new files together, in bytes, if not told."""
-
-RUNS = Path("runs")
-"""Where new runs are put, below the folder in which the command is given."""
+from rondo.training.run_paths import exists_words, is_unused
 
 
 class Settings(Protocol):
@@ -123,7 +114,7 @@ class RunFiles(ABC, Generic[Config]):
             self.path.mkdir(parents=True, exist_ok=True)
             with self.held(say):
                 if self.config_file.exists():
-                    raise RunError(_exists(self.path))
+                    raise RunError(exists_words(self.path))
                 write_text(self.config_file, config.to_json())
             self.state_file.parent.mkdir(exist_ok=True)
         except OSError as error:
@@ -295,81 +286,6 @@ def holding(lock: FolderLock, say: Callable[[str], None]) -> Iterator[None]:
         except OSError as error:
             raise RunError(f"cannot write {lock.folder}: {error.strerror}") from error
         yield
-
-
-def new_run_path(task: str, runs: Path = RUNS) -> Path:
-    """Returns a path `runs/<task>-<date>-<n>` that does not exist yet."""
-    number = 1
-    while (path := runs / f"{task}-{date.today():%Y-%m-%d}-{number}").exists():
-        number += 1
-    return path
-
-
-def make_run_path(task: str, runs: Path = RUNS) -> Path:
-    """Makes an empty folder of such a name, which no other process is given.
-
-    Raises:
-        RunError: If it cannot be made.
-    """
-    while True:
-        path = new_run_path(task, runs)
-        try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise RunError(f"cannot make {path}: {error.strerror}; give another --run") from error
-        return path
-
-
-def last_run(runs: Path = RUNS, task: str = "photo") -> Path:
-    """Returns the newest run folder.
-
-    Raises:
-        RunError: If there is none.
-    """
-    configs = sorted(runs.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
-    if not configs:
-        raise RunError(f"there is no run in {runs.resolve()}; `rondo train {task}` makes one")
-    return configs[-1].parent
-
-
-def task_of(path: Path) -> str | None:
-    """Returns the name of the task of a run folder; None where it cannot be read."""
-    try:
-        return str(json.loads((path / "config.json").read_text()).get("task", "photo"))
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
-def check_new_folder(path: Path, needed_bytes: int = NEEDED_BYTES) -> None:
-    """Raises `RunError` where a run folder that grows to so many bytes cannot be made."""
-    if path.exists() and not (path.is_dir() and is_unused(path)):
-        raise RunError(_exists(path))
-    check_place(path, "--run", needed_bytes)
-
-
-def check_place(path: Path, option: str, needed_bytes: int) -> None:
-    """Raises `RunError` where a folder cannot be made or lacks space; it names the option."""
-    parent = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise RunError(f"cannot make {path}: {parent} cannot be written to; give another {option}")
-    free = shutil.disk_usage(parent).free
-    if free < needed_bytes:
-        raise RunError(
-            f"{free / 2**20:.0f} MiB are free on the disk of {parent}, and a run needs "
-            f"{needed_bytes / 2**20:.0f}; free some, or give another {option}"
-        )
-
-
-def is_unused(path: Path) -> bool:
-    """Whether a folder holds nothing but what a run killed in its first moment leaves."""
-    rest = set(path.iterdir()) - {*parts_in(path), path / LOCK_NAME}
-    return all(item.name == "resume" and not any(item.iterdir()) for item in rest)
-
-
-def _exists(path: Path) -> str:
-    return f"{path} exists already; give another --run, or go on with it by --resume {path}"
 
 
 def _read(path: Path, repair: str) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 from rondo.errors import RunError
 from rondo.system.lock import is_held
 from rondo.training.records import Record, read_records
-from rondo.training.run_files import task_of
+from rondo.training.run_paths import task_of
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ from rondo.training.evaluation import Evaluation, evaluate, predict, unseen
 from rondo.training.loggers import Logger, TensorBoardEvents
 from rondo.training.precision import resolved_precision
 from rondo.training.robustness import try_splits
-from rondo.training.run_files import check_new_folder, make_run_path, new_run_path
 from rondo.training.run_folder import RunFolder, origin_of
+from rondo.training.run_paths import check_new_folder, make_run_path, new_run_path
 from rondo.training.weights import find_weights, read_weights
 
 IMAGE_SIZE = 128

@@ -19,7 +19,7 @@ from rondo.tasks.recipe_changes import changed_recipe
 from rondo.tasks.task import Task
 from rondo.training.engine import Engine
 from rondo.training.precision import resolved_precision
-from rondo.training.run_files import check_new_folder, make_run_path, new_run_path
+from rondo.training.run_paths import check_new_folder, make_run_path, new_run_path
 from rondo.training.sequences.config import SequenceConfig, build_task, needs_data
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.networks import build_network, network_arguments
