@@ -28,7 +28,7 @@ from fault_places import PLACES, Place, Undisturbed, undisturbed
 from fault_processes import Lane, lane
 from fault_rows import PHASES, Result, Row, drawn_row, run_row
 from kept_runs import note, write_page
-from rondo.training.columns import markdown_table
+from rondo.system.columns import markdown_table
 
 Item = TypeVar("Item")
 

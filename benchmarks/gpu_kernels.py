@@ -15,7 +15,7 @@ import rondo
 from kept_runs import note, write_page
 from rondo.bench.gpu_code import H100, Code, compiled
 from rondo.cells.named import NAMED_CELLS
-from rondo.training.columns import markdown_table
+from rondo.system.columns import markdown_table
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -19,7 +19,7 @@ import rondo
 from kept_runs import note, write_page
 from rondo.bench.measure import Spread, take_turns
 from rondo.cells import initial_state
-from rondo.training.columns import markdown_table
+from rondo.system.columns import markdown_table
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

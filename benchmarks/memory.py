@@ -17,7 +17,7 @@ from torch import nn
 import rondo
 from kept_runs import write_page
 from memory_use import kept_bytes, raised_peak
-from rondo.training.columns import markdown_table
+from rondo.system.columns import markdown_table
 
 LAYERS = {
     "torch.nn.LSTM": lambda size: nn.LSTM(size, size),

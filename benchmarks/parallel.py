@@ -25,8 +25,8 @@ from torch import Tensor, nn
 import rondo
 from rondo.bench.measure import Spread, machine_lines, take_turns
 from rondo.cells.named import NAMED_CELLS
-from rondo.training.columns import markdown_table
-from rondo.training.plots import STYLE, standalone, to_svg
+from rondo.report.plots import STYLE, standalone, to_svg
+from rondo.system.columns import markdown_table
 
 COLOURS = {"cpu": "#2a7de1", "reference": "#8a8f98", "parallel": "#d1495b"}
 NAMES = {

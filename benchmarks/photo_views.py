@@ -15,8 +15,8 @@ from torch.nn.functional import nll_loss
 
 from rondo.bench.measure import machine_lines
 from rondo.measures.intervals import percent, wilson
+from rondo.system.columns import markdown_table
 from rondo.tasks.photo.task import load_data
-from rondo.training.columns import markdown_table
 from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import parallel
+from rondo.report.plots import standalone
+from rondo.sweep.time_plot import Point, accuracy_over_time
 from rondo.tasks.photo.task import LECTURE_RESULTS
-from rondo.training.plots import standalone
-from rondo.training.time_plot import Point, accuracy_over_time
 
 RESULTS = Path(__file__).parent / "results"
 

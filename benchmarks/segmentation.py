@@ -26,8 +26,8 @@ from rondo.bench.measure import take_turns
 from rondo.cells.named import num_parameters
 from rondo.layers import SpatialRNN
 from rondo.models.reseg import CONTEXTS, ReSeg
+from rondo.system.columns import markdown_table
 from rondo.tasks.segmentation.task import RECIPES
-from rondo.training.columns import markdown_table
 from rondo.training.sequences.regions import PixelEvaluation
 from rondo.training.sequences.segment import Segmenter
 from rondo.training.sequences.session import Options

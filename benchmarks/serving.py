@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kept_runs import note, write_page
-from rondo.training.columns import markdown_table
+from rondo.system.columns import markdown_table
 from serving_clients import BAD, GOOD, Answer, Client
 
 SAMPLE_S = 2.0

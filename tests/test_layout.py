@@ -13,19 +13,9 @@ from commands import STUCK_S
 
 SOURCE = Path(__file__).parents[1] / "src" / "rondo"
 STAGES = [
-    *("system", "extras", "drawing", "cells", "compiler", "layers", "doctor", "bench"),
-    *(
-        "errors",
-        "models",
-        "data",
-        "looks",
-        "measures",
-        "tasks",
-        "training",
-        "predictor",
-        "web",
-        "cli",
-    ),
+    *("system", "extras", "drawing", "cells", "compiler", "layers", "doctor", "bench", "errors"),
+    *("models", "data", "looks", "measures", "tasks", "training", "report", "sweep"),
+    *("predictor", "web", "cli"),
 ]
 
 

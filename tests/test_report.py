@@ -14,6 +14,8 @@ from rondo.data.augment import resize, shrink
 from rondo.looks.saliency import evidence, mean_saliency, saliency
 from rondo.measures.calibration import Temperature
 from rondo.measures.intervals import wilson
+from rondo.report.build import ReportInput, render_report
+from rondo.report.tables import accuracy_table, detail_table
 from rondo.tasks.photo.faces import PhotoSet, Skipped
 from rondo.training.evaluation import (
     accuracy_by,
@@ -21,8 +23,6 @@ from rondo.training.evaluation import (
     majority_rate,
     predict,
 )
-from rondo.training.report import ReportInput, render_report
-from rondo.training.tables import accuracy_table, detail_table
 
 # --- figures
 

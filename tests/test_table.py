@@ -25,18 +25,20 @@ from commands import Run, check_answered_in_one_line, command_that_is_ended, com
 from rondo.errors import RunError
 from rondo.measures.intervals import wilson
 from rondo.models import ResNet
+from rondo.report.finish import predict_splits
+from rondo.report.plots import standalone
+from rondo.sweep import run as comparison
+from rondo.sweep.page import Row, Table, mean_share, table_points, write_table
+from rondo.sweep.result import Result, read_result
+from rondo.sweep.run import Comparison, Outcome, compare
+from rondo.sweep.time_plot import NUM_TICKS, Point, accuracy_over_time, round_times, write_names
 from rondo.system.lock import FolderLock
-from rondo.training import comparison, session
-from rondo.training.comparison import Comparison, Outcome, compare
-from rondo.training.comparison_page import Row, Table, mean_share, table_points, write_table
+from rondo.training import session
 from rondo.training.config import RunConfig
 from rondo.training.divergence import DivergedError
 from rondo.training.engine import Engine
-from rondo.training.plots import standalone
-from rondo.training.result import Result, read_result
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Options
-from rondo.training.time_plot import NUM_TICKS, Point, accuracy_over_time, round_times, write_names
 from run_records import without_times
 
 OPTIONS = Options(
@@ -243,7 +245,7 @@ def assert_same(one: Path, other: Path) -> None:
 def accuracy_on_test(run: Path) -> float:
     folder, config = RunFolder(run), RunFolder(run).read_config()
     photos = {"test": session.read_data(config, silent)["test"]}
-    predicted = session.predict_splits(folder.read_model(), config, photos)["test"]
+    predicted = predict_splits(folder.read_model(), config, photos)["test"]
     return (predicted.argmax(1) == photos["test"].labels).float().mean().item()
 
 
@@ -329,7 +331,7 @@ def test_a_table_killed_between_its_runs_goes_on_to_the_same_numbers(
         raise Killed
 
     with monkeypatch.context() as patch:
-        owner: Any = session if place in ("create", "finish") else comparison
+        owner: Any = session if place == "create" else comparison
         patch.setattr(owner, place, die_after_making_the_folder if place == "create" else die)
         with pytest.raises(Killed):
             compare(SMALL, tmp_path, silent)

@@ -20,16 +20,17 @@ from rondo.measures.calibration import Temperature, fit_temperature, temper
 from rondo.measures.corruptions import CORRUPTIONS
 from rondo.measures.intervals import percent
 from rondo.predictor import Predictor
+from rondo.report.build import render_report
+from rondo.report.card import render_card
+from rondo.report.finish import evaluate_splits, finish, predict_splits
+from rondo.report.input import ReportInput
+from rondo.report.looks import mean_sweeps
 from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.faces import PhotoSet
 from rondo.tasks.photo.task import PhotoNetwork
 from rondo.training.evaluation import predict
-from rondo.training.model_card import render_card
-from rondo.training.report import render_report
-from rondo.training.report_input import ReportInput
-from rondo.training.report_looks import mean_sweeps
 from rondo.training.run_folder import RunFolder
-from rondo.training.session import Session, evaluate_splits, finish, predict_splits
+from rondo.training.session import Session
 from test_report import pictures, report_input
 
 TODAY = date(2026, 1, 31)

@@ -19,7 +19,7 @@ def evaluate_actions(arguments: argparse.Namespace) -> int:
     """Measures a run on the clips of its data or of other data."""
     from rondo.measures.abstention import answered
     from rondo.measures.intervals import percent
-    from rondo.training.columns import columns
+    from rondo.system.columns import columns
     from rondo.training.sequences.classes import class_accuracy_table, confusion_table
     from rondo.training.sequences.recognise import Recogniser
 

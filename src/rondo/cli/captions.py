@@ -69,7 +69,7 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _table(name: str, score: CaptionScore) -> str:
-    from rondo.training.columns import columns
+    from rondo.system.columns import columns
 
     rows = [["the run", *_words(score.bleu)]]
     if score.typical is not None and score.nearest is not None:

@@ -34,8 +34,9 @@ def train_photo(arguments: argparse.Namespace) -> int:
     from rondo.training.memory import keep_freed_memory
 
     keep_freed_memory()
+    from rondo.report.finish import finish
+    from rondo.report.tables import accuracy_table, calibration_table
     from rondo.training import session
-    from rondo.training.tables import accuracy_table, calibration_table
 
     names = session.Options.__dataclass_fields__
     given = {
@@ -53,7 +54,7 @@ def train_photo(arguments: argparse.Namespace) -> int:
         interrupted = train_run(run, run.logger())
         if interrupted is not None:
             return interrupted
-        evaluations = session.finish(run, say)
+        evaluations = finish(run, say)
     print(accuracy_table(evaluations))
     print("\n" + calibration_table(evaluations, run.folder.read_temperature()))
     print(f"\nmodel card: {run.folder.card_file}")

@@ -73,9 +73,9 @@ def evaluate(arguments: argparse.Namespace) -> int:
 def _measure(arguments: argparse.Namespace, folder: RunFolder, config: RunConfig) -> Measured:
     from rondo.measures.abstention import answered
     from rondo.measures.calibration import temper
+    from rondo.report.finish import evaluate_splits, predict_splits
     from rondo.training.evaluation import unseen
     from rondo.training.robustness import try_splits
-    from rondo.training.session import evaluate_splits, predict_splits
 
     model, temperature, least = (
         folder.read_model(), folder.read_temperature(), arguments.min_confidence
@@ -120,7 +120,7 @@ def _values(measured: Measured) -> dict[str, Any]:
 
 def _blocks(measured: Measured, split: str | None) -> list[str]:
     """Returns the tables."""
-    from rondo.training import tables
+    from rondo.report import tables
 
     blocks = [
         tables.accuracy_table(measured.evaluations),

@@ -34,7 +34,7 @@ def evaluate_task(arguments: argparse.Namespace) -> int:
 
 
 def _lines(task: Task, scores: dict[str, Score]) -> list[str]:
-    from rondo.training.columns import columns
+    from rondo.system.columns import columns
 
     head = ["split", task.noun, f"loss, {task.unit}"]
     rows = [[split, str(one.num_examples), f"{one.loss:.4f}"] for split, one in scores.items()]

@@ -32,7 +32,7 @@ def add_runs(commands: Any) -> argparse.ArgumentParser:
 
 def runs(arguments: argparse.Namespace) -> int:
     """Lists the runs of a folder, the newest last."""
-    from rondo.training.columns import columns
+    from rondo.system.columns import columns
     from rondo.training.run_list import runs_in
 
     folder = arguments.FOLDER

@@ -40,8 +40,8 @@ def table_photo(arguments: argparse.Namespace) -> int:
     from rondo.training.memory import keep_freed_memory
 
     keep_freed_memory()
-    from rondo.training.comparison import Comparison, compare
-    from rondo.training.comparison_page import markdown
+    from rondo.sweep.page import markdown
+    from rondo.sweep.run import Comparison, compare
     from rondo.training.session import Options
 
     given = {name: value for name, value in vars(arguments).items() if value is not None}

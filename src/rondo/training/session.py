@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rondo.cells.named import num_parameters
 from rondo.data.skipped import describe_skipped
 from rondo.errors import RunError, look_up, num_threads_of
-from rondo.measures.calibration import fit_temperature, temper
 from rondo.models import TransferNetwork
 from rondo.models.lecture_rnn1 import FORMS
-from rondo.system.files import write_text
 from rondo.tasks.photo.task import (
     DRAWN,
     MODELS,
@@ -35,10 +32,8 @@ from rondo.tasks.recipe import Recipe
 from rondo.tasks.recipe_changes import changed_recipe
 from rondo.tasks.task import Task
 from rondo.training.config import RunConfig
-from rondo.training.evaluation import Evaluation, evaluate, predict, unseen
 from rondo.training.loggers import Logger, TensorBoardEvents
 from rondo.training.precision import resolved_precision
-from rondo.training.robustness import try_splits
 from rondo.training.run_folder import RunFolder, origin_of
 from rondo.training.run_paths import check_new_folder, make_run_path, new_run_path
 from rondo.training.weights import find_weights, read_weights
@@ -258,60 +253,3 @@ def needed_bytes(config: RunConfig) -> int:
     with torch.device("meta"):  # sizes alone, no memory
         model = build_model(config.model, config.model_arguments)
     return BYTES_BESIDE_WEIGHTS + BYTES_PER_PARAMETER * num_parameters(model)
-
-
-def predict_splits(
-    model: nn.Module, config: RunConfig, data: dict[str, PhotoSet]
-) -> dict[str, Tensor]:
-    """Returns the probabilities on every split given, before any temperature."""
-    probabilities = {}
-    for name, photos in data.items():
-        predicted = predict(
-            model, photos.pixels, mirror=config.recipe.mirror, precision=config.recipe.precision
-        )
-        probabilities[name] = predicted
-    return probabilities
-
-
-def evaluate_splits(
-    probabilities: dict[str, Tensor], data: dict[str, PhotoSet], temperature: float
-) -> dict[str, Evaluation]:
-    """Returns what probabilities are worth on every split, once divided by the temperature."""
-    return {
-        name: evaluate(predicted, data[name], temperature)
-        for name, predicted in probabilities.items()
-    }
-
-
-def finish(session: Session, say: Callable[[str], None]) -> dict[str, Evaluation]:
-    """Fits the temperature of a trained run on val, and writes its report and model card.
-
-    Args:
-        session: The run.
-        say: Is given each line for the user.
-
-    Returns:
-        What its weights are worth on photos that they were not fitted to.
-    """
-    from rondo.training.model_card import render_card
-    from rondo.training.report import ReportInput, render_report
-
-    config, folder, model = session.config, session.folder, session.folder.read_model()
-    others = {name: photos for name, photos in session.data.items() if name != "train"}
-    predicted = predict_splits(model, config, others)
-    temperature = fit_temperature(predicted["val"], session.data["val"].labels)
-    folder.write_temperature(temperature)
-    report = ReportInput(
-        config,
-        folder.read_metrics(),
-        session.data,
-        {name: temper(found, temperature.value) for name, found in predicted.items()},
-        evaluate_splits(predicted, others, temperature.value),
-        model,
-        temperature,
-        try_splits(model, config, unseen(session.data), temperature.value, say),
-    )
-    page, card = render_report(report), render_card(report, date.today())
-    write_text(folder.report_file, page)
-    write_text(folder.card_file, card)
-    return report.evaluations

@@ -34,8 +34,8 @@ from rondo.cells.named import NAMED_CELLS
 from rondo.data.pictures import PhotoError
 from rondo.errors import RunError
 from rondo.predictor import Predictor
+from rondo.report.page import WARNING
 from rondo.system.memory import is_lack_of_memory
-from rondo.training.report_page import WARNING
 from rondo.web import photo
 from rondo.web.cells import MAX_STEPS, equations, shown
 from rondo.web.line import RETRY_AFTER, Line

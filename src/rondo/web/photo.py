@@ -14,8 +14,8 @@ from torch.nn.functional import interpolate
 from rondo.looks.saliency import saliency
 from rondo.looks.sweeps import DIRECTIONS, SweepStrength, sweeps
 from rondo.predictor import Predictor, prediction_of
+from rondo.report.plots import heat_over_photo_png, photo_png
 from rondo.tasks.photo.drawn import draw_portrait
-from rondo.training.plots import heat_over_photo_png, photo_png
 from rondo.web.pixels import LIMITS, SHOWN_SIZE, Pixels, read_twice
 
 DRAWING_SIZE = 256

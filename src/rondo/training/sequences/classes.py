@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rondo.data.batch import Batch
 from rondo.measures.intervals import Share, percent, wilson
-from rondo.training.columns import columns
+from rondo.system.columns import columns
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rondo.data.batch import Batch
+from rondo.system.columns import columns
 from rondo.tasks.segmentation.scenes import VOID
-from rondo.training.columns import columns
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def as_markdown(name: str) -> str:
     r"""Returns a name from outside so that Markdown shows it as it is, on one line.
 
     Example:
-        >>> from rondo.training.columns import as_markdown
+        >>> from rondo.system.columns import as_markdown
         >>> print(as_markdown("*a* <b>"))
         \*a\* \<b\>
     """

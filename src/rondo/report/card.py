@@ -14,11 +14,11 @@ from rondo.cells.named import num_parameters
 from rondo.measures.abstention import THRESHOLDS, answered
 from rondo.measures.corruptions import MEANINGS
 from rondo.measures.intervals import Share, percent
+from rondo.report import tables
+from rondo.report.input import ReportInput
+from rondo.report.uses import FORBIDDEN, INTENDED, NATURE
+from rondo.system.columns import as_markdown, markdown_table
 from rondo.tasks.photo.task import SEXES
-from rondo.training import tables
-from rondo.training.columns import as_markdown, markdown_table
-from rondo.training.report_input import ReportInput
-from rondo.training.uses import FORBIDDEN, INTENDED, NATURE
 from rondo.training.versions import current_versions
 
 

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from rondo.errors import RunError, look_up
+from rondo.report.finish import finish
+from rondo.sweep.page import Row, Table, write_table
+from rondo.sweep.result import Result, measure, read_result
 from rondo.system.files import remove_parts, write_text
 from rondo.system.lock import FolderLock
 from rondo.tasks.photo.task import MODELS, PhotoSet, fingerprint
 from rondo.training import session
-from rondo.training.comparison_page import Row, Table, write_table
 from rondo.training.config import RunConfig
 from rondo.training.divergence import DivergedError
 from rondo.training.fit import fit
-from rondo.training.result import Result, measure, read_result
 from rondo.training.run_files import holding
 from rondo.training.run_folder import RunFolder
 from rondo.training.run_paths import check_place
@@ -173,7 +174,7 @@ def _train(config: RunConfig, data: dict[str, PhotoSet], folder: Path, say: Say)
         outcome = fit(run, say=say, logger=run.logger())
         if outcome.signal_number is not None:
             return outcome.signal_number
-        result = measure(run, session.finish(run, say))
+        result = measure(run, finish(run, say))
     path = _result_path(folder, config)
     path.parent.mkdir(exist_ok=True)
     write_text(path, result.to_json())

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from rondo.training.uses import FORBIDDEN, NATURE, to_html
+from rondo.report.uses import FORBIDDEN, NATURE, to_html
 
 
 def cards(title: str, *contents: str, note: str = "") -> str:

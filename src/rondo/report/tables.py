@@ -8,8 +8,8 @@ from rondo.measures.abstention import Answered
 from rondo.measures.calibration import Calibration, Temperature
 from rondo.measures.corruptions import MEANINGS
 from rondo.measures.intervals import Share, percent
+from rondo.system.columns import columns
 from rondo.tasks.photo.faces import SEXES
-from rondo.training.columns import columns
 from rondo.training.evaluation import Evaluation
 from rondo.training.robustness import Trial
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from html import escape
 
 from rondo.measures.intervals import Share
+from rondo.report import plots
+from rondo.report.input import ReportInput
+from rondo.report.looks import examples, what_sweeps_saw, where_it_looked
+from rondo.report.page import PAGE, WARNING, cards, html_table
+from rondo.report.trust import abstention, reliability, robustness
 from rondo.tasks.photo.task import SEXES
-from rondo.training import plots
 from rondo.training.evaluation import Evaluation
-from rondo.training.report_input import ReportInput
-from rondo.training.report_looks import examples, what_sweeps_saw, where_it_looked
-from rondo.training.report_page import PAGE, WARNING, cards, html_table
-from rondo.training.report_trust import abstention, reliability, robustness
 
 
 def render_report(report: ReportInput) -> str:

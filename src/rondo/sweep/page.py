@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from rondo.measures.intervals import Share, wilson
+from rondo.report import plots
+from rondo.report.page import PAGE, WARNING
+from rondo.sweep.result import Result
+from rondo.sweep.time_plot import Point, accuracy_over_time
+from rondo.system.columns import markdown_table
 from rondo.system.csv_text import plain_cell
 from rondo.system.files import write_text
 from rondo.tasks.photo.task import DRAWN, LECTURE_RESULTS
-from rondo.training import plots
-from rondo.training.columns import markdown_table
 from rondo.training.config import RunConfig
-from rondo.training.report_page import PAGE, WARNING
-from rondo.training.result import Result
-from rondo.training.time_plot import Point, accuracy_over_time
 
 NOTES = (
     "In brackets 95 % Wilson intervals over the photos of the split; of several seeds the mean "

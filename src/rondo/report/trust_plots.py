@@ -9,7 +9,7 @@ import matplotlib
 
 from rondo.measures.abstention import Answered
 from rondo.measures.calibration import Bin
-from rondo.training.plots import (
+from rondo.report.plots import (
     COLOURS,
     OTHER_COLOUR,
     PAGE_COLOUR,

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from rondo.data.order import spaced
 from rondo.looks.saliency import evidence, has_evidence, mean_saliency, saliency
 from rondo.looks.sweeps import SweepStrength, sweeps
+from rondo.report import plots
+from rondo.report.input import ReportInput
+from rondo.report.page import cards
 from rondo.tasks.photo.task import SEXES
-from rondo.training import plots
-from rondo.training.report_input import ReportInput
-from rondo.training.report_page import cards
 
 NUM_EXAMPLES = 8
 """Drawings shown with what the network looked at, and as many doubtful ones."""

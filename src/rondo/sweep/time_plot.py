@@ -12,7 +12,7 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import NullLocator
 from matplotlib.transforms import Bbox
 
-from rondo.training.plots import STYLE, to_svg
+from rondo.report.plots import STYLE, to_svg
 
 FAMILIES = {
     "fcnn": "#8a8f98",
@@ -78,7 +78,7 @@ def round_times(low: float, high: float) -> list[float]:
     """Returns times such as 10, 20, 50 between two times, at most `NUM_TICKS`.
 
     Example:
-        >>> from rondo.training.time_plot import round_times
+        >>> from rondo.sweep.time_plot import round_times
         >>> round_times(30, 400), round_times(0.5, 200_000)
         ([50, 100, 200], [1, 10, 100, 1000, 10000, 100000])
     """
