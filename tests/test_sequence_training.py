@@ -512,7 +512,7 @@ def test_runs_of_other_tasks_are_refused(rondo: Run) -> None:
     code, _, err = rondo("train", "reber", "--resume", "mine")
     assert code == 2
     assert "mine is a run of `rondo train adding`, and not of reber" in err
-    for words in ("evaluate mine", "predict mine a.png", "train photo --resume mine"):
+    for words in ("predict mine a.png", "train photo --resume mine"):
         code, _, err = rondo(*words.split())
         assert code == 2
         assert "it is a run of `rondo train adding`, and not of photos" in err
