@@ -35,6 +35,7 @@ IMPORTED = (
     "rondo.report.build",
     "rondo.training.sequences.session",
     "rondo.web.serve",
+    "torch._dynamo",
     "torch.utils.tensorboard",
 )
 """What the commands need, beside what these import."""

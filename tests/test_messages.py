@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import rondo
+from rondo.layers.making import failure
 
 H = 4
 
@@ -197,3 +198,13 @@ def test_modules_nested_too_deeply_to_be_traced() -> None:
         y, _ = layer(x)
     expected, _ = rondo.Recurrent(layer.cell, engine="plain")(x)
     torch.testing.assert_close(y, expected)
+
+
+def test_a_lack_of_memory_is_no_fault_of_rondo() -> None:
+    cell = Steps()
+    said = str(failure(cell, ImportError("a.so: failed to map segment from shared object")))
+    assert said.startswith("Steps could not be compiled, for there is not enough memory (ImportErr")
+    said = str(failure(cell, KeyError("h")))
+    assert said.startswith(
+        "Steps could not be compiled, through a fault of Rondo's (KeyError: 'h')"
+    )

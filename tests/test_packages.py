@@ -58,8 +58,6 @@ NEEDS_DATA = {"music", "characters", "digits-by-row"}
 LACKING = {
     "train photo": "photo",
     "table photo": "photo",
-    "evaluate last": "photo",
-    "predict last face.png": "photo",
     "sample last": "tasks",
     "web": "web",
     **{
@@ -162,6 +160,13 @@ def test_the_command_runs(installed: Environment) -> None:
         done = installed.run("rondo", *words.split())
         assert done.returncode == 0, words
         assert bool(done.stdout) != bool(done.stderr), words
+
+
+def test_commands_on_runs_say_first_that_there_is_none(installed: Environment) -> None:
+    for words in ("evaluate last", "predict last face.png"):
+        done = installed.run("rondo", *words.split())
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "there is no run in" in done.stderr
 
 
 @pytest.mark.parametrize("installed", ["wheel"], indirect=True)

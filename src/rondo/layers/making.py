@@ -21,6 +21,7 @@ from rondo.compiler.numbers import Variants
 from rondo.compiler.program import apart, compile_step
 from rondo.compiler.reference import warn
 from rondo.layers.call import Call
+from rondo.system.memory import is_lack_of_memory
 
 Numbers = Mapping[str, bool | int | float]
 """The numbers that a cell holds, by name."""
@@ -116,6 +117,8 @@ def _why(error: Exception) -> str:
             "sys.setrecursionlimit with more"
         )
     told = f"{type(error).__name__}: {error}"
+    if is_lack_of_memory(error):
+        return f"for there is not enough memory ({told})"
     return f"through a fault of Rondo's ({told}); please report it with the code of the cell"
 
 
