@@ -13,8 +13,8 @@ from commands import STUCK_S
 
 SOURCE = Path(__file__).parents[1] / "src" / "rondo"
 STAGES = [
-    *("system", "extras", "drawing", "cells", "compiler", "layers", "doctor", "bench", "errors"),
-    *("models", "data", "looks", "measures", "tasks", "training", "report", "sweep"),
+    *("system", "extras", "moved", "drawing", "cells", "compiler", "layers", "doctor", "bench"),
+    *("errors", "models", "data", "looks", "measures", "tasks", "training", "report", "sweep"),
     *("predictor", "web", "cli"),
 ]
 

@@ -6,8 +6,11 @@ below need torch alone.
 
 from rondo.data.buckets import LengthBuckets, pad_batch
 from rondo.looks.flow import GradientFlow, gradient_flow
+from rondo.moved import find_former_places
 from rondo.training.objective import Objective
 from rondo.training.truncated import Window, detached, tbptt
+
+find_former_places()
 
 __all__ = [
     "GradientFlow",
