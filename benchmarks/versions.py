@@ -1,11 +1,11 @@
 """Times the layers of this version beside those of another one.
 
 The two cannot be loaded into one process. So processes of both take turns, each timing all shapes,
-and told are the medians over all rounds of all processes. What was measured becomes
+and what counts are the medians over all rounds of all processes. What was measured becomes
 benchmarks/results/versions.md; with --output it is written to a folder instead.
 
     git worktree add ../before COMMIT
-    python benchmarks/versions.py ../before/src [--turns 5] [--rounds 40] [--output FOLDER]
+    python benchmarks/versions.py ../before/src [--turns 5] [--rounds 40] [--short] [--output FOLDER]
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ SHAPES = (
 )
 """T, B and H = I of what is timed."""
 
+NUM_SHORT = 5
+"""The first of them take a few milliseconds."""
+
 HEAD = """# Layers beside those of an earlier version
 
 Processes of the version `{other}` and of this one take turns, {turns} times; in each, every shape
@@ -48,12 +51,12 @@ quartiles, and the ratio of the medians: above 1, this version is faster.
 """
 
 
-def times(num_rounds: int) -> dict[str, list[float]]:
+def times(num_rounds: int, num_shapes: int) -> dict[str, list[float]]:
     """The times of every layer, run and shape in this process, in seconds."""
     torch.manual_seed(0)
     runs = {}
     for name in ("GRU", "LSTM", "RNN"):
-        for num_steps, batch_size, size in SHAPES:
+        for num_steps, batch_size, size in SHAPES[:num_shapes]:
             layer, x = getattr(rondo, name)(size, size), torch.randn(num_steps, batch_size, size)
             gradient = torch.ones(num_steps, batch_size, size)
 
@@ -71,10 +74,10 @@ def times(num_rounds: int) -> dict[str, list[float]]:
     return {key: list(spread.values) for key, spread in found.items()}
 
 
-def times_of(source: Path, num_rounds: int) -> dict[str, list[float]]:
+def times_of(source: Path, num_rounds: int, *more: str) -> dict[str, list[float]]:
     """The same in a process of the version that lies in a folder."""
     done = subprocess.run(
-        [sys.executable, __file__, "--own", "--rounds", str(num_rounds)],
+        [sys.executable, __file__, "--own", "--rounds", str(num_rounds), *more],
         env={**os.environ, "PYTHONPATH": str(source)},
         stdout=subprocess.PIPE,
         text=True,
@@ -99,17 +102,19 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--own", action="store_true", help="print the times of this process")
+    parser.add_argument("--short", action="store_true", help="the short shapes alone")
     parser.add_argument("--output", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     if options.own:
-        print(json.dumps(times(options.rounds)))
+        print(json.dumps(times(options.rounds, NUM_SHORT if options.short else len(SHAPES))))
         return
     if options.other is None or not (options.other / "rondo" / "__init__.py").exists():
         parser.error("give the folder src of another version, which holds rondo/__init__.py")
+    more = ["--short"] if options.short else []
     sides: dict[Path, dict[str, list[float]]] = {options.other: {}, OURS: {}}
     for turn in range(options.turns):
         for source in reversed(sides) if turn % 2 else sides:
-            for key, values in times_of(source, options.rounds).items():
+            for key, values in times_of(source, options.rounds, *more).items():
                 sides[source].setdefault(key, []).extend(values)
     earlier, now = sides.values()
     lines = [row(key, Spread(tuple(earlier[key])), Spread(tuple(now[key]))) for key in now]
