@@ -5,7 +5,7 @@ and what counts are the medians over all rounds of all processes. What was measu
 benchmarks/results/versions.md; with --output it is written to a folder instead.
 
     git worktree add ../before COMMIT
-    python benchmarks/versions.py ../before/src [--turns 5] [--rounds 40] [--short] [--output FOLDER]
+    python benchmarks/versions.py ../before/src [--turns 5] [--rounds 40] [--short] [--output DIR]
 """
 
 from __future__ import annotations
