@@ -162,13 +162,6 @@ def test_the_command_runs(installed: Environment) -> None:
         assert bool(done.stdout) != bool(done.stderr), words
 
 
-def test_commands_on_runs_say_first_that_there_is_none(installed: Environment) -> None:
-    for words in ("evaluate last", "predict last face.png"):
-        done = installed.run("rondo", *words.split())
-        assert (done.returncode, done.stdout) == (2, "")
-        assert "there is no run in" in done.stderr
-
-
 @pytest.mark.parametrize("installed", ["wheel"], indirect=True)
 @pytest.mark.parametrize("words", LACKING)
 def test_a_command_says_which_extra_it_lacks(installed: Environment, words: str) -> None:
