@@ -354,6 +354,21 @@ def test_a_run_tells_what_it_gave(rondo: Run, tmp_path: Path) -> None:
     assert (code, again) == (0, out)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("recipe.num_epochs=3", "adding draws a new sequence every time and has no epochs"),
+        ("recipe.embedding_size=8", "this task does not use recipe.embedding_size; leave it out"),
+        ("recipe.channels=8", "this task does not use recipe.channels; leave it out"),
+        ("recipe.label_smoothing=0.1", "this task does not use recipe.label_smoothing; leave it"),
+    ],
+)
+def test_what_a_task_has_no_use_for_is_refused(rondo: Run, text: str, message: str) -> None:
+    code, _, err = train(rondo, "--set", text)
+    assert code == 2
+    assert message in err
+
+
 def test_a_run_takes_the_cores_that_are_free(
     rondo: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

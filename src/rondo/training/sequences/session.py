@@ -75,6 +75,10 @@ TASK_OPTIONS = (
 """The options that a task takes itself; which of them, its function says."""
 
 
+SOME_HAVE = ("embedding_size", "channels")
+"""The fields of a recipe that are for some networks alone: None where a task's network has none."""
+
+
 @dataclass(frozen=True)
 class Session:
     """A run that is ready to train."""
@@ -212,15 +216,17 @@ def make_recipe(task: Task, options: Options) -> Recipe:
     if options.cell is not None:
         changes["cell"] = cell_name(options.cell)
     num_train = task.source.num_train()
-    if options.epochs is not None:
-        if num_train is None:
-            raise RunError(
-                f"{task.name} draws a new sequence every time and has no epochs; give --sequences"
-            )
-        changes["num_sequences"] = options.epochs * num_train
     if num_train is not None:
         changes["check_every"] = num_train
-    recipe = changed_recipe(replace(task.recipe, **changes), options.set or (), task.unused)
+        if options.epochs is not None:
+            changes["num_sequences"] = options.epochs * num_train
+    absent = [name for name in SOME_HAVE if getattr(task.recipe, name) is None]
+    unused = (*task.unused, *absent)
+    recipe = changed_recipe(replace(task.recipe, **changes), options.set or (), unused)
+    if num_train is None and (options.epochs is not None or recipe.num_epochs is not None):
+        raise RunError(
+            f"{task.name} draws a new sequence every time and has no epochs; give --sequences"
+        )
     return replace(recipe, precision=resolved_precision(recipe.precision))
 
 
