@@ -26,15 +26,15 @@ import torch  # isort: skip
 from torch import Tensor, nn  # isort: skip
 
 from rondo.cells.named import num_parameters
+from rondo.measures.classes import evaluate_classes
 from rondo.measures.intervals import Share, percent, wilson
 from rondo.models.action_model import ActionModel
 from rondo.system.columns import markdown_table
+from rondo.tasks.actions.answers import Recogniser
 from rondo.tasks.actions.task import actions
-from rondo.tasks.task import Task
-from rondo.training.sequences.classes import evaluate_classes
 from rondo.training.sequences.networks import build_network, network_arguments
-from rondo.training.sequences.recognise import Recogniser
 from rondo.training.sequences.session import Options
+from rondo.training.task import Task
 
 CELLS = ("gru", "lstm", "tanh")
 NUM_STEPS, NUM_ROUNDS = 6, 15

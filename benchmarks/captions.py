@@ -30,13 +30,13 @@ from rondo.cells.named import num_parameters
 from rondo.data.batch import Batch
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.system.columns import markdown_table
+from rondo.tasks.captions.answers import Captioner, CaptionScore
 from rondo.tasks.captions.features import NUM_FEATURES
 from rondo.tasks.captions.files import Captioned, read_captions
+from rondo.tasks.captions.scores import Bleu, bleu
 from rondo.tasks.captions.task import LEAST_COUNT, MULTIMODAL_SIZE, RECIPES
 from rondo.tasks.captions.vocabulary import words_of
 from rondo.training.objective import Objective
-from rondo.training.sequences.caption import Captioner, CaptionScore
-from rondo.training.sequences.caption_scores import Bleu, bleu
 from rondo.training.sequences.session import Options
 
 RECIPE = RECIPES["files"]

@@ -20,7 +20,7 @@ from statistics import mean
 from kept_runs import SEEDS, Kept, kept_run, total_minutes
 from rondo.bench.measure import machine_lines
 from rondo.cells.named import GREFF_VARIANTS, NAMED_CELLS, hidden_size_for, num_parameters
-from rondo.tasks.music import NUM_KEYS
+from rondo.tasks.music.task import NUM_KEYS
 from rondo.training.sequences.session import Options
 
 RATES = (1e-3, 3e-3, 1e-2)

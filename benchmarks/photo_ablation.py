@@ -29,10 +29,10 @@ from rondo.bench.measure import machine_lines  # noqa: E402
 from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import SweptConvolution, count_multiplications, sweep_net  # noqa: E402
 from rondo.system.files import write_text  # noqa: E402
+from rondo.tasks.photo.evaluation import predict  # noqa: E402
 from rondo.tasks.photo.faces import PhotoSet  # noqa: E402
 from rondo.tasks.photo.task import MODELS, PhotoNetwork, fingerprint, load_data  # noqa: E402
 from rondo.training import session  # noqa: E402
-from rondo.training.evaluation import predict  # noqa: E402
 from rondo.training.fit import fit  # noqa: E402
 from rondo.training.run_folder import RunFolder  # noqa: E402
 

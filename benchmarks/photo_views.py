@@ -1,6 +1,6 @@
 """How large the mirror image should be that a photo is predicted from beside itself.
 
-A prediction is the mean over the photo and its mirror image (`rondo.tasks.recipe.Recipe`).
+A prediction is the mean over the photo and its mirror image (`rondo.training.recipe.Recipe`).
 The sizes are compared on val by the log loss; test and cross are told for the best of them, and for
 a mirror image as large as the photo. The weights are those of a finished run.
 """
@@ -16,8 +16,8 @@ from torch.nn.functional import nll_loss
 from rondo.bench.measure import machine_lines
 from rondo.measures.intervals import percent, wilson
 from rondo.system.columns import markdown_table
+from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.task import load_data
-from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder
 
 SIZES = (0.0, 0.76, 0.82, 0.88, 0.94, 1.0)

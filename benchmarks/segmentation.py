@@ -27,9 +27,9 @@ from rondo.cells.named import num_parameters
 from rondo.layers import SpatialRNN
 from rondo.models.reseg import CONTEXTS, ReSeg
 from rondo.system.columns import markdown_table
+from rondo.tasks.segmentation.answers import Segmenter
+from rondo.tasks.segmentation.regions import PixelEvaluation
 from rondo.tasks.segmentation.task import RECIPES
-from rondo.training.sequences.regions import PixelEvaluation
-from rondo.training.sequences.segment import Segmenter
 from rondo.training.sequences.session import Options
 
 RECIPE = RECIPES["files"]

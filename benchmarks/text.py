@@ -28,9 +28,9 @@ from rondo.cells.named import num_parameters
 from rondo.measures.intervals import percent
 from rondo.models.crnn import CRNN
 from rondo.models.ctc import ctc_distances
+from rondo.tasks.text.answers import Decoding, Reader, TextScore
 from rondo.tasks.text.task import RECIPE, text_words
 from rondo.tasks.text.words import LABELS, Word, load_words
-from rondo.training.reading import Decoding, Reader, TextScore
 from rondo.training.sequences.session import Options
 from torch_layers import TorchLayer
 

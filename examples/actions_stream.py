@@ -22,8 +22,8 @@ from rondo.data.seeds import generator_for
 from rondo.data.sources import Example
 from rondo.measures.intervals import percent
 from rondo.tasks.actions.drawn import ACTIONS, BONES, draw_clips
-from rondo.training.sequences.classes import ClassEvaluation
-from rondo.training.sequences.recognise import Recogniser
+from rondo.measures.classes import ClassEvaluation
+from rondo.tasks.actions.answers import Recogniser
 
 SHOWN = ("squat", "jump", "kick")
 NUM_FIGURES, STEP, ROW = 11, 66, 118

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from rondo.tasks.captions.task import Told, drawn_test
-from rondo.training.sequences.caption import Captioner
+from rondo.tasks.captions.answers import Captioner
 
 COLUMNS, ROWS, SCALE, GAP, TEXT = 4, 2, 2, 12, 34
 WRITTEN_WIDTH = 26

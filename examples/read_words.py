@@ -22,7 +22,7 @@ from rondo.tasks.text.distort import Distortion, distorted
 from rondo.tasks.text.drawn import Typesetter
 from rondo.tasks.text.task import decoded, encoded
 from rondo.tasks.text.words import Word
-from rondo.training.reading import Reader, logits_of
+from rondo.tasks.text.answers import Reader, logits_of
 
 ALPHABET = "abcdefgh"
 LEXICON = ("head", "cage", "bead", "face", "egg", "beach", "badge", "cabbage")

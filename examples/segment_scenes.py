@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw
 
 from rondo.data.seeds import generator_for
 from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
-from rondo.training.sequences.regions import PixelEvaluation, confusion_of
-from rondo.training.sequences.segment import Picture, Segmenter, colours
+from rondo.tasks.segmentation.regions import PixelEvaluation, confusion_of
+from rondo.tasks.segmentation.answers import Picture, Segmenter, colours
 
 import torch  # isort: skip
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from rondo.data.augment import Augmentation
 from rondo.tasks.photo.faces import Photo, PhotoSet, Skipped
 from rondo.tasks.photo.task import RECIPES, fingerprint
-from rondo.tasks.recipe import Recipe
 from rondo.training.config import RunConfig
+from rondo.training.recipe import Recipe
 from rondo.training.run_folder import RunFolder
 
 SIZE = 32

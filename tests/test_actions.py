@@ -15,6 +15,7 @@ from torch import Tensor
 import rondo
 from cases import slow_beyond
 from rondo.data.sources import Collection, Example
+from rondo.measures.classes import confusion_table, evaluate_classes
 from rondo.models.action_model import ActionModel
 from rondo.models.frame_features import PoseFeatures, SignalFeatures, VideoFeatures
 from rondo.models.motion import DifferenceCell
@@ -23,7 +24,6 @@ from rondo.tasks.actions.clips import hold_out
 from rondo.tasks.actions.drawn import ACTIONS, BONES, JOINTS, draw_clip, drawn_split
 from rondo.tasks.actions.files import read_clips
 from rondo.tasks.actions.task import actions, read_actions
-from rondo.training.sequences.classes import confusion_table, evaluate_classes
 
 LENGTHS = torch.tensor([11, 4, 1, 7])
 

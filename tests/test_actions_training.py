@@ -21,12 +21,12 @@ from rondo.errors import RunError
 from rondo.measures.intervals import wilson
 from rondo.models.action_model import ActionModel
 from rondo.tasks.actions import drawn as stick_figures
+from rondo.tasks.actions.answers import Clip, Recogniser
 from rondo.tasks.actions.task import actions
 from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
 from rondo.training.optimising import learning_rate
 from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.recognise import Clip, Recogniser
 from rondo.training.sequences.session import Options, begin, resume
 from run_records import without_times
 from test_actions import pose_file, pose_folder, signal_file

@@ -21,9 +21,9 @@ from rondo.models.resnet import ResNet
 from rondo.tasks.captions.drawn import COLOURS, RELATIONS, SHAPES, draw_scene
 from rondo.tasks.captions.features import NUM_FEATURES, picture_features
 from rondo.tasks.captions.files import read_captions
+from rondo.tasks.captions.scores import bleu, most_typical, nearest_captions
 from rondo.tasks.captions.task import CaptionSource, Looker, Told, batch_of, captions, look_at
 from rondo.tasks.captions.vocabulary import END, UNKNOWN, Vocabulary
-from rondo.training.sequences.caption_scores import bleu, most_typical, nearest_captions
 
 COLOUR_WORDS = ("red", "green", "blue")
 

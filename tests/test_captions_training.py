@@ -13,9 +13,9 @@ import torch
 from commands import Run, check_answered_in_one_line
 from rondo.errors import RunError
 from rondo.tasks.captions import task as task_module
+from rondo.tasks.captions.answers import Captioner
 from rondo.tasks.captions.vocabulary import UNKNOWN
 from rondo.training.fit import Outcome, fit
-from rondo.training.sequences.caption import Captioner
 from rondo.training.sequences.session import Options, begin
 from test_captions import photo_folder
 

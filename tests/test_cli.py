@@ -397,13 +397,15 @@ def test_help_states_every_default() -> None:
 
 def test_help_of_a_task_says_what_its_recipe_does() -> None:
     from rondo.cli import recipes
-    from rondo.tasks import characters, digits_by_row, music
     from rondo.tasks.actions import task as actions
     from rondo.tasks.captions import task as captions
+    from rondo.tasks.characters import task as characters
+    from rondo.tasks.digits_by_row import task as digits_by_row
     from rondo.tasks.memory import adding, copying, parity, reber
-    from rondo.tasks.recipe import Recipe
+    from rondo.tasks.music import task as music
     from rondo.tasks.segmentation import task as segmentation
     from rondo.tasks.text import task as text
+    from rondo.training.recipe import Recipe
 
     own: dict[str, dict[str, Recipe]] = {
         **{name: {"": Recipe()} for name in ("temporal-order-6a", "temporal-order-6b")},

@@ -9,8 +9,8 @@ from torch import Tensor
 from photo_runs import SHORT, SIZE, TinyNetwork, photo_data, run_config
 from rondo.measures.corruptions import CORRUPTIONS, Corruption, corrupt
 from rondo.tasks.photo.drawn import draw_photos
-from rondo.training.evaluation import evaluate, predict
-from rondo.training.robustness import UNCHANGED, try_photos, try_splits
+from rondo.tasks.photo.evaluation import evaluate, predict
+from rondo.tasks.photo.robustness import UNCHANGED, try_photos, try_splits
 
 BY_NAME = {corruption.name: corruption for corruption in CORRUPTIONS}
 each = pytest.mark.parametrize("corruption", CORRUPTIONS, ids=lambda one: one.name)

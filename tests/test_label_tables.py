@@ -14,9 +14,9 @@ from rondo.data.label_tables import table_rows
 from rondo.data.pictures import PhotoError, read_many, read_pixels
 from rondo.tasks.actions.files import read_action_files, read_clips
 from rondo.tasks.actions.kth import read_list
-from rondo.tasks.characters import read_parts
+from rondo.tasks.characters.task import read_parts
 from rondo.tasks.photo.layouts import read_csv, read_folders
-from rondo.training.reading import read_lexicon
+from rondo.tasks.text.answers import read_lexicon
 
 
 def rows_of(path: Path, text: str) -> list[tuple[int, dict[str, str]]]:

@@ -10,8 +10,8 @@ from rondo import predictor as predictor_module
 from rondo.errors import RunError
 from rondo.predictor import Prediction, Predictor
 from rondo.tasks.photo import task as photo
+from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.task import PhotoNetwork
-from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder
 
 

@@ -10,8 +10,8 @@ import pytest
 from rondo.data.augment import Augmentation
 from rondo.errors import RunError
 from rondo.tasks.photo.task import RECIPES, UNUSED
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.recipe_changes import changed_recipe
+from rondo.training.recipe import Recipe
+from rondo.training.recipe_changes import changed_recipe
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ from rondo.measures.calibration import Temperature
 from rondo.measures.intervals import wilson
 from rondo.report.build import ReportInput, render_report
 from rondo.report.tables import accuracy_table, detail_table
-from rondo.tasks.photo.faces import PhotoSet, Skipped
-from rondo.training.evaluation import (
+from rondo.tasks.photo.evaluation import (
     accuracy_by,
     evaluate,
     majority_rate,
     predict,
 )
+from rondo.tasks.photo.faces import PhotoSet, Skipped
 
 # --- figures
 

@@ -23,9 +23,9 @@ from rondo.tasks.segmentation import task as task_module
 from rondo.tasks.segmentation.augment import Change, changed
 from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
 from rondo.tasks.segmentation.files import read_classes, read_scenes
+from rondo.tasks.segmentation.regions import PixelEvaluation, confusion_of, region_table
 from rondo.tasks.segmentation.scenes import VOID, SceneSource, clips_of, frames_missing
 from rondo.tasks.segmentation.task import class_weights, pixel_losses, pixels_right, segmentation
-from rondo.training.sequences.regions import PixelEvaluation, confusion_of, region_table
 
 NAMES = ("road", "car", "void")
 Rows = list[dict[str, Any]]

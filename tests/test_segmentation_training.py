@@ -17,9 +17,9 @@ from rondo.data.lost_frames import LostFramesWarning
 from rondo.errors import RunError
 from rondo.models.reseg import ReSeg
 from rondo.tasks.segmentation import task as task_module
+from rondo.tasks.segmentation.answers import Picture, Segmenter, colours, overlay
 from rondo.training.fit import Outcome, fit
 from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.segment import Picture, Segmenter, colours, overlay
 from rondo.training.sequences.session import Options, begin, new_engine, resume
 from test_segmentation import scene_folder
 

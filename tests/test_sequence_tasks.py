@@ -15,17 +15,17 @@ from scipy.io import savemat
 from rondo.data.batch import Batch
 from rondo.data.seeds import seed_layers
 from rondo.data.sources import Collection, Example, one_hot, together
-from rondo.tasks.characters import characters
-from rondo.tasks.digits_by_row import digits_by_row
+from rondo.tasks.characters.task import characters
+from rondo.tasks.digits_by_row.task import digits_by_row
 from rondo.tasks.memory.adding import adding, multiplication
 from rondo.tasks.memory.copying import copying
 from rondo.tasks.memory.parity import parity
 from rondo.tasks.memory.reber import SYMBOLS as REBER
 from rondo.tasks.memory.reber import draw_string, reber
 from rondo.tasks.memory.temporal_order import SYMBOLS, temporal_order_6a, temporal_order_6b
-from rondo.tasks.music import music, transposed
+from rondo.tasks.music.task import music, transposed
 from rondo.tasks.registry import SEQUENCE_TASKS
-from rondo.tasks.task import Task
+from rondo.training.task import Task
 
 GENERATED = {
     "adding": adding,

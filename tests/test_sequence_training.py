@@ -30,16 +30,16 @@ from rondo.data.sources import Collection, Example, Generated
 from rondo.errors import RunError
 from rondo.extras import how_to_install
 from rondo.models.sequence_model import SequenceModel
-from rondo.tasks.recipe import Recipe
 from rondo.tasks.registry import SEQUENCE_TASKS
-from rondo.tasks.task import Task
 from rondo.training import saving, stopping
 from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
 from rondo.training.progress import progress_line
+from rondo.training.recipe import Recipe
 from rondo.training.sequences.config import SequenceConfig, config_from_json
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.session import Options, begin, cell_name, new_engine, resume
+from rondo.training.task import Task
 from run_records import without_times
 from test_sequence_tasks import rolls, text_file
 

@@ -19,13 +19,13 @@ from commands import Run, check_answered_in_one_line
 from rondo import cli
 from rondo.errors import RunError
 from rondo.models.crnn import CRNN
-from rondo.tasks.recipe import Recipe
 from rondo.tasks.text import drawn as drawn_words
+from rondo.tasks.text.answers import Decoding, Reader, edit_distance, read_lexicon
 from rondo.tasks.text.words import load_words
 from rondo.training.engine import Engine
 from rondo.training.fit import fit
 from rondo.training.optimising import learning_rate
-from rondo.training.reading import Decoding, Reader, edit_distance, read_lexicon
+from rondo.training.recipe import Recipe
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.session import Options, begin, resume
 from run_records import without_times

@@ -31,7 +31,6 @@ from rondo.data.seeds import generator_for
 from rondo.errors import RunError
 from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.task import RECIPES, PhotoNetwork
-from rondo.tasks.recipe import Recipe
 from rondo.training import run_paths, saving, session
 from rondo.training.config import config_from_json
 from rondo.training.engine import Engine, averaged
@@ -39,6 +38,7 @@ from rondo.training.fit import Outcome, fit
 from rondo.training.optimising import decay_groups, learning_rate
 from rondo.training.precision import PRECISIONS, resolved_precision
 from rondo.training.progress import progress_line
+from rondo.training.recipe import Recipe
 from rondo.training.run_folder import RunFolder
 from rondo.training.run_paths import last_run, new_run_path
 from rondo.training.terminal import clock

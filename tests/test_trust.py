@@ -26,9 +26,9 @@ from rondo.report.finish import evaluate_splits, finish, predict_splits
 from rondo.report.input import ReportInput
 from rondo.report.looks import mean_sweeps
 from rondo.tasks.photo import task as photo
+from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.faces import PhotoSet
 from rondo.tasks.photo.task import PhotoNetwork
-from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Session
 from test_report import pictures, report_input

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from rondo.data.pictures import PhotoError, name_of, read_pixels
 from rondo.measures.abstention import check_min_confidence
 from rondo.measures.calibration import temper
+from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.faces import SEXES
 from rondo.tasks.photo.task import DRAWN
 from rondo.training.config import RunConfig
-from rondo.training.evaluation import predict
 from rondo.training.run_folder import RunFolder
 
 EXPECTS = "Each photo must show one face that fills the picture (an aligned crop)."

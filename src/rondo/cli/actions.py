@@ -12,16 +12,16 @@ from rondo.cli.manual import UsageError
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
-    from rondo.training.sequences.recognise import Recognition
+    from rondo.tasks.actions.answers import Recognition
 
 
 def evaluate_actions(arguments: argparse.Namespace) -> int:
     """Measures a run on the clips of its data or of other data."""
     from rondo.measures.abstention import answered
+    from rondo.measures.classes import class_accuracy_table, confusion_table
     from rondo.measures.intervals import percent
     from rondo.system.columns import columns
-    from rondo.training.sequences.classes import class_accuracy_table, confusion_table
-    from rondo.training.sequences.recognise import Recogniser
+    from rondo.tasks.actions.answers import Recogniser
 
     recogniser = Recogniser(run_path(arguments.RUN))
     data = None if arguments.data is None else Path(arguments.data)
@@ -55,7 +55,7 @@ def evaluate_actions(arguments: argparse.Namespace) -> int:
 
 def predict_actions(arguments: argparse.Namespace) -> int:
     """Names the action of each clip, once or after every frame."""
-    from rondo.training.sequences.recognise import Recogniser
+    from rondo.tasks.actions.answers import Recogniser
 
     if "-" in arguments.IMAGE:
         raise UsageError("clips are files, or the word drawn; - is for pictures")

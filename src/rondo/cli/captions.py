@@ -12,8 +12,8 @@ from rondo.cli.manual import UsageError
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
-    from rondo.training.sequences.caption import Caption, CaptionScore
-    from rondo.training.sequences.caption_scores import Bleu
+    from rondo.tasks.captions.answers import Caption, CaptionScore
+    from rondo.tasks.captions.scores import Bleu
 
 NOTE = (
     "A caption is a guess; of people it may say what is wrong or hurts. Do not publish it unread."
@@ -23,7 +23,7 @@ NOTE = (
 
 def evaluate_captions(arguments: argparse.Namespace) -> int:
     """Measures a run on the pictures of its data or of other data."""
-    from rondo.training.sequences.caption import BEAM_WIDTH, Captioner
+    from rondo.tasks.captions.answers import BEAM_WIDTH, Captioner
 
     _check(arguments)
     width = BEAM_WIDTH if arguments.beam_width is None else arguments.beam_width
@@ -39,7 +39,7 @@ def evaluate_captions(arguments: argparse.Namespace) -> int:
 
 def predict_captions(arguments: argparse.Namespace) -> int:
     """Says what each picture shows."""
-    from rondo.training.sequences.caption import BEAM_WIDTH, DRAWN, Captioner
+    from rondo.tasks.captions.answers import BEAM_WIDTH, DRAWN, Captioner
 
     _check(arguments)
     width = BEAM_WIDTH if arguments.beam_width is None else arguments.beam_width

@@ -14,10 +14,10 @@ from rondo.system.json_text import json_text
 if TYPE_CHECKING:
     from rondo.measures.abstention import Answered
     from rondo.measures.calibration import Temperature
+    from rondo.tasks.photo.evaluation import Evaluation
+    from rondo.tasks.photo.robustness import Trial
     from rondo.tasks.photo.task import PhotoSet
     from rondo.training.config import RunConfig
-    from rondo.training.evaluation import Evaluation
-    from rondo.training.robustness import Trial
     from rondo.training.run_folder import RunFolder
 
 
@@ -74,8 +74,8 @@ def _measure(arguments: argparse.Namespace, folder: RunFolder, config: RunConfig
     from rondo.measures.abstention import answered
     from rondo.measures.calibration import temper
     from rondo.report.finish import evaluate_splits, predict_splits
-    from rondo.training.evaluation import unseen
-    from rondo.training.robustness import try_splits
+    from rondo.tasks.photo.evaluation import unseen
+    from rondo.tasks.photo.robustness import try_splits
 
     model, temperature, least = (
         folder.read_model(), folder.read_temperature(), arguments.min_confidence

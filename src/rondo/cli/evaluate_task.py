@@ -11,8 +11,8 @@ from rondo.cli.manual import UsageError
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
-    from rondo.tasks.task import Task
     from rondo.training.engine import Score
+    from rondo.training.task import Task
 
 
 def evaluate_task(arguments: argparse.Namespace) -> int:

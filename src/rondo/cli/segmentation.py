@@ -13,7 +13,7 @@ from rondo.system.files import write_bytes
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
-    from rondo.training.sequences.segment import Segmentation, Segmenter
+    from rondo.tasks.segmentation.answers import Segmentation, Segmenter
 
 OUTPUT = "segmented"
 """The folder that is written where none is named."""
@@ -24,8 +24,8 @@ NUM_SHOWN = 3
 
 def evaluate_segmentation(arguments: argparse.Namespace) -> int:
     """Measures a run on the pictures of its data or of other data."""
-    from rondo.training.sequences.regions import region_table
-    from rondo.training.sequences.segment import Segmenter
+    from rondo.tasks.segmentation.answers import Segmenter
+    from rondo.tasks.segmentation.regions import region_table
 
     if arguments.min_confidence is not None:
         raise UsageError("--min-confidence is not for segmentation, where pixels are counted")
@@ -43,7 +43,7 @@ def evaluate_segmentation(arguments: argparse.Namespace) -> int:
 
 def predict_segmentation(arguments: argparse.Namespace) -> int:
     """Names the class of each pixel; writes a label map and an overlay for each picture."""
-    from rondo.training.sequences.segment import Segmenter
+    from rondo.tasks.segmentation.answers import Segmenter
 
     if "-" in arguments.IMAGE:
         raise UsageError("pictures and videos are files, or the word drawn; - is for photos")
@@ -77,7 +77,7 @@ def _written(
     """Writes an answer; returns what is told of it."""
     from PIL import Image
 
-    from rondo.training.sequences.segment import overlay
+    from rondo.tasks.segmentation.answers import overlay
 
     picture, labels = answer.picture, answer.labels
     if labels is None or picture.pixels is None:

@@ -233,7 +233,7 @@ def train_sequences(name: str, arguments: argparse.Namespace) -> int:
 
 def test_table(run: Session) -> str:
     """Returns the accuracy of a finished run on its test, and what was taken for what."""
-    from rondo.training.sequences.classes import (
+    from rondo.measures.classes import (
         class_accuracy_table,
         class_probabilities,
         confusion_table,
@@ -262,7 +262,7 @@ def add_sample(commands: Any) -> argparse.ArgumentParser:
 
 def sample(arguments: argparse.Namespace) -> int:
     """Writes text drawn from a run."""
-    from rondo.training.sequences.sample import sample_run
+    from rondo.tasks.characters.answers import sample_run
 
     text = sample_run(
         run_path(arguments.RUN, "characters"),

@@ -12,14 +12,14 @@ from rondo.cli.manual import UsageError
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
-    from rondo.training.reading import Decoding, Reading, TextScore
+    from rondo.tasks.text.answers import Decoding, Reading, TextScore
 
 
 def evaluate_text(arguments: argparse.Namespace) -> int:
     """Measures how well a run reads words."""
     path = run_path(arguments.RUN)
     from rondo.errors import look_up
-    from rondo.training.reading import Reader
+    from rondo.tasks.text.answers import Reader
 
     reader = Reader.load(path, _decoding(arguments))
     splits = _splits(path, arguments.data)
@@ -37,7 +37,7 @@ def evaluate_text(arguments: argparse.Namespace) -> int:
 
 def predict_text(arguments: argparse.Namespace) -> int:
     """Reads the word in each picture."""
-    from rondo.training.reading import Reader
+    from rondo.tasks.text.answers import Reader
 
     reader = Reader.load(run_path(arguments.RUN), _decoding(arguments))
     sources = list(sources_of(arguments.IMAGE, arguments.from_list))
@@ -76,7 +76,7 @@ def _splits(path: Path, data: str | None) -> dict[str, Any]:
 
 
 def _decoding(arguments: argparse.Namespace) -> Decoding:
-    from rondo.training.reading import Decoding, read_lexicon
+    from rondo.tasks.text.answers import Decoding, read_lexicon
 
     if arguments.lexicon is not None and arguments.decoder is not None:
         raise UsageError("--lexicon compares the words of the lexicon; leave out --decoder")

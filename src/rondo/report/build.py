@@ -14,8 +14,8 @@ from rondo.report.input import ReportInput
 from rondo.report.looks import examples, what_sweeps_saw, where_it_looked
 from rondo.report.page import PAGE, WARNING, cards, html_table
 from rondo.report.trust import abstention, reliability, robustness
+from rondo.tasks.photo.evaluation import Evaluation
 from rondo.tasks.photo.task import SEXES
-from rondo.training.evaluation import Evaluation
 
 
 def render_report(report: ReportInput) -> str:

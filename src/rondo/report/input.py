@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from rondo.measures.calibration import Temperature
+from rondo.tasks.photo.evaluation import Evaluation, unseen
+from rondo.tasks.photo.robustness import Trial
 from rondo.tasks.photo.task import DRAWN, SEXES, PhotoSet
 from rondo.training.config import RunConfig
-from rondo.training.evaluation import Evaluation, unseen
-from rondo.training.robustness import Trial
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from rondo.measures.calibration import Calibration, Temperature
 from rondo.measures.corruptions import MEANINGS
 from rondo.measures.intervals import Share, percent
 from rondo.system.columns import columns
+from rondo.tasks.photo.evaluation import Evaluation
 from rondo.tasks.photo.faces import SEXES
-from rondo.training.evaluation import Evaluation
-from rondo.training.robustness import Trial
+from rondo.tasks.photo.robustness import Trial
 
 CALIBRATION: dict[str, Callable[[Calibration], str]] = {
     "calibration error, points": lambda item: f"{100 * item.error:.1f}",

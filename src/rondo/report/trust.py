@@ -10,7 +10,7 @@ from rondo.measures.intervals import percent
 from rondo.report import tables, trust_plots
 from rondo.report.input import ReportInput
 from rondo.report.page import cards, html_table
-from rondo.training.evaluation import Evaluation
+from rondo.tasks.photo.evaluation import Evaluation
 
 
 def reliability(report: ReportInput) -> str:

@@ -18,7 +18,7 @@ from rondo.report.plots import (
     new_figure,
     to_svg,
 )
-from rondo.training.robustness import UNCHANGED, Trial
+from rondo.tasks.photo.robustness import UNCHANGED, Trial
 
 SOFT_COLOUR = "#8a8f98"
 """The colour of what stands beside the figures that count."""

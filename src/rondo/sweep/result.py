@@ -17,8 +17,8 @@ from rondo.errors import RunError
 from rondo.measures.intervals import Share
 from rondo.models import count_multiplications
 from rondo.system.json_text import dataclass_text
+from rondo.tasks.photo.evaluation import Evaluation, predict
 from rondo.training.config import RunConfig
-from rondo.training.evaluation import Evaluation, predict
 from rondo.training.session import Session
 
 NUM_PREDICTIONS = 21

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 from rondo.tasks.actions.task import actions
 from rondo.tasks.captions.task import captions
-from rondo.tasks.characters import characters
-from rondo.tasks.digits_by_row import digits_by_row
+from rondo.tasks.characters.task import characters
+from rondo.tasks.digits_by_row.task import digits_by_row
 from rondo.tasks.memory.adding import adding, multiplication
 from rondo.tasks.memory.copying import copying
 from rondo.tasks.memory.parity import parity
 from rondo.tasks.memory.reber import reber
 from rondo.tasks.memory.temporal_order import temporal_order_6a, temporal_order_6b
-from rondo.tasks.music import music
+from rondo.tasks.music.task import music
 from rondo.tasks.segmentation.task import segmentation
-from rondo.tasks.task import Task
 from rondo.tasks.text.task import text
+from rondo.training.task import Task
 
 SEQUENCE_TASKS: dict[str, Callable[..., Task]] = {
     "adding": adding,

@@ -13,8 +13,8 @@ from rondo.errors import (
 )
 from rondo.system.json_text import dataclass_text
 from rondo.tasks.photo.task import DRAWN, MODELS
-from rondo.tasks.recipe import SIZE_STEP, Recipe, recipe_from
 from rondo.training.precision import PRECISIONS
+from rondo.training.recipe import SIZE_STEP, Recipe, recipe_from
 from rondo.training.versions import current_versions, from_json
 
 FORMAT = 2

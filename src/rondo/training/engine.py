@@ -21,11 +21,11 @@ from torch.utils import _pytree as pytree
 
 from rondo.data.batch import Batch
 from rondo.data.seeds import generator_for, seed_layers
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Place, Task
 from rondo.training.divergence import check_weights
 from rondo.training.objective import Objective
 from rondo.training.optimising import learning_rate, optimizer_of
+from rondo.training.recipe import Recipe
+from rondo.training.task import Place, Task
 from rondo.training.truncated import detached
 
 

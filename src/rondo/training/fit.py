@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from rondo.tasks.task import Task
 from rondo.training.divergence import DivergedError, check_loss
 from rondo.training.engine import Engine, Settings
 from rondo.training.loggers import Logger, quiet_thread
@@ -20,6 +19,7 @@ from rondo.training.records import Record
 from rondo.training.run_files import RunFiles
 from rondo.training.saving import SaveClock
 from rondo.training.stopping import StopRequest
+from rondo.training.task import Task
 from rondo.training.terminal import StatusLine
 
 

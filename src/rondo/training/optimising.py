@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rondo.tasks.recipe import Recipe
+from rondo.training.recipe import Recipe
 
 RISE = 0.05
 """The share of the budget over which a "cosine" learning rate rises."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from rondo.system.json_text import finite
-from rondo.tasks.task import Task
 from rondo.training.engine import Engine, Score
 from rondo.training.optimising import learning_rate
 from rondo.training.records import Record, skipped_words
+from rondo.training.task import Task
 from rondo.training.terminal import clock
 
 

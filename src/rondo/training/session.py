@@ -28,14 +28,14 @@ from rondo.tasks.photo.task import (
     load_data,
     photo_task,
 )
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.recipe_changes import changed_recipe
-from rondo.tasks.task import Task
 from rondo.training.config import RunConfig
 from rondo.training.loggers import Logger, TensorBoardEvents
 from rondo.training.precision import resolved_precision
+from rondo.training.recipe import Recipe
+from rondo.training.recipe_changes import changed_recipe
 from rondo.training.run_folder import RunFolder, origin_of
 from rondo.training.run_paths import check_new_folder, make_run_path, new_run_path
+from rondo.training.task import Task
 from rondo.training.weights import find_weights, read_weights
 
 IMAGE_SIZE = 128

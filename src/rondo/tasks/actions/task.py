@@ -21,8 +21,8 @@ from rondo.tasks.actions.clips import ActionSet
 from rondo.tasks.actions.drawn import ACTIONS, JOINTS, drawn_split
 from rondo.tasks.actions.files import read_action_files
 from rondo.tasks.actions.kth import LIST, read_kth
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task, is_likeliest
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task, is_likeliest
 
 RECIPES = {
     "drawn": Recipe(

@@ -34,8 +34,8 @@ from rondo.tasks.captions.drawn import DrawnScene, draw_scene
 from rondo.tasks.captions.features import SIDE, picture_features
 from rondo.tasks.captions.files import Captioned, CaptionSets, read_captions
 from rondo.tasks.captions.vocabulary import END, Vocabulary
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task
 
 RECIPES = {
     "drawn": Recipe(

@@ -27,8 +27,8 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task
 
 TOLERANCE = 0.04
 """An error from which on an answer is wrong."""

@@ -19,8 +19,8 @@ from torch import Tensor
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated, one_hot
 from rondo.tasks.memory.adding import GOAL, check_length
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task
 
 NUM_SYMBOLS = 8
 """The symbols that are to be remembered, 1 ... 8."""

@@ -19,8 +19,8 @@ from torch import Tensor
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated
 from rondo.tasks.memory.adding import GOAL, check_length, draw_lengths
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task
 
 RECIPE = Recipe(hidden_size=16, num_sequences=100_000, learning_rate=1e-2)
 

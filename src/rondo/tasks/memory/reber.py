@@ -21,8 +21,8 @@ from torch import Tensor
 from rondo.data.batch import Batch
 from rondo.data.seeds import generator_for
 from rondo.data.sources import TEST_SEED, Collection, Example, one_hot
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task
 
 SYMBOLS = "BTPSXVE"
 """The symbols, in the order of inputs and outputs."""

@@ -27,8 +27,8 @@ from torch import Tensor
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated, one_hot
 from rondo.tasks.memory.adding import check_length, draw_lengths
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task
 
 SYMBOLS = "EBXYabcd"
 """The symbols, in the order of the inputs."""

@@ -31,8 +31,8 @@ from rondo.tasks.photo.networks import (
     PhotoNetwork,
     build_model,
 )
-from rondo.tasks.recipe import SIZE_STEP, Recipe
-from rondo.tasks.task import OF_CELLS, Place, Task, is_likeliest
+from rondo.training.recipe import SIZE_STEP, Recipe
+from rondo.training.task import OF_CELLS, Place, Task, is_likeliest
 
 DRAWN = "drawn"
 """The word that stands for the embedded drawings where the path of photos is asked for."""

@@ -26,12 +26,12 @@ from rondo.data.batch import Batch
 from rondo.data.sources import Generated
 from rondo.models.checkpoint import Checkpoint, load_checkpoint
 from rondo.models.reseg import CONTEXTS, ReSeg
-from rondo.tasks.recipe import Recipe
 from rondo.tasks.segmentation.augment import Change
 from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
 from rondo.tasks.segmentation.files import read_scenes
 from rondo.tasks.segmentation.scenes import VOID, SceneSource, frames_missing
-from rondo.tasks.task import Task
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task
 
 RECIPES = {
     "drawn": Recipe(

@@ -28,11 +28,11 @@ from rondo.data.seeds import generator_for
 from rondo.data.sources import TEST_SEED, Collection, Example, Generated, together
 from rondo.models.crnn import num_steps
 from rondo.models.ctc import Symbols, ctc_distances, greedy
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task
 from rondo.tasks.text.distort import Distortion, distorted
 from rondo.tasks.text.drawn import Typesetter
 from rondo.tasks.text.words import Word, WordSets, alphabet_of, check_width, composed, load_words
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task
 
 DRAWN_ALPHABET = string.digits + string.ascii_lowercase
 """The characters of drawn words, if not told: those of the paper's lexicons."""

@@ -14,10 +14,10 @@ from rondo.errors import (
     look_up,
 )
 from rondo.system.json_text import dataclass_text
-from rondo.tasks.recipe import Recipe, recipe_from
 from rondo.tasks.registry import SEQUENCE_TASKS
-from rondo.tasks.task import Task
 from rondo.training.precision import PRECISIONS
+from rondo.training.recipe import Recipe, recipe_from
+from rondo.training.task import Task
 from rondo.training.versions import current_versions, from_json
 
 FORMAT = 2

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 from rondo.errors import RunError, look_up
-from rondo.tasks.task import Task
 from rondo.training.engine import Engine, Score
 from rondo.training.sequences.config import SequenceConfig, build_task, takes_data
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.networks import network_arguments
 from rondo.training.sequences.session import fingerprint
+from rondo.training.task import Task
 
 SPLITS = ("val", "test")
 """What a run is measured on: neither was trained on."""

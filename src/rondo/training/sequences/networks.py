@@ -13,8 +13,8 @@ from rondo.models.crnn import CRNN
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.models.reseg import ReSeg
 from rondo.models.sequence_model import SequenceModel
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task
 
 
 def common_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:

@@ -14,16 +14,16 @@ from torch import nn
 
 from rondo.cells.named import NAMED_CELLS, named_cell, num_parameters
 from rondo.errors import RunError, num_threads_of, suggestion
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.recipe_changes import changed_recipe
-from rondo.tasks.task import Task
 from rondo.training.engine import Engine
 from rondo.training.precision import resolved_precision
+from rondo.training.recipe import Recipe
+from rondo.training.recipe_changes import changed_recipe
 from rondo.training.run_paths import check_new_folder, make_run_path, new_run_path
 from rondo.training.sequences.config import SequenceConfig, build_task, needs_data
 from rondo.training.sequences.folder import SequenceFolder
 from rondo.training.sequences.networks import build_network, network_arguments
 from rondo.training.sequences.start import earlier_symbols, shaped_as, start_from
+from rondo.training.task import Task
 
 
 @dataclass(frozen=True)

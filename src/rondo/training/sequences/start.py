@@ -9,9 +9,9 @@ from torch import nn
 
 from rondo.errors import RunError
 from rondo.models.crnn import CRNN
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task
+from rondo.training.recipe import Recipe
 from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.task import Task
 
 SHAPES = ("cell", "hidden_size", "num_layers", "channels")
 """What of a recipe decides about the shapes of the weights."""

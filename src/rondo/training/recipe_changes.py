@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 
 from rondo.data.augment import Augmentation
 from rondo.errors import RunError, suggestion
-from rondo.tasks.recipe import Recipe
+from rondo.training.recipe import Recipe
 
 Values = TypeVar("Values")
 
@@ -39,8 +39,8 @@ def changed_recipe(recipe: Recipe, assignments: Sequence[str], unused: Collectio
             type; it names the nearest field.
 
     Example:
-        >>> from rondo.tasks.recipe import Recipe
-        >>> from rondo.tasks.recipe_changes import changed_recipe
+        >>> from rondo.training.recipe import Recipe
+        >>> from rondo.training.recipe_changes import changed_recipe
         >>> changed_recipe(Recipe(), ["recipe.weight_decay=1e-4"], ()).weight_decay
         0.0001
     """

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rondo.data.batch import Batch, Source
-from rondo.tasks.recipe import Recipe
+from rondo.training.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,16 @@ from rondo.data.pictures import PhotoError, name_of, read_pixels
 from rondo.errors import RunError, check_from_1, look_up
 from rondo.models.beam_search import Found, beam_search
 from rondo.models.multimodal_rnn import MultimodalRNN
-from rondo.tasks.captions.task import CaptionSource, Looker, Told, drawn_test
-from rondo.tasks.captions.vocabulary import END, UNKNOWN, Vocabulary
-from rondo.training.objective import Objective
-from rondo.training.sequences.caption_scores import (
+from rondo.tasks.captions.scores import (
     Bleu,
     bleu,
     most_typical,
     nearest_captions,
     sacrebleu_metrics,
 )
+from rondo.tasks.captions.task import CaptionSource, Looker, Told, drawn_test
+from rondo.tasks.captions.vocabulary import END, UNKNOWN, Vocabulary
+from rondo.training.objective import Objective
 from rondo.training.sequences.config import build_task
 from rondo.training.sequences.folder import read_run
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from rondo.data.sources import Collection, Example
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task, is_likeliest
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task, is_likeliest
 
 NUM_CLASSES = 10
 """The digits."""

@@ -29,11 +29,11 @@ from rondo.errors import RunError, look_up
 from rondo.measures.abstention import check_min_confidence
 from rondo.models.reseg import ReSeg
 from rondo.tasks.segmentation.drawn import draw_scenes
+from rondo.tasks.segmentation.regions import PixelEvaluation, evaluate_pixels
 from rondo.tasks.segmentation.scenes import VOID, SceneSource
 from rondo.tasks.segmentation.task import size_of
 from rondo.training.sequences.config import build_task
 from rondo.training.sequences.folder import read_run
-from rondo.training.sequences.regions import PixelEvaluation, evaluate_pixels
 
 TASK = "segmentation"
 """The name of the task."""

@@ -8,7 +8,7 @@ import torch
 
 from rondo.errors import RunError
 from rondo.models.sequence_model import SequenceModel
-from rondo.tasks.characters import encoded
+from rondo.tasks.characters.task import encoded
 from rondo.training.sequences.folder import SequenceFolder
 
 

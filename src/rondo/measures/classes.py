@@ -75,7 +75,7 @@ def evaluate_classes(
 
     Example:
         >>> import torch
-        >>> from rondo.training.sequences.classes import evaluate_classes
+        >>> from rondo.measures.classes import evaluate_classes
         >>> probabilities = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
         >>> found = evaluate_classes(probabilities, torch.tensor([0, 1, 1]), ("run", "walk"))
         >>> found.confusion, round(found.accuracy.value, 3)

@@ -11,9 +11,9 @@ from rondo.data.order import spaced
 from rondo.measures.calibration import temper
 from rondo.measures.corruptions import CORRUPTIONS, corrupt
 from rondo.measures.intervals import Share, wilson
+from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.task import PhotoSet
 from rondo.training.config import RunConfig
-from rondo.training.evaluation import predict
 
 NUM_PHOTOS = 300
 """Photos of a split that are corrupted, at most."""

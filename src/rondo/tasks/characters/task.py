@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from rondo.data.batch import Batch
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import BITS, Task
+from rondo.training.recipe import Recipe
+from rondo.training.task import BITS, Task
 
 UNKNOWN = "\ufffd"
 """The symbol of all characters that training did not see often enough."""

@@ -244,7 +244,7 @@ def edit_distance(a: str, b: str) -> int:
     Levenshtein, 1966.
 
     Example:
-        >>> from rondo.training.reading import edit_distance
+        >>> from rondo.tasks.text.answers import edit_distance
         >>> edit_distance("kitten", "sitting")
         3
     """

@@ -14,17 +14,17 @@ from rondo.data.seeds import generator_for
 from rondo.data.video import read_frames
 from rondo.errors import RunError, look_up
 from rondo.measures.abstention import check_min_confidence
-from rondo.models.action_model import ActionModel
-from rondo.tasks.actions.drawn import ACTIONS, draw_clips
-from rondo.tasks.actions.files import read_clips
-from rondo.tasks.task import Task
-from rondo.training.sequences.classes import (
+from rondo.measures.classes import (
     ClassEvaluation,
     class_probabilities,
     evaluate_classes,
 )
+from rondo.models.action_model import ActionModel
+from rondo.tasks.actions.drawn import ACTIONS, draw_clips
+from rondo.tasks.actions.files import read_clips
 from rondo.training.sequences.config import build_task
 from rondo.training.sequences.folder import read_run
+from rondo.training.task import Task
 
 TASK = "actions"
 """The name of the task."""

@@ -26,8 +26,8 @@ from torch import Tensor
 
 from rondo.data.matlab import read_matlab
 from rondo.data.sources import Collection, Example
-from rondo.tasks.recipe import Recipe
-from rondo.tasks.task import Task
+from rondo.training.recipe import Recipe
+from rondo.training.task import Task
 
 NUM_KEYS = 88
 """The keys of a piano."""

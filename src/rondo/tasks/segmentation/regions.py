@@ -69,7 +69,7 @@ def confusion_of(answers: Tensor, labels: Tensor, num_classes: int) -> Tensor:
 
     Example:
         >>> import torch
-        >>> from rondo.training.sequences.regions import confusion_of
+        >>> from rondo.tasks.segmentation.regions import confusion_of
         >>> confusion_of(torch.tensor([0, 1, 1, 1]), torch.tensor([0, 0, 1, 255]), 2)
         tensor([[1, 1],
                 [0, 1]])

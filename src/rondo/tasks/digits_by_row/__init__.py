@@ -1,0 +1,1 @@
+"""Handwritten digits, a row of pixels in a step."""

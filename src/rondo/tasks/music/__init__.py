@@ -1,0 +1,1 @@
+"""Piano music: which notes sound in the next step."""
