@@ -2,7 +2,8 @@
 
 The two cannot be loaded into one process. So processes of both take turns, each timing all shapes,
 and what counts are the medians over all rounds of all processes. What was measured becomes
-benchmarks/results/versions.md; with --output it is written to a folder instead.
+benchmarks/results/versions.md, of the short shapes versions_short.md; with --output it is written
+to a folder instead.
 
     git worktree add ../before COMMIT
     python benchmarks/versions.py ../before/src [--turns 5] [--rounds 40] [--short] [--output DIR]
@@ -23,6 +24,7 @@ import rondo
 from rondo.bench.measure import Spread, machine_lines, take_turns
 
 RESULTS = Path(__file__).parent / "results" / "versions.md"
+SHORT_NAME = "versions_short.md"
 OURS = Path(__file__).parents[1] / "src"
 
 SHAPES = (
@@ -129,7 +131,7 @@ def main() -> None:
     folder = options.output or RESULTS.parent
     folder.mkdir(parents=True, exist_ok=True)
     text = head + "".join(f"{line}\n" for line in lines)
-    (folder / RESULTS.name).write_text(text)
+    (folder / (SHORT_NAME if options.short else RESULTS.name)).write_text(text)
     print(text)
 
 
