@@ -7,8 +7,6 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-import torch
-
 from rondo.system.threads import check_num_threads
 
 
@@ -61,6 +59,8 @@ def num_threads_of(asked: int | None) -> int:
         RunError: If more are asked for than the machine has processors, or less than 1.
     """
     if asked is None:
+        import torch
+
         return torch.get_num_threads()
     try:
         return check_num_threads(asked)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rondo.cells.named import NAMED_CELLS
-from rondo.data.augment import Augmentation
+from rondo.data.augmentation import Augmentation
 from rondo.errors import RunError, check_above_0, check_from_0, check_from_1, look_up
 
 SIZE_STEP = 32
@@ -90,6 +89,8 @@ class Recipe:
 
     def check(self) -> None:
         """Raises `RunError` where a value cannot be used."""
+        from rondo.cells.named import NAMED_CELLS  # it loads torch, for which help does not wait
+
         look_up("optimizer", self.optimizer, dict.fromkeys(OPTIMIZERS))
         look_up("schedule", self.schedule, dict.fromkeys(SCHEDULES))
         look_up("cell", self.cell, NAMED_CELLS)

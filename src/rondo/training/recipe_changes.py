@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar, get_args, get_type_hints
 
-from rondo.data.augment import Augmentation
+from rondo.data.augmentation import Augmentation
 from rondo.errors import RunError, suggestion
 from rondo.training.recipe import Recipe
 
