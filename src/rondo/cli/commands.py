@@ -4,62 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
-import io
-import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from rondo.cli.manual import UsageError
-from rondo.system.csv_text import plain_cell
 from rondo.system.free_cores import num_free_cores
-from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
-    from rondo.predictor import Prediction
-    from rondo.training.fit import Run
-    from rondo.training.loggers import Logger
+    pass
 
 SUCCESS, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes, as the manual names them."""
-
-
-def train_photo(arguments: argparse.Namespace) -> int:
-    """Trains on photos, or goes on with a run."""
-    from rondo.training.memory import keep_freed_memory
-
-    keep_freed_memory()
-    from rondo.report.finish import finish
-    from rondo.report.tables import accuracy_table, calibration_table
-    from rondo.training import session
-
-    names = session.Options.__dataclass_fields__
-    given = {
-        name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
-    }
-    if arguments.resume is not None:
-        check_alone(arguments, given)
-        run = session.resume(run_path(arguments.resume), given.get("data"), say)
-    else:
-        if "threads" not in given:
-            given["threads"] = free_threads()
-        run = session.begin(session.Options(**given), arguments.run_path, say)
-    with run.folder.held(say):
-        say("in brackets is what always saying the more frequent label would get")
-        interrupted = train_run(run, run.logger())
-        if interrupted is not None:
-            return interrupted
-        evaluations = finish(run, say)
-    print(accuracy_table(evaluations))
-    print("\n" + calibration_table(evaluations, run.folder.read_temperature()))
-    print(f"\nmodel card: {run.folder.card_file}")
-    print(f"report: {run.folder.report_file.resolve().as_uri()}")
-    return SUCCESS
 
 
 def free_threads() -> int:
@@ -71,106 +30,6 @@ def free_threads() -> int:
         return most
     say(f"other programs use the cores: {free} of {most} threads; --threads takes another number")
     return free
-
-
-def train_run(run: Run, logger: Logger | None = None) -> int | None:
-    """Trains a run to its end and tells what it gave; returns the exit code if interrupted."""
-    from rondo.training.fit import fit
-    from rondo.training.progress import result_line
-    from rondo.training.records import tell_skipped
-
-    say(f"run folder {run.folder.path}; Ctrl-C ends after a batch, and can be resumed")
-    outcome = fit(run, say=say, logger=logger)
-    if outcome.signal_number is not None:
-        say(f"interrupted; go on with: {run.folder.command} --resume {run.folder.path}")
-        return 128 + outcome.signal_number
-    print(result_line(outcome.records, run.task))
-    tell_skipped(outcome.records[-1], say)
-    return None
-
-
-def check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:
-    """Raises `UsageError` where --resume stands beside what the run has settled."""
-    others = [f"--{name.replace('_', '-')}" for name in given if name != "data"]
-    others += ["--run"] if arguments.run_path is not None else []
-    if others:
-        raise UsageError(
-            f"--resume goes on with the run's own settings; leave out {', '.join(others)}"
-        )
-
-
-def predict(arguments: argparse.Namespace) -> int:
-    """Predicts the sex of the person in each image."""
-    from rondo.predictor import Predictor
-
-    predictor = Predictor.load(run_path(arguments.RUN), arguments.min_confidence)
-    sources = list(sources_of(arguments.IMAGE, arguments.from_list))
-    predictions = []
-    if not (arguments.json or arguments.csv):
-        print(f"{'answer':8} {'female':>8} {'male':>8}  photo")
-    for prediction in predictor.iterate(sources):
-        predictions.append(prediction)
-        if not (arguments.json or arguments.csv):
-            print(_prediction_line(prediction), flush=True)
-    notes = predictor.notes
-    if arguments.json:
-        print(
-            json_text({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
-        )
-    elif arguments.csv:
-        print_csv(("source", "sex", "probability", "error"), predictions)
-    else:
-        print("\n".join(notes))
-    return SOME_FAILED if any(item.error for item in predictions) else SUCCESS
-
-
-def _prediction_line(prediction: Prediction) -> str:
-    if prediction.probabilities is None:
-        return f"{'unread':8} {'-':>8} {'-':>8}  {why_not(prediction.source, prediction.error)}"
-    female, male = (f"{100 * prediction.probabilities[sex]:.1f} %" for sex in ("female", "male"))
-    return f"{prediction.sex or 'not sure':8} {female:>8} {male:>8}  {prediction.source}"
-
-
-def why_not(source: str, error: str | None) -> str:
-    """Why there is no answer, with the name of what was asked about, once."""
-    return str(error) if str(error).startswith(source) else f"{source}: {error}"
-
-
-def print_csv(names: Sequence[str], rows: Sequence[Any]) -> None:
-    """Prints a table of the attributes of such names, which stand in its first line.
-
-    Texts that a spreadsheet would take for formulas get an apostrophe in front; see `plain_cell`.
-    """
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([plain_cell(getattr(row, name)) for name in names] for row in rows)
-
-
-def sources_of(words: Sequence[str], from_list: bool) -> Iterator[Path | BinaryIO]:
-    """Yields the images that the words of the command mean."""
-    if from_list and list(words) != ["-"]:
-        raise UsageError("--from-list reads paths from standard input; give - in place of images")
-    for word in words:
-        path = Path(word)
-        if word == "-" and from_list:
-            yield from (Path(line) for line in sys.stdin.read().splitlines() if line)
-        elif word == "-":
-            yield io.BytesIO(sys.stdin.buffer.read())
-        elif os.path.isdir(path):  # unlike Path.is_dir it never raises
-            yield from _images_in(path)
-        else:
-            yield path
-
-
-def _images_in(folder: Path) -> list[Path]:
-    from rondo.data.pictures import FILE_ENDINGS
-
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in FILE_ENDINGS)
-    if not images:
-        raise UsageError(
-            f"the folder {folder} holds no image; images end in {', '.join(FILE_ENDINGS)}"
-        )
-    return images
 
 
 def bench(arguments: argparse.Namespace) -> int:

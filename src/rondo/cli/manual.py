@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
@@ -149,11 +148,11 @@ class Parser(argparse.ArgumentParser):
         known = [option for option in self._option_string_actions if option.startswith("--")]
         is_option = word.startswith("-")
         if is_option and self._subcommands:
-            known_here = _near(word, known) or "options of a command stand after it"
+            known_here = near(word, known) or "options of a command stand after it"
         elif is_option:
             known_here = _suggest(word, known)
         else:
-            known_here = _near(word, known) or "it is one word too many"
+            known_here = near(word, known) or "it is one word too many"
         raise UsageError(
             f"{self.prog} does not take {word!r}; {known_here}; see `{self.prog} --help`"
         )
@@ -180,15 +179,6 @@ def words_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
     return words
 
 
-def add_photos(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say which photos to learn from."""
-    add = parser.add_argument
-    add("--data", metavar="PATH", help="photos, or the word drawn (default: drawn)")
-    add("--layout", metavar="NAME",
-        help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
-    add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
-
-
 FREE = "one for each core that other programs leave free"
 """The threads of a new run where none are asked for."""
 
@@ -197,14 +187,6 @@ def add_threads(parser: argparse.ArgumentParser, default: str = "one for each co
     """Adds the option that says how many threads compute."""
     parser.add_argument("--threads", type=num_threads, metavar="N",
         help=f"threads, from 1 to {most_threads()} here (default: {default})")  # fmt: skip
-
-
-def add_set(parser: argparse.ArgumentParser) -> None:
-    """Adds the option that changes any field of a recipe."""
-    parser.add_argument("--set", action="append", metavar="NAME=VALUE",
-        help="another value in the recipe, such as recipe.weight_decay=1e-4 or "
-        "recipe.averaging_decay=0.99; may be given again (default: the recipe as it "
-        "is)")  # fmt: skip
 
 
 def num_threads(text: str) -> int:
@@ -222,22 +204,11 @@ def number_from_1(text: str) -> int:
     return int(text)
 
 
-def share(text: str) -> float:
-    """The type of an option that takes a number from 0 to 1."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be from 0 to 1, as 0.9, but is {text!r}")
-    return value
-
-
 def _suggest(word: str, known: Sequence[str]) -> str:
-    return _near(word, known) or f"there are: {', '.join(known)}"
+    return near(word, known) or f"there are: {', '.join(known)}"
 
 
-def _near(word: str, known: Sequence[str]) -> str:
+def near(word: str, known: Sequence[str]) -> str:
     """The nearest known word, as a question; empty where none is near."""
     by_small = {name.lower(): name for name in known}
     near = get_close_matches(word.lower(), by_small, n=1)

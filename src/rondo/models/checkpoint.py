@@ -72,7 +72,7 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
         network.load_state_dict(checkpoint.weights, strict=False)
         ```
     """
-    weights = _unwrapped(_read(_local_file(str(source))))
+    weights = _unwrapped(_read(local_file(str(source))))
     if weights is None:
         raise ValueError(f"{source} holds no weights: no tensors by name")
     return _checkpoint(str(source), weights)
@@ -81,7 +81,7 @@ def load_checkpoint(source: str | Path) -> Checkpoint:
 # ---- reading ----
 
 
-def _local_file(source: str) -> Path:
+def local_file(source: str) -> Path:
     """Returns the file that is meant, downloaded from the hub where it is a name of the hub."""
     path = Path(source)
     if path.is_file():

@@ -1,24 +1,33 @@
-"""What a training run was asked to do, as data that is written to `config.json` and read back."""
+"""What a run was asked to do, as data that is written to `config.json` and read back."""
 
 from __future__ import annotations
 
+import json
+import platform
 from dataclasses import dataclass, field
 from typing import Any
 
-from rondo.errors import (
-    RunError,
-    check_from_0,
-    check_from_1,
-    look_up,
-)
+from rondo.errors import RunError, check_from_0, check_from_1, look_up
 from rondo.system.json_text import dataclass_text
-from rondo.tasks.photo.task import DRAWN, MODELS
+from rondo.training.definition import Definition
 from rondo.training.precision import PRECISIONS
-from rondo.training.recipe import SIZE_STEP, Recipe, recipe_from
-from rondo.training.versions import current_versions, from_json
+from rondo.training.recipe import Recipe, recipe_from
 
-FORMAT = 2
+FORMAT = 3
 """Changes whenever a run folder of an older version could no longer be read."""
+
+
+def current_versions() -> dict[str, str]:
+    """Returns the versions of rondo, torch and Python that run now."""
+    import torch
+
+    import rondo
+
+    return {
+        "rondo": rondo.__version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
 
 
 @dataclass(frozen=True)
@@ -26,87 +35,79 @@ class RunConfig:
     """Everything needed to build the model and the data of a run again.
 
     Args:
-        data: Path of the photos, or "drawn".
-        layout: How the photos are labelled (`rondo.tasks.photo.faces.LAYOUTS`), or None: find out.
-        data_fingerprint: Digest of the photos and labels (`rondo.tasks.photo.task.fingerprint`).
-        num_drawn: Number of training drawings, where the data are drawn.
-        image_size: Side of the photos.
-        model: Name in `rondo.tasks.photo.task.MODELS`.
-        model_arguments: Arguments of that function.
-        recipe_name: Name in `rondo.tasks.photo.task.RECIPES` from which the recipe was made.
+        task: The name of the task.
+        options: The task's own options, a value of the dataclass that its definition names.
+        recipe_name: The name of the recipe that was asked for; None: what the data say.
         recipe: How to train, with every change the user asked for.
-        seed: Seed of the new weights, the order of the photos and their augmentation.
+        data_fingerprint: Digest of the data, or None where they are drawn.
+        seed: Seed of the weights and of all that is drawn.
         num_threads: Threads of torch; other numbers of threads round differently.
-        data_seed: Seed of the drawings, or of the split where the labels name none; None is `seed`.
-        weights: File or hub name of the weights that the network started from, or None.
-        weights_fingerprint: Their digest (`rondo.models.Checkpoint.fingerprint`).
+        start_from: The run, file or hub name whose weights it starts from, or None: new weights.
+        loggers: Where its records go beside `metrics.jsonl`.
         versions: Versions of what computed the run.
         format: Form of the run folder.
     """
 
-    data: str
-    layout: str | None
-    data_fingerprint: str
-    num_drawn: int
-    image_size: int
-    model: str
-    model_arguments: dict[str, Any]
-    recipe_name: str
+    task: str
+    options: Any
+    recipe_name: str | None
     recipe: Recipe
+    data_fingerprint: str | None
     seed: int
     num_threads: int
-    data_seed: int | None = None
-    weights: str | None = None
-    weights_fingerprint: str | None = None
+    start_from: str | None = None
+    loggers: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=current_versions)
     format: int = FORMAT
 
     def check(self) -> None:
         """Raises `RunError` where a value cannot be used."""
-        if self.image_size < SIZE_STEP or self.image_size % SIZE_STEP:
-            raise RunError(
-                f"the image size must be a multiple of {SIZE_STEP}, but is {self.image_size}; "
-                f"try {max(1, round(self.image_size / SIZE_STEP)) * SIZE_STEP}"
-            )
-        look_up("model", self.model, MODELS)
         self.recipe.check()
-        check_from_1(number_of_drawn_portraits=self.num_drawn, number_of_threads=self.num_threads)
-        if self.recipe.precision not in PRECISIONS:
-            raise RunError(
-                f"the precision must be {' or '.join(PRECISIONS)}, but is {self.recipe.precision!r}"
-            )
+        look_up("precision", self.recipe.precision, dict.fromkeys(PRECISIONS))
+        check_from_1(number_of_threads=self.num_threads)
         check_from_0(seed=self.seed)
-        self._check_batches()
-
-    def _check_batches(self) -> None:
-        """Raises `RunError` where a batch would be too small to be normalised."""
-        recipe, num_epochs = self.recipe, self.recipe.num_epochs or 1
-        sizes = [recipe.image_size(self.image_size, n / num_epochs) for n in range(num_epochs)]
-        least = MODELS[self.model].least_batch_size(min(sizes))
-        for name, count in (
-            ("batch size", recipe.batch_size),
-            ("number of drawn portraits", self.num_drawn if self.data == DRAWN else least),
-        ):
-            if count < least:
-                raise RunError(
-                    f"the {name} must be {least} or more, but is {count}: {self.model} normalises "
-                    f"over the batch, and one photo of {min(sizes)} pixels is too few for that"
-                )
 
     def to_json(self) -> str:
         """Returns the text of `config.json`."""
         return dataclass_text(self)
 
 
-def config_from_json(text: str) -> RunConfig:
+def config_from_json(text: str, definition: Definition) -> RunConfig:
     """Returns the settings that `RunConfig.to_json` wrote.
 
+    Args:
+        text: What the file holds.
+        definition: That of the run's task.
+
     Raises:
-        RunError: If the text is none, or is of another version of the run folder.
+        RunError: If the text is none, or is of another task or version of the run folder.
     """
-    return from_json(
-        text,
-        "photo",
-        FORMAT,
-        lambda values: RunConfig(**{**values, "recipe": recipe_from(values["recipe"])}),
-    )
+    try:
+        values = json.loads(text)
+        _check_kind(values, definition.name)
+        return RunConfig(
+            **{
+                **values,
+                "options": definition.options_from(values["options"]),
+                "recipe": recipe_from(values["recipe"]),
+                "loggers": tuple(values["loggers"]),
+            }
+        )
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"config.json cannot be understood ({error})") from error
+
+
+def _check_kind(values: dict[str, Any], task: str) -> None:
+    """Raises `RunError` where a `config.json` is of another version or task."""
+    import rondo
+
+    found = values.get("format")
+    if found != FORMAT:
+        raise RunError(
+            f"the run has folder format {found}, this version of rondo ({rondo.__version__}) "
+            f"reads format {FORMAT}; use rondo {values.get('versions', {}).get('rondo')}"
+        )
+    if values["task"] != task:
+        raise RunError(f"it is a run of `rondo train {values['task']}`, and not of {task}")

@@ -18,6 +18,16 @@ SCHEDULES = ("constant", "cosine", "one_cycle")
 """How the learning rate of a recipe may go."""
 
 
+OF_PHOTOS = ("augmentation", "mirror", "image_sizes", "label_smoothing", "channels_last")
+"""The fields of a recipe that are for photos alone."""
+
+OF_CELLS = ("cell", "hidden_size", "num_layers", "embedding_size", "channels")
+"""The fields of a recipe that are for networks of any cell."""
+
+SOME_HAVE = ("embedding_size", "channels")
+"""The fields of a recipe that are for some networks alone: None where a task's network has none."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How to train.

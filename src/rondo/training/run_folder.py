@@ -1,7 +1,8 @@
-"""The folder of a run on photos."""
+"""The folder of a run of any task."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,32 +11,49 @@ from torch import nn
 from rondo.errors import RunError
 from rondo.measures.calibration import Temperature, temperature_from_json
 from rondo.system.files import write_text
-from rondo.tasks.photo.task import build_model
 from rondo.training.config import RunConfig, config_from_json
+from rondo.training.definition import Definition
 from rondo.training.run_files import RunFiles
 
 
 class RunFolder(RunFiles[RunConfig]):
-    """A run folder of `rondo train photo`."""
+    """A run folder of a task.
 
-    command = "rondo train photo"
+    Args:
+        path: The folder.
+        definition: What the task states of itself.
+    """
+
+    def __init__(self, path: Path, definition: Definition) -> None:
+        super().__init__(path)
+        self.definition = definition
+
+    @property
+    def command(self) -> str:
+        """The command that makes such runs."""
+        return f"rondo train {self.definition.name}"
 
     def parse_config(self, text: str) -> RunConfig:
         """Returns the settings that a `config.json` holds."""
-        return config_from_json(text)
-
-    def build_model(self, name: str, arguments: dict[str, Any]) -> nn.Module:
-        """Returns a new network of a name; its weights lie in memory as convolutions want them."""
-        model = build_model(name, arguments)
-        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return config_from_json(text, self.definition)
 
     def expected_origin(self, config: RunConfig) -> dict[str, Any]:
-        """Returns what stands beside the weights of a run."""
-        return {"model": config.model, **config.model_arguments}
+        """Returns what stands beside the weights of a run, but for what its data decide."""
+        recipe = config.recipe
+        return {
+            "task": config.task,
+            "cell": recipe.cell,
+            "hidden_size": recipe.hidden_size,
+            "num_layers": recipe.num_layers,
+            **{name: value for name, value in vars(config.options).items() if value is not None},
+        }
 
-    def write_model(self, model: nn.Module, config: RunConfig) -> None:
-        """Keeps the weights that predict."""
-        self.write_weights(model.state_dict(), origin_of(config))
+    def build_model(self, name: str, arguments: dict[str, Any]) -> nn.Module:
+        """Returns a new network of a name; its weights lie in memory as its recipe says."""
+        model = self.definition.network(name).build(**arguments)
+        if self.read_config().recipe.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
 
     def write_temperature(self, temperature: Temperature) -> None:
         """Keeps the temperature of the weights that predict."""
@@ -52,12 +70,3 @@ class RunFolder(RunFiles[RunConfig]):
                 f"{self.calibration_file} cannot be used: {error}; `{self.command} --resume "
                 f"{self.path}` makes it again"
             ) from error
-
-
-def origin_of(config: RunConfig) -> dict[str, Any]:
-    """Returns what stands beside the weights of a run."""
-    return {
-        "model": config.model,
-        "arguments": config.model_arguments,
-        "version": config.versions["rondo"],
-    }

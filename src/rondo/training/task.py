@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rondo.data.batch import Batch, Source
-from rondo.training.recipe import Recipe
+from rondo.training.recipe import OF_PHOTOS, Recipe
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,6 @@ Right = Callable[[Tensor, Batch], Tensor]
 to the share of each sequence (B,) that is."""
 
 
-OF_PHOTOS = ("augmentation", "mirror", "image_sizes", "label_smoothing", "channels_last")
-"""The fields of a recipe that are for photos alone."""
-
-OF_CELLS = ("cell", "hidden_size", "num_layers", "embedding_size", "channels")
-"""The fields of a recipe that are for networks of any cell."""
-
-
 def call_on_sequences(
     model: nn.Module, batch: Batch, state: Any, _recipe: Recipe
 ) -> tuple[Tensor, Any]:
@@ -86,11 +79,12 @@ class Task:
         words: The words that inputs and outputs stand for, where they are words.
         classes: The names of the classes, where the answer is one of them.
         pixel_classes: The same, where there is an answer for every pixel.
-        model: The network, a name in `rondo.training.sequences.networks.NETWORKS`.
+        model: The network, a name among those of the task's definition.
         model_arguments: What it takes beside the sizes, the cell and the dropout.
         keeps_last: Whether the last weights are kept, and not those with the smallest loss in a
             check.
-        prepare: Has a new network take figures from the training sequences, where it needs some.
+        prepare: Has a new network take figures from the training sequences, or weights, where it
+            needs some.
         loss: The loss of each sequence, where it is not a distance of each step.
         training_loss: What a step makes smaller, where it is not the mean of `loss`.
         call: How the network is called in a step.
@@ -102,6 +96,10 @@ class Task:
         unused: The fields of a recipe that it does not look at.
         is_on_accelerator: Whether it is trained on an accelerator, where there is one.
         digest: What tells other data from these, where the files of `data` do not tell it.
+        settled: Options that the data have settled, such as a depth that weights are for; the run
+            keeps them.
+        adapt: Makes of a recipe what these data and this network need; None: it stays as it is.
+        check: Raises `ValueError` where a recipe does not go with these data; None: any does.
         notes: What to tell the user of the data.
         num_skipped: How many inputs of the data could not be used.
     """
@@ -136,8 +134,24 @@ class Task:
     unused: tuple[str, ...] = OF_PHOTOS
     is_on_accelerator: bool = False
     digest: str | None = None
+    settled: Mapping[str, Any] = field(default_factory=dict)
+    adapt: Callable[[Recipe], Recipe] | None = None
+    check: Callable[[Recipe], None] | None = None
     notes: tuple[str, ...] = ()
     num_skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network by its name.
+
+    Args:
+        build: Makes it of its arguments.
+        arguments: What a task and a recipe mean to it.
+    """
+
+    build: Callable[..., nn.Module]
+    arguments: Callable[[Task, Recipe], dict[str, Any]]
 
 
 def is_likeliest(outputs: Tensor, batch: Batch) -> Tensor:

@@ -18,31 +18,11 @@ from typing import Any
 from rondo.data.sources import Collection, Example, together
 from rondo.tasks.actions.augment import augmented
 from rondo.tasks.actions.clips import ActionSet
+from rondo.tasks.actions.definition import RECIPES
 from rondo.tasks.actions.drawn import ACTIONS, JOINTS, drawn_split
 from rondo.tasks.actions.files import read_action_files
 from rondo.tasks.actions.kth import LIST, read_kth
-from rondo.training.recipe import Recipe
 from rondo.training.task import Task, is_likeliest
-
-RECIPES = {
-    "drawn": Recipe(
-        cell="gru", hidden_size=32, batch_size=16, learning_rate=1e-2, schedule="cosine",
-        num_sequences=8 * 480, dropout=0.2,
-    ),
-    "poses": Recipe(
-        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, schedule="cosine",
-        num_sequences=20_000, dropout=0.5,
-    ),
-    "signals": Recipe(
-        cell="gru", hidden_size=64, batch_size=32, learning_rate=3e-3, schedule="cosine",
-        num_sequences=16_000, dropout=0.5,
-    ),
-    "video": Recipe(
-        cell="gru", hidden_size=64, batch_size=16, learning_rate=1e-3, schedule="cosine",
-        num_sequences=20_000, dropout=0.5,
-    ),
-}  # fmt: skip
-"""How to train on each kind of clips."""
 
 LAGS = {"poses": (1, 4), "signals": (1,), "video": (1,)}
 """The steps over which differences are taken."""

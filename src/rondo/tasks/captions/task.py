@@ -30,24 +30,12 @@ from rondo.data.sources import EVALUATED_TOGETHER, TEST_SEED
 from rondo.models.checkpoint import load_checkpoint
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.models.resnet_front import NUM_STAGES, ResNetFront
+from rondo.tasks.captions.definition import RECIPES
 from rondo.tasks.captions.drawn import DrawnScene, draw_scene
 from rondo.tasks.captions.features import SIDE, picture_features
 from rondo.tasks.captions.files import Captioned, CaptionSets, read_captions
 from rondo.tasks.captions.vocabulary import END, Vocabulary
-from rondo.training.recipe import Recipe
 from rondo.training.task import Task
-
-RECIPES = {
-    "drawn": Recipe(
-        cell="gru", hidden_size=96, embedding_size=48, batch_size=32, learning_rate=3e-3,
-        max_grad_norm=5.0, num_sequences=24_000, check_every=4_000, schedule="cosine",
-    ),
-    "files": Recipe(
-        cell="gru", hidden_size=256, embedding_size=128, batch_size=64, learning_rate=2e-3,
-        max_grad_norm=5.0, num_sequences=15 * 4_000, schedule="cosine", dropout=0.5,
-    ),
-}  # fmt: skip
-"""How to train on drawn pictures and on a folder of photos."""
 
 MULTIMODAL_SIZE = {"drawn": 192, "files": 512}
 """The width of the layer in which words meet the picture."""

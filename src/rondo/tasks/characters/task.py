@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from rondo.data.batch import Batch
-from rondo.training.recipe import Recipe
+from rondo.tasks.characters.definition import RECIPE
 from rondo.training.task import BITS, Task
 
 UNKNOWN = "\ufffd"
@@ -36,12 +36,6 @@ NUM_STREAMS = 50
 
 LEAST_CHARACTERS = 1000
 """The shortest text that can be split."""
-
-RECIPE = Recipe(
-    cell="lstm", hidden_size=128, embedding_size=64, batch_size=50, learning_rate=3e-3,
-    num_sequences=100_000, patience=3, dropout=0.1,
-)  # fmt: skip
-"""Windows count as sequences here."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rondo.data.sources import Collection, Example
-from rondo.training.recipe import Recipe
+from rondo.tasks.digits_by_row.definition import RECIPE
 from rondo.training.task import Task, is_likeliest
 
 NUM_CLASSES = 10
@@ -28,11 +28,6 @@ NUM_CLASSES = 10
 
 TYPE_UBYTE = 0x08
 """The number that stands for unsigned bytes in IDX files."""
-
-RECIPE = Recipe(
-    cell="gru", hidden_size=64, batch_size=64, learning_rate=3e-3, num_sequences=120_000,
-    patience=5,
-)  # fmt: skip
 
 
 def digits_by_row(data: str) -> Task:

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated
-from rondo.training.recipe import Recipe
+from rondo.tasks.memory.definitions import USUAL
 from rondo.training.task import Task
 
 TOLERANCE = 0.04
@@ -38,8 +38,6 @@ GOAL = 0.99
 
 NUM_FIRST = 10
 """The first mark is on one of so many first pairs."""
-
-RECIPE = Recipe()
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def _task(name: str, combination: Combination, length: int) -> Task:
         input_size=2,
         output_size=1,
         distance="euclidean",
-        recipe=RECIPE,
+        recipe=USUAL,
         final=True,
         right=_is_near,
         goal=GOAL,

@@ -19,7 +19,7 @@ from torch import Tensor
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated, one_hot
 from rondo.tasks.memory.adding import GOAL, check_length
-from rondo.training.recipe import Recipe
+from rondo.tasks.memory.definitions import COPY
 from rondo.training.task import Task
 
 NUM_SYMBOLS = 8
@@ -30,8 +30,6 @@ NUM_COPIED = 10
 
 BLANK, BEGIN = 0, NUM_SYMBOLS + 1
 """The other two inputs."""
-
-RECIPE = Recipe(cell="gru", hidden_size=64, num_sequences=100_000)
 
 
 def copying(length: int = 20) -> Task:
@@ -53,7 +51,7 @@ def copying(length: int = 20) -> Task:
         input_size=NUM_SYMBOLS + 2,
         output_size=NUM_SYMBOLS + 1,
         distance="cross_entropy",
-        recipe=RECIPE,
+        recipe=COPY.recipes["default"],
         right=_is_copied,
         goal=GOAL,
     )

@@ -19,10 +19,8 @@ from torch import Tensor
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated
 from rondo.tasks.memory.adding import GOAL, check_length, draw_lengths
-from rondo.training.recipe import Recipe
+from rondo.tasks.memory.definitions import PARITY
 from rondo.training.task import Task
-
-RECIPE = Recipe(hidden_size=16, num_sequences=100_000, learning_rate=1e-2)
 
 
 def parity(length: int = 20) -> Task:
@@ -44,7 +42,7 @@ def parity(length: int = 20) -> Task:
         input_size=1,
         output_size=2,
         distance="cross_entropy",
-        recipe=RECIPE,
+        recipe=PARITY.recipes["default"],
         right=_is_right,
         goal=GOAL,
     )

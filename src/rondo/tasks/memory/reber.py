@@ -21,7 +21,7 @@ from torch import Tensor
 from rondo.data.batch import Batch
 from rondo.data.seeds import generator_for
 from rondo.data.sources import TEST_SEED, Collection, Example, one_hot
-from rondo.training.recipe import Recipe
+from rondo.tasks.memory.definitions import REBER, REBER_STRINGS
 from rondo.training.task import Task
 
 SYMBOLS = "BTPSXVE"
@@ -41,13 +41,11 @@ ARROWS: tuple[dict[str, int], ...] = (
 END = len(ARROWS)
 """The node at which an inner string has ended."""
 
-NUM_STRINGS = 256
+NUM_STRINGS = REBER_STRINGS
 """Strings in each split."""
 
-RECIPE = Recipe(num_sequences=40_000, check_every=NUM_STRINGS, batch_size=8)
 
-
-def reber(seed: int = 0) -> Task:
+def reber(seed_of_strings: int = 0) -> Task:
     """The embedded Reber grammar; the seed draws the training strings and those of the checks.
 
     Example:
@@ -56,14 +54,16 @@ def reber(seed: int = 0) -> Task:
         >>> batch.inputs.shape[2], batch.allowed.shape[2]
         (7, 7)
     """
-    train, val = (draw_strings(generator_for(f"reber {name}", seed)) for name in ("train", "val"))
+    train, val = (
+        draw_strings(generator_for(f"reber {name}", seed_of_strings)) for name in ("train", "val")
+    )
     return Task(
         name="reber",
         source=Collection(train, val, draw_strings(generator_for("reber test", TEST_SEED))),
         input_size=len(SYMBOLS),
         output_size=len(SYMBOLS),
         distance="cross_entropy",
-        recipe=RECIPE,
+        recipe=REBER.recipes["default"],
         right=_is_allowed,
         goal=1.0,
     )

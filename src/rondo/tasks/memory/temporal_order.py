@@ -27,7 +27,7 @@ from torch import Tensor
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated, one_hot
 from rondo.tasks.memory.adding import check_length, draw_lengths
-from rondo.training.recipe import Recipe
+from rondo.tasks.memory.definitions import USUAL
 from rondo.training.task import Task
 
 SYMBOLS = "EBXYabcd"
@@ -97,7 +97,7 @@ def _task(name: str, num_marks: int, length: int) -> Task:
         input_size=len(SYMBOLS),
         output_size=len(CLASSES[num_marks]),
         distance="cross_entropy",
-        recipe=Recipe(),
+        recipe=USUAL,
         final=True,
         right=_is_clear,
         goal=GOAL,

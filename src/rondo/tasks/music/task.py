@@ -26,7 +26,7 @@ from torch import Tensor
 
 from rondo.data.matlab import read_matlab
 from rondo.data.sources import Collection, Example
-from rondo.training.recipe import Recipe
+from rondo.tasks.music.definition import RECIPE
 from rondo.training.task import Task
 
 NUM_KEYS = 88
@@ -34,17 +34,6 @@ NUM_KEYS = 88
 
 SPLITS = {"train": "traindata", "val": "validdata", "test": "testdata"}
 """The name of each split in the file."""
-
-RECIPE = Recipe(
-    cell="gru",
-    hidden_size=48,
-    batch_size=8,
-    learning_rate=3e-3,
-    num_sequences=200 * 229,
-    check_every=229,
-    patience=15,
-)
-"""With the sizes of Chung et al.: about 20,000 parameters in the recurrent layer."""
 
 
 def music(data: str, transpose: int = 0) -> Task:

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from rondo.data.augment import Augmentation, augment, resize, shrink
+from rondo.data.augment import augment, resize, shrink
 from rondo.data.batch import Batch
 from rondo.data.order import Order
 from rondo.data.seeds import generator_for
+from rondo.tasks.photo.definition import RECIPES, UNUSED
 from rondo.tasks.photo.drawn import draw_photos
 from rondo.tasks.photo.faces import SEXES, PhotoSet, load_photos
 from rondo.tasks.photo.networks import (
@@ -31,65 +32,9 @@ from rondo.tasks.photo.networks import (
     PhotoNetwork,
     build_model,
 )
+from rondo.training.definition import DRAWN
 from rondo.training.recipe import SIZE_STEP, Recipe
-from rondo.training.task import OF_CELLS, Place, Task, is_likeliest
-
-DRAWN = "drawn"
-"""The word that stands for the embedded drawings where the path of photos is asked for."""
-
-
-# The lecture, slide "training": plain stochastic gradient descent with momentum.
-_LECTURE = Recipe(
-    num_epochs=6,
-    batch_size=128,
-    learning_rate=0.01,
-    optimizer="sgd",
-    weight_decay=5e-4,
-    max_grad_norm=None,
-    channels_last=True,
-)
-
-_DEFAULT = replace(
-    _LECTURE,
-    num_epochs=40,
-    batch_size=64,
-    learning_rate=0.03,
-    schedule="one_cycle",
-    nesterov=True,
-    decay_matrices_only=True,
-    dropout=0.2,
-    label_smoothing=0.1,
-    max_grad_norm=2.0,
-    averaging_decay=0.998,
-    augmentation=Augmentation(),
-    mirror=0.88,
-    image_sizes=((0.25, 0.5), (0.3, 0.75), (0.45, 1.0)),
-    precision="auto",
-)
-
-RECIPES: dict[str, Recipe] = {
-    "default": _DEFAULT,
-    # Drawings differ in pose, light and colour as it is, and there are as many as one likes.
-    "drawn": replace(
-        _DEFAULT,
-        num_epochs=6,
-        dropout=0.0,
-        augmentation=None,
-        mirror=1.0,
-        image_sizes=((1.0, 1.0),),
-    ),
-    # One budget for all networks of a table: few epochs, all at the full size.
-    "table": replace(
-        _DEFAULT,
-        num_epochs=10,
-        dropout=0.0,
-        averaging_decay=0.99,
-        mirror=1.0,
-        image_sizes=((1.0, 1.0),),
-    ),
-    "lecture": _LECTURE,
-}
-"""The ways to train on photos, by name."""
+from rondo.training.task import Place, Task, is_likeliest
 
 
 def load_data(
@@ -118,9 +63,6 @@ def load_data(
 
 TINY = 1e-38
 """Stands for a probability of 0, whose logarithm is none."""
-
-UNUSED = (*OF_CELLS, "num_sequences", "check_every")
-"""The fields of a recipe that are not looked at; the budget is in epochs."""
 
 PREDICTED_TOGETHER = 100
 """Photos that are predicted at a time."""

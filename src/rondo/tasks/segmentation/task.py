@@ -27,24 +27,11 @@ from rondo.data.sources import Generated
 from rondo.models.checkpoint import Checkpoint, load_checkpoint
 from rondo.models.reseg import CONTEXTS, ReSeg
 from rondo.tasks.segmentation.augment import Change
+from rondo.tasks.segmentation.definition import RECIPES
 from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
 from rondo.tasks.segmentation.files import read_scenes
 from rondo.tasks.segmentation.scenes import VOID, SceneSource, frames_missing
-from rondo.training.recipe import Recipe
 from rondo.training.task import Task
-
-RECIPES = {
-    "drawn": Recipe(
-        cell="gru", hidden_size=24, num_layers=1, channels=24, batch_size=16, learning_rate=5e-3,
-        max_grad_norm=5.0, num_sequences=4_000, check_every=1_000, schedule="cosine",
-    ),
-    "files": Recipe(
-        cell="gru", hidden_size=100, num_layers=2, channels=50, batch_size=8, learning_rate=2e-3,
-        max_grad_norm=5.0, num_sequences=160 * 367, schedule="cosine", dropout=0.2,
-        precision="auto",
-    ),
-}  # fmt: skip
-"""How to train on drawn scenes and on a folder of pictures."""
 
 CHANGE = Change(crop=0.8, scale=0.3, light=0.25, gamma=0.4, colour=0.1)
 """How training pictures of a folder are changed."""

@@ -28,6 +28,7 @@ from rondo.data.seeds import generator_for
 from rondo.data.sources import TEST_SEED, Collection, Example, Generated, together
 from rondo.models.crnn import num_steps
 from rondo.models.ctc import Symbols, ctc_distances, greedy
+from rondo.tasks.text.definition import RECIPES
 from rondo.tasks.text.distort import Distortion, distorted
 from rondo.tasks.text.drawn import Typesetter
 from rondo.tasks.text.words import Word, WordSets, alphabet_of, check_width, composed, load_words
@@ -42,14 +43,6 @@ LEAST_LENGTH, MOST_LENGTH = 3, 8
 
 NUM_CHECKED, NUM_TESTED = 300, 1000
 """Drawn words in a check and in the test."""
-
-NUM_EPOCHS = 100
-"""Passes over the pictures of a folder, if not told."""
-
-RECIPE = Recipe(
-    cell="lstm", hidden_size=128, num_layers=2, channels=16, batch_size=32, learning_rate=2e-3,
-    max_grad_norm=10.0, num_sequences=48_000, check_every=4_000, dropout=0.2, schedule="cosine",
-)  # fmt: skip
 
 
 def text(
@@ -93,7 +86,7 @@ def text(
         for name in ("train", "val", "test")
     )
     augment = partial(_distorted, strength=scaled(distortion)) if distortion else None
-    recipe = replace(RECIPE, num_sequences=NUM_EPOCHS * len(train))
+    recipe = RECIPES["files"]
     notes = (f"{sets}; {len(symbols)} characters: {symbols}",)
     task = _task(Collection(train, val, test, augment), symbols, recipe, digest_of(every), notes)
     return replace(task, num_skipped=len(sets.skipped))
@@ -181,7 +174,7 @@ def _drawn(
 
     notes = (f"drawing words of {alphabet} in {len(setter.fonts)} fonts",)
     source = Generated(draw, NUM_CHECKED, NUM_TESTED)
-    return _task(source, symbols, RECIPE, setter.digest, notes)
+    return _task(source, symbols, RECIPES["drawn"], setter.digest, notes)
 
 
 def _draw_words(

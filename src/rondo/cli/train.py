@@ -1,0 +1,189 @@
+"""`rondo train TASK`: from options and a config file to a trained run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rondo.cli.commands import SUCCESS, free_threads, run_path, say
+from rondo.cli.manual import UsageError
+from rondo.errors import RunError
+
+if TYPE_CHECKING:
+    from rondo.training.definition import Definition
+    from rondo.training.session import Request, Session
+
+OF_RUN = ("set", "start_from", "seed", "threads", "log", "find_learning_rate", "run_path", "resume")
+"""The options of every training."""
+
+
+def train_help() -> str:
+    """Returns what `rondo train --help` prints: the tasks."""
+    from rondo.tasks.registry import definition_of, task_names
+
+    names = task_names()
+    width = max(map(len, names))
+    lines = [f"  {name:{width}}  {_summary(definition_of, name)}" for name in names]
+    return "\n".join([
+        "usage: rondo train TASK [options]", "", "Train a network.", "", "tasks:", *lines, "",
+        "`rondo train TASK --help` lists the options of a task.",
+    ])  # fmt: skip
+
+
+def _summary(find: Callable[[str], Definition], name: str) -> str:
+    try:
+        return find(name).summary
+    except RunError as error:
+        return f"({error})"
+
+
+def train(words: Sequence[str]) -> int:
+    """Trains on a task, or goes on with a run; returns the exit code."""
+    from rondo.tasks.registry import definition_of
+
+    if not words or words[0] in ("-h", "--help"):
+        print(train_help())
+        return SUCCESS if words else 2
+    if words[0].startswith("-"):
+        raise UsageError(f"rondo train needs TASK before {words[0]}; see `rondo train --help`")
+    try:
+        definition = definition_of(words[0])
+    except RunError as error:
+        raise UsageError(f"{error}; see `rondo train --help`") from error
+    return _train(definition, words[1:])
+
+
+def _train(definition: Definition, words: Sequence[str]) -> int:
+    from rondo.cli.options import train_parser
+
+    given = train_parser(definition).parse(_with_name_of_recipe(words))
+    from rondo.training.memory import keep_freed_memory
+
+    keep_freed_memory()
+    from rondo.training import session
+
+    path = None if given["run_path"] is None else Path(given["run_path"])
+    if given["find_learning_rate"]:
+        return _find_learning_rate(definition, given)
+    if given["resume"] is not None:
+        _check_alone(given)
+        run = session.resume(definition, run_path(given["resume"]), given.get("data"), say)
+    else:
+        run = session.begin(definition, request_of(given), path, say)
+    with run.folder.held(say):
+        return _to_the_end(run)
+
+
+def request_of(given: dict[str, Any]) -> Request:
+    """Returns what the options ask for."""
+    from rondo.training.request import Request
+
+    recipe = {name: value for name, value in given["recipe"].items() if value is not None}
+    name = recipe.pop("name", None)
+    kept = ("recipe", "config", *OF_RUN)
+    inner = [f"{field}={json.dumps(recipe.pop(field))}" for field in _compound(recipe)]
+    return Request(
+        options={
+            key: value for key, value in given.items() if key not in kept and value is not None
+        },
+        recipe_name=name,
+        recipe=recipe,
+        set=[*inner, *(given["set"] or ())],
+        start_from=given["start_from"],
+        seed=given["seed"] or 0,
+        threads=free_threads() if given["threads"] is None else given["threads"],
+        loggers=_loggers(given["log"]),
+    )
+
+
+def _compound(recipe: dict[str, Any]) -> list[str]:
+    """The fields that hold several values."""
+    return [name for name, value in recipe.items() if isinstance(value, (dict, list))]
+
+
+def _loggers(text: str | None) -> tuple[str, ...]:
+    """Where records go beside `metrics.jsonl`."""
+    from importlib.util import find_spec
+
+    if text is None:
+        return ("tensorboard",) if find_spec("tensorboard") is not None else ()
+    return () if text == "none" else tuple(text.split(","))
+
+
+def _to_the_end(run: Session) -> int:
+    """Trains a run to its end and tells what it gave; returns the exit code."""
+    from rondo.training.fit import fit
+    from rondo.training.loggers import TensorBoardEvents
+    from rondo.training.progress import result_line
+    from rondo.training.records import tell_skipped
+
+    path = run.folder.path
+    say(f"run folder {path}; Ctrl-C ends after a batch, and can be resumed")
+    if run.task.baseline is not None:
+        say("in brackets is what always giving the most frequent answer would get")
+    logger = None
+    if "tensorboard" in run.config.loggers:
+        logger = TensorBoardEvents(run.folder.tensorboard)
+    outcome = fit(run, say=say, logger=logger)
+    if outcome.signal_number is not None:
+        say(f"interrupted; go on with: {run.folder.command} --resume {path}")
+        return 128 + outcome.signal_number
+    print(result_line(outcome.records, run.task))
+    tell_skipped(outcome.records[-1], say)
+    print("\n".join(finish_lines(run)))
+    return SUCCESS
+
+
+def finish_lines(run: Session) -> list[str]:
+    """Does what ends a run of its task; returns what to print."""
+    from rondo.training.definition import at_place
+
+    if run.definition.finish is not None:
+        lines: list[str] = at_place(run.definition.finish)(run, say)
+        return lines
+    if run.task.classes is None:
+        return []
+    from rondo.measures.classes import (
+        class_accuracy_table,
+        class_probabilities,
+        confusion_table,
+        evaluate_classes,
+    )
+
+    predicted = class_probabilities(run.folder.read_model(), run.task.source.test_batches())
+    found = evaluate_classes(*predicted, run.task.classes)
+    return ["", class_accuracy_table({"test": found}), "", confusion_table(found)]
+
+
+def _find_learning_rate(definition: Definition, given: dict[str, Any]) -> int:
+    raise UsageError("--find-learning-rate is not there yet")
+
+
+def _check_alone(given: dict[str, Any]) -> None:
+    """Raises `UsageError` where --resume stands beside what the run has settled."""
+    others = [
+        name
+        for name, value in {**given, **_flat(given["recipe"])}.items()
+        if name not in ("data", "resume", "recipe") and value not in (None, False)
+    ]
+    words = [f"--{name.replace('_', '-').replace('run-path', 'run')}" for name in others]
+    if words:
+        raise UsageError(
+            f"--resume goes on with the run's own settings; leave out {', '.join(words)}"
+        )
+
+
+def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
+    return {("recipe" if name == "name" else name): value for name, value in recipe.items()}
+
+
+def _with_name_of_recipe(words: Sequence[str]) -> list[str]:
+    """The words with `--recipe NAME` as `--recipe.name NAME`; "recipe" alone is a table."""
+    return [
+        "--recipe.name" + word.removeprefix("--recipe")
+        if word == "--recipe" or word.startswith("--recipe=")
+        else word
+        for word in words
+    ]
