@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rondo.data.pictures import PhotoError, name_of, read_pixels
 from rondo.measures.abstention import check_min_confidence
 from rondo.measures.calibration import temper
+from rondo.tasks.photo.definition import PHOTO
 from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.faces import SEXES
 from rondo.tasks.photo.task import DRAWN
@@ -85,7 +86,7 @@ class Predictor:
         Raises:
             RunError: If the folder is none, is of another version or has no weights yet.
         """
-        folder = RunFolder(run)
+        folder = RunFolder(run, PHOTO)
         config = folder.read_config()
         temperature = folder.read_temperature().value
         return cls(folder.read_model(), config, temperature, min_confidence)
@@ -94,7 +95,7 @@ class Predictor:
     def notes(self) -> list[str]:
         """What to tell with every answer."""
         notes = [EXPECTS, "It is no basis for any decision about a person."]
-        if self.config.data == DRAWN:
+        if self.config.options.data == DRAWN:
             notes.append("This run was trained on made-up drawings and knows nothing of photos.")
         return notes
 
@@ -127,7 +128,7 @@ class Predictor:
     def _read(self, source: Path | BinaryIO) -> Tensor | str:
         """Returns the pixels of a source, or why it cannot be read."""
         try:
-            return torch.from_numpy(read_pixels(source, self.config.image_size))
+            return torch.from_numpy(read_pixels(source, self.config.options.image_size))
         except (PhotoError, OSError) as error:
             return str(error)
 

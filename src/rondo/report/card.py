@@ -19,7 +19,7 @@ from rondo.report.input import ReportInput
 from rondo.report.uses import FORBIDDEN, INTENDED, NATURE
 from rondo.system.columns import as_markdown, markdown_table
 from rondo.tasks.photo.task import SEXES
-from rondo.training.versions import current_versions
+from rondo.training.config import current_versions
 
 
 def render_card(report: ReportInput, today: date) -> str:
@@ -51,7 +51,7 @@ def _summary(report: ReportInput, today: date) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in config.versions.items())
     lines = [
         f"Answers: {' or '.join(SEXES)}, with a probability, for a picture that one face fills, "
-        f"scaled to {config.image_size} x {config.image_size} pixels.",
+        f"scaled to {config.options.image_size} x {config.options.image_size} pixels.",
         f"Network: `{report.model_text}`, {num_parameters(report.model):,} parameters.",
         f"Trained with: {versions}.",
     ]
@@ -70,8 +70,9 @@ def _data(report: ReportInput) -> str:
             "They are under the licence of the program, Apache-2.0."
         )
     else:
+        name = as_markdown(Path(config.options.data).name)
         source = (
-            f"Photos in a folder named {as_markdown(Path(config.data).name)}, which are not part "
+            f"Photos in a folder named {name}, which are not part "
             "of the run. Rondo does not know their licence: find it out before you share the "
             "network. The published collections that it reads have licences of their own, most for "
             "research only. Whether the people in them agreed is not known to Rondo either."
@@ -90,9 +91,9 @@ def _data(report: ReportInput) -> str:
 def _training(report: ReportInput) -> str:
     config = report.config
     start = "from nothing"
-    if config.weights is not None:
-        name = as_markdown(Path(config.weights).name)
-        start = f"from the weights {name} ({config.weights_fingerprint})"
+    if config.options.weights is not None:
+        name = as_markdown(Path(config.options.weights).name)
+        start = f"from the weights {name} ({config.options.weights_fingerprint})"
     return _list(
         (
             f"Recipe {report.recipe_text}, {start}.",

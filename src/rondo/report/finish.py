@@ -13,7 +13,7 @@ from rondo.report.card import render_card
 from rondo.system.files import write_text
 from rondo.tasks.photo.evaluation import Evaluation, evaluate, predict, unseen
 from rondo.tasks.photo.robustness import try_splits
-from rondo.tasks.photo.task import PhotoSet
+from rondo.tasks.photo.task import PhotoSet, PhotoSource
 from rondo.training.config import RunConfig
 from rondo.training.session import Session
 
@@ -51,20 +51,25 @@ def finish(session: Session, say: Callable[[str], None]) -> dict[str, Evaluation
     Returns:
         What its weights are worth on photos that they were not fitted to.
     """
-    config, folder, model = session.config, session.folder, session.folder.read_model()
-    others = {name: photos for name, photos in session.data.items() if name != "train"}
+    config, folder = session.config, session.folder
+    model, origin = folder.read_model_and_origin()
+    source = session.task.source
+    assert isinstance(source, PhotoSource)
+    data = source.data
+    others = {name: photos for name, photos in data.items() if name != "train"}
     predicted = predict_splits(model, config, others)
-    temperature = fit_temperature(predicted["val"], session.data["val"].labels)
+    temperature = fit_temperature(predicted["val"], data["val"].labels)
     folder.write_temperature(temperature)
     report = ReportInput(
         config,
         folder.read_metrics(),
-        session.data,
+        data,
         {name: temper(found, temperature.value) for name, found in predicted.items()},
         evaluate_splits(predicted, others, temperature.value),
         model,
         temperature,
-        try_splits(model, config, unseen(session.data), temperature.value, say),
+        try_splits(model, config, unseen(data), temperature.value, say),
+        origin["arguments"],
     )
     page, card = render_report(report), render_card(report, date.today())
     write_text(folder.report_file, page)

@@ -28,6 +28,7 @@ class ReportInput:
         model: The network that predicts.
         temperature: What the logits of the predictions were divided by.
         trials: What the network makes of bad photos of the unseen splits.
+        arguments: What the network was made of.
     """
 
     config: RunConfig
@@ -38,11 +39,12 @@ class ReportInput:
     model: nn.Module
     temperature: Temperature
     trials: dict[str, tuple[Trial, ...]]
+    arguments: dict[str, Any]
 
     @property
     def is_drawn(self) -> bool:
         """Whether the pictures show nobody, so that the page may show them."""
-        return self.config.data == DRAWN
+        return self.config.options.data == DRAWN
 
     @property
     def noun(self) -> str:
@@ -68,10 +70,8 @@ class ReportInput:
     @property
     def model_text(self) -> str:
         """The network as it is built."""
-        arguments = ", ".join(
-            f"{name}={value!r}" for name, value in self.config.model_arguments.items()
-        )
-        return f"{self.config.model}({arguments})"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
+        return f"{self.config.options.model}({arguments})"
 
     @property
     def recipe_text(self) -> str:

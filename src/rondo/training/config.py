@@ -37,7 +37,7 @@ class RunConfig:
     Args:
         task: The name of the task.
         options: The task's own options, a value of the dataclass that its definition names.
-        recipe_name: The name of the recipe that was asked for; None: what the data say.
+        recipe_name: The name of the recipe that `recipe` was made from.
         recipe: How to train, with every change the user asked for.
         data_fingerprint: Digest of the data, or None where they are drawn.
         seed: Seed of the weights and of all that is drawn.
@@ -50,7 +50,7 @@ class RunConfig:
 
     task: str
     options: Any
-    recipe_name: str | None
+    recipe_name: str
     recipe: Recipe
     data_fingerprint: str | None
     seed: int

@@ -62,7 +62,7 @@ def make_config(
     config = RunConfig(
         task=definition.name,
         options=options,
-        recipe_name=request.recipe_name,
+        recipe_name=request.recipe_name or task.recipe_name,
         recipe=recipe,
         data_fingerprint=fingerprint(task, options),
         start_from=None if start is None else start.source,

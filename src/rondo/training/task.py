@@ -69,6 +69,7 @@ class Task:
         output_size: The width of its outputs.
         distance: The name of what is minimised (`rondo.training.objective`).
         recipe: How to train on it, if nothing else is asked for.
+        recipe_name: The name of that among the recipes of the definition.
         final: Whether there is one answer, after the last step.
         right: When an answer is right; None where the loss says all.
         goal: The share of right answers at which the task counts as solved; None: there is no such
@@ -110,6 +111,7 @@ class Task:
     output_size: int
     distance: str
     recipe: Recipe
+    recipe_name: str = "default"
     final: bool = False
     right: Right | None = None
     goal: float | None = None

@@ -164,7 +164,7 @@ class _Page:
         if self.predictor is None:
             raise RunError("the page was started without a run, so no network looks at photos")
         media_type, limits = "application/octet-stream", photo.LIMITS
-        size = self.predictor.config.image_size
+        size = self.predictor.config.options.image_size
         async with self.uploads.body(request, media_type, limits.num_bytes) as contents:
             read = partial(read_apart, contents, size, limits)
             pixels = await self.reading.serve(request, read)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from functools import cache
@@ -10,11 +9,11 @@ from typing import Any
 
 from torch import Tensor
 
-from rondo.tasks.registry import SEQUENCE_TASKS
+from rondo.tasks.registry import definition_of, task_names
 from rondo.training import GradientFlow, gradient_flow
 from rondo.training.engine import Score
-from rondo.training.sequences.config import build_task, takes_data
-from rondo.training.sequences.session import Options, description, make_config, new_engine
+from rondo.training.network import description, new_engine
+from rondo.training.request import Request, make_config
 
 PIECE_SECONDS = 0.4
 """How long a piece of the training takes."""
@@ -39,14 +38,14 @@ def tasks() -> dict[str, dict[str, Any]]:
         20
     """
     found = {}
-    for name, make in SEQUENCE_TASKS.items():
-        if takes_data(name):
+    for definition in map(definition_of, task_names()):
+        if definition.takes_data:
             continue
-        length = inspect.signature(make).parameters.get("length")
-        recipe = build_task(name, {}).recipe
-        found[name] = {
-            "summary": (inspect.getdoc(inspect.getmodule(make)) or name).splitlines()[0],
-            "length": None if length is None else min(LENGTH, length.default),
+        length = getattr(definition.options(), "length", None)
+        recipe = next(iter(definition.recipes.values()))
+        found[definition.name] = {
+            "summary": f"{definition.summary[0].upper()}{definition.summary[1:]}.",
+            "length": None if length is None else min(LENGTH, length),
             "cell": recipe.cell,
             "hidden_size": recipe.hidden_size,
             "learning_rate": recipe.learning_rate,
@@ -59,23 +58,25 @@ class LiveTraining:
 
     Args:
         name: The task.
-        options: What is asked for, as for `rondo train`.
+        request: What is asked for, as for `rondo train`.
 
     Raises:
         RunError: Where an option cannot be used.
 
     Example:
-        >>> from rondo.training.sequences.session import Options
+        >>> from rondo.training.request import Request
         >>> from rondo.web.live import LiveTraining
-        >>> training = LiveTraining("parity", Options(length=2, hidden_size=2, num_sequences=64))
+        >>> small = Request({"length": 2}, recipe={"hidden_size": 2, "num_sequences": 64})
+        >>> training = LiveTraining("parity", small)
         >>> sorted(training.advance()["flow"])
         ['gates', 'norms']
     """
 
-    def __init__(self, name: str, options: Options) -> None:
-        config, task = make_config(name, options)
-        self.description = description(config, task)
-        self.trainer = new_engine(config, task)
+    def __init__(self, name: str, request: Request) -> None:
+        definition = definition_of(name)
+        config, task, _ = make_config(definition, request)
+        self.description = description(definition, config, task)
+        self.trainer = new_engine(definition, config, task)
         self.probe = task.source.training_batch(config.seed + 1, 0, NUM_PROBED)
         self.flow_seconds, self.flow_at = 0.0, -math.inf
         self.diverged = ""

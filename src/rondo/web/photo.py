@@ -45,7 +45,7 @@ def look(predictor: Predictor, contents: bytes) -> dict[str, Any]:
     Raises:
         PhotoError: Where the bytes are no photo within `LIMITS`.
     """
-    return look_at(predictor, read_twice(contents, predictor.config.image_size, LIMITS))
+    return look_at(predictor, read_twice(contents, predictor.config.options.image_size, LIMITS))
 
 
 def look_at(predictor: Predictor, pixels: Pixels) -> dict[str, Any]:

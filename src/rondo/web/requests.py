@@ -8,7 +8,7 @@ from typing import Any
 
 from rondo.cells.named import NAMED_CELLS
 from rondo.errors import RunError, look_up
-from rondo.training.sequences.session import Options
+from rondo.training.request import Request
 from rondo.web.cells import MAX_STEPS, STAGES
 from rondo.web.live import tasks
 
@@ -33,8 +33,8 @@ class MalformedError(RunError):
     """A request cannot be read at all."""
 
 
-def training_of(contents: bytes | bytearray) -> tuple[str, Options]:
-    """Returns the task and the options that a JSON object asks for.
+def training_of(contents: bytes | bytearray) -> tuple[str, Request]:
+    """Returns the task and the request that a JSON object asks for.
 
     Raises:
         MalformedError: Where it is no object of words and numbers.
@@ -46,7 +46,9 @@ def training_of(contents: bytes | bytearray) -> tuple[str, Options]:
     numbers = {key: _number(key, value) for key, value in values.items() if key in RANGES}
     if facts["length"] is None:
         numbers.pop("length", None)
-    return name, Options(cell=_word(values, "cell"), **numbers)
+    seed = numbers.pop("seed", 0)
+    options = {"length": numbers.pop("length")} if "length" in numbers else {}
+    return name, Request(options, recipe={"cell": _word(values, "cell"), **numbers}, seed=seed)
 
 
 def stage_of(name: str, stage: str, steps: str) -> tuple[str, str, int]:

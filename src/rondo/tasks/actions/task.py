@@ -55,6 +55,7 @@ def actions(data: str | None = None, bidirectional: bool = False) -> Task:
     """
     found = drawn_actions() if data is None else read_actions(Path(data))
     found.check()
+    recipe_name = "drawn" if data is None else found.kind
     arguments: dict[str, Any] = {
         "frames": found.kind,
         "frame_shape": list(found.shape),
@@ -72,7 +73,8 @@ def actions(data: str | None = None, bidirectional: bool = False) -> Task:
         input_size=found.train[0].inputs.shape[1],
         output_size=len(found.classes),
         distance="cross_entropy",
-        recipe=RECIPES["drawn" if data is None else found.kind],
+        recipe=RECIPES[recipe_name],
+        recipe_name=recipe_name,
         final=True,
         right=is_likeliest,
         unit="nats",

@@ -216,6 +216,7 @@ def captions(data: str | None = None, *, weights: str | None = None, split_seed:
         output_size=len(vocabulary),
         distance="cross_entropy",
         recipe=RECIPES[kind],
+        recipe_name=kind,
         unit="nats a word",
         words=vocabulary.words,
         model="multimodal_rnn",

@@ -64,7 +64,8 @@ def photo(
     check_from_1(number_of_drawn_portraits=num_drawn)
     settled: dict[str, Any] = {"image_size": size}
     settled |= _form(model, network, form) | _weights(model, network, weights, depth)
-    recipe = adapted(RECIPES["drawn" if data is None else "default"], network)
+    kind = "drawn" if data is None else "default"
+    recipe = adapted(RECIPES[kind], network)
     sets = load_data(
         DRAWN if data is None else data, size, layout=layout, seed=split_seed, num_drawn=num_drawn
     )
@@ -78,6 +79,7 @@ def photo(
     return replace(
         task,
         model=model,
+        recipe_name=kind,
         model_arguments=arguments,
         prepare=begin,
         adapt=partial(adapted, network=network),

@@ -113,6 +113,7 @@ def segmentation(
         output_size=len(classes),
         distance="cross_entropy",
         recipe=RECIPES[kind],
+        recipe_name=kind,
         loss=partial(
             pixel_losses, weights=class_weights(counted, len(classes), WEIGHT_POWER[kind])
         ),

@@ -32,7 +32,6 @@ from rondo.tasks.text.definition import RECIPES
 from rondo.tasks.text.distort import Distortion, distorted
 from rondo.tasks.text.drawn import Typesetter
 from rondo.tasks.text.words import Word, WordSets, alphabet_of, check_width, composed, load_words
-from rondo.training.recipe import Recipe
 from rondo.training.task import Task
 
 DRAWN_ALPHABET = string.digits + string.ascii_lowercase
@@ -86,9 +85,8 @@ def text(
         for name in ("train", "val", "test")
     )
     augment = partial(_distorted, strength=scaled(distortion)) if distortion else None
-    recipe = RECIPES["files"]
     notes = (f"{sets}; {len(symbols)} characters: {symbols}",)
-    task = _task(Collection(train, val, test, augment), symbols, recipe, digest_of(every), notes)
+    task = _task(Collection(train, val, test, augment), symbols, "files", digest_of(every), notes)
     return replace(task, num_skipped=len(sets.skipped))
 
 
@@ -174,7 +172,7 @@ def _drawn(
 
     notes = (f"drawing words of {alphabet} in {len(setter.fonts)} fonts",)
     source = Generated(draw, NUM_CHECKED, NUM_TESTED)
-    return _task(source, symbols, RECIPES["drawn"], setter.digest, notes)
+    return _task(source, symbols, "drawn", setter.digest, notes)
 
 
 def _draw_words(
@@ -205,7 +203,7 @@ def _typesetter(alphabet: str, fonts: str | None) -> Typesetter:
 def _task(
     source: Collection | Generated,
     symbols: str,
-    recipe: Recipe,
+    recipe_name: str,
     digest: str,
     notes: tuple[str, ...],
 ) -> Task:
@@ -215,7 +213,8 @@ def _task(
         input_size=1,
         output_size=len(symbols) + 1,
         distance="ctc",
-        recipe=recipe,
+        recipe=RECIPES[recipe_name],
+        recipe_name=recipe_name,
         right=_is_right,
         unit="nats a word",
         symbols=symbols,
