@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rondo import cells, compiler, drawing, layers, models
+    from rondo.api import TrainedRun, load, train
     from rondo.cells import (
         Cell,
         ConvGRUCell,
@@ -96,6 +97,7 @@ __all__ = [
     "SpatialRNN",
     "StackedCell",
     "Stream",
+    "TrainedRun",
     "VariationalCell",
     "VariationalDropout",
     "ZoneoutCell",
@@ -108,14 +110,19 @@ __all__ = [
     "draw",
     "drawing",
     "layers",
+    "load",
     "models",
     "restore",
+    "train",
 ]
 
+_OF_RUNS = ("TrainedRun", "load", "train")
 _STAGES = ("drawing", "cells", "compiler", "layers", "models")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _OF_RUNS:
+        return getattr(importlib.import_module("rondo.api"), name)
     if name in _STAGES:
         return importlib.import_module(f"rondo.{name}")
     for stage in ("cells", "layers", "compiler") if name in __all__ else ():
