@@ -62,7 +62,7 @@ def test_a_clone_is_installed_with_the_extra(extra: str) -> None:
 def test_elsewhere_the_packages_are_named() -> None:
     beginning, _, words = how_to_install("actions").partition("pip install ")
     assert beginning.startswith('do, for the extra "actions": ')
-    assert words == '"av>=18.1" "pillow>=11.3" "safetensors>=0.5"'
+    assert words == '"av>=18.1" "jsonargparse>=4.50" "pillow>=11.3" "safetensors>=0.5"'
 
 
 def test_the_pip_is_that_of_the_python_that_runs(

@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-_TASKS = {"pillow": "11.3", "safetensors": "0.5"}
+_TASKS = {"jsonargparse": "4.50", "pillow": "11.3", "safetensors": "0.5"}
 _PHOTO = {**_TASKS, "matplotlib": "3.10"}
 
 TORCH = "2.13"

@@ -36,7 +36,7 @@ from rondo.cli.manual import (
 )
 from rondo.cli.predict import predict
 from rondo.cli.runs import add_runs, runs
-from rondo.cli.sample import add_sample, sample
+from rondo.cli.sample import sample
 from rondo.cli.show import add_show
 from rondo.cli.train import train
 from rondo.cli.web import add_web, web
@@ -55,7 +55,7 @@ WEB_PACKAGES = {"anyio", "starlette", "uvicorn"}
 EXTRAS = {"av": "actions", "sacrebleu": "captions", "scipy": "matlab"}
 """The extras that bring one package more than `photo` and `tasks`, by that package."""
 
-OF_TASKS = {"train": train, "predict": predict, "evaluate": evaluate}
+OF_TASKS = {"train": train, "predict": predict, "evaluate": evaluate, "sample": sample}
 """The commands whose options depend on the task."""
 
 RARELY = (100_000, 50, 100)
@@ -74,8 +74,7 @@ def build_parser() -> Parser:
     commands.add_parser("evaluate", help="measure a run on data that it was not trained on")
     parser_of_runs = add_runs(commands)
     parser_of_runs.set_defaults(run=_on_runs(runs), parser=parser_of_runs, extra="tasks")
-    parser_of_sample = add_sample(commands)
-    parser_of_sample.set_defaults(run=_on_runs(sample), parser=parser_of_sample, extra="tasks")
+    commands.add_parser("sample", help="write text as a run has learnt to")
     _add_bench(commands)
     add_show(commands)
     parser_of_doctor = add_doctor(commands)

@@ -1,37 +1,39 @@
-"""`rondo sample`: text that a run of characters writes."""
+"""`rondo sample RUN`: what a run writes, where its task is to write."""
 
 from __future__ import annotations
 
-import argparse
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict
 
-from rondo.cli.commands import SUCCESS, run_path
+from rondo.cli.commands import SUCCESS, USAGE, run_path
+from rondo.cli.manual import UsageError
+from rondo.cli.predict import split_run
 
+HELP = """\
+usage: rondo sample RUN [options]
 
-def add_sample(commands: Any) -> argparse.ArgumentParser:
-    """Adds `rondo sample`; returns its parser."""
-    help_text = "write text as a run of `rondo train characters` has learnt to"
-    parser = commands.add_parser("sample", help=help_text, description=help_text)
-    parser.add_argument("RUN", help='a run folder, or "last"')
-    add = parser.add_argument
-    add("--temperature", type=float, default=0.8, metavar="X",
-        help="below 1: likely characters are likelier (default: 0.8)")  # fmt: skip
-    add("--length", type=int, default=500, metavar="N", help="characters (default: 500)")
-    add("--start", default="", metavar="TEXT", help="what the text goes on from (default: nothing)")
-    add("--seed", type=int, default=0, metavar="N", help="seed of the draws (default: 0)")
-    return parser
+Write text as a run has learnt to, such as one of `rondo train characters`. RUN is a run folder, or
+"last". `rondo sample RUN --help` lists the options of the run's task.
+"""
 
 
-def sample(arguments: argparse.Namespace) -> int:
-    """Writes text drawn from a run."""
-    from rondo.tasks.characters.answers import sample_run
+def sample(words: Sequence[str]) -> int:
+    """Writes; returns the exit code."""
+    if not words or words[0] in ("-h", "--help"):
+        print(HELP, end="")
+        return SUCCESS if words else USAGE
+    run, rest = split_run("sample", words)
+    from rondo.cli.options import OptionsParser
+    from rondo.tasks.registry import folder_of
+    from rondo.training.definition import at_place
 
-    text = sample_run(
-        run_path(arguments.RUN, "characters"),
-        length=arguments.length,
-        temperature=arguments.temperature,
-        start=arguments.start,
-        seed=arguments.seed,
-    )
-    print(text)
+    folder = folder_of(run_path(run))
+    name, command = folder.definition.name, folder.definition.sample
+    if command is None:
+        raise UsageError(f"{folder.path} is a run of {name}, which writes nothing")
+    parser = OptionsParser(f"rondo sample {run}", f"Text drawn from a run of {name}.")
+    assert command.options is not None
+    parser.add_fields(command.options)
+    given = {key: value for key, value in parser.parse(rest).items() if value is not None}
+    print(at_place(command.place)(folder.path, **{**asdict(command.options()), **given}))
     return SUCCESS

@@ -62,6 +62,8 @@ class Definition:
         unused: The fields of a recipe that the task does not look at.
         predict: What `rondo predict` does with a run; None: it says that it cannot.
         evaluate: What `rondo evaluate` does; None: it measures loss and right answers.
+        sample: What `rondo sample` does: a function of a run folder and the options that returns
+            text; None: it says that it cannot.
         finish: The place of what ends a run: from the session and `say` to the lines to print;
             None: what its test gave, class by class where there are classes.
         inherited: Options that a run takes from the run it starts from: what stands beside the
@@ -78,6 +80,7 @@ class Definition:
     unused: tuple[str, ...] = OF_PHOTOS
     predict: Command | None = None
     evaluate: Command | None = None
+    sample: Command | None = None
     finish: str | None = None
     inherited: Mapping[str, str] = field(default_factory=dict)
     extra: str = "tasks"
