@@ -111,4 +111,4 @@ def test_a_demo_installs_neither_triton_nor_the_tools_of_the_tests() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     demo, _ = re.findall(r'--editable "\.\[(\w+)\]"', makefile)
     names = {re.match(r"[\w-]+", line)[0] for line in PROJECT["optional-dependencies"][demo]}
-    assert names == {"matplotlib", "pillow", "safetensors"}
+    assert names == {"jsonargparse", "matplotlib", "pillow", "safetensors"}

@@ -75,11 +75,11 @@ def _check_writable(folder: Path) -> None:
         raise UsageError(f"nothing can be written to {folder}: {error.strerror}") from None
 
 
-def run_path(word: str, task: str = "photo") -> Path:
+def run_path(word: str) -> Path:
     """Returns the run folder that a word of the command means."""
     from rondo.training.run_paths import last_run
 
-    return last_run(task=task) if word == "last" else Path(word)
+    return last_run() if word == "last" else Path(word)
 
 
 @contextlib.contextmanager

@@ -61,6 +61,7 @@ def _parser(definition: Definition, run: str) -> Any:
 
 
 def _measured(folder: RunFolder, given: dict[str, Any]) -> Evaluation:
+    from rondo.cli.options import given_of
     from rondo.training.answers import ScoreEvaluation
     from rondo.training.definition import at_place
     from rondo.training.measure import measured
@@ -68,8 +69,7 @@ def _measured(folder: RunFolder, given: dict[str, Any]) -> Evaluation:
     command = folder.definition.evaluate
     if command is None:
         return ScoreEvaluation(*measured(folder, data=given["data"], split=given["split"], say=say))
-    names = [] if command.options is None else list(command.options.__dataclass_fields__)
-    options = {name: given[name] for name in names if given[name] is not None}
+    options = given_of(command.options, given)
     found: Evaluation = at_place(command.place)(
         folder, data=given["data"], split=given["split"], say=say, **options
     )

@@ -193,6 +193,12 @@ class OptionsParser:
         return _first_line(message)
 
 
+def given_of(options: type | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields of a dataclass that were given."""
+    names = [] if options is None else [item.name for item in fields(options)]
+    return {name: given[name] for name in names if given[name] is not None}
+
+
 def train_parser(definition: Definition) -> OptionsParser:
     """Returns the parser of `rondo train TASK`."""
     prog = f"rondo train {definition.name}"

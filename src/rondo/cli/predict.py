@@ -39,6 +39,7 @@ def predict(words: Sequence[str]) -> int:
         print(HELP, end="")
         return SUCCESS if words else USAGE
     run, rest = split_run("predict", words)
+    from rondo.cli.options import given_of
     from rondo.tasks.registry import folder_of
     from rondo.training.definition import at_place
     from rondo.training.run_list import summary
@@ -48,7 +49,7 @@ def predict(words: Sequence[str]) -> int:
     if definition.predict is None:
         raise UsageError(f"{folder.path} is a run of {definition.name}, which answers no files")
     given = _parser(definition, run).parse(rest)
-    options = _options(definition.predict.options, given)
+    options = given_of(definition.predict.options, given)
     answers: Answers = at_place(definition.predict.place)(folder.path, **options)
     found = summary(folder.path)
     unfinished = () if found.state == "ended" else (
@@ -87,12 +88,6 @@ def _parser(definition: Definition, run: str) -> Any:
     if definition.predict is not None and definition.predict.options is not None:
         parser.add_fields(definition.predict.options)
     return parser
-
-
-def _options(options: type | None, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of the task that were given."""
-    names = [] if options is None else list(options.__dataclass_fields__)
-    return {name: given[name] for name in names if given[name] is not None}
 
 
 def _form(given: dict[str, Any]) -> str:

@@ -44,7 +44,7 @@ def make_run_path(task: str, runs: Path = RUNS) -> Path:
         return path
 
 
-def last_run(runs: Path = RUNS, task: str = "photo") -> Path:
+def last_run(runs: Path = RUNS) -> Path:
     """Returns the newest run folder.
 
     Raises:
@@ -52,7 +52,7 @@ def last_run(runs: Path = RUNS, task: str = "photo") -> Path:
     """
     configs = sorted(runs.glob("*/config.json"), key=lambda path: path.stat().st_mtime)
     if not configs:
-        raise RunError(f"there is no run in {runs.resolve()}; `rondo train {task}` makes one")
+        raise RunError(f"there is no run in {runs.resolve()}; `rondo train TASK` makes one")
     return configs[-1].parent
 
 
