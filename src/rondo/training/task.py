@@ -49,6 +49,27 @@ Right = Callable[[Tensor, Batch], Tensor]
 to the share of each sequence (B,) that is."""
 
 
+@dataclass(frozen=True)
+class Shown:
+    """How an example looks in a report.
+
+    Args:
+        wanted: The right answer, in a few words.
+        answered: What the network answered.
+        given: What it was given, in a few words.
+        picture: The same as a picture (H, W) of grey or (H, W, 3) of colours, of uint8; else None.
+    """
+
+    wanted: str
+    answered: str
+    given: str = ""
+    picture: Tensor | None = None
+
+
+Show = Callable[[Tensor, Batch, int], Shown]
+"""From outputs, their batch and the number of a row to how that example looks."""
+
+
 def call_on_sequences(
     model: nn.Module, batch: Batch, state: Any, _recipe: Recipe
 ) -> tuple[Tensor, Any]:
@@ -94,6 +115,8 @@ class Task:
         counts_training: Whether right answers are counted in training steps too.
         baseline: The share that is right where the same is always answered, if it is told.
         noun: What an example is called.
+        show: How an example looks in a report; None: only figures are told.
+        may_be_shown: Whether reports may hold examples; False where they show people.
         unused: The fields of a recipe that it does not look at.
         is_on_accelerator: Whether it is trained on an accelerator, where there is one.
         digest: What tells other data from these, where the files of `data` do not tell it.
@@ -133,6 +156,8 @@ class Task:
     counts_training: bool = False
     baseline: float | None = None
     noun: str = "sequences"
+    show: Show | None = None
+    may_be_shown: bool = True
     unused: tuple[str, ...] = OF_PHOTOS
     is_on_accelerator: bool = False
     digest: str | None = None
