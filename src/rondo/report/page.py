@@ -80,6 +80,8 @@ th { font-weight: 500; color: var(--soft); } th:first-child { text-align: left; 
 .confusion th + th, .confusion td + th { text-align: center; }
 .confusion td small { display: block; color: inherit; opacity: .75; font-size: .8rem; }
 .gallery { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); }
+.gallery.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); }
+.gallery.wide figcaption { overflow-wrap: anywhere; }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   overflow: hidden; } figure img { width: 100%; display: block; }
 figcaption { padding: .4rem .6rem; font-size: .9rem; line-height: 1.3; }

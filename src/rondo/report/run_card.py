@@ -39,7 +39,7 @@ def _size(report: RunInput) -> str:
 def _test(report: RunInput) -> str:
     test, task = report.test, report.task
     loss = "not finite" if test["loss"] is None else f"{test['loss']:.4f}"
-    head, row = [f"loss, {task.unit}", task.noun], [loss, str(test["num_examples"])]
+    head, row = [report.loss_label, task.noun], [loss, str(test["num_examples"])]
     if test["right"] is not None:
         share = report.right if report.counts_whole else None
         head.insert(0, "right" if share is None else "right (95 % interval)")
@@ -55,7 +55,7 @@ def _test(report: RunInput) -> str:
         [f"{one.shortest} to {one.longest}", str(one.num_examples), f"{one.loss:.4f}"]
         for one in groups
     ]
-    return f"{table}\n\n{markdown_table(['steps', task.noun, f'loss, {task.unit}'], rows)}"
+    return f"{table}\n\n{markdown_table(['steps', task.noun, report.loss_label], rows)}"
 
 
 def _limits(report: RunInput) -> list[str]:

@@ -90,6 +90,17 @@ class RunInput:
         return all(one.right in (0.0, 1.0) for one in self.examined if one.right is not None)
 
     @property
+    def loss_label(self) -> str:
+        """What the loss is called, with its unit."""
+        unit = self.task.unit
+        return unit if unit == "loss" else f"loss in {unit}"
+
+    @property
+    def compares_train(self) -> bool:
+        """Whether the losses of training steps are those of the checks: not sums over steps."""
+        return self.task.final or self.task.loss is not None
+
+    @property
     def data_notes(self) -> list[str]:
         """What is known of the data."""
         fingerprint = self.config.data_fingerprint
@@ -107,9 +118,13 @@ class RunInput:
         changed = (
             f"{item.name} {_told(getattr(config.recipe, item.name))}"
             for item in fields(config.recipe)
-            if item.name not in self.task.unused
+            if item.name not in self.task.unused and getattr(config.recipe, item.name) is not None
         )
-        options = (f"{name} {_told(value)}" for name, value in vars(config.options).items())
+        options = (
+            f"{name} {_told(value)}"
+            for name, value in vars(config.options).items()
+            if value not in (None, "")
+        )
         return {
             "task": config.task,
             "network": f"{self.task.model}, {self.num_parameters:,} parameters",

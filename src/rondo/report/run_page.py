@@ -22,7 +22,7 @@ from rondo.report.page import PAGE, cards, html_table
 from rondo.report.plots import COLOURS, OTHER_COLOUR, STYLE, add_legend, new_figure, to_svg
 from rondo.report.run_input import Examined, OfLength, RunInput
 
-SIDE = 160
+SIDE = 480
 """A picture of an example has this width at most, in pixels."""
 
 
@@ -86,17 +86,21 @@ def interval(share: Share) -> str:
 
 
 def _curves(report: RunInput) -> str:
-    checks = [record for record in report.records if record["split"] in ("train", "val")]
+    splits = ("train", "val") if report.compares_train else ("val",)
+    checks = [record for record in report.records if record["split"] in splits]
     if not checks:
         return ""
-    figures = [_curve(checks, "loss", f"loss in {report.task.unit}", report.task.noun)]
+    figures = [_curve(checks, "loss", report.loss_label, report.task.noun)]
     if any(record.get("right") is not None for record in checks):
         figures.insert(0, _curve(checks, "right", "right in %", report.task.noun))
     return cards(
         "How it learned",
         *figures,
         note="Figures of train are taken while the weights change and with dropout and random "
-        "changes where the recipe has them, so they may be worse than those of val.",
+        "changes where the recipe has them, so they may be worse than those of val."
+        if report.compares_train
+        else "In training the losses of all steps of a sequence are added, so they are not drawn "
+        "beside the means over steps of val.",
     )
 
 
@@ -125,7 +129,7 @@ def _examples(title: str, examined: Sequence[Examined]) -> str:
     if not examined:
         return ""
     figures = "".join(_example(one) for one in examined)
-    return f"<section><h2>{title}</h2><div class='gallery'>{figures}</div></section>"
+    return f"<section><h2>{title}</h2><div class='gallery wide'>{figures}</div></section>"
 
 
 def _example(one: Examined) -> str:
@@ -158,7 +162,7 @@ def _lengths(report: RunInput) -> str:
     groups = report.by_length()
     if not groups:
         return ""
-    head = ["steps", report.task.noun, f"loss, {report.task.unit}"]
+    head = ["steps", report.task.noun, report.loss_label]
     rows = [_length_row(group) for group in groups]
     if any(group.right is not None for group in groups):
         head.append("right (95 % interval)" if report.counts_whole else "right")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
-import torch
 from torch import Tensor
 
 from rondo.cells.named import num_parameters
@@ -47,7 +46,6 @@ def write_report(session: Session, notes: tuple[str, ...] = ()) -> RunInput:
     return report
 
 
-@torch.no_grad()
 def examined(engine: Engine) -> Iterator[Examined]:
     """Yields the examples of the test with what the network makes of them."""
     task = engine.task

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -41,6 +41,10 @@ class Settings(Protocol):
     def seed(self) -> int:
         """The seed of all that is random."""
         ...
+
+
+Examined = tuple[Batch, Tensor, Tensor, Tensor | None]
+"""A batch, the outputs, the loss of each row, and whether each is answered rightly."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +270,29 @@ class Engine:
         right = None if self.task.right is None else num_right / max(1, num_examples)
         mean = loss / num_terms if num_terms else math.nan
         return Score(mean / self.task.nats_per_unit, right, num_examples)
+
+    def examine(self, batches: Iterable[Batch]) -> Iterator[Examined]:
+        """Yields batches with what the weights that predict make of them, as at the end.
+
+        Each is the batch as the network saw it, the outputs, the loss of each row (B,) in nats: the
+        mean over its steps, and what `Task.right` says of them.
+        """
+        model, state = self.predicting_model, None
+        place = self._place(is_training=False, at_end=True)
+        model.eval()
+        try:
+            for given in batches:
+                with torch.no_grad():
+                    batch = self._changed(given, place)
+                    outputs, state = self._outputs(model, batch, state, is_training=False)
+                    distances, lengths = self._distances(outputs, batch), self._lengths(batch)
+                    if distances.ndim == 2:
+                        steps = distances.shape[1] if lengths is None else lengths.clamp_min(1)
+                        distances = distances.sum(1) / steps
+                    right = None if self.task.right is None else self.task.right(outputs, batch)
+                yield batch, outputs, distances, right
+        finally:
+            self.model.train()
 
     def kept_weights(self) -> dict[str, Tensor]:
         """Returns the weights that predict: of some tasks the last, of others the best."""

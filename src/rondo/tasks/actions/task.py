@@ -22,6 +22,7 @@ from rondo.tasks.actions.definition import RECIPES
 from rondo.tasks.actions.drawn import ACTIONS, JOINTS, drawn_split
 from rondo.tasks.actions.files import read_action_files
 from rondo.tasks.actions.kth import LIST, read_kth
+from rondo.tasks.shows import show_classes
 from rondo.training.task import Task, is_likeliest
 
 LAGS = {"poses": (1, 4), "signals": (1,), "video": (1,)}
@@ -78,6 +79,8 @@ def actions(data: str | None = None, bidirectional: bool = False) -> Task:
         final=True,
         right=is_likeliest,
         unit="nats",
+        show=show_classes(found.classes, is_picture=True),
+        may_be_shown=found.kind != "video",
         classes=found.classes,
         model="action_model",
         model_arguments=arguments,

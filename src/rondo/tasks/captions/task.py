@@ -34,6 +34,7 @@ from rondo.tasks.captions.definition import RECIPES
 from rondo.tasks.captions.drawn import DrawnScene, draw_scene
 from rondo.tasks.captions.features import SIDE, picture_features
 from rondo.tasks.captions.files import Captioned, CaptionSets, read_captions
+from rondo.tasks.captions.show import show_caption
 from rondo.tasks.captions.vocabulary import END, Vocabulary
 from rondo.training.task import Task
 
@@ -219,6 +220,8 @@ def captions(data: str | None = None, *, weights: str | None = None, split_seed:
         recipe_name=kind,
         unit="nats a word",
         words=vocabulary.words,
+        show=show_caption(vocabulary),
+        may_be_shown=data is None,
         model="multimodal_rnn",
         model_arguments={"picture_shape": list(shape), "multimodal_size": MULTIMODAL_SIZE[kind]},
         prepare=prepare,

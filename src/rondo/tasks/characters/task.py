@@ -23,7 +23,7 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.tasks.characters.definition import RECIPE
-from rondo.training.task import BITS, Task
+from rondo.training.task import BITS, Show, Shown, Task
 
 UNKNOWN = "\ufffd"
 """The symbol of all characters that training did not see often enough."""
@@ -92,7 +92,19 @@ def characters(data: str) -> Task:
         unit="bits a character",
         nats_per_unit=BITS,
         symbols=symbols,
+        show=_shower(symbols),
     )
+
+
+def _shower(symbols: str) -> Show:
+    """How a window of a text looks: the text, and the likeliest character after each."""
+
+    def show(outputs: Tensor, batch: Batch, row: int) -> Shown:
+        wanted = "".join(symbols[number] for number in batch.targets[row].tolist())
+        found = "".join(symbols[number] for number in outputs[row].argmax(-1).tolist())
+        return Shown(wanted, found, "the likeliest character after each")
+
+    return show
 
 
 def read_parts(path: Path) -> tuple[str, str, str]:

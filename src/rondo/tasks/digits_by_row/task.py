@@ -21,6 +21,7 @@ from torch import Tensor
 
 from rondo.data.sources import Collection, Example
 from rondo.tasks.digits_by_row.definition import RECIPE
+from rondo.tasks.shows import show_classes
 from rondo.training.task import Task, is_likeliest
 
 NUM_CLASSES = 10
@@ -51,6 +52,7 @@ def digits_by_row(data: str) -> Task:
         final=True,
         right=is_likeliest,
         unit="nats",
+        show=show_classes("0123456789", is_picture=True),
     )
 
 

@@ -28,6 +28,7 @@ from torch import Tensor
 from rondo.data.batch import Batch
 from rondo.data.sources import Generated
 from rondo.tasks.memory.definitions import USUAL
+from rondo.tasks.shows import show_numbers
 from rondo.training.task import Task
 
 TOLERANCE = 0.04
@@ -126,6 +127,7 @@ def _task(name: str, combination: Combination, length: int) -> Task:
         final=True,
         right=_is_near,
         goal=GOAL,
+        show=show_numbers,
     )
 
 

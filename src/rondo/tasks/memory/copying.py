@@ -20,6 +20,7 @@ from rondo.data.batch import Batch
 from rondo.data.sources import Generated, one_hot
 from rondo.tasks.memory.adding import GOAL, check_length
 from rondo.tasks.memory.definitions import COPY
+from rondo.tasks.shows import show_symbols
 from rondo.training.task import Task
 
 NUM_SYMBOLS = 8
@@ -27,6 +28,9 @@ NUM_SYMBOLS = 8
 
 NUM_COPIED = 10
 """How many are to be remembered."""
+
+SHOWN = "·12345678!"
+"""How inputs look in a report: the blank, the symbols, the sign to begin."""
 
 BLANK, BEGIN = 0, NUM_SYMBOLS + 1
 """The other two inputs."""
@@ -54,6 +58,7 @@ def copying(length: int = 20) -> Task:
         recipe=COPY.recipes["default"],
         right=_is_copied,
         goal=GOAL,
+        show=show_symbols(SHOWN, SHOWN),
     )
 
 

@@ -20,7 +20,8 @@ from rondo.data.batch import Batch
 from rondo.data.sources import Generated
 from rondo.tasks.memory.adding import GOAL, check_length, draw_lengths
 from rondo.tasks.memory.definitions import PARITY
-from rondo.training.task import Task
+from rondo.tasks.shows import num_steps_of, shortened
+from rondo.training.task import Shown, Task
 
 
 def parity(length: int = 20) -> Task:
@@ -45,6 +46,7 @@ def parity(length: int = 20) -> Task:
         recipe=PARITY.recipes["default"],
         right=_is_right,
         goal=GOAL,
+        show=_show,
     )
 
 
@@ -53,6 +55,16 @@ def draw_bits(batch_size: int, generator: torch.Generator, *, length: int) -> Ba
     lengths = draw_lengths(batch_size, length, generator)
     bits = torch.randint(2, (batch_size, int(lengths.max())), generator=generator)
     return Batch(bits[..., None].float(), bits.cumsum(1) % 2, lengths)
+
+
+def _show(outputs: Tensor, batch: Batch, row: int) -> Shown:
+    """The bits, and whether the ones so far are odd."""
+    steps = num_steps_of(batch, row)
+    rows = (batch.targets[row], outputs[row].argmax(-1), batch.inputs[row, :, 0])
+    wanted, answered, given = (
+        "".join(str(int(bit)) for bit in values[:steps].tolist()) for values in rows
+    )
+    return Shown(shortened(wanted), shortened(answered), shortened(given))
 
 
 def _is_right(outputs: Tensor, batch: Batch) -> Tensor:

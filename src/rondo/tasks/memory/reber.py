@@ -22,6 +22,7 @@ from rondo.data.batch import Batch
 from rondo.data.seeds import generator_for
 from rondo.data.sources import TEST_SEED, Collection, Example, one_hot
 from rondo.tasks.memory.definitions import REBER, REBER_STRINGS
+from rondo.tasks.shows import show_symbols
 from rondo.training.task import Task
 
 SYMBOLS = "BTPSXVE"
@@ -66,6 +67,7 @@ def reber(seed_of_strings: int = 0) -> Task:
         recipe=REBER.recipes["default"],
         right=_is_allowed,
         goal=1.0,
+        show=show_symbols(SYMBOLS, SYMBOLS),
     )
 
 

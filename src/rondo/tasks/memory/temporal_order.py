@@ -28,6 +28,7 @@ from rondo.data.batch import Batch
 from rondo.data.sources import Generated, one_hot
 from rondo.tasks.memory.adding import check_length, draw_lengths
 from rondo.tasks.memory.definitions import USUAL
+from rondo.tasks.shows import show_classes
 from rondo.training.task import Task
 
 SYMBOLS = "EBXYabcd"
@@ -79,14 +80,14 @@ def draw_orders(
     symbols = torch.randint(SYMBOLS.index("a"), len(SYMBOLS), shape, generator=generator)
     symbols[:, 0] = SYMBOLS.index("E")
     symbols[rows, lengths - 1] = SYMBOLS.index("B")
-    classes = torch.zeros(batch_size, dtype=torch.long)
+    answers = torch.zeros(batch_size, dtype=torch.long)
     for low, high in PLACES[num_marks]:
         first, last = low * length // 100, high * length // 100
         steps = torch.randint(first, last + 1, (batch_size,), generator=generator)
         is_y = torch.randint(2, (batch_size,), generator=generator)
         symbols[rows, steps] = SYMBOLS.index("X") + is_y
-        classes = 2 * classes + is_y
-    return Batch(one_hot(symbols, len(SYMBOLS)), classes, lengths)
+        answers = 2 * answers + is_y
+    return Batch(one_hot(symbols, len(SYMBOLS)), answers, lengths)
 
 
 def _task(name: str, num_marks: int, length: int) -> Task:
@@ -101,6 +102,7 @@ def _task(name: str, num_marks: int, length: int) -> Task:
         final=True,
         right=_is_clear,
         goal=GOAL,
+        show=show_classes(CLASSES[num_marks]),
     )
 
 

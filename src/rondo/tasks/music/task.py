@@ -24,10 +24,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from rondo.data.batch import Batch
 from rondo.data.matlab import read_matlab
 from rondo.data.sources import Collection, Example
 from rondo.tasks.music.definition import RECIPE
-from rondo.training.task import Task
+from rondo.tasks.shows import grey_picture, steps_words
+from rondo.training.task import Shown, Task
 
 NUM_KEYS = 88
 """The keys of a piano."""
@@ -61,7 +63,20 @@ def music(data: str, transpose: int = 0) -> Task:
         distance="binary_cross_entropy",
         recipe=RECIPE,
         unit="nats a step",
+        show=_show,
     )
+
+
+def _show(outputs: Tensor, batch: Batch, row: int) -> Shown:
+    """The keys that sounded, above those that were expected, high notes at the top."""
+    steps = len(outputs[row]) if batch.lengths is None else int(batch.lengths[row])
+    sounded, expected = batch.targets[row, :steps], outputs[row, :steps].sigmoid()
+    picture = torch.cat([sounded.T.flip(0), torch.ones(2, steps), expected.T.flip(0)])
+    keys = f"{float(sounded.sum()) / steps:.1f} keys a step"
+    return Shown(
+        keys, f"{float(expected.sum()) / steps:.1f} keys a step expected",
+        f"{steps_words(batch, row)}: what sounded, and what was expected", grey_picture(picture),
+    )  # fmt: skip
 
 
 def read_rolls(path: Path) -> dict[str, list[Tensor]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from rondo.data.video import pictures_and_gaps
 from rondo.errors import RunError, look_up
 from rondo.measures.abstention import check_min_confidence
 from rondo.models.reseg import ReSeg
+from rondo.tasks.segmentation.colours import colours
 from rondo.tasks.segmentation.drawn import draw_scenes
 from rondo.tasks.segmentation.regions import PixelEvaluation, evaluate_pixels
 from rondo.tasks.segmentation.scenes import VOID, SceneSource
@@ -181,13 +181,6 @@ class Segmenter:
         counts = np.bincount(labels.ravel(), minlength=VOID + 1)[: len(self.classes)]
         shares = dict(zip(self.classes, (counts / labels.size).tolist(), strict=True))
         return dict(sorted(shares.items(), key=lambda item: -item[1]))
-
-
-def colours(num_classes: int) -> np.ndarray:
-    """Returns a colour for each class, uint8 (K, 3), neighbours far apart."""
-    hues = [colorsys.hsv_to_rgb(0.58 + 0.382 * k, 0.75, 0.95 - 0.35 * (k % 2))
-            for k in range(num_classes)]  # fmt: skip
-    return (255 * np.array(hues)).round().astype(np.uint8)
 
 
 def overlay(pixels: np.ndarray, labels: np.ndarray, num_classes: int) -> Image.Image:

@@ -31,6 +31,7 @@ from rondo.tasks.segmentation.definition import RECIPES
 from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
 from rondo.tasks.segmentation.files import read_scenes
 from rondo.tasks.segmentation.scenes import VOID, SceneSource, frames_missing
+from rondo.tasks.segmentation.show import show_scene
 from rondo.training.task import Task
 
 CHANGE = Change(crop=0.8, scale=0.3, light=0.25, gamma=0.4, colour=0.1)
@@ -120,6 +121,8 @@ def segmentation(
         right=pixels_right,
         unit="nats",
         pixel_classes=classes,
+        show=show_scene(len(classes)),
+        may_be_shown=data is None,
         model="reseg",
         model_arguments=arguments,
         keeps_last=True,

@@ -31,6 +31,7 @@ from rondo.models.ctc import Symbols, ctc_distances, greedy
 from rondo.tasks.text.definition import RECIPES
 from rondo.tasks.text.distort import Distortion, distorted
 from rondo.tasks.text.drawn import Typesetter
+from rondo.tasks.text.show import show_word
 from rondo.tasks.text.words import Word, WordSets, alphabet_of, check_width, composed, load_words
 from rondo.training.task import Task
 
@@ -221,6 +222,7 @@ def _task(
         model="crnn",
         loss=_losses,
         digest=digest,
+        show=show_word(symbols),
         notes=notes,
     )
 
