@@ -240,6 +240,8 @@ def _add_run(parser: OptionsParser) -> None:
         help="where the figures go beside metrics.jsonl: tensorboard, mlflow, wandb, trackio, csv; "
         "several with commas between, or none (default: tensorboard where it is "
         "installed)")  # fmt: skip
+    add("--report", type=truth, nargs="?", const=True, metavar="true|false",
+        help="write a report page and a model card at the end (default: true)")  # fmt: skip
     add("--find-learning-rate", action="store_true",
         help="try learning rates on the first steps, tell which is good, and end (default: "
         "train)")  # fmt: skip

@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from rondo.training.definition import Definition
     from rondo.training.session import Request, Session
 
-OF_RUN = ("set", "start_from", "seed", "threads", "log", "find_learning_rate", "run_path", "resume")
+OF_RUN = (
+    "set",
+    "start_from",
+    "seed",
+    "threads",
+    "log",
+    "report",
+    "find_learning_rate",
+    "run_path",
+    "resume",
+)
 """The options of every training."""
 
 
@@ -74,7 +84,7 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
     else:
         run = session.begin(definition, request_of(given), path, say)
     with run.folder.held(say):
-        return _to_the_end(run)
+        return _to_the_end(run, with_report=given["report"] is not False)
 
 
 def request_of(given: dict[str, Any]) -> Request:
@@ -113,7 +123,7 @@ def _loggers(text: str | None) -> tuple[str, ...]:
     return () if text == "none" else tuple(text.split(","))
 
 
-def _to_the_end(run: Session) -> int:
+def _to_the_end(run: Session, *, with_report: bool) -> int:
     """Trains a run to its end and tells what it gave; returns the exit code."""
     from rondo.training.fit import fit
     from rondo.training.loggers import TensorBoardEvents
@@ -133,14 +143,16 @@ def _to_the_end(run: Session) -> int:
         return 128 + outcome.signal_number
     print(result_line(outcome.records, run.task))
     tell_skipped(outcome.records[-1], say)
-    print("\n".join(finish_lines(run)))
+    print("\n".join(finish_lines(run, with_report=with_report)))
     return SUCCESS
 
 
-def finish_lines(run: Session) -> list[str]:
+def finish_lines(run: Session, *, with_report: bool = True) -> list[str]:
     """Does what ends a run of its task; returns what to print."""
     from rondo.training.definition import at_place
 
+    if not with_report:
+        return []
     if run.definition.finish is not None:
         lines: list[str] = at_place(run.definition.finish)(run, say)
         return lines
