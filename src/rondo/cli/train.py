@@ -152,7 +152,7 @@ def finish_lines(run: Session, *, with_report: bool = True) -> list[str]:
     from rondo.training.definition import at_place
 
     if not with_report:
-        return []
+        return _class_lines(run)
     if run.definition.finish is not None:
         lines: list[str] = at_place(run.definition.finish)(run, say)
         return lines
@@ -200,7 +200,7 @@ def _check_alone(given: dict[str, Any]) -> None:
     others = [
         name
         for name, value in {**given, **_flat(given["recipe"])}.items()
-        if name not in ("data", "resume", "recipe") and value not in (None, False)
+        if name not in ("data", "report", "resume", "recipe") and value not in (None, False)
     ]
     words = [f"--{name.replace('_', '-').replace('run-path', 'run')}" for name in others]
     if words:
