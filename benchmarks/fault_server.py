@@ -28,7 +28,7 @@ IMPORTED = (
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_pdf",
     "matplotlib.backends.backend_svg",
-    "rondo.sweep.run",
+    "rondo.report.finish",
     "rondo.training.fit",
     "rondo.looks.flow_picture",
     "rondo.report.card",

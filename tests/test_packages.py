@@ -57,7 +57,6 @@ print(rondo.__file__)
 NEEDS_DATA = {"music", "characters", "digits-by-row"}
 LACKING = {
     "train photo": "photo",
-    "table photo": "photo",
     "sample last": "tasks",
     "web": "web",
     **{

@@ -69,7 +69,7 @@ def train(words: Sequence[str]) -> int:
 def _train(definition: Definition, words: Sequence[str]) -> int:
     from rondo.cli.options import train_parser
 
-    given = train_parser(definition).parse(_with_name_of_recipe(words))
+    given = train_parser(definition).parse(with_name_of_recipe(words))
     from rondo.training.memory import keep_freed_memory
 
     keep_freed_memory()
@@ -213,7 +213,7 @@ def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
     return {("recipe" if name == "name" else name): value for name, value in recipe.items()}
 
 
-def _with_name_of_recipe(words: Sequence[str]) -> list[str]:
+def with_name_of_recipe(words: Sequence[str]) -> list[str]:
     """The words with `--recipe NAME` as `--recipe.name NAME`; "recipe" alone is a table."""
     return [
         "--recipe.name" + word.removeprefix("--recipe")

@@ -134,5 +134,6 @@ PHOTO = Definition(
     predict=Command("rondo.tasks.photo.answers:Answers", Answering),
     evaluate=Command("rondo.tasks.photo.evaluate:evaluate", Evaluating),
     finish="rondo.tasks.photo.finish:finish",
+    sweep="rondo.tasks.photo.table:write",
     extra="photo",
 )
