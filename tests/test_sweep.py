@@ -281,7 +281,7 @@ def test_ctrl_c_is_passed_on_first_as_a_request_and_then_to_end_at_once(tmp_path
         "; print('ready', flush=True); time.sleep(60); time.sleep(60)"
     )
     log, told, said = tmp_path / "a.log", list[Any](), list[str]()
-    sent = []
+    sent: list[str] = []
 
     def is_enough() -> bool:
         heard = log.read_text().split()
