@@ -81,7 +81,7 @@ def call_on_sequences(
 
 @dataclass(frozen=True)
 class Task:
-    """A task on sequences.
+    """A task with its data.
 
     Args:
         name: Its name on the command line.
