@@ -179,16 +179,17 @@ def _class_lines(run: Session) -> list[str]:
     """What the test gave class by class."""
     if run.task.classes is None:
         return []
-    from rondo.measures.classes import (
-        class_accuracy_table,
-        class_probabilities,
-        confusion_table,
-        evaluate_classes,
-    )
+    import torch
 
-    predicted = class_probabilities(run.folder.read_model(), run.task.source.test_batches())
-    found = evaluate_classes(*predicted, run.task.classes)
-    return ["", class_accuracy_table({"test": found}), "", confusion_table(found)]
+    from rondo.measures.classes import class_accuracy_table, confusion_table, evaluate_classes
+    from rondo.training.engine import Engine
+
+    model = run.folder.read_model()
+    batches = Engine(run.config, run.task, lambda: model).examine(run.task.source.test_batches())
+    parts = [(outputs.double().softmax(-1), batch.targets) for batch, outputs, *_ in batches]
+    probabilities, labels = (torch.cat(values) for values in zip(*parts, strict=True))
+    found = evaluate_classes(probabilities, labels, run.task.classes)
+    return ["", class_accuracy_table({"test": found}, run.task.noun), "", confusion_table(found)]
 
 
 def _find_learning_rate(definition: Definition, given: dict[str, Any]) -> int:

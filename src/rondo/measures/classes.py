@@ -93,7 +93,7 @@ def evaluate_classes(
     )
 
 
-def class_accuracy_table(evaluations: dict[str, ClassEvaluation]) -> str:
+def class_accuracy_table(evaluations: dict[str, ClassEvaluation], noun: str = "clips") -> str:
     """Returns the accuracy of every split beside its majority-class rate."""
     rows = [
         [
@@ -104,7 +104,7 @@ def class_accuracy_table(evaluations: dict[str, ClassEvaluation]) -> str:
         ]
         for name, item in evaluations.items()
     ]
-    head = ["split", "clips", "accuracy (95 % interval)", "majority class"]
+    head = ["split", noun, "accuracy (95 % interval)", "majority class"]
     return "\n".join(columns(head, rows))
 
 
