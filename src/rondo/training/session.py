@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from rondo.cells.named import num_parameters
@@ -17,6 +17,7 @@ from rondo.data.skipped import describe_skipped
 from rondo.errors import RunError, look_up, num_threads_of
 from rondo.models import TransferNetwork
 from rondo.models.lecture_rnn1 import FORMS
+from rondo.models.sizes_alone import sizes_alone
 from rondo.tasks.photo.task import (
     DRAWN,
     MODELS,
@@ -29,7 +30,7 @@ from rondo.tasks.photo.task import (
     photo_task,
 )
 from rondo.training.config import RunConfig
-from rondo.training.loggers import Logger, TensorBoardEvents
+from rondo.training.loggers import Logger, make_logger
 from rondo.training.precision import resolved_precision
 from rondo.training.recipe import Recipe
 from rondo.training.recipe_changes import changed_recipe
@@ -104,8 +105,8 @@ class Session:
 
     def logger(self) -> Logger | None:
         """Returns what writes TensorBoard events, where TensorBoard is installed."""
-        path = self.folder.tensorboard
-        return TensorBoardEvents(path) if TensorBoardEvents.is_there() else None
+        words = "tensorboard" if find_spec("tensorboard") else None
+        return make_logger(words, self.folder.path, asdict(self.config))
 
 
 def make_config(options: Options) -> RunConfig:
@@ -250,6 +251,6 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
 
 def needed_bytes(config: RunConfig) -> int:
     """Returns the free space that a run of these settings may need, in bytes."""
-    with torch.device("meta"):  # sizes alone, no memory
+    with sizes_alone():
         model = build_model(config.model, config.model_arguments)
     return BYTES_BESIDE_WEIGHTS + BYTES_PER_PARAMETER * num_parameters(model)
