@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rondo.data.files import file_fault
 from rondo.data.label_tables import MISFIT, table_rows
 from rondo.data.sources import Example
 from rondo.tasks.actions.clips import ActionSet, hold_out
@@ -66,6 +67,12 @@ def read_action_files(folder: Path) -> ActionSet:
                 f"{folder} has no file *{split}*.npz and no 00sequences.txt; actions need a folder "
                 "of poses or signals (train and test npz) or of KTH's videos"
             )
+    for path in set(found.values()):
+        of_path = [split for split, one in found.items() if one == path]
+        if path is not None and len(of_path) > 1:
+            raise ValueError(
+                f"{path} must be for one split, but is named for {' and '.join(of_path)}"
+            )
     clips = {split: read_clips(path) for split, path in found.items() if path is not None}
     classes = _classes(clips["train"])
     for one in clips.values():
@@ -95,18 +102,23 @@ def read_clips(path: Path) -> Clips:
     else:
         held = ", ".join(values) or "nothing"
         raise ValueError(f"{path} must hold `pose` and `length`, or `x`, but holds {held}")
-    for number, clip in enumerate(frames):
+    with np.errstate(over="ignore"):  # what float32 cannot hold is told of
+        small = [clip.astype(np.float32) for clip in frames]
+    for number, clip in enumerate(small):
         _check_numbers(path, number, clip)
     return Clips(
         path,
         kind,
         tuple(frames[0].shape[1:]),
-        [torch.as_tensor(clip, dtype=torch.float32).flatten(1) for clip in frames],
+        [torch.from_numpy(clip).flatten(1) for clip in small],
         _labels(path, values, len(frames)),
     )
 
 
 def _read(path: Path) -> dict[str, Any]:
+    fault = file_fault(path)
+    if fault is not None:  # to open a pipe may wait for ever
+        raise ValueError(f"{path}: {fault}; poses and signals are read from npz files")
     with path.open("rb") as stream:
         try:
             file = np.load(stream, allow_pickle=False)
@@ -126,7 +138,7 @@ def _poses(path: Path, values: dict[str, Any]) -> list[np.ndarray]:
         )
     if lengths is None:
         raise ValueError(f"{path} has `pose` but no `length`, the frames of each clip")
-    lengths = _lengths(path, lengths, None)
+    lengths = _lengths(path, lengths, len(pose))
     if int(lengths.sum()) != len(pose):
         raise ValueError(
             f"{path}: `length` sums to {int(lengths.sum())}, but `pose` has {len(pose)} frames"
@@ -156,7 +168,7 @@ def _lengths(path: Path, lengths: np.ndarray, most: int | None) -> np.ndarray:
         if length < 1:
             raise ValueError(f"{path}: clip {number} has {length} frames; leave it out")
         if most is not None and length > most:
-            raise ValueError(f"{path}: clip {number} has {length} steps, but `x` has {most}")
+            raise ValueError(f"{path}: clip {number} has {length} steps, but there are {most}")
     return lengths.astype(np.int64)
 
 
@@ -164,7 +176,7 @@ def _check_numbers(path: Path, number: int, clip: np.ndarray) -> None:
     is_bad = ~np.isfinite(clip.reshape(len(clip), -1)).all(1)
     if is_bad.any():
         raise ValueError(
-            f"{path}: clip {number} has a number that is NaN or infinite in frame "
+            f"{path}: clip {number} has a number that is NaN or infinite (in float32) in frame "
             f"{int(is_bad.argmax())}; mend it, or leave the clip out"
         )
 
@@ -227,5 +239,10 @@ def _names(path: Path) -> dict[str, str]:
     for line, row in table_rows(path, ("id", "name"), ()):
         if not row:
             raise ValueError(f"{path}, line {line}: {MISFIT}")
-        names[row["id"].strip()] = row["name"].strip()
+        number, name = row["id"].strip(), row["name"].strip()
+        if not number or not name:
+            raise ValueError(f"{path}, line {line}: an id and a name are needed")
+        if number in names:
+            raise ValueError(f"{path}, line {line}: the id {number} was named before")
+        names[number] = name
     return names

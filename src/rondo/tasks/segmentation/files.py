@@ -85,6 +85,7 @@ def read_scenes(folder: Path, size: tuple[int, int] | None = None) -> SceneSets:
                 "needed"
             )
         splits[name].sort(key=lambda scene: (scene.sequence, scene.frame))
+    _check_classes(folder, classes, splits["train"])
     return SceneSets(classes, splits, notes)
 
 
@@ -111,6 +112,17 @@ def read_classes(file: Path) -> tuple[tuple[str, ...], dict[int, int]]:
     if len(names) < 2:
         raise ValueError(f"{file} names {len(names)} classes; two or more are needed")
     return tuple(names), numbers
+
+
+def _check_classes(folder: Path, classes: Sequence[str], train: Sequence[Scene]) -> None:
+    """Raises `ValueError` where fewer than two classes are to be learnt."""
+    found = set().union(*(scene.labels.unique().tolist() for scene in train)) - {VOID}
+    if len(found) < 2:
+        words = f"of the class {classes[found.pop()]} alone" if found else "without a class"
+        raise ValueError(
+            f"the label maps of the split train in {folder / LIST} hold pixels {words}; two "
+            "classes or more are needed"
+        )
 
 
 def _rows(folder: Path) -> list[Row]:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.data.seeds import generator_for
+from rondo.data.skipped import named_skipped
 from rondo.data.sources import TEST_SEED, Collection, Example, Generated, together
 from rondo.models.crnn import num_steps
 from rondo.models.ctc import Symbols, ctc_distances, greedy
@@ -94,7 +95,7 @@ def text(
     )
     augment = partial(_distorted, strength=scaled(distortion)) if distortion else None
     recipe = replace(RECIPE, num_sequences=NUM_EPOCHS * len(train))
-    notes = (f"{sets}; {len(symbols)} characters: {symbols}",)
+    notes = (f"{sets}; {len(symbols)} characters: {symbols}", *named_skipped(sets.skipped))
     task = _task(Collection(train, val, test, augment), symbols, recipe, digest_of(every), notes)
     return replace(task, num_skipped=len(sets.skipped))
 
