@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from rondo.training.records import Record
@@ -35,7 +36,7 @@ class Loggers:
     def write(self, records: Sequence[Record]) -> None:
         """Gives some records to all."""
         for name, logger in list(self._loggers.items()):
-            if not self._succeeds(name, lambda logger=logger: logger.write(records)):
+            if not self._succeeds(name, partial(logger.write, records)):
                 del self._loggers[name]
 
     def close(self) -> None:

@@ -43,9 +43,8 @@ class WandbRun:
             settings=wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS),
         )
         if self._run.offline:
-            place.say(
-                f"wandb keeps the run offline; `wandb sync {place.path / 'wandb' / 'offline-run-*'}` sends it"
-            )
+            files = place.path / "wandb" / "offline-run-*"
+            place.say(f"wandb keeps the run offline; `wandb sync {files}` sends it")
 
     @property
     def known(self) -> dict[str, Any]:
