@@ -148,7 +148,7 @@ def test_a_training_does_not_load_dynamo(tmp_path: Path) -> None:
         "train",
         "adding",
         "--length",
-        "5",
+        "20",
         "--hidden-size",
         "4",
         "--sequences",
