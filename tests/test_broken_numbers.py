@@ -249,7 +249,7 @@ POSES = np.zeros((24, 15, 2))
     [
         (
             {"pose": np.full((24, 15, 2), 1e300)},
-            r"clip 0 has a number that is NaN or infinite \(in",
+            r"clip 0 has a number that is NaN or infinite in frame 0;.*float32",
         ),
         ({"pose": POSES + np.nan}, "clip 0 has a number that is NaN or infinite"),
         ({"pose": POSES > 0}, "`pose` must be numbers"),

@@ -21,7 +21,6 @@ from torch import Tensor
 
 from rondo.extras import how_to_install
 from rondo.models.resnet import DEPTHS, ResNet
-from rondo.models.sizes_alone import sizes_alone
 
 FILE_ENDINGS = (".safetensors", ".pth", ".pt", ".bin", ".tar")
 """What names of files end in; a name without may be one of the hub."""
@@ -151,7 +150,7 @@ def _unwrapped(content: Any) -> dict[str, Tensor] | None:
 
 def _checkpoint(source: str, weights: dict[str, Tensor]) -> Checkpoint:
     depth = 50 if "layer1.0.conv3.weight" in weights else 18
-    with sizes_alone():
+    with torch.device("meta"):
         wanted = _without_head(ResNet(depth).state_dict())
     found = _without_head(weights)
     difference = _difference(wanted, found)

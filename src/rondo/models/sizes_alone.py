@@ -19,7 +19,8 @@ def sizes_alone() -> Iterator[None]:
     """Networks that are made in the block have sizes, but neither memory nor values.
 
     It is `torch.device("meta")` without random numbers, of which tensors without memory need none:
-    to draw them, torch loads TorchDynamo there, which takes seconds.
+    to draw them there, torch loads TorchDynamo, which takes seconds. It still does for networks
+    that compute with tensors when they are made, such as a ResNet.
 
     Example:
         >>> import torch

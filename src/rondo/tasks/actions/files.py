@@ -28,7 +28,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rondo.data.files import file_fault
 from rondo.data.label_tables import MISFIT, table_rows
 from rondo.data.sources import Example
 from rondo.tasks.actions.clips import ActionSet, hold_out
@@ -116,9 +115,8 @@ def read_clips(path: Path) -> Clips:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    fault = file_fault(path)
-    if fault is not None:  # to open a pipe may wait for ever
-        raise ValueError(f"{path}: {fault}; poses and signals are read from npz files")
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe may wait for ever
+        raise ValueError(f"{path} is no regular file; poses and signals are read from npz files")
     with path.open("rb") as stream:
         try:
             file = np.load(stream, allow_pickle=False)
@@ -167,6 +165,7 @@ def _lengths(path: Path, lengths: np.ndarray, most: int | None) -> np.ndarray:
     for number, length in enumerate(lengths.tolist()):
         if length < 1:
             raise ValueError(f"{path}: clip {number} has {length} frames; leave it out")
+    for number, length in enumerate(lengths.tolist()):
         if most is not None and length > most:
             raise ValueError(f"{path}: clip {number} has {length} steps, but there are {most}")
     return lengths.astype(np.int64)
@@ -176,8 +175,9 @@ def _check_numbers(path: Path, number: int, clip: np.ndarray) -> None:
     is_bad = ~np.isfinite(clip.reshape(len(clip), -1)).all(1)
     if is_bad.any():
         raise ValueError(
-            f"{path}: clip {number} has a number that is NaN or infinite (in float32) in frame "
-            f"{int(is_bad.argmax())}; mend it, or leave the clip out"
+            f"{path}: clip {number} has a number that is NaN or infinite in frame "
+            f"{int(is_bad.argmax())}; mend it, or leave the clip out (numbers "
+            "are kept in float32)"
         )
 
 
