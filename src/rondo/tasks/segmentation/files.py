@@ -85,7 +85,6 @@ def read_scenes(folder: Path, size: tuple[int, int] | None = None) -> SceneSets:
                 "needed"
             )
         splits[name].sort(key=lambda scene: (scene.sequence, scene.frame))
-    _check_classes(folder, classes, splits["train"])
     return SceneSets(classes, splits, notes)
 
 
@@ -114,11 +113,12 @@ def read_classes(file: Path) -> tuple[tuple[str, ...], dict[int, int]]:
     return tuple(names), numbers
 
 
-def _check_classes(folder: Path, classes: Sequence[str], train: Sequence[Scene]) -> None:
+def check_classes(folder: Path, sets: SceneSets) -> None:
     """Raises `ValueError` where fewer than two classes are to be learnt."""
+    train = sets.splits["train"]
     found = set().union(*(scene.labels.unique().tolist() for scene in train)) - {VOID}
     if len(found) < 2:
-        words = f"of the class {classes[found.pop()]} alone" if found else "without a class"
+        words = f"of the class {sets.classes[found.pop()]} alone" if found else "without a class"
         raise ValueError(
             f"the label maps of the split train in {folder / LIST} hold pixels {words}; two "
             "classes or more are needed"
