@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,10 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
 
     keep_freed_memory()
     from rondo.training import session
+    from rondo.training.loggers import check_names
 
+    if given["log"] is not None:
+        check_names(given["log"])
     path = None if given["run_path"] is None else Path(given["run_path"])
     if given["find_learning_rate"]:
         return _find_learning_rate(definition, given)
@@ -84,7 +88,7 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
     else:
         run = session.begin(definition, request_of(given), path, say)
     with run.folder.held(say):
-        return _to_the_end(run, with_report=given["report"] is not False)
+        return _to_the_end(run, given["log"], with_report=given["report"] is not False)
 
 
 def request_of(given: dict[str, Any]) -> Request:
@@ -105,7 +109,6 @@ def request_of(given: dict[str, Any]) -> Request:
         start_from=given["start_from"],
         seed=given["seed"] or 0,
         threads=free_threads() if given["threads"] is None else given["threads"],
-        loggers=_loggers(given["log"]),
     )
 
 
@@ -114,19 +117,10 @@ def _compound(recipe: dict[str, Any]) -> list[str]:
     return [name for name, value in recipe.items() if isinstance(value, (dict, list))]
 
 
-def _loggers(text: str | None) -> tuple[str, ...]:
-    """Where records go beside `metrics.jsonl`."""
-    from importlib.util import find_spec
-
-    if text is None:
-        return ("tensorboard",) if find_spec("tensorboard") is not None else ()
-    return () if text == "none" else tuple(text.split(","))
-
-
-def _to_the_end(run: Session, *, with_report: bool) -> int:
+def _to_the_end(run: Session, log: str | None, *, with_report: bool) -> int:
     """Trains a run to its end and tells what it gave; returns the exit code."""
     from rondo.training.fit import fit
-    from rondo.training.loggers import TensorBoardEvents
+    from rondo.training.loggers import make_logger
     from rondo.training.progress import result_line
     from rondo.training.records import tell_skipped
 
@@ -134,9 +128,7 @@ def _to_the_end(run: Session, *, with_report: bool) -> int:
     say(f"run folder {path}; Ctrl-C ends after a batch, and can be resumed")
     if run.task.baseline is not None:
         say("in brackets is what always giving the most frequent answer would get")
-    logger = None
-    if "tensorboard" in run.config.loggers:
-        logger = TensorBoardEvents(run.folder.tensorboard)
+    logger = make_logger(log, path, asdict(run.config), say)
     outcome = fit(run, say=say, logger=logger)
     if outcome.signal_number is not None:
         say(f"interrupted; go on with: {run.folder.command} --resume {path}")
@@ -201,7 +193,7 @@ def _check_alone(given: dict[str, Any]) -> None:
     others = [
         name
         for name, value in {**given, **_flat(given["recipe"])}.items()
-        if name not in ("data", "report", "resume", "recipe") and value not in (None, False)
+        if name not in ("data", "log", "report", "resume", "recipe") and value not in (None, False)
     ]
     words = [f"--{name.replace('_', '-').replace('run-path', 'run')}" for name in others]
     if words:

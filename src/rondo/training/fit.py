@@ -13,7 +13,7 @@ from torch import nn
 
 from rondo.training.divergence import DivergedError, check_loss
 from rondo.training.engine import Engine, Settings
-from rondo.training.loggers import Logger, quiet_thread
+from rondo.training.loggers import Logger
 from rondo.training.progress import check_line, check_record, progress_line, train_record
 from rondo.training.records import Record
 from rondo.training.run_files import RunFiles
@@ -107,7 +107,6 @@ def fit(
         stack.enter_context(run.folder.held(say))
         stack.enter_context(stop.listening())
         if logger is not None:
-            stack.enter_context(quiet_thread())
             stack.callback(logger.close)
         keeper = Keeper(run, stop, tell, logger)
         while keeper.has_work:

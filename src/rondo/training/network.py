@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 
 from rondo.cells.named import num_parameters
+from rondo.models.sizes_alone import sizes_alone
 from rondo.training.config import RunConfig
 from rondo.training.definition import Definition
 from rondo.training.engine import Engine
@@ -48,7 +48,7 @@ def needed_bytes(definition: Definition, task: Task, recipe: Recipe) -> int:
 def _size(definition: Definition, task: Task, recipe: Recipe) -> int:
     """The number of parameters."""
     network = definition.network(task.model)
-    with torch.device("meta"):  # sizes alone, no memory
+    with sizes_alone():
         return num_parameters(network.build(**network.arguments(task, recipe)))
 
 

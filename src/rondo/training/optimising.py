@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rondo.training.light_optimizers import light
 from rondo.training.recipe import Recipe
 
 RISE = 0.05
@@ -21,10 +22,12 @@ def optimizer_of(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """Returns the optimiser that the recipe names, for the parameters that are trained."""
     groups, rate = decay_groups(model, recipe), recipe.learning_rate
     if recipe.optimizer == "rmsprop":
-        return torch.optim.RMSprop(groups, rate, momentum=recipe.momentum)
+        return light(torch.optim.RMSprop)(groups, rate, momentum=recipe.momentum)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, rate, momentum=recipe.momentum, nesterov=recipe.nesterov)
-    return torch.optim.Adam(groups, rate, fused=True)
+        return light(torch.optim.SGD)(
+            groups, rate, momentum=recipe.momentum, nesterov=recipe.nesterov
+        )
+    return light(torch.optim.Adam)(groups, rate, fused=True)
 
 
 def decay_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:

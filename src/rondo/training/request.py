@@ -31,7 +31,6 @@ class Request:
         start_from: A run folder, a file of weights or a name on the hub to start from.
         seed: The seed of all that is random.
         threads: The number of threads.
-        loggers: Where records go beside `metrics.jsonl`.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -41,7 +40,6 @@ class Request:
     start_from: str | None = None
     seed: int = 0
     threads: int | None = None
-    loggers: tuple[str, ...] = ()
 
 
 def make_config(
@@ -68,7 +66,6 @@ def make_config(
         start_from=None if start is None else start.source,
         seed=request.seed,
         num_threads=num_threads_of(request.threads),
-        loggers=request.loggers,
     )
     config.check()
     check_recipe(task, recipe)

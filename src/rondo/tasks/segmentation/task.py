@@ -29,7 +29,7 @@ from rondo.models.reseg import CONTEXTS, ReSeg
 from rondo.tasks.segmentation.augment import Change
 from rondo.tasks.segmentation.definition import RECIPES
 from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
-from rondo.tasks.segmentation.files import read_scenes
+from rondo.tasks.segmentation.files import check_classes, read_scenes
 from rondo.tasks.segmentation.scenes import VOID, SceneSource, frames_missing
 from rondo.tasks.segmentation.show import show_scene
 from rondo.training.task import Task
@@ -89,6 +89,7 @@ def segmentation(
         counted = source.training_batch(0, 0, NUM_CHECKED).targets
     else:
         sets = read_scenes(Path(data), None if size is None else size_of(size))
+        check_classes(Path(data), sets)
         classes = sets.classes
         source = SceneSource(sets, NUM_FRAMES if video else 1, CHANGE)
         counted = torch.stack([scene.labels for scene in sets.splits["train"]])

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.data.seeds import generator_for
+from rondo.data.skipped import named_skipped
 from rondo.data.sources import TEST_SEED, Collection, Example, Generated, together
 from rondo.models.crnn import num_steps
 from rondo.models.ctc import Symbols, ctc_distances, greedy
@@ -86,7 +87,7 @@ def text(
         for name in ("train", "val", "test")
     )
     augment = partial(_distorted, strength=scaled(distortion)) if distortion else None
-    notes = (f"{sets}; {len(symbols)} characters: {symbols}",)
+    notes = (f"{sets}; {len(symbols)} characters: {symbols}", *named_skipped(sets.skipped))
     task = _task(Collection(train, val, test, augment), symbols, "files", digest_of(every), notes)
     return replace(task, num_skipped=len(sets.skipped))
 
