@@ -33,6 +33,7 @@ from rondo.training.loggers import Logger, TensorBoardEvents
 from rondo.training.precision import resolved_precision
 from rondo.training.recipe import Recipe
 from rondo.training.recipe_changes import changed_recipe
+from rondo.training.run_files import BYTES_PER_PARAMETER
 from rondo.training.run_folder import RunFolder, origin_of
 from rondo.training.run_paths import check_new_folder, make_run_path, new_run_path
 from rondo.training.task import Task
@@ -46,9 +47,6 @@ DRAWN_IMAGE_SIZE = 64
 
 BYTES_BESIDE_WEIGHTS = 64 * 2**20
 """Free space that a run folder may need for its report and records."""
-
-BYTES_PER_PARAMETER = 32
-"""Weights, their average and momentum, and the weights that predict, old and new files together."""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,12 @@ OF_PHOTOS = ("augmentation", "mirror", "image_sizes", "label_smoothing", "channe
 OF_CELLS = ("cell", "hidden_size", "num_layers", "embedding_size", "channels")
 """The fields of a recipe that are for networks of any cell."""
 
+OF_SEQUENCES = ("window_size",)
+"""The fields of a recipe that are for networks whose state goes from step to step."""
+
+OF_CLASSES = ("class_weights",)
+"""The fields of a recipe that are for answers that are classes."""
+
 
 def call_on_sequences(
     model: nn.Module, batch: Batch, state: Any, _recipe: Recipe

@@ -32,7 +32,7 @@ from rondo.tasks.photo.networks import (
     build_model,
 )
 from rondo.training.recipe import SIZE_STEP, Recipe
-from rondo.training.task import OF_CELLS, Place, Task, is_likeliest
+from rondo.training.task import OF_CELLS, OF_SEQUENCES, Place, Task, is_likeliest
 
 DRAWN = "drawn"
 """The word that stands for the embedded drawings where the path of photos is asked for."""
@@ -119,7 +119,7 @@ def load_data(
 TINY = 1e-38
 """Stands for a probability of 0, whose logarithm is none."""
 
-UNUSED = (*OF_CELLS, "num_sequences", "check_every")
+UNUSED = (*OF_CELLS, *OF_SEQUENCES, "num_sequences", "check_every")
 """The fields of a recipe that are not looked at; the budget is in epochs."""
 
 PREDICTED_TOGETHER = 100
@@ -145,6 +145,10 @@ class PhotoSource:
         """The photos of a step."""
         photos, rows = self.data["train"], self.order.rows(seed, step, batch_size)
         return Batch(photos.pixels[rows], photos.labels[rows])
+
+    def training_targets(self) -> Tensor:
+        """The labels of all training photos."""
+        return self.data["train"].labels
 
     def check_batches(self, _seed: int, _step: int) -> Iterator[Batch]:
         """The photos of val."""

@@ -31,7 +31,7 @@ from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
 from rondo.tasks.segmentation.files import read_scenes
 from rondo.tasks.segmentation.scenes import VOID, SceneSource, frames_missing
 from rondo.training.recipe import Recipe
-from rondo.training.task import Task
+from rondo.training.task import OF_CLASSES, OF_PHOTOS, OF_SEQUENCES, Task
 
 RECIPES = {
     "drawn": Recipe(
@@ -135,6 +135,7 @@ def segmentation(
         model="reseg",
         model_arguments=arguments,
         keeps_last=True,
+        unused=(*OF_PHOTOS, *OF_SEQUENCES, *OF_CLASSES),
         prepare=None if checkpoint is None else partial(_take, checkpoint=checkpoint),
         notes=notes,
     )

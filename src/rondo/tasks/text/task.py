@@ -32,7 +32,7 @@ from rondo.tasks.text.distort import Distortion, distorted
 from rondo.tasks.text.drawn import Typesetter
 from rondo.tasks.text.words import Word, WordSets, alphabet_of, check_width, composed, load_words
 from rondo.training.recipe import Recipe
-from rondo.training.task import Task
+from rondo.training.task import OF_CLASSES, OF_PHOTOS, OF_SEQUENCES, Task
 
 DRAWN_ALPHABET = string.digits + string.ascii_lowercase
 """The characters of drawn words, if not told: those of the paper's lexicons."""
@@ -228,6 +228,7 @@ def _task(
         symbols=symbols,
         model="crnn",
         loss=_losses,
+        unused=(*OF_PHOTOS, *OF_SEQUENCES, *OF_CLASSES),
         digest=digest,
         notes=notes,
     )
