@@ -32,8 +32,8 @@ from rondo.errors import RunError
 from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.task import RECIPES, PhotoNetwork
 from rondo.training import run_paths, saving, session
-from rondo.training.config import config_from_json
 from rondo.training.averaging import averaged
+from rondo.training.config import config_from_json
 from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
 from rondo.training.optimising import decay_groups, learning_rate

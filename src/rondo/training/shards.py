@@ -89,15 +89,8 @@ class Shards:
         return batch.rows(shard * num_rows // self.number, (shard + 1) * num_rows // self.number)
 
     def fold(self, sums_of: Callable[[int], Sums | None]) -> Sums | None:
-        """Returns ((0 + 1) + (2 + 3)) + ... of what the shards give.
-
-        A shard that gives None leaves its place empty, and the others keep theirs. As many sums
-        are held at a time as the tree is high.
-
-        Args:
-            sums_of: What a shard gives; it is called in the order of the shards.
-        """
-        return self._finished(_folded(self.mine, sums_of))
+        """Returns the sum over all shards; see `folded`."""
+        return self._finished(folded(self.mine, sums_of))
 
     def _finished(self, partial: Sums | None) -> Sums | None:
         """The sum over all shards of the sum over those of this process.
@@ -107,11 +100,20 @@ class Shards:
         return partial
 
 
-def _folded(shards: range, sums_of: Callable[[int], Sums | None]) -> Sums | None:
+def folded(shards: range, sums_of: Callable[[int], Sums | None]) -> Sums | None:
+    """Returns ((0 + 1) + (2 + 3)) + ... of what some shards give, a subtree of all.
+
+    A shard that gives None leaves its place empty, and the others keep theirs. As many sums are
+    held at a time as the tree is high.
+
+    Args:
+        shards: A power of two of them, from a multiple of their number on.
+        sums_of: What a shard gives; it is called in the order of the shards.
+    """
     if len(shards) == 1:
         return sums_of(shards[0])
     middle = len(shards) // 2
-    first, second = _folded(shards[:middle], sums_of), _folded(shards[middle:], sums_of)
+    first, second = folded(shards[:middle], sums_of), folded(shards[middle:], sums_of)
     if first is None or second is None:
         return second if first is None else first
     return first.plus(second)
