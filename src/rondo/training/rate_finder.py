@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import math
+import statistics
 from dataclasses import dataclass
 
 import torch
@@ -34,8 +35,8 @@ SMOOTHING = 0.9
 MOST_RISE = 4.0
 """The multiple of its least at which the loss has risen far enough."""
 
-LEAST_FALL = 0.02
-"""The share by which the loss must fall for a suggestion."""
+NOISE_SHARE = 0.2
+"""The share of the steps whose losses, at rates too low to learn, tell how much batches differ."""
 
 NUM_LINES = 20
 """Lines of the table at most."""
@@ -51,7 +52,8 @@ class RateSearch:
     Args:
         rates: The rates of its steps.
         losses: The losses of these steps, smoothed.
-        suggestion: The rate at which the loss fell fastest; None where it never fell.
+        suggestion: The rate at which the loss fell fastest; None where it never fell by more than
+            the losses of batches differ at the lowest rates.
     """
 
     rates: tuple[float, ...]
@@ -102,21 +104,24 @@ def find_learning_rate(
     before, loss = copy.deepcopy(engine.state()), engine.last_loss
     generator = torch.get_rng_state()
     try:
-        rates, losses = _tried(engine, num_steps, lowest, highest)
+        rates, raw = _tried(engine, num_steps, lowest, highest)
     finally:
         engine.load_state(before)
         engine.last_loss = loss
         torch.set_rng_state(generator)
-    return RateSearch(tuple(rates), tuple(losses), _steepest(rates, losses))
+    losses = _smoothed(raw)
+    first = raw[: max(2, int(NOISE_SHARE * num_steps))]
+    noise = statistics.pstdev(first) if first else 0.0
+    return RateSearch(tuple(rates), tuple(losses), _steepest(rates, losses, noise))
 
 
 def _tried(
     engine: Engine, num_steps: int, lowest: float, highest: float
 ) -> tuple[list[float], list[float]]:
-    """The rates that were tried and the smoothed losses of their steps."""
+    """The rates that were tried and the losses of their steps."""
     rates: list[float] = []
     losses: list[float] = []
-    total, growth = 0.0, (highest / lowest) ** (1 / (num_steps - 1))
+    growth = (highest / lowest) ** (1 / (num_steps - 1))
     for step in range(num_steps):
         num_done, rate = engine.progress.num_steps, lowest * growth**step
         engine.train_step(rate)
@@ -124,20 +129,29 @@ def _tried(
             continue  # the batch was empty
         if not math.isfinite(engine.last_loss):
             break
-        total = SMOOTHING * total + (1 - SMOOTHING) * engine.last_loss
         rates.append(rate)
-        losses.append(total / (1 - SMOOTHING ** len(rates)))
-        if losses[-1] > MOST_RISE * min(losses):
+        losses.append(engine.last_loss)
+        smoothed = _smoothed(losses)
+        if smoothed[-1] > MOST_RISE * min(smoothed):
             break
     return rates, losses
 
 
-def _steepest(rates: list[float], losses: list[float]) -> float | None:
+def _smoothed(losses: list[float]) -> list[float]:
+    """The mean of the losses so far, in which each counts 0.9 of the one after it."""
+    found, total, weight = [], 0.0, 0.0
+    for loss in losses:
+        total, weight = SMOOTHING * total + loss, SMOOTHING * weight + 1
+        found.append(total / weight)
+    return found
+
+
+def _steepest(rates: list[float], losses: list[float], noise: float) -> float | None:
     """The rate at which the loss fell fastest on the way to its least, or None where it did not."""
     if not losses:
         return None
     least = losses.index(min(losses))
-    if losses[least] > (1 - LEAST_FALL) * max(losses[: least + 1]):
+    if max(losses[: least + 1]) - losses[least] <= noise:
         return None
     slopes = {row: losses[row + 1] - losses[row - 1] for row in range(1, least)}
     return rates[min(slopes, key=slopes.__getitem__)] if slopes else None
