@@ -82,6 +82,10 @@ def test_a_field_that_the_task_does_not_use_is_refused() -> None:
         ({"num_shards": 3}, "the number of shards must be a power of two, but is 3; try 2"),
         ({"num_shards": 0}, "the number of shards must be a power of two, but is 0; try 1"),
         ({"num_shards": 64}, "must be at most the batch size, 32, but is 64"),
+        (
+            {"nesterov": True, "optimizer": "sgd", "momentum": 0.0},
+            "nesterov needs a momentum above 0, but the momentum is 0",
+        ),
         ({"window_size": 0}, "the window size must be 1 or more, but is 0"),
         ({"class_weights": "even"}, "no way of class_weights 'even'; there are: balanced, none"),
         ({"keep": "lst"}, "no kind of weights to keep 'lst'; did you mean 'last'"),

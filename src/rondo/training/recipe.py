@@ -130,6 +130,8 @@ class Recipe:
         )
         check_above_0(learning_rate=self.learning_rate, **{"norm of --clip": self.max_grad_norm})
         self._check_shards()
+        if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
+            raise RunError("nesterov needs a momentum above 0, but the momentum is 0")
         check_from_0(weight_decay=self.weight_decay, weight_noise=self.weight_noise)
         for name in ("dropout", "momentum", "averaging_decay", "label_smoothing", "warm_up_share"):
             value = getattr(self, name)
