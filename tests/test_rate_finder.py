@@ -62,7 +62,7 @@ def test_a_loss_that_never_falls_gives_no_suggestion() -> None:
     found = find_learning_rate(final_case().engine(), num_steps=40, lowest=1e-30, highest=1e-20)
     assert min(found.losses) < found.losses[0], "batches differ"
     assert found.suggestion is None
-    assert str(found).endswith("or begin with the task's own rate")
+    assert str(found).endswith("or the task's own rate")
 
 
 def test_a_loss_that_is_not_finite_ends_the_search() -> None:

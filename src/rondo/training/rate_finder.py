@@ -76,8 +76,8 @@ class RateSearch:
         """What is suggested, in a line."""
         if self.suggestion is None:
             return (
-                "no suggestion: the loss never fell; try more steps, or begin with the "
-                "task's own rate"
+                "no suggestion: the loss fell by no more than batches differ; try more steps, or "
+                "the task's own rate"
             )
         return f"the loss falls fastest at {self.suggestion:.1e}: try --learning-rate with that"
 
