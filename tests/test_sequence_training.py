@@ -175,7 +175,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
     run("remember", tmp_path / "run", num_sequences=4)
     trainer = new_engine(SequenceFolder(tmp_path / "run", "x").read_config(), remember())
     before = [parameter.clone() for parameter in trainer.parameters]
-    monkeypatch.setattr(trainer, "objective", lambda outputs, *_: outputs.sum() * math.inf)
+    monkeypatch.setattr(trainer.losses, "training_sum", lambda outputs, _: outputs.sum() * math.inf)
     trainer.train_step()
     assert trainer.progress.num_skipped == 1
     pairs = zip(before, trainer.parameters, strict=True)

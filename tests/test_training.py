@@ -32,8 +32,9 @@ from rondo.errors import RunError
 from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.task import RECIPES, PhotoNetwork
 from rondo.training import run_paths, saving, session
+from rondo.training.averaging import averaged
 from rondo.training.config import config_from_json
-from rondo.training.engine import Engine, averaged
+from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
 from rondo.training.optimising import decay_groups, learning_rate
 from rondo.training.precision import PRECISIONS, resolved_precision
@@ -205,7 +206,10 @@ def test_settings_that_are_none_are_refused(text: str) -> None:
             r"the number of threads must be from 1 to \d+, the processors .* but is 0",
         ),
         ({"seed": -1}, "the seed must be 0 or more, but is -1"),
-        ({"precision": "float16"}, "must be float32 or bfloat16, but is 'float16'"),
+        (
+            {"precision": "float8"},
+            "must be float32 or bfloat16 or float16, but is 'float8'",
+        ),
         ({"model": "lectur_rnn1"}, "no model 'lectur_rnn1'; did you mean 'lecture_rnn1'"),
         ({"recipe": "defualt"}, "no recipe 'defualt'; did you mean 'default'"),
         ({"recipe": "xyz"}, "no recipe 'xyz'; there are: default, drawn, lecture"),
@@ -302,7 +306,7 @@ def test_a_full_disk_is_noticed_at_the_start(
     monkeypatch.setattr(run_paths.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 256"):
         run_paths.check_new_folder(tmp_path / "run")
-    with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 782"):
+    with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 1320"):
         session.begin(session.Options(model="resnet_50"), tmp_path / "run", print)
 
 

@@ -185,7 +185,20 @@ def _class_lines(run: Session) -> list[str]:
 
 
 def _find_learning_rate(definition: Definition, given: dict[str, Any]) -> int:
-    raise UsageError("--find-learning-rate is not there yet")
+    """Tries learning rates on the first steps; makes no run."""
+    from rondo.training.network import new_engine
+    from rondo.training.rate_finder import find_learning_rate
+    from rondo.training.request import make_config
+
+    for name in ("resume", "run_path"):
+        if given[name] is not None:
+            word = name.removesuffix("_path")
+            raise UsageError(f"--find-learning-rate makes no run; leave out --{word}")
+    config, task, start = make_config(definition, request_of(given), say)
+    if start is not None:
+        raise UsageError("--find-learning-rate begins with new weights; leave out --start-from")
+    print(find_learning_rate(new_engine(definition, config, task)))
+    return SUCCESS
 
 
 def _check_alone(given: dict[str, Any]) -> None:

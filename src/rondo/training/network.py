@@ -13,13 +13,11 @@ from rondo.training.config import RunConfig
 from rondo.training.definition import Definition
 from rondo.training.engine import Engine
 from rondo.training.recipe import Recipe
+from rondo.training.run_files import BYTES_PER_PARAMETER
 from rondo.training.task import Task
 
 BYTES_BESIDE_WEIGHTS = 64 * 2**20
 """Free space that a run folder may need for its report and records."""
-
-BYTES_PER_PARAMETER = 32
-"""Weights, their average and momentum, and the weights that predict, old and new files together."""
 
 
 def new_engine(definition: Definition, config: RunConfig, task: Task) -> Engine:

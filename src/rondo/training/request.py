@@ -12,6 +12,7 @@ from rondo.cells.named import NAMED_CELLS, named_cell
 from rondo.errors import RunError, look_up, num_threads_of, suggestion
 from rondo.training.config import RunConfig
 from rondo.training.definition import DRAWN, Definition
+from rondo.training.engine import check_fits
 from rondo.training.precision import resolved_precision
 from rondo.training.recipe import SOME_HAVE, Recipe
 from rondo.training.recipe_changes import changed_recipe
@@ -109,6 +110,7 @@ def make_recipe(
 
 def check_recipe(task: Task, recipe: Recipe) -> None:
     """Raises `RunError` where a recipe does not go with the data of a task."""
+    check_fits(task, recipe)
     try:
         if task.check is not None:
             task.check(recipe)

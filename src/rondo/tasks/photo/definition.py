@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from rondo.data.augmentation import Augmentation
 from rondo.training.definition import DRAWN, Command, Definition, path_field
-from rondo.training.recipe import OF_CELLS, Recipe
+from rondo.training.recipe import OF_CELLS, OF_SEQUENCES, Recipe
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ RECIPES: dict[str, Recipe] = {
 }
 """The ways to train on photos, by name."""
 
-UNUSED = (*OF_CELLS, "num_sequences", "check_every")
+UNUSED = (*OF_CELLS, *OF_SEQUENCES, "num_sequences", "check_every")
 """The fields of a recipe that are not looked at; the budget is in epochs."""
 
 PHOTO = Definition(

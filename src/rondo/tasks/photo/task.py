@@ -88,6 +88,10 @@ class PhotoSource:
         photos, rows = self.data["train"], self.order.rows(seed, step, batch_size)
         return Batch(photos.pixels[rows], photos.labels[rows])
 
+    def training_targets(self) -> Tensor:
+        """The labels of all training photos."""
+        return self.data["train"].labels
+
     def check_batches(self, _seed: int, _step: int) -> Iterator[Batch]:
         """The photos of val."""
         yield from self.batches("val")

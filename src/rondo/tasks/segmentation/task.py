@@ -27,7 +27,7 @@ from rondo.data.sources import Generated
 from rondo.models.checkpoint import Checkpoint, load_checkpoint
 from rondo.models.reseg import CONTEXTS, ReSeg
 from rondo.tasks.segmentation.augment import Change
-from rondo.tasks.segmentation.definition import RECIPES
+from rondo.tasks.segmentation.definition import RECIPES, UNUSED
 from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
 from rondo.tasks.segmentation.files import check_classes, read_scenes
 from rondo.tasks.segmentation.scenes import VOID, SceneSource, frames_missing
@@ -127,6 +127,7 @@ def segmentation(
         model="reseg",
         model_arguments=arguments,
         keeps_last=True,
+        unused=UNUSED,
         prepare=None if checkpoint is None else partial(_take, checkpoint=checkpoint),
         notes=notes,
     )

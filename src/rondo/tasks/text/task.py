@@ -29,7 +29,7 @@ from rondo.data.skipped import named_skipped
 from rondo.data.sources import TEST_SEED, Collection, Example, Generated, together
 from rondo.models.crnn import num_steps
 from rondo.models.ctc import Symbols, ctc_distances, greedy
-from rondo.tasks.text.definition import RECIPES
+from rondo.tasks.text.definition import RECIPES, UNUSED
 from rondo.tasks.text.distort import Distortion, distorted
 from rondo.tasks.text.drawn import Typesetter
 from rondo.tasks.text.show import show_word
@@ -222,6 +222,7 @@ def _task(
         symbols=symbols,
         model="crnn",
         loss=_losses,
+        unused=UNUSED,
         digest=digest,
         show=show_word(symbols),
         notes=notes,
