@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,8 @@ class Session:
     def logger(self) -> Logger | None:
         """Returns what writes TensorBoard events, where TensorBoard is installed."""
         words = "tensorboard" if find_spec("tensorboard") else None
-        return make_logger(words, self.folder.path, asdict(self.config))
+        tell = partial(print, file=sys.stderr, flush=True)
+        return make_logger(words, self.folder.path, asdict(self.config), tell)
 
 
 def make_config(options: Options) -> RunConfig:
