@@ -112,7 +112,8 @@ def find_learning_rate(
     losses = _smoothed(raw)
     first = raw[: max(2, int(NOISE_SHARE * num_steps))]
     noise = statistics.pstdev(first) if first else 0.0
-    return RateSearch(tuple(rates), tuple(losses), _steepest(rates, losses, noise))
+    suggestion = _steepest(rates, losses, noise, after=len(first))
+    return RateSearch(tuple(rates), tuple(losses), suggestion)
 
 
 def _tried(
@@ -146,14 +147,20 @@ def _smoothed(losses: list[float]) -> list[float]:
     return found
 
 
-def _steepest(rates: list[float], losses: list[float], noise: float) -> float | None:
-    """The rate at which the loss fell fastest on the way to its least, or None where it did not."""
+def _steepest(
+    rates: list[float], losses: list[float], noise: float, *, after: int
+) -> float | None:
+    """The rate at which the loss fell fastest on the way to its least, or None where it did not.
+
+    The first losses are means over few batches, so their slopes are those of chance; they are left
+    out.
+    """
     if not losses:
         return None
     least = losses.index(min(losses))
     if max(losses[: least + 1]) - losses[least] <= noise:
         return None
-    slopes = {row: losses[row + 1] - losses[row - 1] for row in range(1, least)}
+    slopes = {row: losses[row + 1] - losses[row - 1] for row in range(after, least)}
     return rates[min(slopes, key=slopes.__getitem__)] if slopes else None
 
 
