@@ -60,8 +60,8 @@ def test_the_answer_is_that_of_the_predictor() -> None:
     predictor = predictor_of(SweepingNetwork())
     found = look(predictor, portrait())
     (expected,) = predictor.predict([io.BytesIO(portrait())])
-    assert found["answer"] == expected.sex
-    assert found["probabilities"] == pytest.approx(expected.probabilities)
+    assert found["answer"] == expected.answer
+    assert dict(found["probabilities"]) == pytest.approx(expected.probabilities)
     assert found["size"] == 32
     assert picture(found["seen"]).size == (32, 32)
     assert picture(found["photo"]).size == picture(found["saliency"]).size == (384, 384)

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from commands import STUCK_S
 from photo_runs import TinyNetwork
-from rondo.predictor import Predictor
+from rondo.tasks.photo.answers import Predictor
 from rondo.web.photo import look
 from web_pages import SweepingNetwork, portrait, predictor_of, serving
 
@@ -98,7 +98,7 @@ def test_a_photo_is_answered_with_its_confidence(page: Page, predictor: Predicto
     expected = look(predictor, portrait())
     choose(page, portrait())
     expect(page.locator("#word")).to_have_text(expected["answer"])
-    shares = [f"{100 * value:.1f} %" for value in expected["probabilities"].values()]
+    shares = [f"{100 * value:.1f} %" for _, value in expected["probabilities"]]
     expect(page.locator("#bars > span")).to_have_text(["female", shares[0], "male", shares[1]])
     expect(page.locator("#notes")).to_contain_text("It is no basis for any decision about a person")
     assert_nothing_is_wider_than_the_page(page)
@@ -109,7 +109,7 @@ def test_an_answer_that_is_not_sure_enough_is_withheld(page: Page, predictor: Pr
     expected = look(predictor, portrait())
     choose(page, portrait())
     least, word = page.locator("#least"), page.locator("#word")
-    sure = 100 * max(expected["probabilities"].values())
+    sure = 100 * expected["probability"]
     least.fill(str(int(sure) + 1))
     expect(word).to_have_text("no answer")
     expect(page.locator("#least-shown")).to_have_text(f"{int(sure) + 1} %")

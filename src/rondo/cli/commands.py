@@ -21,7 +21,7 @@ from rondo.system.free_cores import num_free_cores
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
-    from rondo.predictor import Prediction
+    from rondo.tasks.photo.answers import Prediction
     from rondo.training.fit import Run
     from rondo.training.loggers import Logger
 
@@ -50,7 +50,7 @@ def train_photo(arguments: argparse.Namespace) -> int:
             given["threads"] = free_threads()
         run = session.begin(session.Options(**given), arguments.run_path, say)
     with run.folder.held(say):
-        say("in brackets is what always saying the more frequent label would get")
+        say("in brackets is what always saying the most frequent label would get")
         interrupted = train_run(run, run.logger())
         if interrupted is not None:
             return interrupted
@@ -100,35 +100,55 @@ def check_alone(arguments: argparse.Namespace, given: dict[str, Any]) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> int:
-    """Predicts the sex of the person in each image."""
-    from rondo.predictor import Predictor
+    """Names the class of each image."""
+    from rondo.tasks.photo.answers import Predictor
 
     predictor = Predictor.load(run_path(arguments.RUN), arguments.min_confidence)
     sources = list(sources_of(arguments.IMAGE, arguments.from_list))
     predictions = []
     if not (arguments.json or arguments.csv):
-        print(f"{'answer':8} {'female':>8} {'male':>8}  photo")
+        print(_prediction_head(predictor.classes))
     for prediction in predictor.iterate(sources):
         predictions.append(prediction)
         if not (arguments.json or arguments.csv):
-            print(_prediction_line(prediction), flush=True)
+            print(_prediction_line(prediction, predictor.classes), flush=True)
     notes = predictor.notes
     if arguments.json:
         print(
             json_text({"notes": notes, "predictions": [asdict(p) for p in predictions]}, indent=2)
         )
     elif arguments.csv:
-        print_csv(("source", "sex", "probability", "error"), predictions)
+        print_csv(("source", "answer", "probability", "error"), predictions)
     else:
         print("\n".join(notes))
     return SOME_FAILED if any(item.error for item in predictions) else SUCCESS
 
 
-def _prediction_line(prediction: Prediction) -> str:
-    if prediction.probabilities is None:
-        return f"{'unread':8} {'-':>8} {'-':>8}  {why_not(prediction.source, prediction.error)}"
-    female, male = (f"{100 * prediction.probabilities[sex]:.1f} %" for sex in ("female", "male"))
-    return f"{prediction.sex or 'not sure':8} {female:>8} {male:>8}  {prediction.source}"
+def _prediction_head(classes: Sequence[str]) -> str:
+    """A column for each of two classes, one for the likeliest of more."""
+    if len(classes) > 2:
+        return f"{'answer':{_width(classes)}}  photo: likeliest classes"
+    return " ".join(
+        (f"{'answer':{_width(classes)}}", *(f"{name:>8}" for name in classes), " photo")
+    )
+
+
+def _prediction_line(prediction: Prediction, classes: Sequence[str]) -> str:
+    width, found = _width(classes), prediction.probabilities
+    if found is None:
+        cells, last = ["-"] * len(classes), why_not(prediction.source, prediction.error)
+    else:
+        cells, last = [f"{100 * found[name]:.1f} %" for name in classes], prediction.source
+    answer = "unread" if found is None else prediction.answer or "not sure"
+    if len(classes) > 2:
+        return f"{answer:{width}}  {last}" + (f": {prediction.guesses}" if found else "")
+    widths = (max(8, len(name)) for name in classes)
+    shown = (f"{cell:>{size}}" for cell, size in zip(cells, widths, strict=True))
+    return " ".join((f"{answer:{width}}", *shown, f" {last}"))
+
+
+def _width(classes: Sequence[str]) -> int:
+    return max(8, *map(len, classes))
 
 
 def why_not(source: str, error: str | None) -> str:

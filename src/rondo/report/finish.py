@@ -12,8 +12,8 @@ from rondo.report.build import ReportInput, render_report
 from rondo.report.card import render_card
 from rondo.system.files import write_text
 from rondo.tasks.photo.evaluation import Evaluation, evaluate, predict, unseen
+from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.robustness import try_splits
-from rondo.tasks.photo.task import PhotoSet
 from rondo.training.config import RunConfig
 from rondo.training.session import Session
 

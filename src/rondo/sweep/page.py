@@ -13,12 +13,13 @@ from typing import Any
 
 from rondo.measures.intervals import Share, wilson
 from rondo.report import plots
-from rondo.report.page import PAGE, WARNING
+from rondo.report.page import LIMITS, WARNING, page_of
 from rondo.sweep.result import Result
 from rondo.sweep.time_plot import Point, accuracy_over_time
 from rondo.system.columns import markdown_table
 from rondo.system.csv_text import plain_cell
 from rondo.system.files import write_text
+from rondo.tasks.photo.classes import SEXES, are_of_people
 from rondo.tasks.photo.task import DRAWN, LECTURE_RESULTS
 from rondo.training.config import RunConfig
 
@@ -123,7 +124,10 @@ def markdown(table: Table) -> str:
 
 def page(table: Table, svg: str) -> str:
     """Returns the table and the plot as an HTML page that needs no other file."""
-    title = "Networks that predict a person's sex from a photo"
+    classes = table.config.classes or SEXES
+    title = "Networks that name the class of a photo"
+    if classes == SEXES:
+        title = "Networks that predict a person's sex from a photo"
     head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
     rows = "".join(_html_row(row) for row in table.rows)
     notes = "".join(f"<li>{escape(note)}</li>" for note in NOTES)
@@ -132,9 +136,9 @@ def page(table: Table, svg: str) -> str:
         f"<div class='card'><table class='figures'><tr>{head}</tr>{rows}</table></div>"
         f"<ul class='note'>{notes}</ul>"
         f"<section><h2>Accuracy against training time</h2><div class='card'>{svg}</div></section>"
-        f"{WARNING}"
+        f"{WARNING if are_of_people(classes) else LIMITS}"
     )
-    return PAGE.replace("{title}", title).replace("{body}", body)
+    return page_of(title, body)
 
 
 def _html_row(row: Row) -> str:

@@ -100,7 +100,7 @@ def compare(comparison: Comparison, folder: Path, say: Say) -> Outcome:
     check_place(folder, "--output", max(map(session.needed_bytes, configs)))
     data = session.read_data(configs[0], say)
     digest = fingerprint(data)
-    configs = [replace(config, data_fingerprint=digest) for config in configs]
+    configs = [session.config_of_data(config, data, digest) for config in configs]
     folder.mkdir(parents=True, exist_ok=True)
     with holding(FolderLock(folder), say):
         remove_parts(folder)

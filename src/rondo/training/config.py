@@ -27,7 +27,7 @@ class RunConfig:
 
     Args:
         data: Path of the photos, or "drawn".
-        layout: How the photos are labelled (`rondo.tasks.photo.faces.LAYOUTS`), or None: find out.
+        layout: How the photos are labelled (`rondo.tasks.photo.files.LAYOUTS`), or None: find out.
         data_fingerprint: Digest of the photos and labels (`rondo.tasks.photo.task.fingerprint`).
         num_drawn: Number of training drawings, where the data are drawn.
         image_size: Side of the photos.
@@ -38,6 +38,7 @@ class RunConfig:
         seed: Seed of the new weights, the order of the photos and their augmentation.
         num_threads: Threads of torch; other numbers of threads round differently.
         data_seed: Seed of the drawings, or of the split where the labels name none; None is `seed`.
+        classes: The classes that it learns; None where the data are not read yet.
         weights: File or hub name of the weights that the network started from, or None.
         weights_fingerprint: Their digest (`rondo.models.Checkpoint.fingerprint`).
         versions: Versions of what computed the run.
@@ -56,6 +57,7 @@ class RunConfig:
     seed: int
     num_threads: int
     data_seed: int | None = None
+    classes: tuple[str, ...] | None = None
     weights: str | None = None
     weights_fingerprint: str | None = None
     versions: dict[str, str] = field(default_factory=current_versions)
@@ -108,5 +110,11 @@ def config_from_json(text: str) -> RunConfig:
         text,
         "photo",
         FORMAT,
-        lambda values: RunConfig(**{**values, "recipe": recipe_from(values["recipe"])}),
+        lambda values: RunConfig(
+            **{
+                **values,
+                "recipe": recipe_from(values["recipe"]),
+                "classes": tuple(values["classes"]),
+            }
+        ),
     )

@@ -60,4 +60,5 @@ def origin_of(config: RunConfig) -> dict[str, Any]:
         "model": config.model,
         "arguments": config.model_arguments,
         "version": config.versions["rondo"],
+        "classes": config.classes,
     }

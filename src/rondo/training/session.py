@@ -188,9 +188,20 @@ def create(config: RunConfig, data: dict[str, PhotoSet], path: Path) -> Session:
     Raises:
         RunError: If the folder cannot be written.
     """
-    config, folder = replace(config, data_fingerprint=fingerprint(data)), RunFolder(path)
+    config, folder = config_of_data(config, data, fingerprint(data)), RunFolder(path)
     folder.create(config)
     return Session(config, data, folder)
+
+
+def config_of_data(config: RunConfig, data: dict[str, PhotoSet], digest: str) -> RunConfig:
+    """Returns the settings with the classes of the data, and their fingerprint."""
+    classes = data["train"].classes
+    return replace(
+        config,
+        data_fingerprint=digest,
+        classes=classes,
+        model_arguments={**config.model_arguments, "num_classes": len(classes)},
+    )
 
 
 def resume(path: Path, data_path: str | None, say: Callable[[str], None]) -> Session:
@@ -236,6 +247,7 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
             layout=config.layout,
             seed=config.seed if config.data_seed is None else config.data_seed,
             num_drawn=config.num_drawn,
+            classes=config.classes,
         )
     except (ValueError, OSError) as error:
         raise RunError(f"cannot use the data {config.data}: {error}") from error
@@ -245,6 +257,8 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
         f"{counts} at {config.image_size} px"
         + (f"; {describe_skipped(skipped)}" if skipped else "")
     )
+    for note in (note for photos in data.values() for note in photos.notes):
+        say(note)
     return data
 
 
