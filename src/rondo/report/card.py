@@ -22,14 +22,16 @@ from rondo.report.classes import (
     SCORES,
     macro_row,
     mistake_rows,
-    score_rows,
-    shown_scores,
+    shown_rows,
 )
 from rondo.report.input import ReportInput
 from rondo.report.uses import CAUTIONS, FORBIDDEN, INTENDED, NATURE, NEUTRAL, NEUTRAL_USES
 from rondo.system.columns import as_markdown, markdown_table
 from rondo.tasks.photo.classes import SEXES
 from rondo.training.versions import current_versions
+
+NUM_NAMED = 50
+"""Classes that a card names, at most."""
 
 NUM_PAIRS = 10
 """Pairs of classes that a card tells, those confused most often."""
@@ -90,8 +92,12 @@ def _answers(report: ReportInput) -> str:
     """Returns what it answers, and for what."""
     if report.classes == SEXES:
         return f"{' or '.join(SEXES)}, with a probability, for a picture that one face fills"
-    named = ", ".join(map(as_markdown, report.classes))
-    return f"one of {len(report.classes)} classes ({named}), with a probability, for a picture"
+    shown, rest = report.classes[:NUM_NAMED], len(report.classes) - NUM_NAMED
+    named = ", ".join(map(as_markdown, shown))
+    more = f", and {rest} more in `config.json`" if rest > 0 else ""
+    return (
+        f"one of {len(report.classes)} classes ({named}{more}), with a probability, for a picture"
+    )
 
 
 def _data(report: ReportInput) -> str:
@@ -171,10 +177,8 @@ def _classes(report: ReportInput) -> str:
     if len(report.classes) > MOST_SHOWN:
         blocks.append(f"The {NUM_WORST} classes with the smallest F1 are shown.")
     for name, item in report.unseen.items():
-        rows = [
-            [as_markdown(first), *rest] for first, *rest in score_rows(shown_scores(item.scores))
-        ]
-        rows.append(["mean over the classes", "", *macro_row(item.macro)])
+        rows = [[as_markdown(first), *rest] for first, *rest in shown_rows(item)]
+        rows.append(macro_row(item.macro))
         blocks.append(markdown_table([name, *SCORES[1:]], rows))
         confused = [list(map(as_markdown, row)) for row in mistake_rows(item.mistakes[:NUM_PAIRS])]
         if confused:
@@ -229,7 +233,8 @@ def _limits(report: ReportInput) -> str:
     others = (f"It knows {len(report.classes)} words only, and gives one of them to any picture.",)
     lines = [
         *(knows if report.classes == SEXES else others),
-        "Some labels are wrong; no figure above can be better than they are.",
+        f"Some labels {'are' if report.is_of_people else 'may be'} wrong; no figure above can be "
+        "better than they are.",
         "The temperature was fitted on one source, and holds for pictures like those.",
     ]
     is_grouped = any(item.by_age or item.by_groups for item in report.unseen.values())

@@ -21,7 +21,7 @@ NUM_WORST = 20
 """Classes that are shown of more."""
 
 SCORES = ("class", "photos", "precision", "recall", "F1")
-"""The columns of `score_rows`."""
+"""The columns of `shown_rows`."""
 
 MISTAKES = ("labelled", "taken for", "times", "of that label")
 """The columns of `mistake_rows`."""
@@ -35,19 +35,20 @@ def confusions(report: ReportInput) -> str:
         if len(report.classes) == 2:
             contents.append(title + _confusion(report.classes, item))
             continue
-        table = html_table(MISTAKES, mistake_rows(item.mistakes))
-        pairs = table if item.mistakes else "<p>Nothing: every answer is right.</p>"
         if len(report.classes) <= MOST_SHOWN:
             contents.append(title + _confusion_map(report.classes, item))
-        contents.append(f"<h3>{escape(name)}, confused most often</h3>{pairs}")
+        if item.mistakes:
+            table = html_table(MISTAKES, mistake_rows(item.mistakes))
+            contents.append(f"<h3>{escape(name)}, confused most often</h3>{table}")
+        elif len(report.classes) > MOST_SHOWN:
+            contents.append(f"{title}<p>Nothing for anything else: every answer is right.</p>")
     return cards("What was taken for what", *contents, wide=2 < len(report.classes) <= MOST_SHOWN)
 
 
 def scores(report: ReportInput) -> str:
     """Returns precision, recall and F1 of each class, and their means."""
     contents = [
-        f"<h3>{escape(name)}</h3>{html_table(SCORES, [*score_rows(shown_scores(item.scores))])}"
-        f"{html_table(('mean over the classes', *SCORES[2:]), [('', *macro_row(item.macro))])}"
+        f"<h3>{escape(name)}</h3>{html_table(SCORES, [*shown_rows(item), macro_row(item.macro)])}"
         for name, item in report.unseen.items()
     ]
     few = (
@@ -65,16 +66,12 @@ def scores(report: ReportInput) -> str:
     )
 
 
-def shown_scores(found: Sequence[ClassScore]) -> Sequence[ClassScore]:
-    """Returns the figures of the classes to show: of many, those with the smallest F1."""
-    if len(found) <= MOST_SHOWN:
-        return found
-    seen = [score for score in found if score.support]
-    return sorted(seen, key=lambda score: (score.f1, score.name))[:NUM_WORST]
-
-
-def score_rows(found: Sequence[ClassScore]) -> list[list[str]]:
-    """Returns the texts of a row for each class."""
+def shown_rows(item: Evaluation) -> list[list[str]]:
+    """Returns the texts of a row for each class; of many for those with the smallest F1."""
+    found: Sequence[ClassScore] = item.scores
+    if len(found) > MOST_SHOWN:
+        seen = [score for score in found if score.support]
+        found = sorted(seen, key=lambda score: (score.f1, score.name))[:NUM_WORST]
     return [
         [one.name, str(one.support), *map(_percent, (one.precision, one.recall, one.f1))]
         for one in found
@@ -82,8 +79,12 @@ def score_rows(found: Sequence[ClassScore]) -> list[list[str]]:
 
 
 def macro_row(macro: MacroAverage) -> list[str]:
-    """Returns the means over the classes as texts."""
-    return [*map(_percent, (macro.precision, macro.recall, macro.f1))]
+    """Returns the texts of the row of the means over the classes."""
+    return [
+        "mean over the classes",
+        "",
+        *map(_percent, (macro.precision, macro.recall, macro.f1)),
+    ]
 
 
 def mistake_rows(mistakes: Sequence[Mistake]) -> list[list[str]]:
@@ -128,5 +129,11 @@ def _confusion_map(classes: Sequence[str], item: Evaluation) -> str:
     return (
         "<p class='note'>Rows are labels, columns are answers; the stronger the colour, the larger "
         "the share of the row. On the diagonal is what is right.</p>"
-        f"<table class='map'><tr><td></td>{head}</tr>{''.join(rows)}</table>"
+        f"<table class='map' style='--cell:{_cell_size(len(classes))}rem'><tr><td></td>{head}</tr>"
+        f"{''.join(rows)}</table>"
     )
+
+
+def _cell_size(num_classes: int) -> float:
+    """The side of the squares of a map, so that it fits the page."""
+    return 3.0 if num_classes <= 10 else 1.75

@@ -56,7 +56,7 @@ def examples(report: ReportInput) -> str:
     surest = wrong[first[wrong].argsort(descending=True)][:NUM_EXAMPLES].tolist()
     if surest and len(report.classes) > 2:
         note = f"Test {noun} whose wrong answers are the surest; some of the labels may be wrong."
-        galleries.append(_gallery(report, f"The surest wrong answers for {noun}", surest, note))
+        galleries.append(_gallery(report, "The surest wrong answers", surest, note))
     return "".join(galleries)
 
 
@@ -106,7 +106,7 @@ def _caption(report: ReportInput, row: int) -> str:
     mark = "right" if answer == label else "wrong"
     return (
         f"<figcaption class='{mark}'>{escape(report.classes[answer])} "
-        f"{100 * float(row_probabilities[answer]):.0f} %"
+        f"{100 * float(row_probabilities[answer]):.0f}&nbsp;%"
         f"<br><small>{mark}; labelled {escape(report.classes[label])}</small></figcaption>"
     )
 

@@ -71,7 +71,7 @@ section { margin-top: 2.2rem; }
 .row.wide { grid-template-columns: minmax(0, 1fr); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1rem;
   min-width: 0; overflow-x: auto; }
-.card svg { width: 100%; height: auto; display: block; }
+.card svg { width: 100%; max-width: 38rem; height: auto; display: block; margin: 0 auto; }
 .tile h2 { text-transform: capitalize; color: var(--soft); font-size: 1rem; }
 .big { font-size: 3.4rem; font-weight: 650; line-height: 1.1; margin: 0; letter-spacing: -.02em; }
 .big small { font-size: 1.4rem; } .tile p { margin: .2rem 0; }
@@ -89,13 +89,13 @@ th { font-weight: 500; color: var(--soft); } th:first-child { text-align: left; 
 .confusion th + th, .confusion td + th { text-align: center; }
 .confusion td small { display: block; color: inherit; opacity: .75; font-size: .8rem; }
 .map { width: auto; font-size: .72rem; } .map td, .map th { padding: 0; border: 0; }
-.map td { width: 1.75rem; min-width: 1.75rem; height: 1.75rem; text-align: center;
+.map td { width: var(--cell); min-width: var(--cell); height: var(--cell); text-align: center;
   border: 1px solid var(--card); background: color-mix(in srgb, var(--accent)
   calc(.8 * var(--share, 0%)), var(--page)); }
 .map tr:first-child td { background: none; }
 .map th { max-width: 12rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .map th:first-child { text-align: right; padding-right: .5rem; }
-.map th + th, .map td + th { vertical-align: bottom; padding-bottom: .4rem; }
+.map th + th, .map td + th { text-align: center; vertical-align: bottom; padding-bottom: .4rem; }
 .map th span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 10rem;
   overflow: hidden; text-overflow: ellipsis; display: inline-block; text-align: left; }
 .gallery { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); }

@@ -14,8 +14,7 @@ from rondo.report.classes import (
     SCORES,
     macro_row,
     mistake_rows,
-    score_rows,
-    shown_scores,
+    shown_rows,
 )
 from rondo.system.columns import columns
 from rondo.tasks.photo.evaluation import Evaluation
@@ -101,8 +100,7 @@ def detail_table(evaluation: Evaluation) -> str:
         lines += [*columns(head, [[name, *map(str, counts)] for name, counts in rows]), ""]
     elif evaluation.mistakes:
         lines += [*columns(MISTAKES, mistake_rows(evaluation.mistakes)), ""]
-    mean = ["mean over the classes", "", *macro_row(evaluation.macro)]
-    lines += columns(SCORES, [*score_rows(shown_scores(evaluation.scores)), mean])
+    lines += columns(SCORES, [*shown_rows(evaluation), macro_row(evaluation.macro)])
     if len(classes) > MOST_SHOWN:
         lines.append("of many classes those with the smallest F1 are shown; --json gives all")
     for title, shares in evaluation.parts().items():

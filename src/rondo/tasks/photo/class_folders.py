@@ -16,9 +16,6 @@ from rondo.tasks.photo.classes import clean_name, names_of
 from rondo.tasks.photo.layouts import folders_of, picture_files
 from rondo.tasks.photo.lists import ListBuilder, PhotoList
 
-LAYOUT = "classes"
-"""The name of the layout."""
-
 NO_PICTURE = "the folder holds no picture"
 """Why a folder is no class."""
 
@@ -44,7 +41,7 @@ def read_classes(path: Path) -> PhotoList:
         ValueError: If there is no usable picture, two classes are written nearly alike, or there
             are folders of splits, and none of train.
     """
-    builder = ListBuilder(LAYOUT, path)
+    builder = ListBuilder("classes", path)
     _skip_outside(builder, path)
     for folder, split in _class_folders(builder, path):
         _add_class(builder, folder, split)
@@ -54,12 +51,12 @@ def read_classes(path: Path) -> PhotoList:
 def _class_folders(builder: ListBuilder, path: Path) -> Iterator[tuple[Path, str | None]]:
     """Yields the folders of the classes, each with its split, if it lies in that of one."""
     folders = folders_of(path)
-    if not any(split_name(one.name) == "train" and _holds_classes(one) for one in folders):
+    if not any(split_name(one.name) == "train" and _is_split(one) for one in folders):
         _check_no_splits(path, [one for one in folders if _has_picture(one)])
         yield from ((folder, None) for folder in folders)
         return
     for folder in folders:
-        if _holds_classes(folder):
+        if find_classes(folder):
             _skip_outside(builder, folder)
             yield from ((inner, split_name(folder.name)) for inner in folders_of(folder))
         else:
@@ -71,7 +68,8 @@ def _check_no_splits(path: Path, folders: list[Path]) -> None:
     if folders and all(split_name(one.name) in MAIN_SPLITS for one in folders):
         raise ValueError(
             f"{path} holds the folders {names_of(one.name for one in folders)}, which are named "
-            "after splits, but no folder train with a folder for each class in it"
+            "after splits, but no folder train with a folder for each class in it, and no picture "
+            "beside those"
         )
 
 
@@ -83,7 +81,7 @@ def _add_class(builder: ListBuilder, folder: Path, split: str | None) -> None:
         builder.skip(_shown(builder, folder), NO_PICTURE)
     else:
         for file in picture_files(builder, folder):
-            builder.add(file.relative_to(builder.root).as_posix(), name, split, LAYOUT)
+            builder.add(file.relative_to(builder.root).as_posix(), name, split, "folders")
 
 
 def _skip_outside(builder: ListBuilder, folder: Path) -> None:
@@ -92,10 +90,10 @@ def _skip_outside(builder: ListBuilder, folder: Path) -> None:
             builder.skip(_shown(builder, file), OUTSIDE)
 
 
-def _holds_classes(folder: Path) -> bool:
+def _is_split(folder: Path) -> bool:
     """Whether pictures lie in folders of a folder, and none in the folder itself."""
     has_own = any(_is_picture(file.name) for file in folder.iterdir() if file.is_file())
-    return not has_own and any(map(_has_picture, folders_of(folder)))
+    return not has_own and find_classes(folder) is not None
 
 
 def _has_picture(folder: Path) -> bool:
