@@ -72,6 +72,20 @@ def photo_data() -> dict[str, PhotoSet]:
     }
 
 
+def class_data(classes: tuple[str, ...]) -> dict[str, PhotoSet]:
+    """Photos of any classes in every split, as many of each."""
+    data = {}
+    for split, each in (("train", 3), ("val", 1), ("test", 2)):
+        labels = torch.arange(len(classes)).repeat(each)
+        photos = photo_set(split, len(labels))
+        described = tuple(
+            replace(photo, label=int(label), age=None)
+            for photo, label in zip(photos.photos, labels, strict=True)
+        )
+        data[split] = replace(photos, labels=labels, photos=described, classes=classes)
+    return data
+
+
 def run_config(
     data: dict[str, PhotoSet], recipe: Recipe = SHORT, *, source: str = "drawn"
 ) -> RunConfig:

@@ -17,21 +17,22 @@ from torch import Tensor, nn
 
 from commands import Run
 from drawn_classes import class_names, draw_shape, write_classes
-from photo_runs import SIZE, TinyNetwork, new_run, photo_data, photo_set, run_config
+from photo_runs import SIZE, TinyNetwork, class_data, new_run, photo_data, run_config
 from rondo.errors import RunError
 from rondo.looks.saliency import evidence, saliency
 from rondo.measures.calibration import Temperature
 from rondo.report.build import render_report
 from rondo.report.card import render_card
-from rondo.report.classes import MOST_SHOWN
+from rondo.report.classes import MOST_SHOWN, confusions, scores
 from rondo.report.input import ReportInput
 from rondo.report.page import page_of
 from rondo.report.tables import accuracy_table, detail_table
+from rondo.sweep.page import Table
+from rondo.sweep.page import page as table_page
 from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.answers import EXPECTS, NO_BASIS, Predictor
 from rondo.tasks.photo.classes import SEXES
 from rondo.tasks.photo.evaluation import evaluate
-from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.task import PhotoNetwork
 from rondo.training.run_folder import RunFolder
 from rondo.web.photo import about, look
@@ -45,23 +46,9 @@ def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
 
 
-def data_of(classes: tuple[str, ...]) -> dict[str, PhotoSet]:
-    """Photos of such classes in every split, as many of each."""
-    data = {}
-    for split, each in (("train", 3), ("val", 1), ("test", 2)):
-        labels = torch.arange(len(classes)).repeat(each)
-        photos = photo_set(split, len(labels))
-        described = tuple(
-            replace(photo, label=int(label), age=None)
-            for photo, label in zip(photos.photos, labels, strict=True)
-        )
-        data[split] = replace(photos, labels=labels, photos=described, classes=classes)
-    return data
-
-
 def report_of(classes: tuple[str, ...], *, wrong: int = 2) -> ReportInput:
     """The report of a run in which so many answers on every split are wrong."""
-    data = data_of(classes)
+    data = class_data(classes)
     probabilities = {}
     for split, photos in data.items():
         answers = photos.labels.clone()
@@ -137,7 +124,7 @@ def test_evidence_of_more_classes_is_for_the_answer_against_the_second_likeliest
 
 def test_a_run_answers_with_the_classes_beside_its_weights(tmp_path: Path) -> None:
     classes = letters(7)
-    config = replace(run_config(data_of(classes)), model_arguments={"num_classes": 7})
+    config = replace(run_config(class_data(classes)), model_arguments={"num_classes": 7})
     folder = new_run(tmp_path / "run", config)
     folder.write_model(TinyNetwork(num_classes=7), config)
     assert folder.read_model_and_origin()[1]["classes"] == list(classes)
@@ -167,7 +154,7 @@ def test_answers_about_people_keep_their_warning(
     tmp_path: Path, classes: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
     config = replace(
-        run_config(data_of(classes), source="photos"),
+        run_config(class_data(classes), source="photos"),
         model_arguments={"num_classes": len(classes)},
     )
     folder = new_run(tmp_path / "run", config)
@@ -184,12 +171,12 @@ def test_weights_without_classes_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_page_of_rondo_web_shows_the_likeliest_of_many_classes() -> None:
-    predictor = predictor_of(SweepingNetwork(), data_of(letters(2)))
+    predictor = predictor_of(SweepingNetwork(), class_data(letters(2)))
     assert look(predictor, portrait())["answer"] in letters(2)
     told = about(predictor)
     assert told is not None
     assert (told["is_of_people"], told["has_drawings"], told["num_classes"]) == (False, False, 2)
-    many = predictor_of(TinyNetwork(num_classes=9), data_of(letters(9)))
+    many = predictor_of(TinyNetwork(num_classes=9), class_data(letters(9)))
     found = look(many, portrait())
     assert len(found["probabilities"]) == 5
     assert found["probabilities"][0] == (found["answer"], found["probability"])
@@ -200,27 +187,28 @@ def test_the_page_of_rondo_web_shows_the_likeliest_of_many_classes() -> None:
 # --- the page, the card and the tables
 
 
-def test_a_page_of_a_few_classes_shows_the_whole_confusion() -> None:
-    page = render_report(report_of(letters(MOST_SHOWN)))
-    assert "Telling 30 classes apart in photos" in page
-    assert page.count("<td style='--share:") == MOST_SHOWN**2
-    assert "class 00 taken for class 01: 1 of 2" in page
-    assert page.count("<th>class 29</th>") == 1  # figures of each class
+def test_the_whole_confusion_of_a_few_classes_is_shown() -> None:
+    report = report_of(letters(MOST_SHOWN))
+    assert report.title == "Telling 30 classes apart in photos"
+    shown = confusions(report)
+    assert shown.count("<td style='--share:") == MOST_SHOWN**2
+    assert "class 00 taken for class 01: 1 of 2" in shown
+    assert scores(report).count("<th>class 29</th>") == 1
 
 
-def test_a_page_of_many_classes_shows_those_that_are_confused() -> None:
-    page = render_report(report_of(letters(MOST_SHOWN + 1)))
-    assert "class='map'" not in page
-    assert "<tr><th>class 00</th><td>class 01</td><td>1</td><td>50.0\N{NO-BREAK SPACE}%" in page
-    assert "the 20 with the smallest F1 are shown" in page
-    assert "<th>class 00</th><td>2</td><td>100.0</td><td>50.0</td><td>66.7</td>" in page
-    assert "100.0 % are among the five likeliest" in page
+def test_of_many_classes_those_are_shown_that_are_confused() -> None:
+    report = report_of(letters(MOST_SHOWN + 1))
+    shown, told = confusions(report), scores(report)
+    assert "class='map'" not in shown
+    assert "<tr><th>class 00</th><td>class 01</td><td>1</td><td>50.0\N{NO-BREAK SPACE}%" in shown
+    assert "the 20 with the smallest F1 are shown" in told
+    assert "<th>class 00</th><td>2</td><td>100.0</td><td>50.0</td><td>66.7</td>" in told
+    assert told.count("<tr>") == 1 + 20 + 1
 
 
-def test_a_page_of_answers_that_are_all_right() -> None:
-    page = render_report(report_of(letters(MOST_SHOWN + 1), wrong=0))
-    assert "Nothing for anything else: every answer is right." in page
-    assert "The surest wrong answers" not in page
+def test_answers_that_are_all_right_are_told() -> None:
+    shown = confusions(report_of(letters(MOST_SHOWN + 1), wrong=0))
+    assert "Nothing for anything else: every answer is right." in shown
 
 
 @pytest.mark.parametrize(
@@ -298,18 +286,29 @@ def test_tables_for_a_terminal() -> None:
     assert "of many classes those with the smallest F1 are shown; --json gives all" in lines
 
 
-def test_groups_of_any_kind_are_told_apart() -> None:
-    report = report_of(letters(3))
-    assert {"one", "two"} == set(report.unseen["test"].by_groups["group"])
-    assert "test, by group" in render_report(report)
-
-
-def test_notes_of_the_data_stand_on_the_page_and_the_card() -> None:
-    report = report_of(letters(3))
+def test_groups_and_notes_of_the_data_stand_on_the_page_and_the_card() -> None:
+    report = report_of(letters(7))
     train = replace(report.data["train"], notes=("1 class has <few> photos",))
     report = replace(report, data={**report.data, "train": train})
-    assert "<li>1 class has &lt;few&gt; photos</li>" in render_report(report)
-    assert "- 1 class has \\<few\\> photos." in render_card(report, TODAY)
+    page, card = render_report(report), render_card(report, TODAY)
+    assert "<li>1 class has &lt;few&gt; photos</li>" in page
+    assert "- 1 class has \\<few\\> photos." in card
+    assert {"one", "two"} == set(report.unseen["test"].by_groups["group"])
+    assert "test, by group" in page
+    share = report.unseen["test"].top_5
+    assert share is not None
+    assert f"{100 * share.value:.1f} % are among the five likeliest" in page
+
+
+@pytest.mark.parametrize(("classes", "warns"), [(SEXES, True), (("cat", "dog"), False)])
+def test_a_table_of_networks_warns_of_what_judges_people(
+    classes: tuple[str, ...], warns: bool
+) -> None:
+    table = Table((), run_config(class_data(classes), source="photos"), {"train": 6})
+    text = table_page(table, "<svg></svg>")
+    assert ("Never to decide anything about a person" in text) is warns
+    assert ("Networks that predict a person's sex from a photo" in text) is warns
+    assert ("Networks that name the class of a photo" in text) is not warns
 
 
 # --- the commands
@@ -393,7 +392,7 @@ def test_an_interrupted_run_goes_on_with_its_classes(
     (shapes / class_names(6)[0]).rename(shapes / "renamed")
     code, _, err = rondo("train", "photo", "--resume", "runs/one")
     assert code == 2
-    assert "it knows no 'renamed'" in err
+    assert "are not those that the run runs/one began with" in err
 
 
 @pytest.mark.parametrize("words", [("--data", "shapes"), ("--data", "shapes", "--layout", "csv")])

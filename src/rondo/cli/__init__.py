@@ -69,7 +69,7 @@ RARELY = (100_000, 50, 100)
 has thousands, never become such; to look through them again and again takes a tenth of the time
 that a command needs to begin."""
 
-PHOTO_SUMMARY = "learn to predict a person's sex from a photo of the face"
+PHOTO_SUMMARY = "learn to name the class of a photo: a person's sex, or classes of your own"
 TABLE_SUMMARY = "compare the networks of the lecture's table, and Rondo's own, on the same photos"
 
 
@@ -158,9 +158,7 @@ def _add_train_photo(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(commands: Any) -> None:
-    help_text = (
-        "predict the sex of a person, read a word, name an action or pixels, write a caption"
-    )
+    help_text = "name the class of a photo, read a word, name an action or pixels, write a caption"
     parser = commands.add_parser("predict", help=help_text, description=help_text)
     parser.add_argument("RUN", help='a run folder, or "last"')
     parser.add_argument("IMAGE", nargs="+",

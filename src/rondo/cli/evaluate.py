@@ -102,7 +102,7 @@ def _data(arguments: argparse.Namespace, config: RunConfig) -> dict[str, PhotoSe
 
     if arguments.data is not None:
         config = replace(config, data=arguments.data)
-    data = read_data(config, say)
+    data = read_data(config, say, config.classes)
     if arguments.split is not None:
         return {arguments.split: look_up("split", arguments.split, data)}
     return {name: photos for name, photos in data.items() if name != "train"}

@@ -48,9 +48,9 @@ examples:
   rondo web last                               a page to try photos, see cells, watch a training
 
 data:
-  A folder with labels.csv (columns file, sex and optionally split, source, age, race), a folder
-  with one folder for each sex, UTKFace files, IMDB-WIKI or CelebA; or the word "drawn": drawings
-  made by the program, which need no file. Each photo must show one face that fills the picture.
+  A folder with labels.csv (columns file, label and optionally split, source, age or any other), a
+  folder with one folder for each class, UTKFace files, IMDB-WIKI or CelebA; or the word "drawn":
+  drawings made by the program, which need no file. A photo of a person's face must be filled by it.
   Of text a folder with labels.csv (columns file, text and optionally split).
   Of actions a folder of npz files (poses, signals) or of KTH's videos.
 
@@ -185,7 +185,8 @@ def add_photos(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--data", metavar="PATH", help="photos, or the word drawn (default: drawn)")
     add("--layout", metavar="NAME",
-        help="csv, imdb-wiki, celeba, folders or utkface (default: what is found)")  # fmt: skip
+        help="csv, imdb-wiki, celeba, folders, utkface or classes "
+        "(default: what is found)")  # fmt: skip
     add("--num-drawn", type=int, metavar="N", help="training drawings (default: 6000)")
 
 

@@ -231,8 +231,15 @@ def resume(path: Path, data_path: str | None, say: Callable[[str], None]) -> Ses
     return Session(config, data, folder)
 
 
-def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoSet]:
+def read_data(
+    config: RunConfig, say: Callable[[str], None], classes: Sequence[str] | None = None
+) -> dict[str, PhotoSet]:
     """Returns the photos that the settings name, and tells how many there are.
+
+    Args:
+        config: The settings.
+        say: Is given each line for the user.
+        classes: The classes of a trained network that is to be measured on them.
 
     Raises:
         RunError: If they cannot be read.
@@ -247,7 +254,7 @@ def read_data(config: RunConfig, say: Callable[[str], None]) -> dict[str, PhotoS
             layout=config.layout,
             seed=config.seed if config.data_seed is None else config.data_seed,
             num_drawn=config.num_drawn,
-            classes=config.classes,
+            classes=classes,
         )
     except (ValueError, OSError) as error:
         raise RunError(f"cannot use the data {config.data}: {error}") from error

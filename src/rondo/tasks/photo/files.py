@@ -186,7 +186,7 @@ def decode_photos(
         if is_new or len(decoded):
             sets[str(split)] = decoded
     _check_decoded(sets, photo_list, is_new)
-    if "train" in sets:
+    if is_new:
         notes = (*photo_list.notes, *_notes(sets, photo_list.classes))
         sets["train"] = replace(sets["train"], notes=notes)
     return sets
