@@ -345,13 +345,14 @@ def test_no_file_of_a_photo_is_left_or_made(
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     client.photo(portrait())  # compiles, and keeps the kernels
+    predictor = predictor_of(SweepingNetwork())
     watch_writing()
     WRITTEN.clear()
     status, found = client.photo(stream.getvalue())
     assert status == 200
     assert found["answer"] in ("female", "male")
     assert list(tmp_path.iterdir()) == []
-    look(predictor_of(SweepingNetwork()), stream.getvalue())  # the page decodes in another process
+    look(predictor, stream.getvalue())  # the page decodes in another process
     assert WRITTEN == []
     (tmp_path / "file").touch()
     assert str(tmp_path / "file") in WRITTEN
