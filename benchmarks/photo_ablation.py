@@ -30,7 +30,7 @@ from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import SweptConvolution, count_multiplications, sweep_net  # noqa: E402
 from rondo.system.files import write_text  # noqa: E402
 from rondo.tasks.photo.evaluation import predict  # noqa: E402
-from rondo.tasks.photo.faces import PhotoSet  # noqa: E402
+from rondo.tasks.photo.files import PhotoSet  # noqa: E402
 from rondo.tasks.photo.task import MODELS, PhotoNetwork, fingerprint, load_data  # noqa: E402
 from rondo.training import session  # noqa: E402
 from rondo.training.fit import fit  # noqa: E402
@@ -103,9 +103,8 @@ VARIANTS: dict[str, tuple[str, Callable[..., nn.Module]]] = {
 
 def part(photos: PhotoSet, indices: list[int]) -> PhotoSet:
     """Some of the photos."""
-    return PhotoSet(
-        photos.pixels[indices], photos.labels[indices], tuple(photos.photos[i] for i in indices)
-    )
+    some = tuple(photos.photos[i] for i in indices)
+    return PhotoSet(photos.pixels[indices], photos.labels[indices], some, photos.classes)
 
 
 def divide(data: dict[str, PhotoSet]) -> tuple[dict[str, PhotoSet], PhotoSet]:
@@ -119,6 +118,7 @@ def divide(data: dict[str, PhotoSet]) -> tuple[dict[str, PhotoSet], PhotoSet]:
         torch.cat([val.pixels, held_out.pixels]),
         torch.cat([val.labels, held_out.labels]),
         val.photos + held_out.photos,
+        val.classes,
     )
     return {"train": part(train, order[NUM_HELD_OUT:]), "val": val}, judges
 

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from rondo.data.seeds import generator_for
 from rondo.data.sources import Example
-from rondo.measures.intervals import percent
-from rondo.tasks.actions.drawn import ACTIONS, BONES, draw_clips
 from rondo.measures.classes import ClassEvaluation
+from rondo.measures.intervals import percent
 from rondo.tasks.actions.answers import Recogniser
+from rondo.tasks.actions.drawn import ACTIONS, BONES, draw_clips
 
 SHOWN = ("squat", "jump", "kick")
 NUM_FIGURES, STEP, ROW = 11, 66, 118

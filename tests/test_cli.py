@@ -339,7 +339,7 @@ def test_prediction_as_json(rondo: Run, last_run: Path, tmp_path: Path) -> None:
     assert code == 0
     (prediction,) = json.loads(out)["predictions"]
     assert sum(prediction["probabilities"].values()) == pytest.approx(1)
-    assert prediction["probabilities"][prediction["sex"]] == prediction["probability"] >= 0.5
+    assert prediction["probabilities"][prediction["answer"]] == prediction["probability"] >= 0.5
     assert prediction["error"] is None
 
 

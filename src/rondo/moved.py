@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 MOVED = {
+    "predictor": "tasks.photo.answers",
     "tasks.action_augmentation": "tasks.actions.augment",
     "tasks.action_files": "tasks.actions.files",
     "tasks.action_set": "tasks.actions.clips",
@@ -32,7 +33,7 @@ MOVED = {
     "tasks.face_archives": "tasks.photo.archives",
     "tasks.face_layouts": "tasks.photo.layouts",
     "tasks.face_lists": "tasks.photo.lists",
-    "tasks.faces": "tasks.photo.faces",
+    "tasks.faces": "tasks.photo.files",
     "tasks.files": "data.files",
     "tasks.kth": "tasks.actions.kth",
     "tasks.label_maps": "tasks.segmentation.label_maps",

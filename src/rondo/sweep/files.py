@@ -50,15 +50,15 @@ def write(result: Result, folder: Path, say: Callable[[str], None]) -> None:
 
 def page(result: Result, svg: str) -> str:
     """Returns the table and the picture as an HTML page that needs no other file."""
-    from rondo.report.page import PAGE, html_table
+    from rondo.report.page import html_table, page_of
 
-    title = f"Sweep of {escape(result.plan.task)}"
+    title = f"Sweep of {result.plan.task}"
     table = html_table(head_of(result), (cells_of(row, result.plan) for row in result.rows))
     notes = "".join(f"<li>{escape(line)}</li>" for line in below(result))
     body = (
-        f"<h1>{title}</h1><p class='note'>{escape(summary(result.plan))}</p>"
+        f"<h1>{escape(title)}</h1><p class='note'>{escape(summary(result.plan))}</p>"
         f"<div class='card'>{table}</div>"
         f"<ul class='note'>{notes}</ul>"
         f"<section><h2>Settings and what they gave</h2><div class='card'>{svg}</div></section>"
     )
-    return PAGE.replace("{title}", title).replace("{body}", body)
+    return page_of(title, body)

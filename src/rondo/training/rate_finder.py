@@ -147,9 +147,7 @@ def _smoothed(losses: list[float]) -> list[float]:
     return found
 
 
-def _steepest(
-    rates: list[float], losses: list[float], noise: float, *, after: int
-) -> float | None:
+def _steepest(rates: list[float], losses: list[float], noise: float, *, after: int) -> float | None:
     """The rate at which the loss fell fastest on the way to its least, or None where it did not.
 
     The first losses are means over few batches, so their slopes are those of chance; they are left

@@ -15,8 +15,8 @@ class Options:
 
     Args:
         data: Photos, or "drawn": portraits drawn by the program.
-        layout: How the photos are labelled: csv, imdb-wiki, celeba, folders or utkface; none: what
-            is found.
+        layout: How the photos are labelled: csv, imdb-wiki, celeba, folders, utkface or
+            classes; none: what is found.
         model: The network: fcnn_1 to fcnn_3, cnn_1, cnn_2, resnet_18, resnet_50, tl_1 to tl_3,
             lecture_rnn1, sweep_net.
         form: Of lecture_rnn1: sane, or lecture: exactly as printed; none: sane.
@@ -116,6 +116,8 @@ RECIPES: dict[str, Recipe] = {
         mirror=1.0,
         image_sizes=((1.0, 1.0),),
     ),
+    # Letters, digits, arrows: what is mirrored is something else.
+    "unmirrored": replace(_DEFAULT, augmentation=Augmentation(mirror_share=0.0), mirror=0.0),
     "lecture": _LECTURE,
 }
 """The ways to train on photos, by name."""
@@ -125,13 +127,13 @@ UNUSED = (*OF_CELLS, *OF_SEQUENCES, "num_sequences", "check_every")
 
 PHOTO = Definition(
     name="photo",
-    summary="learn to predict a person's sex from a photo of the face",
+    summary="name the class of a photo, such as a person's sex from the face",
     options=Options,
     recipes=RECIPES,
     task="rondo.tasks.photo.build:photo",
     networks="rondo.tasks.photo.build:NETWORKS",
     unused=UNUSED,
-    predict=Command("rondo.tasks.photo.answers:Answers", Answering),
+    predict=Command("rondo.tasks.photo.answers:Predictor", Answering),
     evaluate=Command("rondo.tasks.photo.evaluate:evaluate", Evaluating),
     finish="rondo.tasks.photo.finish:finish",
     sweep="rondo.tasks.photo.table:write",

@@ -18,9 +18,10 @@ from rondo.cells.named import num_parameters
 from rondo.measures.intervals import Share, wilson
 from rondo.models import count_multiplications
 from rondo.report import plots
-from rondo.report.page import PAGE, WARNING, html_table
+from rondo.report.page import LIMITS, WARNING, html_table, page_of
 from rondo.system.columns import markdown_table
 from rondo.system.files import write_text
+from rondo.tasks.photo.classes import SEXES, are_of_people
 from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.networks import LECTURE_RESULTS, MODELS
 from rondo.tasks.photo.task import DRAWN, PhotoSet, load_data
@@ -29,6 +30,7 @@ from rondo.tasks.registry import folder_of
 from rondo.training.config import RunConfig
 
 TITLE = "Networks that predict a person's sex from a photo"
+TITLE_OF_CLASSES = "Networks that name the class of a photo"
 
 NOTES = (
     "In brackets 95 % Wilson intervals over the photos of the split; of several seeds the mean "
@@ -98,11 +100,13 @@ def write(settings: Sequence[Mapping[str, str]], runs: Sequence[Sequence[Path]],
     best = best_runs(settings, runs)
     if best:
         rows = [Row(name, tuple(map(measure, paths))) for name, paths in best.items()]
-        budget = budget_of(folder_of(next(iter(best.values()))[0]).read_config())
+        folder = folder_of(next(iter(best.values()))[0])
+        budget = budget_of(folder.read_config())
+        classes = tuple(folder.read_model_and_origin()[1]["classes"])
         svg = accuracy_over_time(points_of(rows))
         write_text(to / "table.md", markdown(rows, budget))
         write_text(to / "table.svg", plots.standalone(svg))
-        write_text(to / "table.html", page(rows, budget, svg))
+        write_text(to / "table.html", page(rows, budget, svg, classes))
 
 
 def best_runs(
@@ -177,17 +181,18 @@ def markdown(rows: Sequence[Row], budget: str) -> str:
     return "\n".join((budget, "", table, "", *(f"- {note}" for note in NOTES))) + "\n"
 
 
-def page(rows: Sequence[Row], budget: str, svg: str) -> str:
+def page(rows: Sequence[Row], budget: str, svg: str, classes: tuple[str, ...] = SEXES) -> str:
     """Returns the table and the plot as an HTML page that needs no other file."""
+    title = TITLE if classes == SEXES else TITLE_OF_CLASSES
     notes = "".join(f"<li>{escape(note)}</li>" for note in NOTES)
     body = (
-        f"<h1>{TITLE}</h1><p class='note'>{escape(budget)}</p>"
+        f"<h1>{title}</h1><p class='note'>{escape(budget)}</p>"
         f"<div class='card'>{html_table(tuple(COLUMNS), map(_cells, rows))}</div>"
         f"<ul class='note'>{notes}</ul>"
         f"<section><h2>Accuracy against training time</h2><div class='card'>{svg}</div></section>"
-        f"{WARNING}"
+        f"{WARNING if are_of_people(classes) else LIMITS}"
     )
-    return PAGE.replace("{title}", TITLE).replace("{body}", body)
+    return page_of(title, body)
 
 
 def _cells(row: Row) -> list[str]:
