@@ -89,7 +89,7 @@ class Recogniser:
 
     def __init__(self, path: Path, min_confidence: float = 0.0) -> None:
         check_min_confidence(min_confidence)
-        self.min_confidence = min_confidence
+        self.path, self.min_confidence = path, min_confidence
         self.config, self.model, origin = read_run(path, TASK, ActionModel)
         self.classes: tuple[str, ...] = tuple(origin["classes"])
         self.kind: str = origin["arguments"]["frames"]
