@@ -410,7 +410,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 TASKS = {
     "characters": ("txt", True), "music": ("npz", True), "digits-by-row": ("png", True),
-    "parity": ("txt", True), "adding": ("npz", False), "text": ("png", True),
+    "parity": ("txt", True), "adding": ("npz", True), "text": ("png", True),
     "actions": ("npz", False), "segmentation": ("png", False), "captions": ("png", True),
 }  # fmt: skip
 """The ending of a file of each task, and whether standard input is read."""
