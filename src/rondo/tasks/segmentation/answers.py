@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 import io
 import os
 import warnings
@@ -30,6 +29,7 @@ from rondo.errors import RunError
 from rondo.measures.abstention import check_min_confidence
 from rondo.models.reseg import ReSeg
 from rondo.system.files import write_bytes
+from rondo.tasks.segmentation.colours import colours
 from rondo.tasks.segmentation.definition import SEGMENTATION, Answering
 from rondo.tasks.segmentation.drawn import draw_scenes
 from rondo.tasks.segmentation.scenes import VOID
@@ -243,13 +243,6 @@ def make_folder(folder: Path) -> None:
         raise RunError(
             f"cannot make {folder}: {error.strerror}; name another folder with --output"
         ) from error
-
-
-def colours(num_classes: int) -> np.ndarray:
-    """Returns a colour for each class, uint8 (K, 3), neighbours far apart."""
-    hues = [colorsys.hsv_to_rgb(0.58 + 0.382 * k, 0.75, 0.95 - 0.35 * (k % 2))
-            for k in range(num_classes)]  # fmt: skip
-    return (255 * np.array(hues)).round().astype(np.uint8)
 
 
 def overlay(pixels: np.ndarray, labels: np.ndarray, num_classes: int) -> Image.Image:
