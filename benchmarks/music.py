@@ -21,7 +21,6 @@ from kept_runs import SEEDS, Kept, kept_run, total_minutes
 from rondo.bench.measure import machine_lines
 from rondo.cells.named import GREFF_VARIANTS, NAMED_CELLS, hidden_size_for, num_parameters
 from rondo.tasks.music.task import NUM_KEYS
-from rondo.training.sequences.session import Options
 
 RATES = (1e-3, 3e-3, 1e-2)
 NUM_PARAMETERS = 20_000
@@ -60,17 +59,15 @@ def measure(runs: Path, file: Path, cell: str, threads: int) -> Result:
             runs,
             f"{file.stem}-{cell}-{rate:g}-{seed}",
             "music",
-            Options(
-                data=str(file),
-                cell=cell,
-                hidden_size=hidden_size_for(cell, NUM_KEYS, NUM_PARAMETERS),
-                learning_rate=rate,
-                batch_size=BATCH_SIZE[file.stem],
-                epochs=EPOCHS[file.stem],
-                patience=PATIENCE[file.stem],
-                seed=seed,
-                threads=threads,
-            ),
+            data=str(file),
+            cell=cell,
+            hidden_size=hidden_size_for(cell, NUM_KEYS, NUM_PARAMETERS),
+            learning_rate=rate,
+            batch_size=BATCH_SIZE[file.stem],
+            epochs=EPOCHS[file.stem],
+            patience=PATIENCE[file.stem],
+            seed=seed,
+            threads=threads,
         )
 
     first = {rate: run(rate, SEEDS[0]) for rate in RATES}
@@ -80,11 +77,10 @@ def measure(runs: Path, file: Path, cell: str, threads: int) -> Result:
 
 def measure_best(runs: Path, file: Path, threads: int) -> Result:
     """The runs of the best recipe found."""
-    options = [
-        Options(data=str(file), seed=seed, threads=threads, **BEST)  # type: ignore[arg-type]
-        for seed in SEEDS
+    given = {"data": str(file), "threads": threads, **BEST}
+    kept = [
+        kept_run(runs, f"{file.stem}-best-{seed}", "music", seed=seed, **given) for seed in SEEDS
     ]
-    kept = [kept_run(runs, f"{file.stem}-best-{item.seed}", "music", item) for item in options]
     return Result(str(BEST["cell"]), float(BEST["learning_rate"]), kept)
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rondo.cli.sequences import SEQUENCE_TASKS
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from commands import Run, check_answered_in_one_line
 from photo_runs import SIZE, TinyNetwork, new_run, photo_data, run_config
 from rondo import cli
-from rondo.cli.sequences import SEQUENCE_TASKS
 from rondo.extras import how_to_install
 from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.task import PhotoNetwork

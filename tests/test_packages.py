@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from rondo.cli.sequences import SEQUENCE_TASKS
+
 from rondo.extras import EXTRAS
 
 pytestmark = pytest.mark.slow

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from rondo.sweep.page import Table
+from rondo.sweep.page import page as table_page
 from torch import Tensor, nn
 
 from commands import Run
@@ -27,8 +29,6 @@ from rondo.report.classes import MOST_SHOWN, confusions, scores
 from rondo.report.input import ReportInput
 from rondo.report.page import page_of
 from rondo.report.tables import accuracy_table, detail_table
-from rondo.sweep.page import Table
-from rondo.sweep.page import page as table_page
 from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.answers import EXPECTS, NO_BASIS, Predictor
 from rondo.tasks.photo.classes import SEXES

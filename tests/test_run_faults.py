@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import torch
+from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.session import Options, make_config
 
 from cases import slow_beyond
 from commands import STUCK_S, Run
@@ -27,8 +29,6 @@ from rondo.training.engine import Engine, is_empty
 from rondo.training.run_files import RunFiles
 from rondo.training.run_folder import RunFolder
 from rondo.training.run_paths import make_run_path
-from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, make_config
 from run_records import TIMES
 
 PHOTO = (

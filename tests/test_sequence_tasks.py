@@ -24,7 +24,7 @@ from rondo.tasks.memory.reber import SYMBOLS as REBER
 from rondo.tasks.memory.reber import draw_string, reber
 from rondo.tasks.memory.temporal_order import SYMBOLS, temporal_order_6a, temporal_order_6b
 from rondo.tasks.music.task import music, transposed
-from rondo.tasks.registry import SEQUENCE_TASKS
+from rondo.tasks.registry import definition_of, task_names
 from rondo.training.task import Task
 
 GENERATED = {
@@ -326,10 +326,10 @@ def test_one_hot_vectors() -> None:
     assert one_hot(torch.tensor([1, -1]), 3).tolist() == [[0, 1, 0], [0, 0, 0]]
 
 
-def test_every_task_is_known_to_the_command_line() -> None:
-    from rondo.cli.sequences import SEQUENCE_TASKS as WORDS
-
-    assert list(WORDS) == list(SEQUENCE_TASKS)
+def test_every_task_states_itself_by_its_name() -> None:
+    names = task_names()
+    assert {"adding", "reber", "copy", "parity", "music"} < set(names)
+    assert [definition_of(name).name for name in names] == names
 
 
 # --- copy and parity

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 import torch
+from rondo.training.sequences.config import SequenceConfig, config_from_json
+from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.session import Options, begin, cell_name, new_engine, resume
 from torch import Tensor
 
 from cases import slow_beyond
@@ -36,9 +39,6 @@ from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
 from rondo.training.progress import progress_line
 from rondo.training.recipe import Recipe
-from rondo.training.sequences.config import SequenceConfig, config_from_json
-from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, begin, cell_name, new_engine, resume
 from rondo.training.task import Task
 from run_records import without_times
 from test_sequence_tasks import rolls, text_file

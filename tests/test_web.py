@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rondo.training.sequences.session import Options
 
 import rondo
 from commands import Run, check_answered_in_one_line, command_that_is_ended
@@ -35,7 +36,6 @@ from rondo.errors import RunError
 from rondo.extras import how_to_install
 from rondo.looks.flow import GradientFlow
 from rondo.looks.sweeps import DIRECTIONS, sweeps
-from rondo.training.sequences.session import Options
 from rondo.web import app, photo
 from rondo.web.cells import STAGES, equations, layer_of, shown
 from rondo.web.live import LiveTraining, flow_numbers, tasks

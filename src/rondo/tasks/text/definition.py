@@ -35,7 +35,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Decoding:
+class Answering:
     """Options of a run that reads.
 
     Args:
@@ -69,7 +69,7 @@ TEXT = Definition(
     recipes=RECIPES,
     unused=UNUSED,
     task="rondo.tasks.text.task:text",
-    predict=Command("rondo.tasks.text.answers:Answers", Decoding),
-    evaluate=Command("rondo.tasks.text.evaluate:evaluate", Decoding),
+    predict=Command("rondo.tasks.text.answers:Answers", Answering),
+    evaluate=Command("rondo.tasks.text.evaluate:evaluate", Answering),
     inherited={"known": "symbols"},
 )
