@@ -30,6 +30,7 @@ class Words:
         bidirectional: Whether there is `--bidirectional`.
         scenes: Whether the inputs are labelled pictures or videos.
         captions: Whether the inputs are photos with captions.
+        series: Whether the inputs are series of a user's own files.
     """
 
     summary: str
@@ -40,6 +41,7 @@ class Words:
     bidirectional: bool = False
     scenes: bool = False
     captions: bool = False
+    series: bool = False
 
 
 STEPS = "least number of steps of a sequence (default: 100)"
@@ -90,6 +92,12 @@ SEQUENCE_TASKS = {
         "two shapes that are drawn)",
         captions=True,
     ),
+    "series": Words(
+        "learn classes, numbers or forecasts of series in your own files",
+        data="a file (.csv, .tsv, .parquet, .npz, .ts, .tsf), or a folder with train, val and test "
+        "files (default: series that are drawn)",
+        series=True,
+    ),
 }
 """The tasks on sequences, as `rondo.tasks.registry` makes them."""
 
@@ -113,6 +121,8 @@ def add_options(parser: argparse.ArgumentParser, task: str) -> None:
         add_scenes(parser)
     if words.captions:
         add_captions(parser)
+    if words.series:
+        add_series(parser)
     add("--cell", metavar="NAME",
         help=f"tanh, gru, lstm, lstm-1997 ... {default('cell')}")  # fmt: skip
     add("--hidden-size", type=int, metavar="N",
@@ -193,6 +203,34 @@ def add_captions(parser: argparse.ArgumentParser) -> None:
         help="chooses what is held out where no splits are named (default: 0)")  # fmt: skip
     add("--embedding-size", type=int, metavar="N",
         help=f"width of the embedded words {default_of('captions', 'embedding_size')}")  # fmt: skip
+
+
+def add_series(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a task on series of files."""
+    add = parser.add_argument
+    add("--kind", metavar="NAME",
+        help="classify, regress or forecast (default: what the data tell)")  # fmt: skip
+    add("--target", metavar="COLUMNS",
+        help="what to predict, names with commas between (default: label, class, target or y; of a "
+        "forecast all columns)")  # fmt: skip
+    add("--inputs", metavar="COLUMNS",
+        help="the other columns to read (default: all that hold numbers)")  # fmt: skip
+    add("--id", metavar="COLUMN",
+        help="tells the series of a table apart (default: id, series or alike)")  # fmt: skip
+    add("--time", metavar="COLUMN",
+        help="the times of the steps (default: dates, or time, step or alike)")  # fmt: skip
+    add("--known", metavar="COLUMNS",
+        help="of a forecast: columns that are known ahead (default: none)")  # fmt: skip
+    add("--horizon", type=int, metavar="N",
+        help="of a forecast: steps ahead (default: what the file says, or a season)")  # fmt: skip
+    add("--season", type=int, metavar="N",
+        help="of a forecast: steps of a season (default: what the times tell)")  # fmt: skip
+    add("--quantiles", metavar="LIST",
+        help="of a forecast, numbers with commas between (default: 0.1,0.5,0.9)")  # fmt: skip
+    add("--split-seed", type=int, metavar="N",
+        help="chooses what is held out where no splits are given (default: 0)")  # fmt: skip
+    add("--channels", type=int, metavar="N",
+        help="of the convolutions, not of a forecast (default: 64)")  # fmt: skip
 
 
 def trainer_of(name: str) -> Callable[[argparse.Namespace], int]:

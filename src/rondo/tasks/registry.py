@@ -15,6 +15,7 @@ from rondo.tasks.memory.reber import reber
 from rondo.tasks.memory.temporal_order import temporal_order_6a, temporal_order_6b
 from rondo.tasks.music.task import music
 from rondo.tasks.segmentation.task import segmentation
+from rondo.tasks.series.task import series
 from rondo.tasks.text.task import text
 from rondo.training.task import Task
 
@@ -33,5 +34,6 @@ SEQUENCE_TASKS: dict[str, Callable[..., Task]] = {
     "actions": actions,
     "segmentation": segmentation,
     "captions": captions,
+    "series": series,
 }
 """What makes a task of a name."""

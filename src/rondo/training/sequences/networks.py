@@ -13,6 +13,8 @@ from rondo.models.crnn import CRNN
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.models.reseg import ReSeg
 from rondo.models.sequence_model import SequenceModel
+from rondo.models.series_forecaster import Forecaster
+from rondo.models.series_model import SeriesModel
 from rondo.training.recipe import Recipe
 from rondo.training.task import Task
 
@@ -52,6 +54,16 @@ def multimodal_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
     return {"num_symbols": task.output_size, "embedding_size": recipe.embedding_size}
 
 
+def series_model_arguments(task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Returns the other arguments of the `SeriesModel` of a task."""
+    return {"output_size": task.output_size, "channels": recipe.channels}
+
+
+def no_more_arguments(_task: Task, _recipe: Recipe) -> dict[str, Any]:
+    """Returns nothing, for a network that the task says all of."""
+    return {}
+
+
 Arguments = Callable[[Task, Recipe], dict[str, Any]]
 """What a task and a recipe mean to one network, beside what they mean to all."""
 
@@ -60,6 +72,8 @@ NETWORKS: dict[str, tuple[Callable[..., nn.Module], Arguments]] = {
     "crnn": (CRNN, picture_arguments),
     "action_model": (ActionModel, action_model_arguments),
     "reseg": (ReSeg, picture_arguments),
+    "series_model": (SeriesModel, series_model_arguments),
+    "forecaster": (Forecaster, no_more_arguments),
     "multimodal_rnn": (MultimodalRNN, multimodal_arguments),
 }
 """What makes a network of a name, and of what."""

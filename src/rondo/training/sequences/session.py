@@ -43,6 +43,15 @@ class Options:
     video: bool | None = None
     context: str | None = None
     weights: str | None = None
+    kind: str | None = None
+    target: str | None = None
+    inputs: str | None = None
+    id: str | None = None
+    time: str | None = None
+    known: str | None = None
+    horizon: int | None = None
+    season: int | None = None
+    quantiles: str | None = None
     cell: str | None = None
     hidden_size: int | None = None
     num_layers: int | None = None
@@ -70,6 +79,7 @@ PATHS = ("data", "fonts")
 TASK_OPTIONS = (
     *("length", "transpose", "alphabet", "width", "split_seed", "distortion", "bidirectional"),
     *("size", "video", "context", "weights"),
+    *("kind", "target", "inputs", "id", "time", "known", "horizon", "season", "quantiles"),
     *PATHS,
 )
 """The options that a task takes itself; which of them, its function says."""
