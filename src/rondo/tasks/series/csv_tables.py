@@ -41,8 +41,9 @@ def csv_table(path: Path, text: IO[str]) -> Table:
         raise ValueError(f"{path} is empty; its first line must name the columns")
     separator = max(SEPARATORS, key=first.count)
     check_number_of_columns(path, first.count(separator) + 1)
+    lines_read = _lines(first, text)
+    reader = csv.reader(lines_read, delimiter=separator, skipinitialspace=True, strict=True)
     try:
-        reader = csv.reader(_lines(first, text), delimiter=separator, skipinitialspace=True)
         names = [name.strip() for name in next(reader)]
         is_unnamed = not names[0]  # as pandas leaves its index
         names[0] = names[0] or INDEX
@@ -59,7 +60,9 @@ def csv_table(path: Path, text: IO[str]) -> Table:
             rows.append(cells)
             lines.append(reader.line_num)
     except csv.Error as error:
-        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+        raise ValueError(
+            f"{path}, line {reader.line_num}: no table can be read: {error}"
+        ) from error
     cells = zip(*rows, strict=True) if rows else [()] * len(names)
     columns = dict(zip(names, cells, strict=True))
     if is_unnamed and columns[INDEX] == tuple(map(str, range(len(rows)))):

@@ -1,5 +1,6 @@
-"""Ridge regression from the lags of a window to its horizon: the lines that a `Forecaster` starts
-from, and the baseline beside it.
+"""Ridge regression from the lags of a window to its horizon.
+
+These are the lines that a `Forecaster` starts from, and a rule beside it.
 
 Each step of the horizon and each target has a regression of its own, over all training windows of
 all series. What it predicts is the distance from the base of the window, in its deviation; so with
@@ -78,7 +79,7 @@ def seen_by_lines(model: Forecaster, batches: Iterable) -> Seen:
 
 def _fit(seen: Seen, penalty: float) -> tuple[Tensor, Tensor]:
     """A (O, H, L) and B (O, H, 2K) of one penalty."""
-    num_rows, num_steps, num_targets = seen.wanted.shape
+    _, num_steps, num_targets = seen.wanted.shape
     num_lags = seen.lags.shape[1]
     weights = seen.lags.new_zeros(num_targets, num_steps, num_lags + seen.ahead.shape[2])
     for target in range(num_targets):

@@ -1,8 +1,8 @@
 """Tables in the long form, one row a step: from their columns to series.
 
 A column may tell the series apart, one may hold times, one the split, and one or more what is to
-be predicted. What the user did not say is guessed, by names and by what the cells hold, and told. Every other
-column is one of values; where it holds words, it is not read, which is told too.
+be predicted. What the user did not say is guessed, by names and by what the cells hold, and told.
+Every other column is one of values; where it holds words, it is not read, which is told too.
 """
 
 from __future__ import annotations
@@ -89,7 +89,10 @@ def guessed_roles(table: Table, asked: Roles) -> Roles:
     def first(names: Sequence[str]) -> str | None:
         return next((lower[n] for n in names if n in lower and lower[n] not in taken), None)
 
-    target = first(TARGET_NAMES) if asked.target is None else None  # () is for none
+    is_place = "y" in lower and ("x" in lower or "z" in lower)  # of a point, not a label
+    target = None
+    if asked.target is None:  # () is for none
+        target = first([name for name in TARGET_NAMES if name != "y" or not is_place])
     return replace(
         asked,
         id=asked.id or first(ID_NAMES),

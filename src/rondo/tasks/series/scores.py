@@ -1,4 +1,4 @@
-"""What answers are worth: numbers, and forecasts with quantiles. Classes: `rondo.measures.classes`."""
+"""What predicted numbers are worth, and forecasts with quantiles."""
 
 from __future__ import annotations
 

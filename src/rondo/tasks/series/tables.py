@@ -70,9 +70,10 @@ class Table:
             except ValueError:
                 found = np.array([self._number(name, *pair) for pair in enumerate(column)])
         if np.isinf(found).any():
+            line = self.line(np.isinf(found).argmax())
             raise ValueError(
-                f"{self.path}, line {self.line(np.isinf(found).argmax())}: the column {name!r} holds an "
-                "infinite number; mend it, or leave the cell empty, which means that it is missing"
+                f"{self.path}, line {line}: the column {name!r} holds an infinite number; mend it, "
+                "or leave the cell empty, which means that it is missing"
             )
         return found
 

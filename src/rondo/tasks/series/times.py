@@ -23,6 +23,9 @@ SEASONS = {
 OTHER_FORMS = ("%Y %b", "%b %Y", "%d.%m.%Y", "%d.%m.%Y %H:%M", "%Y/%m/%d")
 """Forms of dates that are read beside ISO 8601."""
 
+ISO = re.compile(r"\d{4}-\d\d")
+"""The beginning of a date."""
+
 OFFSET = re.compile(r":\d\d(\.\d+)?[+-]\d\d:?\d\d$")
 """The end of a time that names its distance from UTC."""
 
@@ -77,8 +80,8 @@ def _numbers(words: list[str]) -> np.ndarray:
 
 
 def _iso_dates(words: list[str]) -> np.ndarray:
-    if any(OFFSET.search(word) for word in words):
-        raise ValueError("an offset from UTC")
+    if not all(ISO.match(word) for word in words) or any(map(OFFSET.search, words)):
+        raise ValueError("not ISO 8601, or with an offset from UTC")
     return np.array([word.removesuffix("Z") for word in words]).astype("datetime64[s]")
 
 
