@@ -26,6 +26,7 @@ _OF_FEATURES = {"cell": "gru", "hidden_size": 64, "batch_size": 32, "learning_ra
                 "dropout": 0.5}  # fmt: skip
 _OF_WORDS = {"hidden_size": 128, "num_layers": 2, "learning_rate": 0.002, "max_grad_norm": 10.0,
              "dropout": 0.2}  # fmt: skip
+_OF_SERIES = {"cell": "gru", "learning_rate": 0.002, "num_sequences": 12_000}
 
 OWN: dict[str, dict[str, dict[str, object]]] = {
     "reber": {"": {"batch_size": 8, "num_sequences": 40_000}},
@@ -68,6 +69,11 @@ OWN: dict[str, dict[str, dict[str, object]]] = {
         "files": {"cell": "gru", "hidden_size": 256, "embedding_size": 128, "batch_size": 64,
                   "learning_rate": 0.002, "max_grad_norm": 5.0, "num_sequences": 60_000,
                   "dropout": 0.5},
+    },
+    "series": {
+        "classify": {**_OF_SERIES, "hidden_size": 64, "batch_size": 16, "dropout": 0.3},
+        "regress": {**_OF_SERIES, "hidden_size": 64, "batch_size": 16, "dropout": 0.3},
+        "forecast": {**_OF_SERIES, "patience": 6, "dropout": 0.1},
     },
 }  # fmt: skip
 """What a task says, by the kind of its data where that matters."""

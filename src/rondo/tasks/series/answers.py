@@ -104,7 +104,11 @@ class SeriesAnswers:
         """
         arguments = self.config.task_arguments
         if data is not None:
-            arguments = {**arguments, "data": os.path.abspath(data)}
+            arguments = {**arguments, "data": os.path.abspath(data), "kind": self.kind}
+        if isinstance(self.model, Forecaster):
+            model = self.model
+            shape = {"horizon": model.horizon, "context": model.context, "season": model.season}
+            arguments = {**arguments, **shape}
         task = build_task(TASK, arguments)
         self.notes = task.notes
         check_like(self.model, self.classes, task)

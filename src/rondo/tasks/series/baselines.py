@@ -91,7 +91,6 @@ def _regression(
     return lambda examples: seen(examples) @ weights + constant
 
 
-@torch.no_grad()
 def forecast_rules(model: Forecaster, source: Windows) -> dict[str, Callable[[int], Tensor]]:
     """Returns rules that forecast (N, H, O, Q), or (N, H, O, 1) where they say no quantiles.
 
@@ -101,10 +100,12 @@ def forecast_rules(model: Forecaster, source: Windows) -> dict[str, Callable[[in
     """
     model.eval()
 
+    @torch.no_grad()
     def lines(split: int) -> Tensor:
         return torch.cat([model(batch.inputs)[0] for batch in source.batches(split)])
 
     def based(season: int) -> Callable[[int], Tensor]:
+        @torch.no_grad()
         def rule(split: int) -> Tensor:
             found = []
             kept, model.season = model.season, season

@@ -67,6 +67,8 @@ def read_series(path: Path, roles: Roles | None = None, kind: str | None = None)
             f"{path} must hold one file of series, or train, val and test files, which end in "
             f"{', '.join(ENDINGS)}; it holds {listed([one.name for one in files]) or 'none'}"
         )
+    if by_split["val"] is None and by_split["test"] is None:
+        return read_file(by_split["train"], roles, kind)
     found = {s: read_file(one, roles, kind) for s, one in by_split.items() if one is not None}
     return _joined(path, found)
 

@@ -13,7 +13,7 @@ from rondo.errors import suggestion
 from rondo.tasks.series.examples import constant_columns
 from rondo.tasks.series.form import Found, Series, listed
 from rondo.tasks.series.times import SEASONS, frequency_of, is_even
-from rondo.tasks.series.windows import LEAST_CONTEXT, TRAIN, Steps, Windows, splits_by_time
+from rondo.tasks.series.windows import LEAST_CONTEXT, TRAIN, VAL, Steps, Windows, splits_by_time
 
 MOST_CONTEXT = 512
 """Steps before the horizon that the network sees, at most, where the user does not say."""
@@ -147,7 +147,7 @@ def _steps(series: Sequence[Series], shape: Shape, skipped: list[Skipped]) -> li
     by_time = iter(splits_by_time([len(s) for s in series if s.split is None], shape.horizon))
     found = []
     for one in series:
-        splits = next(by_time) if one.split is None else _given_splits(one)
+        splits = next(by_time) if one.split is None else _given_splits(one, shape.horizon)
         if splits is None:
             skipped.append(
                 Skipped(one.source, f"it is too short for a horizon of {shape.horizon} steps")
@@ -158,8 +158,8 @@ def _steps(series: Sequence[Series], shape: Shape, skipped: list[Skipped]) -> li
     return found
 
 
-def _given_splits(series: Series) -> np.ndarray:
-    """The splits that a column or the files give, in the order of time."""
+def _given_splits(series: Series, horizon: int) -> np.ndarray:
+    """The splits that a column or the files give; without val the last training horizon is it."""
     words = np.broadcast_to(np.asarray(series.split), len(series))
     numbers = np.array([MAIN_SPLITS.index(str(word)) for word in words])
     if (np.diff(numbers) < 0).any():
@@ -168,6 +168,9 @@ def _given_splits(series: Series) -> np.ndarray:
             f"those for test, but {words[np.diff(numbers).argmin()]} stands before "
             f"{words[np.diff(numbers).argmin() + 1]}"
         )
+    num_train = int((numbers == TRAIN).sum())
+    if VAL not in numbers and num_train >= 2 * horizon + LEAST_CONTEXT:
+        numbers[num_train - horizon : num_train] = VAL
     return numbers
 
 

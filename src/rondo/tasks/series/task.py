@@ -38,11 +38,11 @@ KINDS = {"words": "classify", "numbers": "regress", None: "forecast"}
 RECIPES = {
     "classify": Recipe(
         cell="gru", hidden_size=64, channels=64, batch_size=16, learning_rate=2e-3,
-        schedule="cosine", num_sequences=8_000, dropout=0.3,
+        schedule="cosine", num_sequences=12_000, dropout=0.3,
     ),
     "regress": Recipe(
         cell="gru", hidden_size=64, channels=64, batch_size=16, learning_rate=2e-3,
-        schedule="cosine", num_sequences=8_000, dropout=0.3,
+        schedule="cosine", num_sequences=12_000, dropout=0.3,
     ),
     "forecast": Recipe(
         cell="gru", hidden_size=32, batch_size=32, learning_rate=2e-3, schedule="cosine",
@@ -51,7 +51,7 @@ RECIPES = {
 }  # fmt: skip
 """How to train for each kind."""
 
-PASSES = 15
+PASSES = 20
 """Passes over large data, where these are more sequences than a recipe says."""
 
 QUANTILES = (0.1, 0.5, 0.9)

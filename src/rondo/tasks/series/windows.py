@@ -83,14 +83,19 @@ class Windows:
     @cached_property
     def train(self) -> list[Window]:
         """The windows of the training."""
-        found = []
-        for number, one in enumerate(self.series):
-            places = np.flatnonzero(one.splits == TRAIN)
-            known = np.isfinite(one.values[:, : self.num_targets]).any(1)
-            places = places[known[places] & (places >= LEAST_CONTEXT)]
-            found += [Window(number, start) for start in places.tolist()]
-        stride = -(-len(found) // MOST_WINDOWS) if found else 1
-        return found[::stride]
+        starts = [self._starts(one) for one in self.series]
+        stride = max(1, -(-sum(map(len, starts)) // MOST_WINDOWS))
+        return [
+            Window(number, start)
+            for number, places in enumerate(starts)
+            for start in places[::stride].tolist()
+        ]
+
+    def _starts(self, one: Steps) -> np.ndarray:
+        """The steps of a series at which a training horizon may begin."""
+        is_known = np.isfinite(one.values[:, : self.num_targets]).any(1)
+        places = np.flatnonzero((one.splits == TRAIN) & is_known)
+        return places[places >= LEAST_CONTEXT]
 
     def held_out(self, split: int) -> list[Window]:
         """The windows of a check or the test, by series and then by time."""
