@@ -67,7 +67,7 @@ def kept_run(runs: Path, label: str, task: str, options: session.Options) -> Kep
         raise SystemExit(128 + outcome.signal_number)
     test = outcome.records[-1]
     note(
-        f"{label}: {'solved, ' if test['solved'] else ''}{test['sequences']} sequences, "
+        f"{label}: {'solved, ' if test['solved'] else ''}{test['num_seen']} seen, "
         f"test {test['loss']:.4f}, {test['seconds']:.0f} s"
     )
     return Kept(options, outcome.records)

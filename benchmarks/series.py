@@ -44,8 +44,9 @@ series; the rest, the same share of every class, is held out for the checks. The
 on all of them. aeon and sktime need series of one length, so shorter ones are filled with zeros
 for them. In brackets the 95 % interval of Wilson for that many test series.
 
-LSTM-FCN is sktime's `LSTMFCNClassifierTorch` with {epochs} epochs of batches of {batch_size} and its other
-defaults (2,000 epochs of batches of 128 would take hours here); aeon has none. "Rules" are the most frequent class and a small regression on random kernels, which
+LSTM-FCN is sktime's `LSTMFCNClassifierTorch` with {epochs} epochs of batches of {batch_size} and
+its other defaults (its own, 2,000 epochs of batches of 128, would take hours here); aeon has none.
+"Rules" are the most frequent class and a small regression on random kernels, which
 `rondo evaluate` prints beside every network.
 """
 
@@ -177,8 +178,9 @@ def class_row(
             assert isinstance(share, Share)
             tests.append(share)
         else:
-            answers = SeriesAnswers(runs / label)
-            tests.append(answers.evaluate(split="test")["test"].scores[NETWORK][""])  # type: ignore[arg-type]
+            share = SeriesAnswers(runs / label).evaluate(split="test")["test"].scores[NETWORK][""]
+            assert isinstance(share, Share)
+            tests.append(share)
     others = other_accuracies(one, folder, runs, wanted)
     cells = [_percent(others.get(name)) for name in ("ROCKET", "MiniRocket", "LSTM-FCN")]
     read = read_series(folder)

@@ -131,7 +131,7 @@ def _groups(table: Table, roles: Roles) -> dict[str, np.ndarray]:
         return {ONE: np.arange(table.num_rows)}
     ids = np.array(table.words(roles.id))
     if (ids == "").any():
-        line = table.line((ids == "").argmax())
+        line = table.line(int((ids == "").argmax()))
         raise ValueError(f"{table.path}, line {line}: the column {roles.id!r} names no series")
     names, first, inverse = np.unique(ids, return_index=True, return_inverse=True)
     places = np.split(np.argsort(inverse, kind="stable"), np.bincount(inverse).cumsum()[:-1])

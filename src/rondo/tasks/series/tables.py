@@ -51,7 +51,7 @@ class Table:
             return parsed_times(self.path, name, column, self.line)
         found = column.astype("datetime64[s]" if column.dtype.kind == "M" else "float64")
         if not np.isfinite(found).all():
-            line = self.line((~np.isfinite(found)).argmax())
+            line = self.line(int((~np.isfinite(found)).argmax()))
             raise ValueError(f"{self.path}, line {line}: the column {name!r} has no time there")
         return found
 
@@ -70,7 +70,7 @@ class Table:
             except ValueError:
                 found = np.array([self._number(name, *pair) for pair in enumerate(column)])
         if np.isinf(found).any():
-            line = self.line(np.isinf(found).argmax())
+            line = self.line(int(np.isinf(found).argmax()))
             raise ValueError(
                 f"{self.path}, line {line}: the column {name!r} holds an infinite number; mend it, "
                 "or leave the cell empty, which means that it is missing"

@@ -51,8 +51,9 @@ RECIPES = {
 }  # fmt: skip
 """How to train for each kind."""
 
-PASSES = 20
-"""Passes over large data, where these are more sequences than a recipe says."""
+PASSES, LEAST_PASSES, MOST_SEQUENCES = 50, 15, 30_000
+"""Passes over the training series, where these are more sequences than a recipe says and at most
+`MOST_SEQUENCES`; passes over large data."""
 
 QUANTILES = (0.1, 0.5, 0.9)
 """The quantiles of a forecast."""
@@ -175,7 +176,6 @@ def _labelling(found: Found, data: Labelled, kind: str) -> Task:
     source, is_classes = data.source, kind == "classify"
     longest = int(np.quantile([len(one.inputs) for one in source.train], 0.9))
     recipe = RECIPES[kind]
-    budget = max(recipe.num_sequences, PASSES * len(source.train))
     arguments: dict[str, Any] = {
         "columns": list(data.columns),
         "stride": max(1, round(longest / LOOP_STEPS)),
@@ -187,7 +187,7 @@ def _labelling(found: Found, data: Labelled, kind: str) -> Task:
         input_size=len(data.columns),
         output_size=len(data.classes) if data.classes else data.num_targets,
         distance="cross_entropy" if is_classes else "euclidean",
-        recipe=replace(recipe, num_sequences=budget),
+        recipe=replace(recipe, num_sequences=_budget(recipe, len(source.train))),
         final=True,
         right=is_likeliest if is_classes else None,
         unit="nats" if is_classes else "squared error in deviations",
@@ -202,6 +202,12 @@ def _labelling(found: Found, data: Labelled, kind: str) -> Task:
         notes=data.notes,
         num_skipped=data.num_skipped,
     )
+
+
+def _budget(recipe: Recipe, num_train: int) -> int:
+    """The training sequences for so many series."""
+    wanted = max(recipe.num_sequences, min(MOST_SEQUENCES, PASSES * num_train))
+    return max(wanted, LEAST_PASSES * num_train)
 
 
 def _fit_model(model: nn.Module, *, train: Sequence[Example], is_classes: bool) -> None:
