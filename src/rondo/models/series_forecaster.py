@@ -20,7 +20,8 @@ class Forecaster(nn.Module):
     """A loop over the past, a loop over the horizon that goes on from its state, and lines beside.
 
     Of the context of each window come the mean and deviation of every target, μ and σ, and
-    z = (y - μ) / σ. Of the season before, or else of the last step, comes a base b(h). Then
+    z = (y - μ) / σ. A base b(h) is the value of the season before or the last one, whichever was
+    better for the target. Then
 
         y(h, q) = b(h) + σ (A_h z + B_h k(h) + c_(h, q) + V d(h)_q)
 
@@ -60,6 +61,9 @@ class Forecaster(nn.Module):
         torch.Size([3, 6, 1, 3])
     """
 
+    is_seasonal: Tensor
+    least_scale: Tensor
+
     def __init__(
         self,
         cell: str,
@@ -95,6 +99,7 @@ class Forecaster(nn.Module):
         self.lags = nn.Parameter(torch.zeros(num_targets, horizon, context))
         self.ahead = nn.Parameter(torch.zeros(num_targets, horizon, 2 * num_known))
         self.spread = nn.Parameter(torch.zeros(num_targets, horizon, len(quantiles)))
+        self.register_buffer("is_seasonal", torch.full((num_targets,), season > 1))
         self.register_buffer("least_scale", torch.full((num_targets,), 1e-6))
 
     def forward(
@@ -127,28 +132,31 @@ class Forecaster(nn.Module):
         These are known at the step, and known at the step that the base is from.
         """
         z = (x[:, : self.context, : self.num_targets] - level) / scale
-        rows = self.base_rows().to(x.device)
-        base = _last_held(z)[:, -1:].expand(-1, self.horizon, -1)
-        if self.season > 1:
-            before = z[:, rows]
-            base = torch.where(before.isfinite(), before, base)
+        last, before = self.bases(z)
+        base = torch.where(self.is_seasonal, before, last)
         others = self.standardise(x[..., self.num_targets :])
         known = others[..., others.shape[2] - self.num_known :]
-        ahead = torch.cat([known[:, self.context :], known[:, rows]], -1)
-        return z.nan_to_num(0.0), base.nan_to_num(0.0), ahead
+        ahead = torch.cat([known[:, self.context :], known[:, self.base_rows()]], -1)
+        return z.nan_to_num(0.0), base, ahead
+
+    def bases(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The last value and that of the season before, of z (B, L, O): twice (B, H, O)."""
+        last = _last_held(z)[:, -1:].expand(-1, self.horizon, -1).nan_to_num(0.0)
+        before = z[:, self.base_rows()]
+        return last, torch.where(before.isfinite(), before, last)
 
     def base_rows(self) -> Tensor:
-        """Which steps of the context the base is from (H,)."""
-        steps = torch.arange(self.horizon)
-        rows = self.context - self.season + steps % self.season
-        return rows.clamp_min(0)
+        """Which steps of the context are a season before those of the horizon (H,)."""
+        steps = torch.arange(self.horizon, device=self.step.device)
+        return (self.context - self.season + steps % self.season).clamp_min(0)
 
     @torch.no_grad()
-    def take_lines(self, lags: Tensor, ahead: Tensor, spread: Tensor) -> None:
-        """Takes A (O, H, L), B (O, H, 2K) and c (O, H, Q)."""
+    def take_lines(self, lags: Tensor, ahead: Tensor, spread: Tensor, is_seasonal: Tensor) -> None:
+        """Takes A (O, H, L), B (O, H, 2K), c (O, H, Q), and whether b is the season before (O,)."""
         self.lags.copy_(lags)
         self.ahead.copy_(ahead)
         self.spread.copy_(spread)
+        self.is_seasonal.copy_(is_seasonal)
 
     def _decoded(self, x: Tensor, z: Tensor, base: Tensor, ahead: Tensor) -> Tensor:
         """What the loops say of each step of the horizon (B, H, O * Q), in units of σ."""

@@ -104,21 +104,20 @@ def forecast_rules(model: Forecaster, source: Windows) -> dict[str, Callable[[in
     def lines(split: int) -> Tensor:
         return torch.cat([model(batch.inputs)[0] for batch in source.batches(split)])
 
-    def based(season: int) -> Callable[[int], Tensor]:
+    def base(number: int) -> Callable[[int], Tensor]:
         @torch.no_grad()
         def rule(split: int) -> Tensor:
             found = []
-            kept, model.season = model.season, season
             for batch in source.batches(split):
                 level, scale = model.level(batch.inputs)
-                base = model.seen(batch.inputs, level, scale)[1]
+                past = batch.inputs[:, : model.context, : model.num_targets]
+                base = model.bases((past - level) / scale)[number]
                 found.append((base * scale + level)[..., None])
-            model.season = kept
             return torch.cat(found)
 
         return rule
 
-    rules = {"last value": based(1)}
+    rules = {"last value": base(0)}
     if model.season > 1:
-        rules["season before"] = based(model.season)
+        rules["season before"] = base(1)
     return {**rules, "ridge on lags": lines}

@@ -4,7 +4,7 @@ These are the lines that a `Forecaster` starts from, and a rule beside it.
 
 Each step of the horizon and each target has a regression of its own, over all training windows of
 all series. What it predicts is the distance from the base of the window, in its deviation; so with
-a strong penalty it is the base, the season before or the last value.
+a strong penalty it is the base: the season before, or the last value.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rondo.data.batch import Batch
 from rondo.data.order import spaced
 from rondo.models.series_forecaster import Forecaster
 from rondo.tasks.series.windows import TRAIN, VAL, Windows
@@ -23,7 +24,7 @@ MOST_ROWS = 4000
 """Training windows at most that the lines are fitted to."""
 
 PENALTIES = (1e-2, 1.0, 10.0, 100.0, 1e3, 1e5)
-"""The penalties that are tried; the windows of the checks choose."""
+"""The penalties that are tried."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +44,62 @@ class Seen:
 
 @torch.no_grad()
 def fit_lines(model: Forecaster, windows: Windows) -> None:
-    """Gives a network the lines that fit the training windows, and the spread around them."""
+    """Gives a network the lines that fit the training windows, and the spread around them.
+
+    The windows of the checks choose, for each target, the penalty and the base.
+    """
     chosen = [windows.train[row] for row in spaced(len(windows.train), MOST_ROWS).tolist()]
-    train = seen_by_lines(model, [windows.batch(chosen, TRAIN)])
-    held = list(windows.batches(VAL))
-    val = seen_by_lines(model, held) if held else train
-    fits = [_fit(train, penalty) for penalty in PENALTIES]
-    middles = [_missed(fit, train).nanmedian(0).values for fit in fits]
-    losses = torch.stack(
-        [
-            (_missed(fit, val) - m).abs().nanmean((0, 1))
-            for fit, m in zip(fits, middles, strict=True)
-        ]
+    batches = [windows.batch(chosen, TRAIN)], list(windows.batches(VAL))
+    tries = [
+        one for is_seasonal in sorted({model.season > 1, False})
+        for one in _tries(model, *batches, is_seasonal=is_seasonal)
+    ]  # fmt: skip
+    best = torch.stack([one.loss for one in tries]).nan_to_num(torch.inf).argmin(0).tolist()
+    pairs = [(tries[number], target) for target, number in enumerate(best)]
+    levels = torch.tensor(model.quantiles, dtype=torch.float64)
+    spread = [one.missed[..., target].nanquantile(levels, 0).T for one, target in pairs]
+    model.take_lines(
+        torch.stack([one.lags[target] for one, target in pairs]).float(),
+        torch.stack([one.ahead[target] for one, target in pairs]).float(),
+        torch.stack(spread).nan_to_num(0.0).float(),
+        torch.tensor([one.is_seasonal for one, _ in pairs]),
     )
-    best = losses.nan_to_num(torch.inf).argmin(0).tolist()
-    lags = torch.stack([fits[n][0][target] for target, n in enumerate(best)])
-    ahead = torch.stack([fits[n][1][target] for target, n in enumerate(best)])
-    missed = _missed((lags, ahead), train)
-    levels = torch.tensor(model.quantiles, dtype=missed.dtype)
-    spread = missed.nanquantile(levels, 0).permute(2, 1, 0).nan_to_num(0.0)
-    model.take_lines(lags.float(), ahead.float(), spread.float())
 
 
-def seen_by_lines(model: Forecaster, batches: Iterable) -> Seen:
+@dataclass(frozen=True)
+class Try:
+    """Lines of one base and one penalty.
+
+    Args:
+        lags: A (O, H, L).
+        ahead: B (O, H, 2K).
+        is_seasonal: Whether the base is the season before.
+        missed: What they say too little of the training (N, H, O), without a constant.
+        loss: The mean distance in the checks (O,), in deviations of the windows.
+    """
+
+    lags: Tensor
+    ahead: Tensor
+    is_seasonal: bool
+    missed: Tensor
+    loss: Tensor
+
+
+def _tries(
+    model: Forecaster, train: list[Batch], val: list[Batch], *, is_seasonal: bool
+) -> list[Try]:
+    """The lines of one base, with each penalty."""
+    model.is_seasonal.fill_(is_seasonal)
+    here, held, found = seen_by_lines(model, train), seen_by_lines(model, val), []
+    for penalty in PENALTIES:
+        fit = _fit(here, penalty)
+        missed = _missed(fit, here)
+        loss = (_missed(fit, held) - missed.nanmedian(0).values).abs().nanmean((0, 1))
+        found.append(Try(*fit, is_seasonal, missed, loss))
+    return found
+
+
+def seen_by_lines(model: Forecaster, batches: Iterable[Batch]) -> Seen:
     """Returns batches as lines see them, in float64."""
     lags, ahead, wanted = [], [], []
     for batch in batches:
