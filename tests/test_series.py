@@ -249,7 +249,7 @@ BROKEN: dict[str, tuple[Callable[[], list[str]], str, dict[str, str], str]] = {
         "lie between 0 and 1, got",
     ),
     "only a forecast": (
-        lambda: sensor_rows(10), "id,time,ax,ay,label", {"season": "4"},
+        lambda: sensor_rows(10), "id,time,ax,ay,label", {"kind": "classify", "season": "4"},
         "season: only a forecast has it, and this is kind='classify'",
     ),
 }  # fmt: skip

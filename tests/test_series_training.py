@@ -156,6 +156,14 @@ def test_a_forecast_stands_beside_rules(forecasts: Path) -> None:
     assert "MASE" in found.text()
 
 
+def test_drawn_sales_are_forecast_without_data(folder: Path) -> None:
+    run = trained(folder / "drawn", horizon=3, num_sequences=32)
+    found = list(SeriesAnswers(run).iterate(["drawn"]))
+    assert len(found) == 8 * 3
+    assert all(isinstance(one, ForecastAnswer) and one.value is not None for one in found)
+    assert [one.time for one in found[:3]] == ["2023-10-01", "2023-11-01", "2023-12-01"]
+
+
 def test_numbers_are_learnt_in_their_units(folder: Path) -> None:
     draws = np.random.default_rng(0)
     levels = draws.uniform(100, 200, 60)

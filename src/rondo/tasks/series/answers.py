@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -146,14 +147,22 @@ class SeriesAnswers:
         if isinstance(path, Path):
             if path == Path(DRAWN):
                 found = drawn_series(self.kind, "shown series").with_columns(self.model.columns)
-                part = found.series[-NUM_DRAWN:]
-                return Found(found.path, found.columns, part, found.roles, found.labels)
+                part = tuple(map(self._as_new, found.series[-NUM_DRAWN:]))
+                return replace(found, series=part)
             return read_new(path, self.roles, self.kind, self.model.columns)
         content = path.read()
         with tempfile.TemporaryDirectory() as folder:
             kept = Path(folder) / f"standard input{_ending(content)}"
             kept.write_bytes(content)
             return read_new(kept, self.roles, self.kind, self.model.columns)
+
+    def _as_new(self, series: Series) -> Series:
+        """A drawn series whose last steps are still to come, where they are to be forecast."""
+        if not isinstance(self.model, Forecaster):
+            return series
+        values = series.values.copy()
+        values[-self.model.horizon :, : self.model.num_targets] = np.nan
+        return replace(series, values=values)
 
     def _fault(self, series: Series) -> str | None:
         """Why there can be no answer for a series."""

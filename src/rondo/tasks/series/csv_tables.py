@@ -41,6 +41,8 @@ def csv_table(path: Path, text: IO[str]) -> Table:
         raise ValueError(f"{path} is empty; its first line must name the columns")
     separator = max(SEPARATORS, key=first.count)
     check_number_of_columns(path, first.count(separator) + 1)
+    rows: list[list[str]] = []
+    lines: list[int] = []
     lines_read = _lines(first, text)
     reader = csv.reader(lines_read, delimiter=separator, skipinitialspace=True, strict=True)
     try:
@@ -48,22 +50,21 @@ def csv_table(path: Path, text: IO[str]) -> Table:
         is_unnamed = not names[0]  # as pandas leaves its index
         names[0] = names[0] or INDEX
         _check_names(path, names)
-        rows, lines = [], []
-        for cells in reader:
-            if not any(map(str.strip, cells)):
+        for row in reader:
+            if not any(map(str.strip, row)):
                 continue
-            if len(cells) != len(names):
+            if len(row) != len(names):
                 raise ValueError(
-                    f"{path}, line {reader.line_num}: {len(cells)} cells, but the first line names "
+                    f"{path}, line {reader.line_num}: {len(row)} cells, but the first line names "
                     f"{len(names)} columns; each row is one step of one series"
                 )
-            rows.append(cells)
+            rows.append(row)
             lines.append(reader.line_num)
     except csv.Error as error:
         raise ValueError(
             f"{path}, line {reader.line_num}: no table can be read: {error}"
         ) from error
-    cells = zip(*rows, strict=True) if rows else [()] * len(names)
+    cells = list(zip(*rows, strict=True)) or [()] * len(names)
     columns = dict(zip(names, cells, strict=True))
     if is_unnamed and columns[INDEX] == tuple(map(str, range(len(rows)))):
         del columns[INDEX]

@@ -68,8 +68,8 @@ def series_of_table(table: Table, asked: Roles, kind: str | None = None) -> Foun
         )
         for number, (name, places) in enumerate(rows.items())
     )
-    notes = (*_guesses(table.path, asked, roles), *unread, *notes)
-    return Found(table.path, names, series, roles, words, notes=notes)
+    told = (*_guesses(table.path, asked, roles), *unread, *notes)
+    return Found(table.path, names, series, roles, words, notes=told)
 
 
 def guessed_roles(table: Table, asked: Roles) -> Roles:

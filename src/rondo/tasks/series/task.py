@@ -85,7 +85,8 @@ def series(
     Args:
         data: A file (.csv, .tsv, .parquet, .npz, .ts, .tsf), or a folder with train, val and test
             files; default drawn series.
-        kind: "classify", "regress" or "forecast"; default what the data tell.
+        kind: "classify", "regress" or "forecast"; default what the data tell, and "forecast" where
+            something is given that only a forecast has.
         target: The columns to predict, as names or one text with commas between them. Default
             `label`, `class`, `target` or `y`; else, of a forecast, every column of values.
         inputs: The other columns to read; default all that hold numbers.
@@ -112,13 +113,15 @@ def series(
         (torch.Size([4, 30, 2]), torch.Size([4, 6, 1]))
     """
     roles = Roles(id, time, _names(target), _names(inputs), _names(known) or ())
+    only = {"horizon": horizon, "context": context, "season": season, "quantiles": quantiles,
+            "known": known}  # fmt: skip
+    given = [name for name, value in only.items() if value is not None]
+    if given and kind is None:
+        kind = "forecast"
     found, kind = _found(data, roles, kind)
     if kind == "forecast":
         shaped = forecast(found, horizon, context, season)
         return _forecasting(found, shaped, _levels(quantiles))
-    only = {"horizon": horizon, "context": context, "season": season, "quantiles": quantiles,
-            "known": known}  # fmt: skip
-    given = [name for name, value in only.items() if value is not None]
     if given:
         raise ValueError(f"{listed(given)}: only a forecast has it, and this is kind={kind!r}")
     return _labelling(found, labelled(found, split_seed), kind)

@@ -49,7 +49,8 @@ def read_ts(path: Path, kind: str | None = None) -> Found:
         raise ValueError(f"{path} has numbers to predict (@targetLabel), not classes")
     if kind == "regress" and header.classes:
         raise ValueError(f"{path} has classes (@classLabel), not numbers to predict")
-    series, skipped = [], []
+    series: list[Series] = []
+    skipped: list[Skipped] = []
     for number, line in lines:
         values, label = _parsed(path, number, line, header)
         source = f"{path.name}#{len(series) + len(skipped)}"
