@@ -79,7 +79,7 @@ FORECASTS = (
     Forecasting("Lynx", "aeon", "Lynx/Lynx.csv", {"horizon": 6}),
     Forecasting("US change", "aeon", "Uschange/Uschange.csv"),
     Forecasting("solar", "aeon", "solar/solar.csv", {"horizon": 24}),
-    Forecasting("M1, yearly", "aeon", "m1_yearly_dataset/m1_yearly_dataset.tsf"),
+    Forecasting("M1 yearly", "aeon", "m1_yearly_dataset/m1_yearly_dataset.tsf"),
     Forecasting("seatbelts", "sktime", "seatbelts/seatbelts.csv",
                 {"kind": "forecast", "target": "KSI", "known": "label"}),
 )  # fmt: skip

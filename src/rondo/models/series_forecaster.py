@@ -89,10 +89,9 @@ class Forecaster(nn.Module):
         self.step = nn.Parameter(0.1 * torch.randn(horizon, STEP_SIZE))
         read = 2 * num_targets + len(columns) - num_targets
         told_ahead = num_targets + 2 * num_known + STEP_SIZE
-        self.encoder = _loops(cell, read, hidden_size, num_layers)
-        self.decoder = _loops(cell, told_ahead, hidden_size, num_layers)
+        self.encoder, _ = _loops(cell, read, hidden_size, num_layers)
+        self.decoder, width = _loops(cell, told_ahead, hidden_size, num_layers)
         self.between, self.dropout = VariationalDropout(dropout), nn.Dropout(dropout)
-        width = int(self.decoder[-1].cell.output_size)  # type: ignore[arg-type]
         self.output = nn.Linear(width, num_targets * len(quantiles))
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
@@ -192,10 +191,11 @@ def _last_held(z: Tensor) -> Tensor:
     return z.gather(1, last)
 
 
-def _loops(cell: str, size: int, hidden_size: int, number: int) -> nn.ModuleList:
+def _loops(cell: str, size: int, hidden_size: int, number: int) -> tuple[nn.ModuleList, int]:
+    """Layers of one cell on top of each other, and the width of what the last gives."""
     layers = nn.ModuleList()
     for _ in range(number):
         made = NAMED_CELLS[cell](size, hidden_size)
         layers.append(Recurrent(made))
         size = int(made.output_size)  # type: ignore[arg-type]
-    return layers
+    return layers, size

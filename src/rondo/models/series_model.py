@@ -62,6 +62,9 @@ class SeriesModel(nn.Module):
         torch.Size([4, 3])
     """
 
+    output_mean: Tensor
+    output_scale: Tensor
+
     def __init__(
         self,
         cell: str,
@@ -111,7 +114,7 @@ class SeriesModel(nn.Module):
         """
         if lengths is None:
             lengths = torch.full((len(x),), x.shape[1])
-        g, found = self.seen(x, lengths), []
+        g, found = self.seen(x, lengths), list[Tensor]()
         for number, convolution in enumerate(self.convolutions):
             g = convolution(g, lengths)
             found += _pooled(g, lengths)

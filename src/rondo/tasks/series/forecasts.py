@@ -125,7 +125,7 @@ def shape_of(
         raise ValueError(f"{found.path} has no series with values to predict")
     length = int(np.median([len(one) for one in series]))
     frequency = found.frequency or next(
-        (name for one in series if one.times is not None and (name := frequency_of(one.times))),
+        (said for one in series if one.times is not None and (said := frequency_of(one.times))),
         None,
     )
     told = []
