@@ -54,7 +54,7 @@ def test_rows_in_any_order_of_time_are_sorted_and_told(tmp_path: Path) -> None:
 
 
 def test_missing_cells_are_nan(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.csv", ["time,x,y", "1,,2", "2,NA,3", "3,5,?"])
+    file = write(tmp_path / "a.csv", ["time,a,b", "1,,2", "2,NA,3", "3,5,?"])
     assert np.isnan(read_series(file).series[0].values).tolist() == [
         [True, False], [True, False], [False, True],
     ]  # fmt: skip

@@ -89,7 +89,7 @@ def guessed_roles(table: Table, asked: Roles) -> Roles:
     def first(names: Sequence[str]) -> str | None:
         return next((lower[n] for n in names if n in lower and lower[n] not in taken), None)
 
-    is_place = "y" in lower and ("x" in lower or "z" in lower)  # of a point, not a label
+    is_place = "x" in lower and "z" in lower  # y is of a point then, and no label
     target = None
     if asked.target is None:  # () is for none
         target = first([name for name in TARGET_NAMES if name != "y" or not is_place])
