@@ -405,6 +405,7 @@ def test_help_of_a_task_says_what_its_recipe_does() -> None:
     from rondo.tasks.memory import adding, copying, parity, reber
     from rondo.tasks.music import task as music
     from rondo.tasks.segmentation import task as segmentation
+    from rondo.tasks.series import task as series
     from rondo.tasks.text import task as text
     from rondo.training.recipe import Recipe
 
@@ -421,6 +422,7 @@ def test_help_of_a_task_says_what_its_recipe_does() -> None:
         "actions": actions.RECIPES,
         "segmentation": segmentation.RECIPES,
         "captions": captions.RECIPES,
+        "series": series.RECIPES,
     }
     assert set(own) == set(SEQUENCE_TASKS)
     for task, kinds in own.items():
