@@ -24,7 +24,7 @@ from rondo.tasks.memory.reber import SYMBOLS as REBER
 from rondo.tasks.memory.reber import draw_string, reber
 from rondo.tasks.memory.temporal_order import SYMBOLS, temporal_order_6a, temporal_order_6b
 from rondo.tasks.music.task import music, transposed
-from rondo.tasks.registry import SEQUENCE_TASKS
+from rondo.tasks.registry import definition_of, task_names
 from rondo.training.task import Task
 
 GENERATED = {
@@ -326,10 +326,20 @@ def test_one_hot_vectors() -> None:
     assert one_hot(torch.tensor([1, -1]), 3).tolist() == [[0, 1, 0], [0, 0, 0]]
 
 
-def test_every_task_is_known_to_the_command_line() -> None:
-    from rondo.cli.sequences import SEQUENCE_TASKS as WORDS
+DRAWN = [name for name in task_names() if not definition_of(name).takes_data]
 
-    assert list(WORDS) == list(SEQUENCE_TASKS)
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_task_is_what_its_definition_states(name: str) -> None:
+    definition = definition_of(name)
+    task = definition.make_task(definition.options())
+    assert task.name == name
+    assert task.recipe == next(iter(definition.recipes.values()))
+    assert task.unused == definition.unused
+
+
+def test_the_tasks_that_draw_their_sequences_are_those_of_memory() -> None:
+    assert DRAWN == [*GENERATED, "reber", "copy", "parity"]
 
 
 # --- copy and parity

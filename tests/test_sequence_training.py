@@ -401,7 +401,7 @@ def test_a_run_tells_what_it_gave(rondo: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("recipe.num_num_epochs=3", "adding draws a new sequence every time and has no epochs"),
+        ("recipe.num_epochs=3", "adding draws a new sequence every time and has no epochs"),
         ("recipe.embedding_size=8", "this task does not use recipe.embedding_size; leave it out"),
         ("recipe.channels=8", "this task does not use recipe.channels; leave it out"),
         ("recipe.label_smoothing=0.1", "this task does not use recipe.label_smoothing; leave it"),
@@ -444,7 +444,7 @@ def test_a_run_of_any_task_is_evaluated(rondo: Run, tmp_path: Path) -> None:
     for words, message in (
         (("--split", "tset"), "there is no split 'tset'; did you mean 'test'"),
         (("--data", "x"), "adding draws its sequences itself; leave out --data"),
-        (("--min-confidence", "0.5"), "--min-confidence is for runs of photos; leave it out"),
+        (("--min-confidence", "0.5"), "rondo evaluate mine does not take '--min-confidence'"),
     ):
         code, _, err = rondo("evaluate", "mine", *words)
         assert (code, message in err) == (2, True), err
@@ -537,7 +537,7 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
         ("train adding --cel gru", "does not take '--cel'; did you mean '--cell'"),
         ("train adding --cell grv", "there is no cell 'grv'; did you mean 'gru'"),
         ("train adding --length 3", "the length must be 20 or more, but is 3"),
-        ("train adding --length x", "argument --length/--lag: must be a whole number, but is 'x'"),
+        ("train adding --length x", "--length/--lag must be a whole number, but is 'x'"),
         ("train adding --hidden-size 0", "the hidden size must be 1 or more, but is 0"),
         ("train adding --num-layers 0", "the number of layers must be 1 or more, but is 0"),
         ("train adding --batch-size 0", "the batch size must be 1 or more, but is 0"),
@@ -553,7 +553,7 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
         ("train adding --threads 0", "the number of threads must be from 1 to .*, but is '0'"),
         ("train adding --data x", "does not take '--data'"),
         ("train adding --resume absent", "there is no run folder absent; `rondo train adding`"),
-        ("train adding --resume last", "there is no run in .*`rondo train adding` makes one"),
+        ("train adding --resume last", "there is no run in .*`rondo train TASK` makes one"),
         ("train adding --resume x --seed 1", "leave out --seed"),
         ("train adding --run .", r"\. exists already; give another --run"),
         ("train music", "music needs data: give --data PATH"),
@@ -569,13 +569,10 @@ def test_wrong_use_is_answered_in_one_line(
 
 def test_runs_of_other_tasks_are_refused(rondo: Run) -> None:
     train(rondo, "--run", "mine")
-    code, _, err = rondo("train", "reber", "--resume", "mine")
-    assert code == 2
-    assert "mine is a run of `rondo train adding`, and not of reber" in err
-    for words in ("predict mine a.png", "train photo --resume mine"):
-        code, _, err = rondo(*words.split())
+    for task in ("reber", "photo"):
+        code, _, err = rondo("train", task, "--resume", "mine")
         assert code == 2
-        assert "it is a run of `rondo train adding`, and not of photos" in err
+        assert f"the run mine: it is a run of `rondo train adding`, and not of {task}" in err
 
 
 def test_a_missing_package_names_the_extra_of_the_tasks() -> None:
