@@ -15,6 +15,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.session import Options, begin, resume
 
 from commands import Run, check_answered_in_one_line
 from rondo.errors import RunError
@@ -26,8 +28,6 @@ from rondo.tasks.actions.task import actions
 from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
 from rondo.training.optimising import learning_rate
-from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, begin, resume
 from run_records import without_times
 from test_actions import pose_file, pose_folder, signal_file
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from rondo.training.sequences.session import Options, begin
 
 from commands import Run, check_answered_in_one_line
 from rondo.errors import RunError
@@ -16,7 +17,6 @@ from rondo.tasks.captions import task as task_module
 from rondo.tasks.captions.answers import Captioner
 from rondo.tasks.captions.vocabulary import UNKNOWN
 from rondo.training.fit import Outcome, fit
-from rondo.training.sequences.session import Options, begin
 from test_captions import photo_folder
 
 SMALL = {"hidden_size": 16, "embedding_size": 8, "batch_size": 8, "threads": 1}

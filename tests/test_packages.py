@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from rondo.tasks.registry import definition_of, task_names
 from rondo.extras import EXTRAS
+from rondo.tasks.registry import definition_of, task_names
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +59,9 @@ LACKING = {
     "table photo": "photo",
     "web": "web",
     **{
-        f"train {name}" + (" --data absent" if name in NEEDS_DATA else ""): definition_of(name).extra
+        f"train {name}" + (" --data absent" if name in NEEDS_DATA else ""): definition_of(
+            name
+        ).extra
         for name in task_names()
     },
 }
@@ -180,4 +182,6 @@ def test_what_a_command_says_to_do_helps(installed: Environment) -> None:
         done = installed.run("rondo", *words)
         assert done.returncode == 0, done.stderr
     finally:
-        installed.pip("uninstall", "--quiet", "--yes", "jsonargparse", "PyYAML", "pillow", "safetensors")
+        installed.pip(
+            "uninstall", "--quiet", "--yes", "jsonargparse", "PyYAML", "pillow", "safetensors"
+        )

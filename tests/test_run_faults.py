@@ -202,7 +202,7 @@ def readers() -> dict[str, list[tuple[str, ...]]]:
     photo = [("evaluate", "mine"), ("predict", "mine", "a.png"), ("web", "mine", "--port", "0")]
     return {
         "photo": [*photo, ("train", "photo", "--resume", "mine")],
-        "adding": [("train", "adding", "--resume", "mine")],
+        "adding": [("evaluate", "mine"), ("train", "adding", "--resume", "mine")],
     }
 
 
@@ -273,7 +273,7 @@ def test_weights_of_another_run_are_refused(
     for other, message in (
         (tmp_path / "wider", "its hidden size is 5, and the run's 4"),
         (tmp_path / "reber", "its task is reber, and the run's adding"),
-        (finished["photo"], r"cannot be read \(there is no network 'fcnn_1'"),
+        (finished["photo"], "its task is photo, and the run's adding"),
     ):
         for name in ("model.safetensors", "model.safetensors.sha256"):
             shutil.copy(other / name, path / name)
@@ -561,8 +561,7 @@ def test_steps_without_a_finite_gradient_are_skipped_and_told(
     last = [r for r in records_in(tmp_path / "mine") if "skipped_steps" in r][-1]
     assert last["skipped_steps"] == 2
     assert (
-        divergence.first_not_finite(folder_of(tmp_path / "mine").read_model().state_dict())
-        is None
+        divergence.first_not_finite(folder_of(tmp_path / "mine").read_model().state_dict()) is None
     )
 
 
@@ -587,9 +586,7 @@ def test_the_error_says_what_to_change() -> None:
 # --- threads
 
 
-@pytest.mark.parametrize(
-    "words", ["train photo", "train adding", "train characters", "table photo", "bench"]
-)
+@pytest.mark.parametrize("words", ["train photo", "train adding", "train characters", "bench"])
 @pytest.mark.parametrize("number", ["1000", "0", "-1", "many"])
 def test_a_number_of_threads_is_refused_by_every_command(
     rondo: Run, tmp_path: Path, words: str, number: str

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
+from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.session import Options, begin, new_engine, resume
 
 from commands import Run, check_answered_in_one_line
 from rondo.data.lost_frames import LostFramesWarning
@@ -19,8 +21,6 @@ from rondo.models.reseg import ReSeg
 from rondo.tasks.segmentation import task as task_module
 from rondo.tasks.segmentation.answers import Picture, Segmenter, colours, overlay
 from rondo.training.fit import Outcome, fit
-from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, begin, new_engine, resume
 from test_segmentation import scene_folder
 
 SMALL = {"hidden_size": 6, "num_layers": 1, "channels": 6, "batch_size": 4, "threads": 1}

@@ -339,7 +339,7 @@ def test_a_task_is_what_its_definition_states(name: str) -> None:
 
 
 def test_the_tasks_that_draw_their_sequences_are_those_of_memory() -> None:
-    assert DRAWN == [*GENERATED, "reber", "copy", "parity"]
+    assert [*GENERATED, "reber", "copy", "parity"] == DRAWN
 
 
 # --- copy and parity

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 import torch
+from rondo.training.sequences.folder import SequenceFolder
+from rondo.training.sequences.session import Options, begin, resume
 
 from commands import Run, check_answered_in_one_line
 from rondo import cli
@@ -26,8 +28,6 @@ from rondo.training.engine import Engine
 from rondo.training.fit import fit
 from rondo.training.optimising import learning_rate
 from rondo.training.recipe import Recipe
-from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, begin, resume
 from run_records import without_times
 from text_words import folder_of, picture, words_folder
 

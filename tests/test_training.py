@@ -330,16 +330,16 @@ def test_a_full_disk_is_noticed_at_the_start(
 ) -> None:
     usage = run_paths.shutil.disk_usage(tmp_path)
     free = [5 * 2**20]
-    monkeypatch.setattr(
-        run_paths.shutil, "disk_usage", lambda path: usage._replace(free=free[0])
-    )
+    monkeypatch.setattr(run_paths.shutil, "disk_usage", lambda path: usage._replace(free=free[0]))
     with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 256"):
         run_paths.check_new_folder(tmp_path / "run")
     with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 64;"):  # before any data
         session.begin(PHOTO, Request({"data": "absent"}), tmp_path / "run", print)
     free[0] = 100 * 2**20
     with pytest.raises(RunError, match=r"100 MiB are free .* a run needs 782"):
-        session.begin(PHOTO, Request({"model": "resnet_50", "num_drawn": 8}), tmp_path / "run", print)
+        session.begin(
+            PHOTO, Request({"model": "resnet_50", "num_drawn": 8}), tmp_path / "run", print
+        )
 
 
 # --- training

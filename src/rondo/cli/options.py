@@ -375,7 +375,9 @@ def _check_config_file(path: str) -> None:
         raise UsageError(f"the config file {path} is no TOML: {error}") from error
     for key, instead in NO_KEYS.items():
         if key in values:
-            raise UsageError(f"the config file {path} cannot hold {key}; {instead or 'leave it out'}")
+            raise UsageError(
+                f"the config file {path} cannot hold {key}; {instead or 'leave it out'}"
+            )
     if not isinstance(values.get("recipe", {}), dict):
         raise UsageError(
             f"recipe of the config file {path} must be a table [recipe], in which name is that of "

@@ -89,9 +89,8 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
 
 def request_of(given: dict[str, Any]) -> Request:
     """Returns what the options ask for."""
-    from rondo.training.request import Request
-
     from rondo.cli.options import is_given
+    from rondo.training.request import Request
 
     changes = {name: value for name, value in given["recipe"].items() if value is not None}
     name = changes.pop("name", None)
