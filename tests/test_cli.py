@@ -108,7 +108,7 @@ def test_keeping_freed_memory_does_no_harm() -> None:
         ("train photo --epcohs 3", "does not take '--epcohs'; did you mean '--epochs'"),
         (
             "train photo --epochs three",
-            "--num-epochs/--epochs must be a whole number, but is 'three'",
+            "--epochs must be a whole number, but is 'three'",
         ),
         ("train photo --epochs 0", "the number of epochs must be 1 or more, but is 0"),
         ("train photo --batch-size -3", "the batch size must be 1 or more, but is -3"),

@@ -53,7 +53,7 @@ def test_the_last_value_counts_and_fields_lie_within_others() -> None:
         ("augmentation=strong", "must be changed field by field or none, but is 'strong'"),
         (
             "image_sizes=((1, 2, 3),)",
-            r"recipe\.image_sizes must be pairs of numbers, such as .*, but is",
+            "image_sizes must be pairs of numbers, such as .*, but is",
         ),
     ],
 )

@@ -36,9 +36,9 @@ WITHIN = ("augmentation", "image_sizes")
 """The fields of a recipe that hold several values: keys of a config file, or for --set."""
 
 NO_KEYS = {
-    "help": "",
-    "config": "",
-    "print_config": "",
+    "help": "leave it out",
+    "config": "leave it out",
+    "print_config": "give --print-config",
     "find_learning_rate": "give --find-learning-rate",
     "set": "write the fields in [recipe]",
 }
@@ -205,7 +205,7 @@ class OptionsParser:
             self.parser.print_help()
             sys.exit(0)
         try:
-            found = self.parser.parse_args(_config_files_first(arguments))
+            found = self.parser.parse_args(_config_files_first(_with_name_of_recipe(arguments)))
         except (argparse.ArgumentError, ValueError, TypeError) as error:
             raise UsageError(f"{self._words(str(error))}; see `{self.prog} --help`") from None
         return found.as_dict()
@@ -265,7 +265,7 @@ def train_parser(definition: Definition) -> OptionsParser:
     parser.add_config()
     parser.add_fields(definition.options)
     parser.add("--recipe.name", type=word, metavar="NAME",
-        help=f"how to train: {', '.join(definition.recipes)}; also --recipe NAME (default: "
+        help=f"how to train: {', '.join(definition.recipes)} (default: "
         f"{'what the data ask for' if len(definition.recipes) > 1 else 'default'})")  # fmt: skip
     parser.add_fields(
         Recipe,
@@ -346,6 +346,16 @@ def _threads(value: Any) -> int:
         raise RefusedError(str(error)) from None
 
 
+def _with_name_of_recipe(words: Sequence[str]) -> list[str]:
+    """The words with `--recipe NAME` as `--recipe.name NAME`; "recipe" alone is a table."""
+    return [
+        "--recipe.name" + word.removeprefix("--recipe")
+        if word == "--recipe" or word.startswith("--recipe=")
+        else word
+        for word in words
+    ]
+
+
 def _config_files_first(arguments: Sequence[str]) -> list[str]:
     """The words with the config files before all others, so that what is given beside them counts.
 
@@ -375,9 +385,7 @@ def _check_config_file(path: str) -> None:
         raise UsageError(f"the config file {path} is no TOML: {error}") from error
     for key, instead in NO_KEYS.items():
         if key in values:
-            raise UsageError(
-                f"the config file {path} cannot hold {key}; {instead or 'leave it out'}"
-            )
+            raise UsageError(f"the config file {path} cannot hold {key}; {instead}")
     if not isinstance(values.get("recipe", {}), dict):
         raise UsageError(
             f"recipe of the config file {path} must be a table [recipe], in which name is that of "

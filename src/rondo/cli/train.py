@@ -21,8 +21,8 @@ OF_RUN = (
 )
 """The options of every training."""
 
-FLAGS = ("find_learning_rate", "print_config")
-"""Those of them that are never without a value."""
+BESIDE_RESUME = ("resume", "data", "report", "find_learning_rate", "print_config")
+"""What may stand beside --resume, and what is never without a value."""
 
 
 def train_help() -> str:
@@ -64,7 +64,7 @@ def train(words: Sequence[str]) -> int:
 def _train(definition: Definition, words: Sequence[str]) -> int:
     from rondo.cli.options import train_parser
 
-    given = train_parser(definition).parse(_with_name_of_recipe(words))
+    given = train_parser(definition).parse(words)
     if given["print_config"]:
         from rondo.cli.config_text import config_text
 
@@ -209,11 +209,9 @@ def _find_learning_rate(definition: Definition, given: dict[str, Any]) -> int:
 
 def _check_alone(given: dict[str, Any]) -> None:
     """Raises `UsageError` where --resume stands beside what the run has settled."""
-    others = [
-        name
-        for name, value in {**given, **_flat(given["recipe"])}.items()
-        if name not in ("data", "report", "resume", "recipe", *FLAGS) and value is not None
-    ]
+    given = {name: value for name, value in given.items() if name not in BESIDE_RESUME}
+    given |= _flat(given.pop("recipe"))
+    others = [name for name, value in given.items() if value is not None]
     words = [f"--{name.replace('_', '-').replace('run-path', 'run')}" for name in others]
     if words:
         raise UsageError(
@@ -223,13 +221,3 @@ def _check_alone(given: dict[str, Any]) -> None:
 
 def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
     return {("recipe" if name == "name" else name): value for name, value in recipe.items()}
-
-
-def _with_name_of_recipe(words: Sequence[str]) -> list[str]:
-    """The words with `--recipe NAME` as `--recipe.name NAME`; "recipe" alone is a table."""
-    return [
-        "--recipe.name" + word.removeprefix("--recipe")
-        if word == "--recipe" or word.startswith("--recipe=")
-        else word
-        for word in words
-    ]
