@@ -15,9 +15,12 @@ keep_freed_memory()  # before torch takes its first memory
 
 from rondo.bench.measure import machine_lines  # noqa: E402
 from rondo.errors import RunError  # noqa: E402
+from rondo.tasks.registry import definition_of  # noqa: E402
+from rondo.training import session  # noqa: E402
 from rondo.training.fit import fit  # noqa: E402
-from rondo.training.sequences import session  # noqa: E402
-from rondo.training.sequences.folder import SequenceFolder  # noqa: E402
+from rondo.training.records import read_records  # noqa: E402
+from rondo.training.request import Request, make_config  # noqa: E402
+from rondo.training.run_folder import RunFolder  # noqa: E402
 
 SEEDS = (0, 1, 2)
 
@@ -27,11 +30,11 @@ class Kept:
     """A finished run.
 
     Args:
-        options: What it was asked to do.
+        request: What it was asked to do.
         records: Its checks, and last its test.
     """
 
-    options: session.Options
+    request: Request
     records: list[dict[str, Any]]
 
     @property
@@ -44,48 +47,47 @@ class Kept:
         return min(record["loss"] for record in self.records if record["split"] == "val")
 
 
-def kept_run(runs: Path, label: str, task: str, options: session.Options) -> Kept:
+def kept_run(runs: Path, label: str, task: str, request: Request) -> Kept:
     """A finished run: read from its folder, or trained now, from its beginning or saved state.
 
     Args:
         runs: Where all runs are kept.
         label: The name of this one's folder.
         task: The name of the task.
-        options: What to do.
+        request: What to do.
     """
-    folder = SequenceFolder(runs / label, task)
+    folder = RunFolder(runs / label, definition_of(task))
     records = folder.read_metrics()
     if folder.config_file.exists():
-        check_same(folder, task, options)
+        check_same(folder, request)
         if records and records[-1]["split"] == "test":
-            return Kept(options, records)
-        run = session.resume(task, folder.path, options.data, quiet)
+            return Kept(request, records)
+        data = request.options.get("data")
+        run = session.resume(folder.definition, folder.path, data, quiet)
     else:
-        run = session.begin(task, options, folder.path, quiet)
+        run = session.begin(folder.definition, request, folder.path, quiet)
     outcome = fit(run, say=quiet)
     if outcome.signal_number is not None:
         raise SystemExit(128 + outcome.signal_number)
     test = outcome.records[-1]
     note(
-        f"{label}: {'solved, ' if test['solved'] else ''}{test['sequences']} sequences, "
+        f"{label}: {'solved, ' if test['solved'] else ''}{test['num_seen']} {run.task.noun}, "
         f"test {test['loss']:.4f}, {test['seconds']:.0f} s"
     )
-    return Kept(options, outcome.records)
+    return Kept(request, outcome.records)
 
 
-def check_same(folder: SequenceFolder, task: str, options: session.Options) -> None:
-    """Fails where a kept run was asked to do something else."""
-    kept, (asked, _) = folder.read_config(), session.make_config(task, options)
-    if replace(kept, versions={}, task_arguments={}) != replace(
-        asked, versions={}, task_arguments={}
-    ):
+def check_same(folder: RunFolder, request: Request) -> None:
+    """Fails where a kept run was asked to do something else; its data may have been moved."""
+    kept, (wanted, _, _) = folder.read_config(), make_config(folder.definition, request)
+    if replace(kept, versions={}, options=None) != replace(wanted, versions={}, options=None):
         raise RunError(f"{folder.path} was made with other settings; give another --runs")
 
 
 def total_minutes(runs: Path) -> float:
     """The time that all finished runs took, in minutes."""
-    folders = [SequenceFolder(path.parent, "") for path in runs.glob("*/config.json")]
-    last = [records[-1] for folder in folders if (records := folder.read_metrics())]
+    files = runs.glob("*/metrics.jsonl")
+    last = [records[-1] for file in files if (records := read_records(file, quiet))]
     return sum(record["seconds"] for record in last) / 60
 
 

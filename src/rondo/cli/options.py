@@ -236,7 +236,7 @@ class OptionsParser:
 
     def _keys(self) -> dict[str, str]:
         """The keys of a config file, also by the short names of the options."""
-        found = {}
+        found: dict[str, str] = {}
         for action in self.parser._actions:
             if action.option_strings and action.dest not in NO_KEYS:
                 group = action.dest.rpartition(".")[0]
@@ -362,7 +362,7 @@ def _config_files_first(arguments: Sequence[str]) -> list[str]:
     Raises:
         UsageError: Where a file cannot be read.
     """
-    words, files = list(arguments), []
+    words, files = list(arguments), list[str]()
     for place in reversed(range(len(words))):
         name, sign, value = words[place].partition("=")
         if name == "--config" and (sign or place + 1 < len(words)):
