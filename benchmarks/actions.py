@@ -26,14 +26,15 @@ import torch  # isort: skip
 from torch import Tensor, nn  # isort: skip
 
 from rondo.cells.named import num_parameters
-from rondo.measures.classes import evaluate_classes
 from rondo.measures.intervals import Share, percent, wilson
 from rondo.models.action_model import ActionModel
 from rondo.system.columns import markdown_table
 from rondo.tasks.actions.answers import Recogniser
+from rondo.tasks.actions.definition import ACTIONS
+from rondo.tasks.actions.evaluate import evaluate
 from rondo.tasks.actions.task import actions
-from rondo.training.sequences.networks import build_network, network_arguments
-from rondo.training.sequences.session import Options
+from rondo.training.network import arguments_of
+from rondo.training.run_folder import RunFolder
 from rondo.training.task import Task
 
 CELLS = ("gru", "lstm", "tanh")
@@ -76,13 +77,11 @@ def train(runs: Path, data: Path, cell: str, bidirectional: bool, threads: int) 
             runs,
             label_of(data, cell, bidirectional, seed),
             "actions",
-            Options(
-                data=str(data),
-                cell=cell,
-                bidirectional=bidirectional or None,
-                seed=seed,
-                threads=threads,
-            ),
+            data=str(data),
+            cell=cell,
+            bidirectional=bidirectional or None,
+            seed=seed,
+            threads=threads,
         )
         for seed in SEEDS
     ]
@@ -118,16 +117,16 @@ def confusion(runs: Path, data: Path, best: Trained) -> str:
     """What was taken for what, summed over the seeds of a network."""
     total: Tensor | None = None
     for seed in SEEDS:
-        recogniser = Recogniser(runs / label_of(data, best.cell, best.bidirectional, seed))
-        predicted = recogniser.evaluate(data, "test")["test"]
-        found = torch.tensor(evaluate_classes(*predicted, recogniser.classes).confusion)
+        run = RunFolder(runs / label_of(data, best.cell, best.bidirectional, seed), ACTIONS)
+        evaluation = evaluate(run, data=str(data), split="test").evaluations["test"]
+        found = torch.tensor(evaluation.confusion)
         total = found if total is None else total + found
     assert total is not None
     rows = [
         [name, *(str(count) if count else "" for count in row), f"{100 * row[n] / sum(row):.1f} %"]
-        for n, (name, row) in enumerate(zip(recogniser.classes, total.tolist(), strict=True))
+        for n, (name, row) in enumerate(zip(evaluation.classes, total.tolist(), strict=True))
     ]
-    return markdown_table(["class, taken for", *recogniser.classes, "right"], rows)
+    return markdown_table(["class, taken for", *evaluation.classes, "right"], rows)
 
 
 def with_torch_layers(model: ActionModel, cell: str) -> ActionModel:
@@ -163,9 +162,9 @@ def seconds_of_step(task: Task, models: Sequence[ActionModel]) -> list[float]:
 def speed_row(task: Task, name: str, cell: str, bidirectional: bool) -> list[str]:
     """The clips a second of a training with Rondo's layers and with torch.nn's."""
     torch.manual_seed(0)
-    arguments = network_arguments(task, task.recipe)
-    ours = build_network(
-        task.model, {**arguments, "cell": cell, "bidirectional": bidirectional, "dropout": 0.0}
+    arguments = arguments_of(ACTIONS, task, task.recipe)
+    ours = ACTIONS.network(task.model).build(
+        **{**arguments, "cell": cell, "bidirectional": bidirectional, "dropout": 0.0}
     )
     assert isinstance(ours, ActionModel)
     assert task.prepare is not None

@@ -30,14 +30,15 @@ from rondo.cells.named import num_parameters
 from rondo.data.batch import Batch
 from rondo.models.multimodal_rnn import MultimodalRNN
 from rondo.system.columns import markdown_table
-from rondo.tasks.captions.answers import Captioner, CaptionScore
+from rondo.tasks.captions.definition import CAPTIONS, RECIPES
+from rondo.tasks.captions.evaluate import CaptionScore, evaluate
 from rondo.tasks.captions.features import NUM_FEATURES
 from rondo.tasks.captions.files import Captioned, read_captions
 from rondo.tasks.captions.scores import Bleu, bleu
-from rondo.tasks.captions.task import LEAST_COUNT, MULTIMODAL_SIZE, RECIPES
+from rondo.tasks.captions.task import LEAST_COUNT, MULTIMODAL_SIZE
 from rondo.tasks.captions.vocabulary import words_of
 from rondo.training.objective import Objective
-from rondo.training.sequences.session import Options
+from rondo.training.run_folder import RunFolder
 
 RECIPE = RECIPES["files"]
 NUM_BY_HEART, EPOCHS_BY_HEART = 50, 60
@@ -102,9 +103,10 @@ def learnt_by_heart(runs: Path, data: Path, threads: int) -> str:
                 if not (place / name).is_symlink():
                     (place / name).symlink_to(photo.path.absolute())
                 writer.writerows([[name, split, photo.captions[0]]] * LEAST_COUNT)  # all known
-    options = Options(data=str(place), epochs=EPOCHS_BY_HEART, dropout=0.0, threads=threads)
-    kept_run(runs, "by-heart", "captions", options)
-    score = Captioner(runs / "by-heart", beam_width=1).evaluate(None, "test")["test"]
+    options = {"data": str(place), "epochs": EPOCHS_BY_HEART, "dropout": 0.0, "threads": threads}
+    kept_run(runs, "by-heart", "captions", **options)
+    folder = RunFolder(runs / "by-heart", CAPTIONS)
+    score = evaluate(folder, split="test", beam_width=1).scores["test"]
     return (
         f"{round(score.bleu.exact * NUM_BY_HEART / 100)} of {NUM_BY_HEART} captions are given back "
         "word for word."
@@ -197,11 +199,14 @@ def main() -> None:
                 arguments.runs,
                 f"photos-{seed}",
                 "captions",
-                Options(data=str(arguments.data), threads=arguments.threads, seed=seed),
+                data=str(arguments.data),
+                threads=arguments.threads,
+                seed=seed,
             )
             for seed in SEEDS
         ]
-        scores = [Captioner(arguments.runs / f"photos-{seed}").evaluate() for seed in SEEDS]
+        folders = [RunFolder(arguments.runs / f"photos-{seed}", CAPTIONS) for seed in SEEDS]
+        scores = [evaluate(folder).scores for folder in folders]
         photos = read_captions(arguments.data).splits
         rows = [
             row

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ keep_freed_memory()  # before torch takes its first memory
 
 from rondo.bench.measure import machine_lines  # noqa: E402
 from rondo.errors import RunError  # noqa: E402
-from rondo.tasks.registry import definition_of  # noqa: E402
-from rondo.training import session  # noqa: E402
+from rondo.tasks.registry import definition_of, folder_of  # noqa: E402
+from rondo.training.definition import Definition  # noqa: E402
 from rondo.training.fit import fit  # noqa: E402
-from rondo.training.records import read_records  # noqa: E402
+from rondo.training.recipe import Recipe  # noqa: E402
 from rondo.training.request import Request, make_config  # noqa: E402
 from rondo.training.run_folder import RunFolder  # noqa: E402
+from rondo.training.session import begin, resume  # noqa: E402
 
 SEEDS = (0, 1, 2)
 
@@ -30,11 +31,9 @@ class Kept:
     """A finished run.
 
     Args:
-        request: What it was asked to do.
         records: Its checks, and last its test.
     """
 
-    request: Request
     records: list[dict[str, Any]]
 
     @property
@@ -47,47 +46,62 @@ class Kept:
         return min(record["loss"] for record in self.records if record["split"] == "val")
 
 
-def kept_run(runs: Path, label: str, task: str, request: Request) -> Kept:
+def kept_run(runs: Path, label: str, task: str, **given: Any) -> Kept:
     """A finished run: read from its folder, or trained now, from its beginning or saved state.
 
     Args:
         runs: Where all runs are kept.
         label: The name of this one's folder.
         task: The name of the task.
-        request: What to do.
+        given: Options of the task, of its recipe and of every run, as on the command line; what is
+            None is not given.
     """
-    folder = RunFolder(runs / label, definition_of(task))
+    definition, path = definition_of(task), runs / label
+    request = request_of(definition, **given)
+    folder = RunFolder(path, definition)
     records = folder.read_metrics()
     if folder.config_file.exists():
         check_same(folder, request)
         if records and records[-1]["split"] == "test":
-            return Kept(request, records)
-        data = request.options.get("data")
-        run = session.resume(folder.definition, folder.path, data, quiet)
+            return Kept(records)
+        run = resume(definition, path, given.get("data"), quiet)
     else:
-        run = session.begin(folder.definition, request, folder.path, quiet)
+        run = begin(definition, request, path, quiet)
     outcome = fit(run, say=quiet)
     if outcome.signal_number is not None:
         raise SystemExit(128 + outcome.signal_number)
     test = outcome.records[-1]
     note(
-        f"{label}: {'solved, ' if test['solved'] else ''}{test['num_seen']} {run.task.noun}, "
+        f"{label}: {'solved, ' if test['solved'] else ''}{test['num_seen']} sequences, "
         f"test {test['loss']:.4f}, {test['seconds']:.0f} s"
     )
-    return Kept(request, outcome.records)
+    return Kept(outcome.records)
+
+
+def request_of(definition: Definition, epochs: int | None = None, **given: Any) -> Request:
+    """What options ask for that are named as on the command line."""
+    named = {"num_epochs": epochs, **given}
+    named = {name: value for name, value in named.items() if value is not None}
+    own = {item.name for item in fields(definition.options)}
+    of_recipe = {item.name for item in fields(Recipe)} - own
+    return Request(
+        options={name: value for name, value in named.items() if name in own},
+        recipe={name: value for name, value in named.items() if name in of_recipe},
+        **{name: value for name, value in named.items() if name not in own | of_recipe},
+    )
 
 
 def check_same(folder: RunFolder, request: Request) -> None:
-    """Fails where a kept run was asked to do something else; its data may have been moved."""
-    kept, (wanted, _, _) = folder.read_config(), make_config(folder.definition, request)
-    if replace(kept, versions={}, options=None) != replace(wanted, versions={}, options=None):
+    """Fails where a kept run was asked to do something else, wherever its data lie."""
+    kept, (asked, _, _) = folder.read_config(), make_config(folder.definition, request)
+    if replace(kept, versions={}, options=asked.options) != replace(asked, versions={}):
         raise RunError(f"{folder.path} was made with other settings; give another --runs")
 
 
 def total_minutes(runs: Path) -> float:
     """The time that all finished runs took, in minutes."""
-    files = runs.glob("*/metrics.jsonl")
-    last = [records[-1] for file in files if (records := read_records(file, quiet))]
+    folders = [folder_of(path.parent) for path in runs.glob("*/config.json")]
+    last = [records[-1] for folder in folders if (records := folder.read_metrics())]
     return sum(record["seconds"] for record in last) / 60
 
 

@@ -22,7 +22,6 @@ from matplotlib.figure import Figure  # isort: skip
 
 from rondo.bench.measure import machine_lines
 from rondo.bench.plot import COLOURS, STYLE
-from rondo.training.request import Request
 
 RATES = (1e-3, 3e-3, 1e-2)
 CELLS = {
@@ -87,12 +86,12 @@ def measure(runs: Path, case: Case, cell: str, threads: int) -> Result:
             runs,
             label,
             case.task,
-            Request(
-                {} if case.length is None else {"length": case.length},
-                recipe={"cell": cell, "learning_rate": rate, "num_sequences": case.budget},
-                seed=seed,
-                threads=threads,
-            ),
+            cell=cell,
+            length=case.length,
+            learning_rate=rate,
+            num_sequences=case.budget,
+            seed=seed,
+            threads=threads,
         )
 
     first = {rate: run(rate, SEEDS[0]) for rate in RATES}

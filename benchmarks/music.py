@@ -21,7 +21,6 @@ from kept_runs import SEEDS, Kept, kept_run, total_minutes
 from rondo.bench.measure import machine_lines
 from rondo.cells.named import GREFF_VARIANTS, NAMED_CELLS, hidden_size_for, num_parameters
 from rondo.tasks.music.task import NUM_KEYS
-from rondo.training.request import Request
 
 RATES = (1e-3, 3e-3, 1e-2)
 NUM_PARAMETERS = 20_000
@@ -60,19 +59,15 @@ def measure(runs: Path, file: Path, cell: str, threads: int) -> Result:
             runs,
             f"{file.stem}-{cell}-{rate:g}-{seed}",
             "music",
-            Request(
-                {"data": str(file)},
-                recipe={
-                    "cell": cell,
-                    "hidden_size": hidden_size_for(cell, NUM_KEYS, NUM_PARAMETERS),
-                    "learning_rate": rate,
-                    "batch_size": BATCH_SIZE[file.stem],
-                    "num_epochs": EPOCHS[file.stem],
-                    "patience": PATIENCE[file.stem],
-                },
-                seed=seed,
-                threads=threads,
-            ),
+            data=str(file),
+            cell=cell,
+            hidden_size=hidden_size_for(cell, NUM_KEYS, NUM_PARAMETERS),
+            learning_rate=rate,
+            batch_size=BATCH_SIZE[file.stem],
+            epochs=EPOCHS[file.stem],
+            patience=PATIENCE[file.stem],
+            seed=seed,
+            threads=threads,
         )
 
     first = {rate: run(rate, SEEDS[0]) for rate in RATES}
@@ -82,14 +77,10 @@ def measure(runs: Path, file: Path, cell: str, threads: int) -> Result:
 
 def measure_best(runs: Path, file: Path, threads: int) -> Result:
     """The runs of the best recipe found."""
-    options = {"data": str(file), "transpose": BEST["transpose"]}
-    recipe = {
-        "num_epochs" if name == "epochs" else name: value
-        for name, value in BEST.items()
-        if name != "transpose"
-    }
-    requests = [Request(options, recipe=recipe, seed=seed, threads=threads) for seed in SEEDS]
-    kept = [kept_run(runs, f"{file.stem}-best-{item.seed}", "music", item) for item in requests]
+    given = {"data": str(file), "threads": threads, **BEST}
+    kept = [
+        kept_run(runs, f"{file.stem}-best-{seed}", "music", seed=seed, **given) for seed in SEEDS
+    ]
     return Result(str(BEST["cell"]), float(BEST["learning_rate"]), kept)
 
 

@@ -33,7 +33,7 @@ from rondo.tasks.photo import build as photo_build  # noqa: E402
 from rondo.tasks.photo.build import NETWORKS  # noqa: E402
 from rondo.tasks.photo.definition import PHOTO  # noqa: E402
 from rondo.tasks.photo.evaluation import predict  # noqa: E402
-from rondo.tasks.photo.faces import PhotoSet  # noqa: E402
+from rondo.tasks.photo.files import PhotoSet  # noqa: E402
 from rondo.tasks.photo.task import MODELS, PhotoNetwork, fingerprint, load_data  # noqa: E402
 from rondo.training import session  # noqa: E402
 from rondo.training.fit import fit  # noqa: E402
@@ -108,9 +108,8 @@ VARIANTS: dict[str, tuple[str, Callable[..., nn.Module]]] = {
 
 def part(photos: PhotoSet, indices: list[int]) -> PhotoSet:
     """Some of the photos."""
-    return PhotoSet(
-        photos.pixels[indices], photos.labels[indices], tuple(photos.photos[i] for i in indices)
-    )
+    some = tuple(photos.photos[i] for i in indices)
+    return PhotoSet(photos.pixels[indices], photos.labels[indices], some, photos.classes)
 
 
 def divide(data: dict[str, PhotoSet]) -> tuple[dict[str, PhotoSet], PhotoSet]:
@@ -124,6 +123,7 @@ def divide(data: dict[str, PhotoSet]) -> tuple[dict[str, PhotoSet], PhotoSet]:
         torch.cat([val.pixels, held_out.pixels]),
         torch.cat([val.labels, held_out.labels]),
         val.photos + held_out.photos,
+        val.classes,
     )
     kept = {"train": part(train, order[NUM_HELD_OUT:]), "val": val, "test": val}
     return kept, judges  # a run ends with a test, which is to be that of no other photos here

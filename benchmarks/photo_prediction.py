@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from rondo.bench.measure import Spread, machine_lines, take_turns
-from rondo.predictor import Predictor
+from rondo.tasks.photo.answers import Predictor
 
 BATCH_SIZE = 64
 

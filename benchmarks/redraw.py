@@ -9,8 +9,8 @@ from pathlib import Path
 
 import parallel
 from rondo.report.plots import standalone
-from rondo.sweep.time_plot import Point, accuracy_over_time
 from rondo.tasks.photo.task import LECTURE_RESULTS
+from rondo.tasks.photo.time_plot import Point, accuracy_over_time
 
 RESULTS = Path(__file__).parent / "results"
 

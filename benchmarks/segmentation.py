@@ -28,9 +28,10 @@ from rondo.layers import SpatialRNN
 from rondo.models.reseg import CONTEXTS, ReSeg
 from rondo.system.columns import markdown_table
 from rondo.tasks.segmentation.answers import Segmenter
+from rondo.tasks.segmentation.definition import RECIPES, SEGMENTATION
+from rondo.tasks.segmentation.evaluate import evaluate
 from rondo.tasks.segmentation.regions import PixelEvaluation
-from rondo.tasks.segmentation.task import RECIPES
-from rondo.training.sequences.session import Options
+from rondo.training.run_folder import RunFolder
 
 RECIPE = RECIPES["files"]
 FRAME_SIZE = (144, 192)
@@ -42,9 +43,10 @@ class Trained:
 
     def __init__(self, context: str, runs: list[Kept], folders: list[Path]) -> None:
         self.context, self.runs = context, runs
-        segmenters = [Segmenter(folder) for folder in folders]
-        self.num_parameters = num_parameters(segmenters[0].model)
-        self.found: list[dict[str, PixelEvaluation]] = [item.evaluate() for item in segmenters]
+        self.num_parameters = num_parameters(Segmenter(folders[0]).model)
+        self.found: list[dict[str, PixelEvaluation]] = [
+            evaluate(RunFolder(folder, SEGMENTATION)).evaluations for folder in folders
+        ]
 
     def row(self) -> list[str]:
         """The line of the network in the table."""
@@ -74,14 +76,12 @@ def train(arguments: argparse.Namespace, context: str, seeds: list[int]) -> Trai
             arguments.runs,
             label,
             "segmentation",
-            Options(
-                data=str(arguments.data),
-                size=arguments.size,
-                context=context,
-                epochs=arguments.epochs,
-                seed=seed,
-                threads=arguments.threads,
-            ),
+            data=str(arguments.data),
+            size=arguments.size,
+            context=context,
+            epochs=arguments.epochs,
+            seed=seed,
+            threads=arguments.threads,
         )
         for label, seed in zip(labels, seeds, strict=True)
     ]

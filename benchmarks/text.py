@@ -29,9 +29,9 @@ from rondo.measures.intervals import percent
 from rondo.models.crnn import CRNN
 from rondo.models.ctc import ctc_distances
 from rondo.tasks.text.answers import Decoding, Reader, TextScore
-from rondo.tasks.text.task import RECIPE, text_words
+from rondo.tasks.text.definition import RECIPE
+from rondo.tasks.text.task import text_words
 from rondo.tasks.text.words import LABELS, Word, load_words
-from rondo.training.sequences.session import Options
 from torch_layers import TorchLayer
 
 SPLIT_SEED = 0
@@ -116,7 +116,7 @@ HEAD = (
 
 def measure_drawn(runs: Path, threads: int) -> list[str]:
     """The rows of a run on drawn words."""
-    kept = kept_run(runs, DRAWN, "text", Options(threads=threads))
+    kept = kept_run(runs, DRAWN, "text", threads=threads)
     return [row_of(DRAWN, *item, kept) for item in scores(runs / DRAWN, text_words().splits)]
 
 
@@ -126,8 +126,10 @@ def measure_collection(runs: Path, name: str, pictures: Path, threads: int) -> l
     label = name.replace(", ", "-").replace(" ", "-")
     folder = divided(pictures, runs / "data" / name.partition(",")[0], collection)
     start = str(runs / DRAWN) if collection.starts_from_drawn else None
-    options = Options(data=str(folder), threads=threads, start_from=start, epochs=collection.epochs)
-    kept = kept_run(runs, label, "text", options)
+    kept = kept_run(
+        runs, label, "text",
+        data=str(folder), threads=threads, start_from=start, epochs=collection.epochs,
+    )  # fmt: skip
     found = scores(runs / label, load_words(folder).splits)
     return [row_of(name, *item, kept) for item in found]
 

@@ -20,10 +20,12 @@ from torch import Tensor
 
 from rondo.data.seeds import generator_for
 from rondo.data.sources import Example
-from rondo.measures.intervals import percent
-from rondo.tasks.actions.drawn import ACTIONS, BONES, draw_clips
 from rondo.measures.classes import ClassEvaluation
+from rondo.measures.intervals import percent
 from rondo.tasks.actions.answers import Recogniser
+from rondo.tasks.actions.drawn import ACTIONS, BONES, draw_clips
+from rondo.tasks.actions.evaluate import evaluate
+from rondo.tasks.registry import folder_of
 
 SHOWN = ("squat", "jump", "kick")
 NUM_FIGURES, STEP, ROW = 11, 66, 118
@@ -94,7 +96,7 @@ def picture(recogniser: Recogniser, clips: dict[str, Example]) -> str:
     body = [text(8, 20, title, anchor="start")]
     for place, (name, clip) in enumerate(clips.items()):
         body += strip(name, clip, answers(recogniser, clip), 30 + ROW * place)
-    evaluation = recogniser.evaluations(recogniser.evaluate(split="test"))["test"]
+    evaluation = evaluate(folder_of(recogniser.path), split="test").evaluations["test"]
     top = 30 + ROW * len(clips) + 24
     body += table(evaluation, top)
     width, height = LEFT + STEP * NUM_FIGURES + 10, top + 40 + CELL_HEIGHT * len(ACTIONS)

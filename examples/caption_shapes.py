@@ -15,8 +15,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
-from rondo.tasks.captions.task import Told, drawn_test
 from rondo.tasks.captions.answers import Captioner
+from rondo.tasks.captions.task import Told, drawn_test
 
 COLUMNS, ROWS, SCALE, GAP, TEXT = 4, 2, 2, 12, 34
 WRITTEN_WIDTH = 26

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from rondo.cli import main
+from rondo.tasks.photo.classes import SEXES
 from rondo.tasks.photo.drawn import draw_portrait
-from rondo.tasks.photo.faces import SEXES
 from rondo.training.run_paths import last_run
 
 NUM_PORTRAITS = 4

@@ -13,9 +13,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
+from rondo.tasks.photo.classes import SEXES
 from rondo.tasks.photo.definition import PHOTO
 from rondo.tasks.photo.drawn import draw_portrait
-from rondo.tasks.photo.faces import SEXES
 from rondo.training.run_folder import RunFolder
 
 NUM_PORTRAITS = 8

@@ -18,11 +18,11 @@ from torch import Tensor
 from rondo.data.sources import Example, together
 from rondo.models.crnn import CRNN
 from rondo.models.ctc import beam_search, best_of, ctc_distances, greedy
+from rondo.tasks.text.answers import Reader, logits_of
 from rondo.tasks.text.distort import Distortion, distorted
 from rondo.tasks.text.drawn import Typesetter
 from rondo.tasks.text.task import decoded, encoded
 from rondo.tasks.text.words import Word
-from rondo.tasks.text.answers import Reader, logits_of
 
 ALPHABET = "abcdefgh"
 LEXICON = ("head", "cage", "bead", "face", "egg", "beach", "badge", "cabbage")

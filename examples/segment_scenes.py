@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from rondo.data.seeds import generator_for
+from rondo.tasks.segmentation.answers import Picture, Segmenter, colours
 from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
 from rondo.tasks.segmentation.regions import PixelEvaluation, confusion_of
-from rondo.tasks.segmentation.answers import Picture, Segmenter, colours
 
 import torch  # isort: skip
 

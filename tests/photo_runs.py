@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from rondo.data.augment import Augmentation
+from rondo.data.skipped import Skipped
 from rondo.tasks.photo import build, networks
+from rondo.tasks.photo.classes import SEXES
 from rondo.tasks.photo.definition import PHOTO, RECIPES
-from rondo.tasks.photo.faces import Photo, PhotoSet, Skipped
+from rondo.tasks.photo.files import PhotoSet
+from rondo.tasks.photo.lists import Photo
 from rondo.tasks.photo.networks import PhotoNetwork
 from rondo.tasks.photo.task import fingerprint
 from rondo.training.config import RunConfig
@@ -58,12 +61,12 @@ def photo_set(split: str, num_photos: int, *, skipped: tuple[Skipped, ...] = ())
             split,
             source="abc"[index % 3],
             age=None if index == 0 else 7.0 * (index % 9),
-            group=("one", "two", None)[index % 3],
+            groups=((("group", "one"),), (("group", "two"),), ())[index % 3],
         )
         for index, label in enumerate(labels)
     )
     pixels = (noise + 40 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
-    return PhotoSet(pixels, labels, photos, skipped)
+    return PhotoSet(pixels, labels, photos, SEXES, skipped)
 
 
 def photo_data() -> dict[str, PhotoSet]:
@@ -74,6 +77,20 @@ def photo_data() -> dict[str, PhotoSet]:
         "test": photo_set("test", 12),
         "cross": photo_set("cross", 10),
     }
+
+
+def class_data(classes: tuple[str, ...]) -> dict[str, PhotoSet]:
+    """Photos of any classes in every split, as many of each."""
+    data = {}
+    for split, each in (("train", 3), ("val", 1), ("test", 2)):
+        labels = torch.arange(len(classes)).repeat(each)
+        photos = photo_set(split, len(labels))
+        described = tuple(
+            replace(photo, label=int(label), age=None)
+            for photo, label in zip(photos.photos, labels, strict=True)
+        )
+        data[split] = replace(photos, labels=labels, photos=described, classes=classes)
+    return data
 
 
 def run_config(

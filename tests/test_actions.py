@@ -390,7 +390,7 @@ def test_bad_poses_are_refused_with_the_file(
         ({"x": np.zeros((2, 0, 3))}, "`x` must be numbers"),
         ({"x": np.full((2, 12, 3), np.inf)}, "clip 0 has a number that is NaN or infinite"),
         ({"length": np.array([3])}, "`length` has 1 numbers for 2 clips"),
-        ({"length": np.array([3, 13])}, "clip 1 has 13 steps, but `x` has 12"),
+        ({"length": np.array([3, 13])}, "clip 1 has 13 steps, but there are 12"),
         ({"length": np.array([0, 3])}, "clip 0 has 0 frames"),
     ],
 )

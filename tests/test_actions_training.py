@@ -15,8 +15,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
-from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, begin, resume
 
 from commands import Run, check_answered_in_one_line
 from rondo.errors import RunError
@@ -29,6 +27,7 @@ from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
 from rondo.training.optimising import learning_rate
 from run_records import without_times
+from small_runs import begun, folder_of, resumed, trained
 from test_actions import pose_file, pose_folder, signal_file
 
 ROOT = Path(__file__).parents[1]
@@ -45,9 +44,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(path: Path, **options: Any) -> Outcome:
-    asked = {"hidden_size": 8, "epochs": 1, "threads": 1, **options}
-    session = begin("actions", Options(**asked), path, lambda text: None)
-    return fit(session, say=lambda text: None)
+    return trained("actions", path, **{"hidden_size": 8, "epochs": 1, **options})
 
 
 def rows(table: str) -> dict[str, list[str]]:
@@ -80,10 +77,10 @@ def test_a_resumed_run_gives_the_same_numbers(
 
     monkeypatch.setattr(Engine, "train_step", train_step)
     assert run(tmp_path / "part", epochs=2, **options).signal_number == signal.SIGTERM
-    session = resume("actions", tmp_path / "part", None, lambda text: None)
+    session = resumed("actions", tmp_path / "part")
     part = fit(session, say=lambda text: None)
     assert without_times(whole.records) == without_times(part.records)
-    models = [SequenceFolder(tmp_path / name, "actions").read_model() for name in ("whole", "part")]
+    models = [folder_of("actions", tmp_path / name).read_model() for name in ("whole", "part")]
     states = [model.state_dict() for model in models]
     assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
 
@@ -91,7 +88,7 @@ def test_a_resumed_run_gives_the_same_numbers(
 @pytest.mark.usefixtures("few")
 def test_a_run_folder_has_what_predicts(tmp_path: Path) -> None:
     run(tmp_path / "run", cell="min-gru", bidirectional=True)
-    model, origin = SequenceFolder(tmp_path / "run", "actions").read_model_and_origin()
+    model, origin = folder_of("actions", tmp_path / "run").read_model_and_origin()
     assert isinstance(model, ActionModel)
     assert model.bidirectional
     assert tuple(origin["classes"]) == stick_figures.ACTIONS
@@ -208,7 +205,7 @@ def test_files_are_learnt_measured_and_predicted(rondo: Run, tmp_path: Path) -> 
     assert code == 1
     lines = out.splitlines()
     assert [line.split()[0] for line in lines[1:4]] == ["unread"] * 3
-    assert "absent.npz: No such file or directory" in lines[1]
+    assert "absent.npz: " in lines[1]
     assert "clip 0 has a number that is NaN" in lines[2]
     assert "signals of shape (3,), but the run learnt from poses of shape (15, 2)" in lines[3]
     assert len(lines) == 6
@@ -275,12 +272,11 @@ def test_options_that_a_run_of_actions_does_not_take_are_refused(rondo: Run) -> 
     for words, message in (
         (
             "evaluate mine --robustness",
-            "--robustness is for runs of photo",
+            "does not take '--robustness'",
         ),
         ("evaluate mine --split train", "there is no split 'train'; there are: test, val"),
         ("predict mine -", "clips are files, or the word drawn"),
-        ("sample mine", "mine does not predict characters"),
-        ("train photo --resume mine", "it is a run of `rondo train actions`, and not of photos"),
+        ("train photo --resume mine", "it is a run of `rondo train actions`, and not of photo"),
     ):
         code, out, err = rondo(*words.split())
         assert (code, out) == (2, "")
@@ -289,11 +285,11 @@ def test_options_that_a_run_of_actions_does_not_take_are_refused(rondo: Run) -> 
 
 @pytest.mark.usefixtures("few")
 def test_a_run_without_weights_and_other_runs_cannot_predict(tmp_path: Path) -> None:
-    begin("actions", Options(threads=1), tmp_path / "new", lambda text: None)
+    begun("actions", tmp_path / "new")
     with pytest.raises(RunError, match="go on with `rondo train actions --resume"):
         Recogniser(tmp_path / "new")
-    begin("adding", Options(threads=1), tmp_path / "other", lambda text: None)
-    with pytest.raises(RunError, match="is a run of `rondo train adding`, not of actions"):
+    begun("adding", tmp_path / "other")
+    with pytest.raises(RunError, match="is a run of `rondo train adding`, and not of actions"):
         Recogniser(tmp_path / "other")
     with pytest.raises(RunError, match="the least confidence must be from 0 to 1"):
         Recogniser(tmp_path / "new", min_confidence=2)

@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 import torch
-from rondo.training.sequences.session import Options, begin
 
 from commands import Run, check_answered_in_one_line
 from rondo.errors import RunError
 from rondo.tasks.captions import task as task_module
 from rondo.tasks.captions.answers import Captioner
+from rondo.tasks.captions.evaluate import evaluate
 from rondo.tasks.captions.vocabulary import UNKNOWN
-from rondo.training.fit import Outcome, fit
+from rondo.training.fit import Outcome
+from small_runs import folder_of, trained
 from test_captions import photo_folder
 
-SMALL = {"hidden_size": 16, "embedding_size": 8, "batch_size": 8, "threads": 1}
+SMALL = {"hidden_size": 16, "embedding_size": 8, "batch_size": 8}
 
 
 @pytest.fixture
@@ -30,8 +31,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(path: Path, **options: Any) -> Outcome:
-    session = begin("captions", Options(**{**SMALL, **options}), path, lambda text: None)
-    return fit(session, say=lambda text: None)
+    return trained("captions", path, **{**SMALL, **options})
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def walls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_colours_are_told_of_photos_that_were_not_seen(walls: Path) -> None:
-    scores = Captioner(walls / "run").evaluate()
+    scores = evaluate(folder_of("captions", walls / "run")).scores
     score = scores["test"]
     assert score.num_pictures == 2
     assert score.bleu.exact == 100
@@ -83,7 +83,7 @@ def test_the_commands(rondo: Run, tmp_path: Path) -> None:
     code, out, _ = rondo("predict", "mine", "drawn", "--beam-width", "2", "--json")
     found = json.loads(out)
     assert code == 0
-    assert len(found["captions"]) == 6
+    assert len(found["predictions"]) == 6
     assert "of people" in found["notes"][0]
     code, out, _ = rondo("predict", "mine", "drawn", "--beam-width", "2")
     assert code == 0
@@ -94,7 +94,7 @@ def test_the_commands(rondo: Run, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_text("nothing")
     code, out, _ = rondo("predict", "mine", "broken.png", "none.png", "--csv")
     assert code == 1
-    assert out.splitlines()[0] == "source,text,probability,error"
+    assert out.splitlines()[0] == "source,text,probability,others,other_probabilities,error"
     assert len(out.splitlines()) == 3
     code, out, err = rondo("evaluate", "mine", "--data", str(photo_folder(tmp_path / "data")))
     assert (code, out) == (2, "")
@@ -105,10 +105,9 @@ def test_the_missing_sacrebleu_is_told_before_any_caption_is_made(
     walls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
-    captioner = Captioner(walls / "run")
-    monkeypatch.setattr(captioner, "say", None)
+    monkeypatch.setattr(Captioner, "say", None)
     with pytest.raises(ModuleNotFoundError, match=r'do, .* pip install -e "\.\[captions\]"$'):
-        captioner.evaluate()
+        evaluate(folder_of("captions", walls / "run"))
 
 
 def test_no_caption_has_an_unknown_word(walls: Path) -> None:
@@ -130,10 +129,10 @@ def test_photos_and_drawn_pictures_are_not_mixed_up(walls: Path) -> None:
         ("train captions --data nowhere", "nowhere holds no captions"),
         ("train captions --weights x.pth", "leave out --weights"),
         ("train captions --embedding-size 0", "embedding size must be 1 or more"),
-        ("predict {} drawn --decoder greedy", "--decoder is for runs of text"),
-        ("predict {} drawn --min-confidence 0.5", "--min-confidence is not for captions"),
+        ("predict {} drawn --decoder greedy", "does not take '--decoder'"),
+        ("predict {} drawn --min-confidence 0.5", "does not take '--min-confidence'"),
         ("predict {} drawn --beam-width 0", "beam width must be 1 or more"),
-        ("predict {} drawn --stream", "--stream is for runs of actions"),
+        ("predict {} drawn --stream", "does not take '--stream'"),
         ("evaluate {} --split all", "there is no split 'all'"),
     ],
 )
@@ -161,5 +160,6 @@ def test_fifty_photos_are_learnt_by_heart(tmp_path: Path) -> None:
                 writer.writerow([name, split, told.captions[0]])
     run(tmp_path / "run", data=str(tmp_path / "data"), epochs=200, dropout=0.0, hidden_size=64)
     torch.set_num_threads(1)
-    score = Captioner(tmp_path / "run", beam_width=1).evaluate(None, "train")["train"]
+    folder = folder_of("captions", tmp_path / "run")
+    score = evaluate(folder, split="train", beam_width=1).scores["train"]
     assert score.bleu.exact == 100

@@ -61,7 +61,7 @@ def test_sets_are_labelled_like_photos():
         one.check()
     last = sets["test"].photos[-1]
     assert (last.path.as_posix(), last.split, last.source) == ("drawn/test/000001", "test", "drawn")
-    assert (last.age, last.group) == (None, None)
+    assert (last.age, last.groups) == (None, ())
     assert sets["cross"].photos[0].source == "drawn-harsh"
 
 

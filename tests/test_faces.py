@@ -11,9 +11,11 @@ from PIL import Image
 from scipy.io import savemat
 
 from rondo.data.skipped import Skipped
-from rondo.tasks.photo import faces
-from rondo.tasks.photo.faces import PhotoSet, list_photos, load_photos, split_photos
-from rondo.tasks.photo.lists import SEXES, Photo, PhotoList
+from rondo.tasks.photo import files
+from rondo.tasks.photo.classes import SEXES
+from rondo.tasks.photo.division import split_photos
+from rondo.tasks.photo.files import PhotoSet, list_photos, load_photos
+from rondo.tasks.photo.lists import Photo, PhotoList
 
 HEADER = "file,sex,split,source,age,race\n"
 
@@ -36,7 +38,7 @@ def reasons(photo_list: PhotoList) -> dict[str, str]:
 
 
 def sexes_by_name(photo_list: PhotoList) -> dict[str, str]:
-    return {photo.path.name: SEXES[photo.sex] for photo in photo_list.photos}
+    return {photo.path.name: SEXES[photo.label] for photo in photo_list.photos}
 
 
 # labels.csv
@@ -46,8 +48,8 @@ def test_a_table_is_read_with_all_columns(tmp_path: Path):
     write_table(tmp_path, "0.png,Female,train,utkface,31,Asian\n1.png, m ,VALID,,,\n")
     listed = list_photos(tmp_path)
     assert listed.photos == (
-        Photo(tmp_path / "0.png", 0, "train", "utkface", 31.0, "Asian"),
-        Photo(tmp_path / "1.png", 1, "val", "csv", None, None),
+        Photo(tmp_path / "0.png", 0, "train", "utkface", 31.0, (("group", "Asian"),)),
+        Photo(tmp_path / "1.png", 1, "val", "csv"),
     )
     assert listed.layout == "csv"
     assert listed == list_photos(tmp_path / "labels.csv")
@@ -70,11 +72,12 @@ def test_bad_rows_are_skipped_and_told(tmp_path: Path):
     cells = "the row does not have as many cells as the first line"
     outside = "the path leads out of the folder of the data"
     twice = "the file is named a second time (the first counts)"
+    contradicted = "the file is named a second time, with another label (the first counts)"
     assert reasons(listed) == {
         "line 4: 2.png": "the sex is none of female, male, f, m, 0, 1",
         "line 5": cells,
         "line 6": cells,
-        "0.png": twice,
+        "0.png": contradicted,
         "none.png": "the file is missing",
         "../x.png": outside,
         "/etc/x.png": outside,
@@ -84,15 +87,15 @@ def test_bad_rows_are_skipped_and_told(tmp_path: Path):
         "\0.png": "the file is missing",
     }
     assert "11 skipped: " in str(listed)
-    assert f"{twice} (2)" in str(listed)
+    assert f"{contradicted} (1), " in str(listed)
 
 
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        (b"", "no column file and no column sex.*it names nothing"),
+        (b"", "the columns file and one of label, class, sex.*it names nothing"),
         (b"file;sex\n0.png;f\n", "separated by commas; it names file;sex"),
-        (b"file,gender\n0.png,f\n", "labels.csv has no column sex: its first line must name"),
+        (b"file,gender\n0.png,f\n", "labels.csv must name in its first line the columns file and"),
         (b"file,sex\n", "no usable photo of female and none of male among 0 photos"),
         (b"file,sex\n0.png,f\n1.png,f\n", "no usable photo of male among 2 photos of layout 'csv'"),
         (b"file,sex\ngone.png,f\n", r"1 skipped: the file is missing \(1\); both sexes are needed"),
@@ -118,13 +121,14 @@ def test_folders_for_classes(tmp_path: Path):
     (tmp_path / "M" / "._b.PNG").write_text("x")
     listed = list_photos(tmp_path)
     assert listed.layout == "folders"
-    assert [(photo.path.name, photo.sex, photo.split) for photo in listed.photos] == [
+    assert [(photo.path.name, photo.label, photo.split) for photo in listed.photos] == [
         ("b.PNG", 1, None),
         ("a.jpg", 0, None),
     ]
     assert reasons(listed) == {
         "M/notes.txt": "the name does not end like that of a picture",
-        "cats": "the folder is not named after a class",
+        "cats": "the folder is not named after a class; --layout classes takes every folder for a "
+        "class",
     }
 
 
@@ -154,7 +158,7 @@ def test_utkface_names(tmp_path: Path):
     write_photo(tmp_path / "part2" / "61_3_1_20170109142408075.jpg")
     listed = list_photos(tmp_path)
     assert listed.layout == "utkface"
-    assert [(p.sex, p.age, p.group, p.source) for p in listed.photos] == [
+    assert [(p.label, p.age, dict(p.groups)["group"], p.source) for p in listed.photos] == [
         (1, 26.0, "Asian", "utkface"),
         (0, 7.0, "Others", "utkface"),
     ]
@@ -191,7 +195,7 @@ def test_imdb_wiki_is_filtered_and_every_reason_counted(tmp_path: Path, source: 
     root = write_mat(tmp_path / f"{source}_crop", source)
     listed = list_photos(root)
     assert listed.layout == "imdb-wiki"
-    assert [(p.path.name, p.sex, p.source) for p in listed.photos] == [
+    assert [(p.path.name, p.label, p.source) for p in listed.photos] == [
         ("0.png", 0, source),
         ("1.png", 1, source),
     ]
@@ -248,7 +252,7 @@ def test_celeba_with_its_partition(tmp_path: Path):
         write_photo(tmp_path / "img_align_celeba" / f"{number}.jpg")
     listed = list_photos(tmp_path)
     assert listed.layout == "celeba"
-    assert [(p.path.name, p.sex, p.split) for p in listed.photos] == [
+    assert [(p.path.name, p.label, p.split) for p in listed.photos] == [
         ("1.jpg", 0, "train"),
         ("2.jpg", 1, "test"),
     ]
@@ -313,7 +317,7 @@ def photos_without_files(count: int, split: str | None = None, start: int = 0) -
         Photo(Path(f"root/{number}.png"), number % 2, split, "csv")
         for number in range(start, start + count)
     ]
-    return PhotoList("csv", tuple(photos), root=Path("root"))
+    return PhotoList("csv", tuple(photos), SEXES, root=Path("root"))
 
 
 def split_counts(photo_list: PhotoList) -> Counter:
@@ -332,8 +336,8 @@ def test_photos_are_divided_by_name_and_seed_alone():
 
 def test_the_division_does_not_depend_on_where_the_folder_lies():
     here = photos_without_files(300)
-    moved = [Photo(Path("there") / p.path.name, p.sex, None, "csv") for p in here.photos]
-    there = PhotoList("csv", tuple(moved), root=Path("there"))
+    moved = [Photo(Path("there") / p.path.name, p.label, None, "csv") for p in here.photos]
+    there = PhotoList("csv", tuple(moved), SEXES, root=Path("there"))
     splits = [[p.split for p in split_photos(one, 0).photos] for one in (here, there)]
     assert splits[0] == splits[1]
 
@@ -342,7 +346,7 @@ def test_a_missing_val_is_taken_from_train_and_the_list_says_so():
     named = (
         photos_without_files(1000, "train").photos + photos_without_files(9, "test", 1000).photos
     )
-    listed = PhotoList("csv", named, root=Path("root"))
+    listed = PhotoList("csv", named, SEXES, root=Path("root"))
     counts = split_counts(split_photos(listed, seed=0))
     assert counts["test"] == 9
     assert counts["val"] == pytest.approx(100, abs=35)
@@ -355,6 +359,7 @@ def test_the_text_of_a_list_counts_by_split_and_sex():
     listed = PhotoList(
         "csv",
         photos_without_files(3, "train").photos + photos_without_files(1).photos,
+        SEXES,
         (Skipped("a", "bad"), Skipped("b", "bad")),
     )
     assert str(listed).splitlines() == [
@@ -427,15 +432,15 @@ def test_a_sex_that_is_lost_in_decoding(tmp_path: Path):
 
 def test_photos_that_do_not_fit_into_memory(tmp_path: Path, monkeypatch):
     write_table(tmp_path, ROWS, photos=10)
-    monkeypatch.setattr(faces, "available_bytes", lambda: 10_000_000_000)
+    monkeypatch.setattr(files, "available_bytes", lambda: 10_000_000_000)
     with pytest.raises(ValueError, match=r"7\.5 GB, more than half of the 10\.0 GB.*smaller --im"):
         load_photos(tmp_path, 15_800)
-    monkeypatch.setattr(faces, "available_bytes", lambda: None)
+    monkeypatch.setattr(files, "available_bytes", lambda: None)
     assert len(load_photos(tmp_path, 2)["train"]) == 4
 
 
 def test_the_free_memory_of_this_machine_is_plausible():
-    free = faces.available_bytes()
+    free = files.available_bytes()
     assert free is None or 1e7 < free < 1e14
 
 
@@ -443,9 +448,9 @@ def test_a_set_checks_itself():
     photos = photos_without_files(2).photos
     pixels = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
     with pytest.raises(AssertionError):
-        PhotoSet(pixels, torch.tensor([1, 0]), photos).check()
+        PhotoSet(pixels, torch.tensor([1, 0]), photos, SEXES).check()
     with pytest.raises(AssertionError):
-        PhotoSet(pixels.float(), torch.tensor([0, 1]), photos).check()
+        PhotoSet(pixels.float(), torch.tensor([0, 1]), photos, SEXES).check()
 
 
 @pytest.mark.real_data

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rondo.system import free_cores
-from rondo.system.free_cores import num_free_cores
+from rondo.system.free_cores import CoreWatch, num_free_cores
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -40,6 +40,22 @@ def test_a_system_that_does_not_tell(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert watched(tmp_path, monkeypatch, text, text) is None
+
+
+@pytest.mark.parametrize(("own_s", "free"), [(0.0, 1), (1.0, CORES)])
+def test_what_this_process_used_itself_is_free(
+    own_s: float, free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All processors were busy for a second of `/proc/stat`, with this process or with others."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    stat = tmp_path / "proc" / "stat"
+    stat.parent.mkdir()
+    stat.write_text("cpu  0 0 0 0 0 0 0 0\n")
+    monkeypatch.setattr(free_cores.time, "process_time", lambda: 0.0)
+    watch = CoreWatch(tmp_path)
+    stat.write_text(f"cpu  {ticks} 0 0 0 0 0 0 0\n")
+    monkeypatch.setattr(free_cores.time, "process_time", lambda: own_s)
+    assert watch.num_free() == free
 
 
 def test_no_file(tmp_path: Path) -> None:

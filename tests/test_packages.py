@@ -56,7 +56,6 @@ print(rondo.__file__)
 
 NEEDS_DATA = {"music", "characters", "digits-by-row"}
 LACKING = {
-    "table photo": "photo",
     "web": "web",
     **{
         f"train {name}" + (" --data absent" if name in NEEDS_DATA else ""): definition_of(

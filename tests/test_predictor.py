@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 from photo_runs import SHORT, TinyNetwork, new_run, photo_data, run_config
-from rondo import predictor as predictor_module
 from rondo.errors import RunError
-from rondo.predictor import Prediction, Predictor
+from rondo.tasks.photo import answers as predictor_module
 from rondo.tasks.photo import task as photo
+from rondo.tasks.photo.answers import Prediction, Predictor
 from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.task import PhotoNetwork
 from rondo.training.run_folder import RunFolder
@@ -52,7 +52,7 @@ def test_a_broken_image_does_not_stop_the_others(folder: RunFolder, tmp_path: Pa
         True,
     ]
     for broken in (predictions[1], predictions[3]):
-        assert broken.sex is broken.probability is broken.probabilities is None
+        assert broken.answer is broken.probability is broken.probabilities is None
         assert str(broken.source) in str(broken.error)
 
 
@@ -70,7 +70,7 @@ def test_predictions_are_those_of_the_evaluation(folder: RunFolder, tmp_path: Pa
         female, male = expected[number].tolist()
         prediction = predictions[number]
         assert prediction.probabilities == pytest.approx({"female": female, "male": male})
-        assert prediction.sex == ("male" if male > female else "female")
+        assert prediction.answer == ("male" if male > female else "female")
         assert prediction.probability == pytest.approx(max(female, male))
 
 
@@ -109,6 +109,8 @@ def test_the_mirror_image_is_a_matter_of_the_recipe(folder: RunFolder, tmp_path:
     path = files(tmp_path)[0]
     with_mirror = Predictor.load(folder.path).predict([path])[0]
     plain = replace(run_config(photo_data()), recipe=replace(SHORT, mirror=0.0))
-    without = Predictor(folder.read_model(), plain).predict([path])[0]
+    other = new_run(tmp_path / "other", plain)
+    other.write_model(folder.read_model(), plain)
+    without = Predictor.load(other.path).predict([path])[0]
     assert isinstance(without, Prediction)
     assert with_mirror.probability != without.probability

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rondo.tasks.photo.faces import load_photos
+from rondo.tasks.photo.files import load_photos
 
 FACES = os.environ.get("RONDO_FACES")
 

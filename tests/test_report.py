@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from photo_runs import SIZE, TinyNetwork, photo_data, photo_set, run_config
 from rondo.data.augment import resize, shrink
+from rondo.data.skipped import Skipped
 from rondo.looks.saliency import evidence, mean_saliency, saliency
 from rondo.measures.calibration import Temperature
 from rondo.measures.intervals import wilson
@@ -22,7 +23,7 @@ from rondo.tasks.photo.evaluation import (
     majority_rate,
     predict,
 )
-from rondo.tasks.photo.faces import PhotoSet, Skipped
+from rondo.tasks.photo.files import PhotoSet
 
 # --- figures
 
@@ -52,12 +53,12 @@ def four_photos() -> tuple[Tensor, PhotoSet]:
     """Labels 0 0 0 1; the third is taken for 1, the fourth for 0 with probability 0.7."""
     photos = photo_set("test", 4)
     people = [
-        replace(photo, age=age, source=source, group=group)
+        replace(photo, age=age, source=source, groups=(("group", group),) if group else ())
         for photo, age, source, group in zip(
             photos.photos,
             (3.0, 31.5, 39.0, 105.0),
             ("web", "web", "film", "film"),
-            ("one", None, "one", ""),
+            ("one", None, "one", None),
             strict=True,
         )
     ]
@@ -79,7 +80,7 @@ def test_evaluation_against_hand_computed_values() -> None:
     assert counts == {"0-9": (1, 1), "30-39": (1, 2), "100-109": (0, 1)}
     assert list(counts) == ["0-9", "30-39", "100-109"]
     assert {n: s.num_correct for n, s in evaluation.by_source.items()} == {"film": 0, "web": 2}
-    assert {n: s.num_photos for n, s in evaluation.by_group.items()} == {"one": 2}
+    assert {n: s.num_photos for n, s in evaluation.by_groups["group"].items()} == {"one": 2}
     by_label = evaluation.parts()["label"]
     counts = {name: (s.num_correct, s.num_photos) for name, s in by_label.items()}
     assert counts == {"female": (2, 3), "male": (0, 1)}
@@ -293,9 +294,12 @@ def test_tables_name_accuracy_and_majority() -> None:
     assert accuracy_table({"test": evaluation}).splitlines() == [
         "split     photos  accuracy  95 % interval    majority",
         "test           4    50.0 %  15.0 to 85.0       75.0 %",
-        "majority: what always saying the more frequent label would get",
+        "majority: what always saying the most frequent label would get",
     ]
     lines = detail_table(evaluation).splitlines()
-    assert lines[1] == "female                     2                 1"
+    assert lines[:2] == [
+        "labelled  taken for female  taken for male",
+        "female                   2               1",
+    ]
     assert "male           1     0.0 %  0.0 to 79.3    " in lines
     assert "30-39          2    50.0 %  9.5 to 90.5    " in lines

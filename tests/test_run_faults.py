@@ -586,7 +586,9 @@ def test_the_error_says_what_to_change() -> None:
 # --- threads
 
 
-@pytest.mark.parametrize("words", ["train photo", "train adding", "train characters", "bench"])
+@pytest.mark.parametrize(
+    "words", ["train photo", "train adding", "train characters", "sweep adding", "bench"]
+)
 @pytest.mark.parametrize("number", ["1000", "0", "-1", "many"])
 def test_a_number_of_threads_is_refused_by_every_command(
     rondo: Run, tmp_path: Path, words: str, number: str

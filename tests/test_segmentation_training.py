@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
-from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, begin, new_engine, resume
 
 from commands import Run, check_answered_in_one_line
 from rondo.data.lost_frames import LostFramesWarning
@@ -20,10 +18,13 @@ from rondo.errors import RunError
 from rondo.models.reseg import ReSeg
 from rondo.tasks.segmentation import task as task_module
 from rondo.tasks.segmentation.answers import Picture, Segmenter, colours, overlay
+from rondo.tasks.segmentation.evaluate import evaluate
 from rondo.training.fit import Outcome, fit
+from rondo.training.network import new_engine
+from small_runs import begun, folder_of, resumed, trained
 from test_segmentation import scene_folder
 
-SMALL = {"hidden_size": 6, "num_layers": 1, "channels": 6, "batch_size": 4, "threads": 1}
+SMALL = {"hidden_size": 6, "num_layers": 1, "channels": 6, "batch_size": 4}
 WORDS = ("--hidden-size", "6", "--channels", "6", "--threads", "1", "--run", "mine")
 
 
@@ -35,8 +36,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(path: Path, **options: Any) -> Outcome:
-    session = begin("segmentation", Options(**{**SMALL, **options}), path, lambda text: None)
-    return fit(session, say=lambda text: None)
+    return trained("segmentation", path, **{**SMALL, **options})
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +62,18 @@ def test_drawn_scenes_are_learnt(tmp_path: Path) -> None:
 def test_a_resumed_run_gives_the_same_numbers(tmp_path: Path) -> None:
     data = str(scene_folder(tmp_path / "data"))
     whole = run(tmp_path / "whole", data=data, epochs=2, precision="bfloat16")
-    session = begin("segmentation", Options(**SMALL, data=data, epochs=2, precision="bfloat16"),
-                    tmp_path / "part", lambda text: None)  # fmt: skip
-    trainer = new_engine(session.config, session.task)
+    options = {**SMALL, "data": data, "epochs": 2, "precision": "bfloat16"}
+    session = begun("segmentation", tmp_path / "part", **options)
+    trainer = new_engine(session.definition, session.config, session.task)
     trainer.train_step()
     session.folder.write_state(trainer.state())
-    session = resume("segmentation", tmp_path / "part", None, lambda text: None)
+    session = resumed("segmentation", tmp_path / "part")
     part = fit(session, say=lambda text: None)
     assert part.records[-1]["loss"] == whole.records[-1]["loss"]
 
 
 def test_the_last_weights_are_kept(drive: Path) -> None:
-    folder = SequenceFolder(drive / "run", "segmentation")
+    folder = folder_of("segmentation", drive / "run")
     model, origin = folder.read_model_and_origin()
     assert isinstance(model, ReSeg)
     assert origin["classes"] == ["road", "car"]
@@ -157,7 +157,7 @@ def test_lost_frames_of_a_video_are_told_and_the_others_answered(
         answer["source"].partition("#")[2]: answer["error"]
         for answer in json.loads(out)["predictions"]
     }
-    assert answers == {**dict.fromkeys(map(str, times), ""), "4-5": "lost in the video"}
+    assert answers == {**dict.fromkeys(map(str, times)), "4-5": "lost in the video"}
 
 
 def test_pixels_that_are_not_sure_have_no_class(drive: Path) -> None:
@@ -184,9 +184,9 @@ def test_data_of_other_classes_are_refused(drive: Path, tmp_path: Path) -> None:
     data = scene_folder(tmp_path)
     (data / "classes.csv").write_text("id,name\n0,road\n1,tree\n7,void\n")
     with pytest.raises(RunError, match="the data have the classes road, tree, but the run learnt"):
-        Segmenter(drive / "run").evaluate(data)
+        evaluate(folder_of("segmentation", drive / "run"), data=str(data))
     with pytest.raises(RunError, match="there is no split 'all'"):
-        Segmenter(drive / "run").evaluate(None, "all")
+        evaluate(folder_of("segmentation", drive / "run"), split="all")
 
 
 # ---- the commands ----
@@ -239,9 +239,9 @@ def test_what_cannot_be_trained_is_said(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("predict {} drawn --csv", "--csv is for runs of photo, text and captions"),
-        ("predict {} drawn --stream", "--stream is for runs of actions"),
-        ("evaluate {} --min-confidence 0.5", "--min-confidence is not for segmentation"),
+        ("predict {} drawn --csv --json", "--csv and --json are two forms"),
+        ("predict {} drawn --stream", "does not take '--stream'"),
+        ("evaluate {} --min-confidence 0.5", "does not take '--min-confidence'"),
         ("predict {} -", "pictures and videos are files"),
     ],
 )

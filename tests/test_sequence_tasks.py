@@ -269,7 +269,7 @@ def test_music_predicts_the_next_step(tmp_path: Path) -> None:
 
 
 def test_what_is_no_music_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"there is no file .*absent\.mat"):
+    with pytest.raises(ValueError, match=r"absent\.mat: the file is missing"):
         music(str(tmp_path / "absent.mat"))
     (tmp_path / "text.mat").write_text("no matlab, " * 50)
     with pytest.raises(ValueError, match="cannot be read as a MATLAB file"):
@@ -482,7 +482,7 @@ def test_rare_characters_are_one_symbol(tmp_path: Path) -> None:
 
 
 def test_what_is_no_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is no file"):
+    with pytest.raises(ValueError, match="the file is missing"):
         characters(str(tmp_path / "absent"))
     with pytest.raises(ValueError, match="must have 1000 characters or more, but has 3"):
         characters(str(text_file(tmp_path / "short", "abc")))

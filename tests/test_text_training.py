@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 import torch
-from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, begin, resume
 
 from commands import Run, check_answered_in_one_line
 from rondo import cli
@@ -29,6 +27,8 @@ from rondo.training.fit import fit
 from rondo.training.optimising import learning_rate
 from rondo.training.recipe import Recipe
 from run_records import without_times
+from small_runs import begun, resumed
+from small_runs import folder_of as run_folder
 from text_words import folder_of, picture, words_folder
 
 TEXTS = ("xo", "oxx", "o", "xoxo", "oo", "皖")
@@ -103,7 +103,7 @@ def test_every_way_of_decoding(trained: Path, rondo: Run) -> None:
                   "--min-confidence 1"):  # fmt: skip
         code, out, _ = rondo("predict", run, image, "--json", *words.split())
         assert code == 0
-        answers[words] = json.loads(out)[0]
+        answers[words] = json.loads(out)["predictions"][0]
     plain = answers[""]
     assert plain["text"] == "xoxo"
     for words in ("--decoder beam", "--decoder beam --beam-width 3"):
@@ -172,8 +172,8 @@ def test_the_edit_distance(a: str, b: str, distance: int) -> None:
 def test_a_run_starts_from_an_earlier_one(trained: Path, tmp_path: Path) -> None:
     rows = [("a.png", "xZ", "train"), ("b.png", "xo", "val"), ("c.png", "x", "test")]
     data = str(folder_of(tmp_path / "other", rows))
-    options = Options(data=data, start_from=str(trained / "run"), epochs=1, threads=1)
-    session = begin("text", options, tmp_path / "run", lambda text: None)
+    options = {"data": data, "start_from": str(trained / "run"), "epochs": 1}
+    session = begun("text", tmp_path / "run", **options)
     assert session.task.symbols == "Zox皖"
     recipe = session.config.recipe
     assert (recipe.channels, recipe.hidden_size, recipe.num_layers) == (8, 32, 1)
@@ -189,14 +189,14 @@ def test_a_run_starts_from_an_earlier_one(trained: Path, tmp_path: Path) -> None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Engine, "train_step", train_step)
         fit(session, say=lambda text: None)
-    earlier = SequenceFolder(trained / "run", "text").read_model()
+    earlier = run_folder("text", trained / "run").read_model()
     assert isinstance(earlier, CRNN)
     before, after = earlier.state_dict(), weights[0]
     assert torch.equal(before["convolutions.3.weight"], after["convolutions.3.weight"])
     assert torch.equal(before["norms.3.running_var"], after["norms.3.running_var"])
     rows_there = [0, 1, 2, 3]  # blank, o, x, 皖
     assert torch.equal(before["joins.0.weight"][rows_there], after["joins.0.weight"][[0, 2, 3, 4]])
-    again = resume("text", tmp_path / "run", None, lambda text: None)
+    again = resumed("text", tmp_path / "run")
     assert again.config == session.config
 
 
@@ -204,7 +204,7 @@ def test_a_run_starts_from_an_earlier_one(trained: Path, tmp_path: Path) -> None
     ("options", "message"),
     [
         ({"hidden_size": 8}, "cannot start from .*run: layers.0.* leave out --cell, --hidden-size"),
-        ({"start_from": "nowhere"}, "there is no run folder nowhere"),
+        ({"start_from": "nowhere"}, "cannot start from nowhere: there is no file nowhere"),
     ],
 )
 def test_a_start_that_does_not_fit(
@@ -213,8 +213,7 @@ def test_a_start_that_does_not_fit(
     given = {"data": str(trained / "words"), "start_from": str(trained / "run"), **options}
 
     def start() -> None:
-        session = begin("text", Options(**given), tmp_path / "run", lambda text: None)
-        fit(session, say=lambda text: None)
+        fit(begun("text", tmp_path / "run", **given), say=lambda text: None)
 
     with pytest.raises(RunError, match=message):
         start()
@@ -227,14 +226,12 @@ def test_a_resumed_run_gives_the_same_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words_folder(tmp_path / "words", ("ab", "b", "aab", "ba", "a"))
-    options = Options(
-        data=str(tmp_path / "words"), channels=2, hidden_size=4, num_layers=1, epochs=3,
-        batch_size=2, threads=1,
-    )  # fmt: skip
+    options = {"data": str(tmp_path / "words"), "channels": 2, "hidden_size": 4,
+               "num_layers": 1, "epochs": 3, "batch_size": 2}  # fmt: skip
     step = Engine.train_step
 
     def run(path: Path, stops: tuple[int, ...]) -> list[dict[str, Any]]:
-        begin("text", options, path, lambda text: None)
+        begun("text", path, **options)
         for stop_after in (*stops, 1000):
             left = [stop_after]
 
@@ -245,22 +242,21 @@ def test_a_resumed_run_gives_the_same_numbers(
                     os.kill(os.getpid(), signal.SIGTERM)
 
             monkeypatch.setattr(Engine, "train_step", train_step)
-            session = resume("text", path, None, lambda text: None)
+            session = resumed("text", path)
             fit(session, say=lambda text: None)
         return without_times(session.folder.read_metrics())
 
     whole, part = run(tmp_path / "whole", ()), run(tmp_path / "part", (1, 3))
     assert whole == part
     assert [record["split"] for record in whole] == [*["train", "val"] * 3, "test"]
-    weights = [SequenceFolder(tmp_path / n, "text").read_model() for n in ("whole", "part")]
+    weights = [run_folder("text", tmp_path / n).read_model() for n in ("whole", "part")]
     pairs = zip(*(model.state_dict().values() for model in weights), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_changed_pictures_are_refused(trained: Path, tmp_path: Path, rondo: Run) -> None:
     data = words_folder(tmp_path / "words", ("ab", "b"))
-    options = Options(data=str(data), channels=2, hidden_size=4, threads=1)
-    begin("text", options, tmp_path / "run", lambda text: None)
+    begun("text", tmp_path / "run", data=str(data), channels=2, hidden_size=4)
     picture("b!").save(data / "train0.png")
     code, _, err = rondo("train", "text", "--resume", str(tmp_path / "run"))
     assert code == 2
@@ -326,10 +322,10 @@ def test_without_data_words_are_drawn(rondo: Run, monkeypatch: pytest.MonkeyPatc
         ("train text --channels 0", "the number of channels must be 1 or more, but is 0"),
         ("train text --width 30", "the width must be a multiple of 4 from 8 to 2048, but is 30"),
         ("train text --alphabet aa", "the alphabet must have characters, each once"),
-        ("train text --start-from nowhere", "there is no run folder nowhere"),
+        ("train text --start-from nowhere", "cannot start from nowhere: there is no file nowhere"),
         ("train text --fonts nowhere", "nowhere holds no font"),
         ("train adding --channels 4", "does not take '--channels'"),
-        ("predict run a.png --csv --json", "not allowed with argument"),
+        ("predict run a.png --csv --json", "there is no run folder run"),
     ],
 )
 def test_wrong_use_is_answered_in_one_line(
@@ -341,17 +337,17 @@ def test_wrong_use_is_answered_in_one_line(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("predict RUN a.png --csv --json", "--csv and --json are two forms; leave one out"),
         ("predict RUN a.png --decoder bean", "there is no decoder 'bean'; did you mean 'beam'"),
         ("predict RUN a.png --decoder beam --beam-width 0", "the beam width must be 1 or more"),
         ("predict RUN a.png --lexicon gone.txt", "the lexicon gone.txt cannot be read"),
         ("predict RUN a.png --lexicon none.txt", "the lexicon none.txt holds no word"),
         ("predict RUN a.png --lexicon other.txt", r"no word of the lexicon .* reads \(ox皖\)"),
         ("predict RUN a.png --lexicon other.txt --decoder beam", "leave out --decoder"),
-        ("evaluate RUN --robustness", "--robustness is for runs of photo, and .* is one of text"),
-        ("predict RUN a.png --stream", "--stream is for runs of actions, and .* is one of text"),
+        ("evaluate RUN --robustness", "does not take '--robustness'"),
+        ("predict RUN a.png --stream", "does not take '--stream'"),
         ("evaluate RUN --split tset", "there is no split 'tset'; did you mean 'test'"),
-        ("evaluate RUN --data gone", "cannot use the data gone: there is no gone/labels.csv"),
-        ("sample RUN", "does not predict characters; sample a run of `rondo train characters`"),
+        ("evaluate RUN --data gone", "cannot use the data gone: there is no .*gone/labels.csv"),
         ("train characters --resume RUN", "is a run of `rondo train text`"),
     ],
 )
@@ -365,19 +361,18 @@ def test_wrong_use_of_a_run(
 
 
 def test_options_of_text_are_refused_for_other_runs(rondo: Run, tmp_path: Path) -> None:
-    begin("parity", Options(threads=1), tmp_path / "run", lambda text: None)
+    begun("parity", tmp_path / "run")
     for words in ("predict RUN a.png --lexicon words.txt", "evaluate RUN --beam-width 3"):
         told = words.replace("RUN", str(tmp_path / "run"))
-        message = "is for runs of text( and captions)?, and .*run is one of parity; leave"
-        check_answered_in_one_line(rondo, tmp_path, told, message)
+        check_answered_in_one_line(rondo, tmp_path, told, "does not take '--(lexicon|beam-width)'")
     code, _, err = rondo("predict", "nowhere", "a.png", "--lexicon", "words.txt")
     assert code == 2
     assert "there is no run folder nowhere" in err
 
 
 def test_a_run_of_another_task_reads_nothing(tmp_path: Path) -> None:
-    session = begin("parity", Options(threads=1), tmp_path / "run", lambda text: None)
-    with pytest.raises(RunError, match="is a run of `rondo train parity`, not of text"):
+    session = begun("parity", tmp_path / "run")
+    with pytest.raises(RunError, match="is a run of `rondo train parity`, and not of text"):
         Reader.load(session.folder.path)
 
 

@@ -35,10 +35,10 @@ from rondo.errors import RunError
 from rondo.tasks.photo import build
 from rondo.tasks.photo.definition import PHOTO, RECIPES
 from rondo.training import run_paths, saving, session
+from rondo.training.averaging import averaged
 from rondo.training.config import config_from_json
-from rondo.training.engine import Engine, averaged
+from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
-from rondo.training.loggers import TensorBoardEvents
 from rondo.training.optimising import decay_groups, learning_rate
 from rondo.training.precision import PRECISIONS, resolved_precision
 from rondo.training.progress import progress_line
@@ -336,7 +336,7 @@ def test_a_full_disk_is_noticed_at_the_start(
     with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 64;"):  # before any data
         session.begin(PHOTO, Request({"data": "absent"}), tmp_path / "run", print)
     free[0] = 100 * 2**20
-    with pytest.raises(RunError, match=r"100 MiB are free .* a run needs 782"):
+    with pytest.raises(RunError, match=r"100 MiB are free .* a run needs 1320"):
         session.begin(
             PHOTO, Request({"model": "resnet_50", "num_drawn": 8}), tmp_path / "run", print
         )
@@ -364,8 +364,7 @@ def run(folder: RunFolder, *actions: At) -> tuple[Outcome, list[str]]:
             action(engine)
 
     begun = session_of(folder)
-    logger = TensorBoardEvents(folder.tensorboard)
-    outcome = fit(begun, say=lines.append, logger=logger, before_step=act)
+    outcome = fit(begun, say=lines.append, before_step=act)
     return outcome, lines
 
 
@@ -409,7 +408,6 @@ def test_a_run_leaves_its_records(whole: RunFolder) -> None:
     assert (val["num_examples"], test["num_examples"]) == (9, 12)
     assert val["baseline"] == pytest.approx(6 / 9)
     assert test["right"] * 12 == pytest.approx(round(test["right"] * 12))
-    assert (whole.path / "tensorboard").is_dir()
 
 
 def test_the_weights_kept_are_the_averaged_ones(whole: RunFolder) -> None:

@@ -19,15 +19,15 @@ from rondo.looks.sweeps import sweeps
 from rondo.measures.calibration import Temperature, fit_temperature, temper
 from rondo.measures.corruptions import CORRUPTIONS
 from rondo.measures.intervals import percent
-from rondo.predictor import Predictor
 from rondo.report.build import render_report
 from rondo.report.card import render_card
 from rondo.report.finish import evaluate_splits, finish, predict_splits
 from rondo.report.input import ReportInput
 from rondo.report.looks import mean_sweeps
 from rondo.tasks.photo import task as photo
+from rondo.tasks.photo.answers import Predictor
 from rondo.tasks.photo.evaluation import predict
-from rondo.tasks.photo.faces import PhotoSet
+from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.task import PhotoNetwork
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Session
@@ -278,9 +278,10 @@ def test_the_mean_sweeps_are_those_of_all_pictures() -> None:
     assert len(mean_sweeps(TinyNetwork(), pixels)) == 0
 
 
-def test_a_predictor_refuses_what_is_no_confidence() -> None:
+def test_a_predictor_refuses_what_is_no_confidence(tmp_path: Path) -> None:
+    session = session_in(tmp_path / "run", photo_data())
     with pytest.raises(RunError, match=r"must be from 0 to 1, as 0\.9, but is 2"):
-        Predictor(TinyNetwork(), run_config(photo_data()), min_confidence=2)
+        Predictor(session.folder.path, min_confidence=2)
 
 
 def test_sweeps_of_drawings_are_shown_for_some_of_them() -> None:
@@ -342,8 +343,8 @@ def test_a_doubtful_photo_is_not_answered(rondo: Run, last_run: Path, tmp_path: 
     (doubtful,) = json.loads(out)["predictions"]
     _, out, _ = rondo("predict", "last", "a.png", "--min-confidence", "0.5", "--json")
     (sure,) = json.loads(out)["predictions"]
-    assert sure["sex"] in ("female", "male")
-    assert doubtful == {**sure, "sex": None}
+    assert sure["answer"] in ("female", "male")
+    assert doubtful == {**sure, "answer": None}
 
 
 def photo_image(path: Path) -> None:

@@ -60,8 +60,8 @@ def test_the_answer_is_that_of_the_predictor() -> None:
     predictor = predictor_of(SweepingNetwork())
     found = look(predictor, portrait())
     (expected,) = predictor.predict([io.BytesIO(portrait())])
-    assert found["answer"] == expected.sex
-    assert found["probabilities"] == pytest.approx(expected.probabilities)
+    assert found["answer"] == expected.answer
+    assert dict(found["probabilities"]) == pytest.approx(expected.probabilities)
     assert found["size"] == 32
     assert picture(found["seen"]).size == (32, 32)
     assert picture(found["photo"]).size == picture(found["saliency"]).size == (384, 384)
@@ -350,13 +350,14 @@ def test_no_file_of_a_photo_is_left_or_made(
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     client.photo(portrait())  # compiles, and keeps the kernels
+    predictor = predictor_of(SweepingNetwork())
     watch_writing()
     WRITTEN.clear()
     status, found = client.photo(stream.getvalue())
     assert status == 200
     assert found["answer"] in ("female", "male")
     assert list(tmp_path.iterdir()) == []
-    look(predictor_of(SweepingNetwork()), stream.getvalue())  # the page decodes in another process
+    look(predictor, stream.getvalue())  # the page decodes in another process
     assert WRITTEN == []
     (tmp_path / "file").touch()
     assert str(tmp_path / "file") in WRITTEN

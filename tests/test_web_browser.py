@@ -6,6 +6,7 @@ The browser is a Chromium that is there already: $RONDO_CHROMIUM, or one that is
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from commands import STUCK_S
-from photo_runs import TinyNetwork
-from rondo.predictor import Predictor
+from photo_runs import TinyNetwork, class_data
+from rondo.tasks.photo.answers import Predictor
 from rondo.web.photo import look
 from web_pages import SweepingNetwork, portrait, predictor_of, serving
 
@@ -98,7 +99,7 @@ def test_a_photo_is_answered_with_its_confidence(page: Page, predictor: Predicto
     expected = look(predictor, portrait())
     choose(page, portrait())
     expect(page.locator("#word")).to_have_text(expected["answer"])
-    shares = [f"{100 * value:.1f} %" for value in expected["probabilities"].values()]
+    shares = [f"{100 * value:.1f} %" for _, value in expected["probabilities"]]
     expect(page.locator("#bars > span")).to_have_text(["female", shares[0], "male", shares[1]])
     expect(page.locator("#notes")).to_contain_text("It is no basis for any decision about a person")
     assert_nothing_is_wider_than_the_page(page)
@@ -109,7 +110,7 @@ def test_an_answer_that_is_not_sure_enough_is_withheld(page: Page, predictor: Pr
     expected = look(predictor, portrait())
     choose(page, portrait())
     least, word = page.locator("#least"), page.locator("#word")
-    sure = 100 * max(expected["probabilities"].values())
+    sure = 100 * expected["probability"]
     least.fill(str(int(sure) + 1))
     expect(word).to_have_text("no answer")
     expect(page.locator("#least-shown")).to_have_text(f"{int(sure) + 1} %")
@@ -355,6 +356,29 @@ def test_a_network_that_does_not_sweep_says_so(browser: Browser) -> None:
         choose(page, portrait())
         expect(page.locator("#no-sweeps")).to_be_visible(timeout=WAIT_MS)
         expect(page.locator("#heat")).to_be_hidden()
+        page.close()
+
+
+def test_classes_that_are_not_of_people_have_no_warning_and_no_portraits(browser: Browser) -> None:
+    with serving(predictor_of(SweepingNetwork(), class_data(("cat", "dog")))) as port:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        expect(page.locator("#of-classes")).to_contain_text("this one: cat, dog.")
+        for hidden in ("#of-people", "#uses", "#try"):
+            expect(page.locator(hidden)).to_be_hidden()
+        choose(page, portrait())
+        expect(page.locator("#word")).to_have_text(re.compile("^(cat|dog)$"), timeout=WAIT_MS)
+        page.close()
+
+
+def test_faces_are_warned_of(browser: Browser) -> None:
+    with serving(predictor_of(SweepingNetwork())) as port:
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{port}/")
+        expect(page.locator("#limits")).not_to_be_empty()
+        for shown in ("#of-people", "#uses", "#try"):
+            expect(page.locator(shown)).to_be_visible()
+        expect(page.locator("#of-classes")).to_be_hidden()
         page.close()
 
 

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import http.client
 import io
 import json
 import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from PIL import Image
 from torch import Tensor, nn
 
 import rondo
 from commands import STUCK_S
-from photo_runs import photo_data, run_config
-from rondo.predictor import Predictor
+from photo_runs import new_run, photo_data, run_config
+from rondo.tasks.photo.answers import Predictor
+from rondo.tasks.photo.files import PhotoSet
+from rondo.tasks.photo.networks import MODELS, PhotoNetwork
 from rondo.web.app import make_app
 from rondo.web.serve import hosts_of, listening, server_of
 
@@ -40,8 +46,13 @@ class SweepingNetwork(nn.Module):
         return self.head(self.features(photos / 128)).mean((2, 3))
 
 
-def predictor_of(model: nn.Module) -> Predictor:
-    return Predictor(model, run_config(photo_data()))
+def predictor_of(model: nn.Module, data: dict[str, PhotoSet] | None = None) -> Predictor:
+    """What a run with these weights answers, on photos of the classes of some data."""
+    config = run_config(photo_data() if data is None else data)
+    networks = {config.model: PhotoNetwork(lambda **_: copy.deepcopy(model))}
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(MODELS, networks):
+        new_run(Path(folder) / "run", config).write_model(model, config)
+        return Predictor.load(Path(folder) / "run")
 
 
 def portrait(form: str = "PNG", size: tuple[int, int] = (90, 120), **options: Any) -> bytes:

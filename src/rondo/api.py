@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from rondo.training import session
 from rondo.training.answers import Evaluation, Given, ScoreEvaluation
 from rondo.training.definition import Definition, at_place
 from rondo.training.fit import fit
+from rondo.training.loggers import make_logger
 from rondo.training.measure import measured
 from rondo.training.recipe import Recipe
 from rondo.training.records import Record
@@ -161,9 +162,9 @@ def train(
         start_from=None if start_from is None else str(start_from),
         seed=seed,
         threads=threads,
-        loggers=tuple(log),
     )
-    return _fitted(session.begin(definition, request, None if run is None else Path(run), say), say)
+    started = session.begin(definition, request, None if run is None else Path(run), say)
+    return _fitted(started, say, ",".join(log) or None)
 
 
 def load(run: str | Path = "last") -> TrainedRun:
@@ -183,10 +184,13 @@ def load(run: str | Path = "last") -> TrainedRun:
     return TrainedRun(folder_of(last_run() if run == "last" else Path(run)))
 
 
-def _fitted(started: session.Session, say: Callable[[str], None]) -> TrainedRun:
+def _fitted(
+    started: session.Session, say: Callable[[str], None], log: str | None = None
+) -> TrainedRun:
     """A run, trained to its end."""
     with started.folder.held(say):
-        outcome = fit(started, say=say)
+        logger = make_logger(log, started.folder.path, asdict(started.config), say)
+        outcome = fit(started, say=say, logger=logger)
         if outcome.signal_number is not None:
             raise KeyboardInterrupt(f"rondo.load({str(started.folder.path)!r}).resume() goes on")
         if started.definition.finish is not None:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 MOVED = {
+    "predictor": "tasks.photo.answers",
     "tasks.action_augmentation": "tasks.actions.augment",
     "tasks.action_files": "tasks.actions.files",
     "tasks.action_set": "tasks.actions.clips",
@@ -32,7 +33,7 @@ MOVED = {
     "tasks.face_archives": "tasks.photo.archives",
     "tasks.face_layouts": "tasks.photo.layouts",
     "tasks.face_lists": "tasks.photo.lists",
-    "tasks.faces": "tasks.photo.faces",
+    "tasks.faces": "tasks.photo.files",
     "tasks.files": "data.files",
     "tasks.kth": "tasks.actions.kth",
     "tasks.label_maps": "tasks.segmentation.label_maps",
@@ -66,8 +67,6 @@ MOVED = {
     "training.buckets": "data.buckets",
     "training.calibration": "measures.calibration",
     "training.columns": "system.columns",
-    "training.comparison": "sweep.run",
-    "training.comparison_page": "sweep.page",
     "training.flow": "looks.flow",
     "training.flow_picture": "looks.flow_picture",
     "training.model_card": "report.card",
@@ -77,13 +76,12 @@ MOVED = {
     "training.report_looks": "report.looks",
     "training.report_page": "report.page",
     "training.report_trust": "report.trust",
-    "training.result": "sweep.result",
     "training.run_error": "errors",
     "training.saliency": "looks.saliency",
     "training.shares": "measures.intervals",
     "training.sweeps": "looks.sweeps",
     "training.tables": "report.tables",
-    "training.time_plot": "sweep.time_plot",
+    "training.time_plot": "tasks.photo.time_plot",
     "training.trust_plots": "report.trust_plots",
     "training.uses": "report.uses",
 }

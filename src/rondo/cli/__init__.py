@@ -38,6 +38,7 @@ from rondo.cli.predict import predict
 from rondo.cli.runs import add_runs, runs
 from rondo.cli.sample import sample
 from rondo.cli.show import add_show
+from rondo.cli.sweep import sweep
 from rondo.cli.train import train
 from rondo.cli.web import add_web, web
 from rondo.extras import how_to_install
@@ -55,7 +56,13 @@ WEB_PACKAGES = {"anyio", "starlette", "uvicorn"}
 EXTRAS = {"av": "actions", "sacrebleu": "captions", "scipy": "matlab"}
 """The extras that bring one package more than `photo` and `tasks`, by that package."""
 
-OF_TASKS = {"train": train, "predict": predict, "evaluate": evaluate, "sample": sample}
+OF_TASKS = {
+    "train": train,
+    "predict": predict,
+    "evaluate": evaluate,
+    "sample": sample,
+    "sweep": sweep,
+}
 """The commands whose options depend on the task."""
 
 RARELY = (100_000, 50, 100)
@@ -72,6 +79,7 @@ def build_parser() -> Parser:
     commands.add_parser("train", help="train a network")  # its options depend on the task
     commands.add_parser("predict", help="answer what a run has learnt to: photos, words, series")
     commands.add_parser("evaluate", help="measure a run on data that it was not trained on")
+    commands.add_parser("sweep", help="train a task with many settings, and compare them")
     parser_of_runs = add_runs(commands)
     parser_of_runs.set_defaults(run=_on_runs(runs), parser=parser_of_runs, extra="tasks")
     commands.add_parser("sample", help="write text as a run has learnt to")

@@ -22,7 +22,7 @@ examples:
   rondo train photo --data photos/             train on photos, see below
   rondo train photo --resume last              go on with a run that was interrupted
   rondo train photo --model resnet_18          one of twelve networks; docs/photo_models.md
-  rondo table photo --data photos/             all under one budget, in a table (hours)
+  rondo sweep photo --over model=cnn_1,cnn_2   many settings, compared on val; docs/sweeps.md
   rondo evaluate last --split test             accuracy by source, age and group
   rondo evaluate last --robustness             accuracy under blur, noise, darkness, crops, JPEG
   rondo predict last a.jpg b.png               a table of answers with probabilities

@@ -297,8 +297,7 @@ def _add_run(parser: OptionsParser) -> None:
         help=f"threads, from 1 to {most_threads()} here (default: {FREE})")  # fmt: skip
     add("--log", type=word, metavar="NAMES",
         help="where the figures go beside metrics.jsonl: tensorboard, mlflow, wandb, trackio, csv; "
-        "several with commas between, or none (default: tensorboard where it is "
-        "installed)")  # fmt: skip
+        "several with commas between, or none (default: none)")  # fmt: skip
     add("--report", type=truth, nargs="?", const=True, metavar="true|false",
         help="write a report page and a model card at the end (default: true)")  # fmt: skip
     add("--find-learning-rate", action="store_true",

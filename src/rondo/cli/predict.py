@@ -111,11 +111,12 @@ def _sources(given: dict[str, Any]) -> list[Any]:
 
 def _told(answers: Answers, sources: list[Any], form: str, notes: Sequence[str]) -> int:
     """Answers and tells; returns the exit code."""
-    found, failed = [], False
-    if form == "text" and answers.head:
-        print(answers.head)
+    found, failed, head = [], False, answers.head if form == "text" else ""
     for answer in answers.iterate(sources):
         failed |= bool(answer.error)
+        if head:  # with the first answer: what cannot be asked is told alone
+            print(head)
+            head = ""
         if form == "text":
             print(answers.line(answer), flush=True)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ OF_RUN = (
 )
 """The options of every training."""
 
-BESIDE_RESUME = ("resume", "data", "report", "find_learning_rate", "print_config")
+BESIDE_RESUME = ("resume", "data", "log", "report", "find_learning_rate", "print_config")
 """What may stand beside --resume, and what is never without a value."""
 
 
@@ -74,7 +75,10 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
 
     keep_freed_memory()
     from rondo.training import session
+    from rondo.training.loggers import check_names
 
+    if given["log"] is not None:
+        check_names(given["log"])
     path = None if given["run_path"] is None else Path(given["run_path"])
     if given["find_learning_rate"]:
         return _find_learning_rate(definition, given)
@@ -84,7 +88,7 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
     else:
         run = session.begin(definition, request_of(given), path, say)
     with run.folder.held(say):
-        return _to_the_end(run, with_report=given["report"] is not False)
+        return _to_the_end(run, given["log"], with_report=given["report"] is not False)
 
 
 def request_of(given: dict[str, Any]) -> Request:
@@ -104,7 +108,6 @@ def request_of(given: dict[str, Any]) -> Request:
         start_from=given["start_from"],
         seed=given["seed"] or 0,
         threads=free_threads() if given["threads"] is None else given["threads"],
-        loggers=_loggers(given["log"]),
     )
 
 
@@ -126,19 +129,10 @@ def _tupled(value: Any) -> Any:
     return tuple(map(_tupled, value)) if isinstance(value, list) else value
 
 
-def _loggers(text: str | None) -> tuple[str, ...]:
-    """Where records go beside `metrics.jsonl`."""
-    from importlib.util import find_spec
-
-    if text is None:
-        return ("tensorboard",) if find_spec("tensorboard") is not None else ()
-    return () if text == "none" else tuple(text.split(","))
-
-
-def _to_the_end(run: Session, *, with_report: bool) -> int:
+def _to_the_end(run: Session, log: str | None, *, with_report: bool) -> int:
     """Trains a run to its end and tells what it gave; returns the exit code."""
     from rondo.training.fit import fit
-    from rondo.training.loggers import TensorBoardEvents
+    from rondo.training.loggers import make_logger
     from rondo.training.progress import result_line
     from rondo.training.records import tell_skipped
 
@@ -146,9 +140,7 @@ def _to_the_end(run: Session, *, with_report: bool) -> int:
     say(f"run folder {path}; Ctrl-C ends after a batch, and can be resumed")
     if run.task.baseline is not None:
         say("in brackets is what always giving the most frequent answer would get")
-    logger = None
-    if "tensorboard" in run.config.loggers:
-        logger = TensorBoardEvents(run.folder.tensorboard)
+    logger = make_logger(log, path, asdict(run.config), say)
     outcome = fit(run, say=say, logger=logger)
     if outcome.signal_number is not None:
         say(f"interrupted; go on with: {run.folder.command} --resume {path}")
@@ -191,20 +183,34 @@ def _class_lines(run: Session) -> list[str]:
     """What the test gave class by class."""
     if run.task.classes is None:
         return []
-    from rondo.measures.classes import (
-        class_accuracy_table,
-        class_probabilities,
-        confusion_table,
-        evaluate_classes,
-    )
+    import torch
 
-    predicted = class_probabilities(run.folder.read_model(), run.task.source.test_batches())
-    found = evaluate_classes(*predicted, run.task.classes)
-    return ["", class_accuracy_table({"test": found}), "", confusion_table(found)]
+    from rondo.measures.classes import class_accuracy_table, confusion_table, evaluate_classes
+    from rondo.training.engine import Engine
+
+    model = run.folder.read_model()
+    batches = Engine(run.config, run.task, lambda: model).examine(run.task.source.test_batches())
+    parts = [(outputs.double().softmax(-1), batch.targets) for batch, outputs, *_ in batches]
+    probabilities, labels = (torch.cat(values) for values in zip(*parts, strict=True))
+    found = evaluate_classes(probabilities, labels, run.task.classes)
+    return ["", class_accuracy_table({"test": found}, run.task.noun), "", confusion_table(found)]
 
 
 def _find_learning_rate(definition: Definition, given: dict[str, Any]) -> int:
-    raise UsageError("--find-learning-rate is not there yet")
+    """Tries learning rates on the first steps; makes no run."""
+    from rondo.training.network import new_engine
+    from rondo.training.rate_finder import find_learning_rate
+    from rondo.training.request import make_config
+
+    for name in ("resume", "run_path"):
+        if given[name] is not None:
+            word = name.removesuffix("_path")
+            raise UsageError(f"--find-learning-rate makes no run; leave out --{word}")
+    config, task, start = make_config(definition, request_of(given), say)
+    if start is not None:
+        raise UsageError("--find-learning-rate begins with new weights; leave out --start-from")
+    print(find_learning_rate(new_engine(definition, config, task)))
+    return SUCCESS
 
 
 def _check_alone(given: dict[str, Any]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -38,6 +38,32 @@ class Batch:
             if (value := getattr(self, name)) is not None
         }
         return replace(self, **moved)
+
+    def rows(self, first: int, last: int) -> Batch:
+        """The sequences from one to before another, as they lie: none is cut or padded anew.
+
+        Example:
+            >>> import torch
+            >>> from rondo.data.batch import Batch
+            >>> batch = Batch(torch.zeros(5, 7, 3), torch.arange(5), torch.tensor([7, 1, 2, 3, 4]))
+            >>> part = batch.rows(3, 5)
+            >>> part.inputs.shape, part.targets, part.lengths
+            (torch.Size([2, 7, 3]), tensor([3, 4]), tensor([3, 4]))
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        cut: dict[str, Any] = {
+            name: value[first:last] for name, value in values.items() if isinstance(value, Tensor)
+        }
+        return replace(self, **cut)
+
+
+@runtime_checkable
+class HasTargets(Protocol):
+    """A source that knows the targets of all its training sequences."""
+
+    def training_targets(self) -> Tensor:
+        """The targets of all training examples, or of all their steps, one after another."""
+        ...
 
 
 class Source(Protocol):

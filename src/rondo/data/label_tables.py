@@ -13,6 +13,27 @@ MISFIT = "the row does not have as many cells as the first line"
 """Why a row that `table_rows` gives as an empty one cannot be used."""
 
 
+def table_columns(file: Path) -> list[str]:
+    """Returns what the first line of a table names, in lower case.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text:
+            return _columns(csv.reader(text, skipinitialspace=True))
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise _unreadable(file, error) from error
+
+
+def _columns(reader: Iterator[list[str]]) -> list[str]:
+    return [column.strip().lower() for column in next(reader, [])]
+
+
+def _unreadable(file: Path, error: Exception) -> ValueError:
+    return ValueError(f"{file} cannot be read as a table in UTF-8: {error}")
+
+
 def table_rows(
     file: Path, needed: tuple[str, ...], known: tuple[str, ...]
 ) -> Iterator[tuple[int, dict[str, str]]]:
@@ -33,7 +54,7 @@ def table_rows(
         with file.open(encoding="utf-8-sig", newline="") as text:
             lines: list[str] = []
             reader = csv.reader(_kept(text, lines), skipinitialspace=True)
-            columns = [column.strip().lower() for column in next(reader, [])]
+            columns = _columns(reader)
             _check_columns(file, columns, needed, known)
             lines.clear()
             for cells in reader:
@@ -43,7 +64,7 @@ def table_rows(
                 if any(map(str.strip, cells)):
                     yield reader.line_num, dict(zip(columns, cells, strict=True)) if fits else {}
     except (OSError, UnicodeError, csv.Error) as error:
-        raise ValueError(f"{file} cannot be read as a table in UTF-8: {error}") from error
+        raise _unreadable(file, error) from error
 
 
 def _kept(text: Iterable[str], lines: list[str]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +28,14 @@ def read_matlab(path: Path, **options: Any) -> dict[str, Any]:
         raise ModuleNotFoundError(
             f"MATLAB files are read through SciPy; {how_to_install('matlab')}", name="scipy"
         ) from error
+    with path.open("rb") as stream:
+        return _loaded(path, partial(loadmat, stream, **options))
+
+
+def _loaded(path: Path, load: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
-        contents: dict[str, Any] = loadmat(str(path), **options)
-    except (OSError, MemoryError):
-        raise
+        return load()
+    except MemoryError as error:
+        raise ValueError(f"{path} claims to hold more than fits into memory") from error
     except Exception as error:  # a damaged file may raise anything at all
         raise ValueError(f"{path} cannot be read as a MATLAB file: {error}") from error
-    return contents

@@ -100,6 +100,11 @@ class Collection:
             examples = [self.augment(example, generator) for example in examples]
         return together(examples)
 
+    def training_targets(self) -> Tensor:
+        """The targets of all training sequences, one after another."""
+        targets = [example.targets for example in self.train]
+        return torch.stack(targets) if targets[0].ndim == 0 else torch.cat(targets)
+
     def check_batches(self, seed: int, step: int) -> Iterator[Batch]:
         """The validation sequences."""
         yield from _batches(self.val)

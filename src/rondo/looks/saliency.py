@@ -15,8 +15,9 @@ BATCH_SIZE = 32
 def saliency(model: nn.Module, pixels: Tensor) -> Tensor:
     """Returns how strongly each place moves the answer: the smoothed gradient of the input.
 
-    It is the absolute derivative of (logit of class 1 - logit of class 0) with respect to the
-    pixels (Simonyan et al., 2014), summed over the colours, smoothed and scaled to a sum of 1.
+    It is the absolute derivative of the answer's log-odds, ln p / (1 - p), with respect to the
+    pixels (Simonyan et al., 2014, take the logit), summed over the colours, smoothed and scaled to
+    a sum of 1. For two classes the log-odds are the difference of the two logits.
 
     Args:
         model: The classifier.
@@ -30,10 +31,16 @@ def saliency(model: nn.Module, pixels: Tensor) -> Tensor:
     maps = []
     for batch in pixels.split(BATCH_SIZE):
         images = batch.to(device).float().requires_grad_()
-        logits = model(images)
-        (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), images)
+        (gradient,) = torch.autograd.grad(_log_odds(model(images)).sum(), images)
         maps.append(_smooth(gradient.abs().sum(dim=1, keepdim=True)).squeeze(1).cpu())
     return torch.cat(maps)
+
+
+def _log_odds(logits: Tensor) -> Tensor:
+    """Returns ln p / (1 - p) of the likeliest class of each row."""
+    answer = logits.argmax(dim=1, keepdim=True)
+    others = logits.scatter(1, answer, -torch.inf)
+    return logits.gather(1, answer).squeeze(1) - others.logsumexp(dim=1)
 
 
 def mean_saliency(model: nn.Module, pixels: Tensor, num_photos: int = 256) -> Tensor:
@@ -47,17 +54,25 @@ def has_evidence(model: nn.Module) -> bool:
 
 
 def evidence(model: nn.Module, pixels: Tensor) -> Tensor | None:
-    """Returns which class each place speaks for, (N, S, S), positive for class 1.
+    """Returns which class each place speaks for, (N, S, S).
 
-    None where the model's answer is not a mean over places.
+    Of two classes it is positive for class 1. Of more it is positive for the answer and negative
+    for the second likeliest class. None where the model's answer is not a mean over places.
     """
     evidence_map = getattr(model, "evidence_map", None)
     if evidence_map is None:
         return None
     with torch.no_grad():
         maps = evidence_map(pixels.to(next(model.parameters()).device).float()).cpu()
-    difference = (maps[:, 1] - maps[:, 0]).unsqueeze(1)
+    difference = (maps[:, 1:] - maps[:, :1]) if maps.shape[1] == 2 else _over_second(maps)
     return interpolate(difference, pixels.shape[-2:], mode="bicubic").squeeze(1)
+
+
+def _over_second(maps: Tensor) -> Tensor:
+    """Returns the map of the likeliest class less that of the second, (N, 1, I, J)."""
+    likeliest = maps.mean((2, 3)).topk(2, dim=1).indices
+    first, second = (maps.take_along_dim(row.view(-1, 1, 1, 1), 1) for row in likeliest.T)
+    return first - second
 
 
 def _smooth(maps: Tensor) -> Tensor:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.hooks import RemovableHandle
 
 from rondo.cells import initial_state
 from rondo.layers import Recurrent
+
+if TYPE_CHECKING:
+    from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_multiplications(model: nn.Module, photos: Tensor) -> int:
@@ -35,6 +37,8 @@ def count_multiplications(model: nn.Module, photos: Tensor) -> int:
         >>> count_multiplications(lecture_rnn1(form="lecture"), torch.zeros(1, 3, 128, 128))
         374939648
     """
+    from torch.utils.flop_counter import FlopCounterMode  # brings Triton, which takes long to load
+
     was_training = model.training
     model.eval()
     try:
@@ -75,6 +79,8 @@ def _hooked(layer: nn.Module, begin: Any, end: Any) -> tuple[RemovableHandle, Re
 
 def _loop_flops(layer: Recurrent, x: Tensor) -> int:
     """Returns the flops of a step of one row, times the rows and steps of x."""
+    from torch.utils.flop_counter import FlopCounterMode
+
     row = (x if layer.batch_first else x.transpose(0, 1))[:1, 0]
     with FlopCounterMode(display=False) as counter:
         layer.cell(row, initial_state(layer.cell, row))

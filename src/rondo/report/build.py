@@ -1,7 +1,8 @@
 """The report of a run: one HTML page that needs no network and no other file.
 
 Of photos of people the page holds numbers and one mean over many photos, never a photo, a face or
-a map of a single photo. Of drawings, which show nobody, it holds examples.
+a map of a single photo. Of drawings, which show nobody, and of photos of other classes it holds
+examples.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from html import escape
 
 from rondo.measures.intervals import Share
 from rondo.report import plots
+from rondo.report.classes import MOST_SHOWN, confusions, scores
 from rondo.report.input import ReportInput
 from rondo.report.looks import examples, what_sweeps_saw, where_it_looked
-from rondo.report.page import PAGE, WARNING, cards, html_table
+from rondo.report.page import LIMITS, WARNING, cards, html_table, page_of
 from rondo.report.trust import abstention, reliability, robustness
 from rondo.tasks.photo.evaluation import Evaluation
-from rondo.tasks.photo.task import SEXES
 
 
 def render_report(report: ReportInput) -> str:
@@ -23,31 +24,37 @@ def render_report(report: ReportInput) -> str:
     sections = (
         _headline(report),
         _curves(report),
-        _confusions(report),
+        confusions(report),
+        scores(report),
         _groups(report),
         reliability(report),
         abstention(report),
         robustness(report),
-        examples(report) if report.is_drawn else "",
+        examples(report) if report.shows_pictures else "",
         where_it_looked(report),
         what_sweeps_saw(report),
-        WARNING,
+        WARNING if report.is_of_people else LIMITS,
         _data(report),
         _settings(report),
     )
-    return PAGE.replace("{title}", report.title).replace("{body}", "\n".join(sections))
+    return page_of(report.title, "\n".join(sections))
 
 
 def _headline(report: ReportInput) -> str:
     tiles = "".join(_tile(name, item, report.noun) for name, item in report.unseen.items())
-    note = (
-        "<p class='note'>The pictures are made-up drawings, not photos of people: the two classes "
-        "are a convention of the drawing. The figures say that the training works, and nothing "
-        "about people.</p>"
-        if report.is_drawn
-        else ""
-    )
-    return f"<h1>{report.title}</h1>{note}<div class='row'>{tiles}</div>"
+    note = ""
+    if report.is_drawn:
+        note = (
+            "<p class='note'>The pictures are made-up drawings, not photos of people: the two "
+            "classes are a convention of the drawing. The figures say that the training works, and "
+            "nothing about people.</p>"
+        )
+    elif report.shows_pictures:
+        note = (
+            "<p class='note'>This page holds pictures of the test data: mind their licence, and "
+            "who is in them, before you share it.</p>"
+        )
+    return f"<h1>{escape(report.title)}</h1>{note}<div class='row'>{tiles}</div>"
 
 
 def _tile(name: str, evaluation: Evaluation, noun: str) -> str:
@@ -57,8 +64,22 @@ def _tile(name: str, evaluation: Evaluation, noun: str) -> str:
 <p class="big">{value:.1f}<small> %</small></p>
 <p>of {share.num_photos} {noun} right; 95 % interval {_interval(share)}</p>
 <div class="meter"><i style="width:{value:.1f}%"></i><b style="left:{majority:.1f}%"></b></div>
-<p class="note">The mark is the majority class: always saying the more frequent label is right for
-{majority:.1f} %.</p></div>"""
+{_guesses(evaluation)}<p class="note">The mark is the majority class: always saying the most
+frequent label is right for {majority:.1f} %.</p></div>"""
+
+
+def _guesses(evaluation: Evaluation) -> str:
+    """Returns the means over the classes, and how often the label is among five guesses."""
+    share, macro = evaluation.top_5, evaluation.macro
+    if len(evaluation.scores) == 2:
+        return ""
+    among = ""
+    if share is not None:
+        among = f"<p>{100 * share.value:.1f} % are among the five likeliest; {_interval(share)}</p>"
+    return (
+        f"{among}<p>mean over the classes: recall {100 * macro.recall:.1f} %, "
+        f"precision {100 * macro.precision:.1f} %, F1 {100 * macro.f1:.1f} %</p>"
+    )
 
 
 def _curves(report: ReportInput) -> str:
@@ -74,49 +95,33 @@ def _curves(report: ReportInput) -> str:
     )
 
 
-def _confusions(report: ReportInput) -> str:
-    tables = [_confusion(name, item) for name, item in report.unseen.items()]
-    return cards("What was taken for what", *tables)
-
-
-def _confusion(name: str, evaluation: Evaluation) -> str:
-    rows = []
-    for sex, counts in zip(SEXES, evaluation.confusion, strict=True):
-        total = max(1, sum(counts))
-        cells = "".join(
-            f"<td style='--share:{100 * count / total:.0f}%'>{count}"
-            f"<small>{100 * count / total:.1f} %</small></td>"
-            for count in counts
-        )
-        rows.append(f"<tr><th>labelled {sex}</th>{cells}</tr>")
-    head = "".join(f"<th>taken for {sex}</th>" for sex in SEXES)
-    return (
-        f"<h3>{escape(name)}</h3><table class='confusion'>"
-        f"<tr><td></td>{head}</tr>{''.join(rows)}</table>"
-    )
-
-
 def _groups(report: ReportInput) -> str:
     figures = [
-        f"<h3>{escape(name)}, by {title}</h3>"
+        f"<h3>{escape(name)}, by {escape(title)}</h3>"
         f"{plots.accuracy_bars(shares, item.majority_rate, f'{title} on {name}')}"
         for name, item in report.unseen.items()
-        for title, shares in item.parts().items()
-        if len(shares) > 1
+        for title, found in item.parts().items()
+        if 1 < len(shares := _seen(found)) <= MOST_SHOWN
     ]
     if not figures:
         return ""
     return cards(
-        "For whom it works better and worse",
+        f"For {'whom' if report.is_of_people else 'what'} it works better and worse",
         *figures,
-        note="Dots are accuracies, bars their 95 % intervals. Label, age, source and group are "
+        note="Dots are accuracies, bars their 95 % intervals. Label, age, source and groups are "
         "what the labels of the data say. Few photos make wide bars.",
     )
 
 
+def _seen(shares: dict[str, Share]) -> dict[str, Share]:
+    return {name: share for name, share in shares.items() if share.num_photos}
+
+
 def _data(report: ReportInput) -> str:
-    table = html_table(["split", report.noun, *SEXES], report.counts)
-    return cards("The data", table, f"<h3>Left out</h3>{_skipped(report)}")
+    table = html_table(report.counts_head, report.counts)
+    notes = "".join(f"<li>{escape(note)}</li>" for note in report.notes)
+    told = [f"<h3>To be minded</h3><ul>{notes}</ul>"] if notes else []
+    return cards("The data", table, f"<h3>Left out</h3>{_skipped(report)}", *told)
 
 
 def _skipped(report: ReportInput) -> str:

@@ -12,8 +12,9 @@ from rondo.report.build import ReportInput, render_report
 from rondo.report.card import render_card
 from rondo.system.files import write_text
 from rondo.tasks.photo.evaluation import Evaluation, evaluate, predict, unseen
+from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.robustness import try_splits
-from rondo.tasks.photo.task import PhotoSet, PhotoSource
+from rondo.tasks.photo.task import PhotoSource
 from rondo.training.config import RunConfig
 from rondo.training.session import Session
 
@@ -55,7 +56,7 @@ def finish(session: Session, say: Callable[[str], None]) -> dict[str, Evaluation
     model, origin = folder.read_model_and_origin()
     source = session.task.source
     assert isinstance(source, PhotoSource)
-    data = source.data
+    data = dict(source.data)
     others = {name: photos for name, photos in data.items() if name != "train"}
     predicted = predict_splits(model, config, others)
     temperature = fit_temperature(predicted["val"], data["val"].labels)

@@ -9,10 +9,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from rondo.measures.calibration import Temperature
+from rondo.tasks.photo.classes import SEXES, are_of_people
 from rondo.tasks.photo.evaluation import Evaluation, unseen
+from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.robustness import Trial
-from rondo.tasks.photo.task import DRAWN, SEXES, PhotoSet
+from rondo.tasks.photo.task import DRAWN
 from rondo.training.config import RunConfig
+
+MOST_COUNTED = 8
+"""Of more classes the photos of each are not counted split by split."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,24 @@ class ReportInput:
     arguments: dict[str, Any]
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that are told apart."""
+        return self.data["train"].classes
+
+    @property
+    def is_of_people(self) -> bool:
+        """Whether the classes are said of people."""
+        return are_of_people(self.classes)
+
+    @property
     def is_drawn(self) -> bool:
-        """Whether the pictures show nobody, so that the page may show them."""
+        """Whether the pictures are the embedded drawings, which show nobody."""
         return self.config.options.data == DRAWN
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether the page may show the pictures: of people it may not."""
+        return self.is_drawn or not self.is_of_people
 
     @property
     def noun(self) -> str:
@@ -59,7 +79,11 @@ class ReportInput:
     @property
     def title(self) -> str:
         """What the run is about."""
-        return f"Predicting a person's sex from {self.noun}"
+        if self.classes == SEXES:
+            return f"Predicting a person's sex from {self.noun}"
+        if len(self.classes) <= MOST_COUNTED:
+            return f"Telling {', '.join(self.classes[:-1])} and {self.classes[-1]} apart in photos"
+        return f"Telling {len(self.classes)} classes apart in photos"
 
     @property
     def speed(self) -> str:
@@ -84,12 +108,28 @@ class ReportInput:
         )
 
     @property
+    def counts_head(self) -> list[str]:
+        """What the columns of `counts` hold."""
+        if len(self.classes) <= MOST_COUNTED:
+            return ["split", self.noun, *self.classes]
+        return ["split", self.noun, "classes", "fewest of one", "most of one"]
+
+    @property
     def counts(self) -> list[list[str]]:
-        """Split by split, the number of photos and of those with each label."""
-        return [
-            [name, *(str(n) for n in (len(found), *found.bincount(minlength=len(SEXES)).tolist()))]
-            for name, found in ((name, photos.labels) for name, photos in self.data.items())
-        ]
+        """Split by split, the number of photos and of those of each class, or of the extremes."""
+        rows = []
+        for name, photos in self.data.items():
+            found = photos.labels.bincount(minlength=len(self.classes))
+            numbers = found.tolist()
+            if len(self.classes) > MOST_COUNTED:
+                numbers = [int((found > 0).sum()), min(numbers), max(numbers)]
+            rows.append([name, str(len(photos)), *map(str, numbers)])
+        return rows
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the data."""
+        return self.data["train"].notes
 
     @property
     def skipped(self) -> list[tuple[str, int]]:

@@ -1,11 +1,13 @@
 """The parts of a report that show what the network looked at.
 
-Of photos of people they show means over many alone.
+Of photos of people they show means over many alone; of drawings, and of photos of other classes,
+examples too.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from html import escape
 from itertools import groupby
 
 import torch
@@ -17,10 +19,9 @@ from rondo.looks.sweeps import SweepStrength, sweeps
 from rondo.report import plots
 from rondo.report.input import ReportInput
 from rondo.report.page import cards
-from rondo.tasks.photo.task import SEXES
 
 NUM_EXAMPLES = 8
-"""Drawings shown with what the network looked at, and as many doubtful ones."""
+"""Pictures shown with what the network looked at, and as many doubtful ones."""
 
 NUM_AVERAGED = 256
 """Test pictures over which means are taken, at most."""
@@ -29,7 +30,7 @@ NUM_AT_A_TIME = 32
 """Pictures that are swept together."""
 
 NUM_SWEPT = 4
-"""Drawings shown with what each sweep saw."""
+"""Pictures shown with what each sweep saw."""
 
 ARROWS = {"down": "\N{DOWNWARDS ARROW}", "up": "\N{UPWARDS ARROW}",
           "right": "\N{RIGHTWARDS ARROW}", "left": "\N{LEFTWARDS ARROW}"}  # fmt: skip
@@ -37,28 +38,43 @@ ARROWS = {"down": "\N{DOWNWARDS ARROW}", "up": "\N{UPWARDS ARROW}",
 
 
 def examples(report: ReportInput) -> str:
-    """Returns drawings with what the network looked at; the most doubtful ones come second."""
+    """Returns pictures with what the network looked at, and the doubtful and wrong ones."""
     test, probabilities = report.data["test"], report.probabilities["test"]
-    doubt = (probabilities[:, 1] - 0.5).abs().argsort()[:NUM_EXAMPLES]
-    some = spaced(len(test), NUM_EXAMPLES).tolist()
-    legend = (
-        "Under each drawing: where small changes of the picture would move the answer most "
-        "(bright), and which class each place speaks for"
-        f" (purple: {SEXES[0]}, orange: {SEXES[1]})."
-        if has_evidence(report.model)
-        else "Under each drawing: where small changes of the picture would move the answer most "
-        "(bright). Which class each place speaks for cannot be shown: the answer of this network "
-        "is not a mean over places."
+    first, second = probabilities.topk(2, dim=1).values.unbind(1)
+    doubtful = (first - second).argsort()[:NUM_EXAMPLES].tolist()
+    some, noun = spaced(len(test), NUM_EXAMPLES).tolist(), report.noun
+    doubt = (
+        f"Test {noun} whose probability is closest to one half."
+        if len(report.classes) == 2
+        else f"Test {noun} whose two likeliest classes are closest to each other."
     )
-    return (
-        _gallery(report, "Where it looked", some, legend)
-        + _gallery(
-            report,
-            "The most doubtful drawings",
-            doubt.tolist(),
-            "Test drawings whose probability is closest to one half.",
+    galleries = [
+        _gallery(report, "Where it looked", some, _legend(report)),
+        _gallery(report, f"The most doubtful {noun}", doubtful, doubt),
+    ]
+    wrong = (probabilities.argmax(1) != test.labels).nonzero().squeeze(1)
+    surest = wrong[first[wrong].argsort(descending=True)][:NUM_EXAMPLES].tolist()
+    if surest and len(report.classes) > 2:
+        note = f"Test {noun} whose wrong answers are the surest; some of the labels may be wrong."
+        galleries.append(_gallery(report, "The surest wrong answers", surest, note))
+    return "".join(galleries)
+
+
+def _legend(report: ReportInput) -> str:
+    looked = "Under each picture: where small changes of it would move the answer most (bright)"
+    if not has_evidence(report.model):
+        return (
+            f"{looked}. Which class each place speaks for cannot be shown: the answer of this "
+            "network is not a mean over places."
         )
-    )  # fmt: skip
+    if len(report.classes) == 2:
+        purple, orange = map(escape, report.classes)
+        return (
+            f"{looked}, and which class each place speaks for (purple: {purple}, orange: {orange})."
+        )
+    return (
+        f"{looked}, and where it speaks for the answer (orange) or the second likeliest (purple)."
+    )
 
 
 def _gallery(report: ReportInput, title: str, rows: list[int], note: str) -> str:
@@ -89,8 +105,9 @@ def _caption(report: ReportInput, row: int) -> str:
     answer = int(row_probabilities.argmax())
     mark = "right" if answer == label else "wrong"
     return (
-        f"<figcaption class='{mark}'>{SEXES[answer]} {100 * float(row_probabilities[answer]):.0f} %"
-        f"<br><small>{mark}; labelled {SEXES[label]}</small></figcaption>"
+        f"<figcaption class='{mark}'>{escape(report.classes[answer])} "
+        f"{100 * float(row_probabilities[answer]):.0f}&nbsp;%"
+        f"<br><small>{mark}; labelled {escape(report.classes[label])}</small></figcaption>"
     )
 
 
@@ -114,8 +131,9 @@ def what_sweeps_saw(report: ReportInput) -> str:
         note = "This network has no layers that sweep over the picture, so nothing can be shown."
         return cards(title, note=note)
     means = [_layer(name, four) for name, four in layers.items()]
-    rows = spaced(len(test), NUM_SWEPT if report.is_drawn else 0)
-    legend = "Below, some drawings, with a row of maps for each layer. " if report.is_drawn else ""
+    rows = spaced(len(test), NUM_SWEPT if report.shows_pictures else 0)
+    legend = f"Below, some {report.noun}, with a row of maps for each layer. "
+    legend = legend if report.shows_pictures else ""
     return cards(
         title,
         *means,
@@ -153,8 +171,8 @@ def _layer(name: str, four: list[SweepStrength]) -> str:
 
 
 def _swept(report: ReportInput, pixels: Tensor) -> str:
-    """Returns a drawing with the maps of each layer."""
-    first = f"<img src='{plots.photo_png(pixels)}' alt='drawing'>"
+    """Returns a picture with the maps of each layer."""
+    first = f"<img src='{plots.photo_png(pixels)}' alt='picture'>"
     rows: list[str] = []
     layers = by_layer(sweeps(report.model, pixels.unsqueeze(0)))
     for four in layers.values():

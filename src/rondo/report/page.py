@@ -1,4 +1,4 @@
-"""The frame of a report: its style, its parts, and what the classifier must not be used for."""
+"""The frame of a report: its style, its parts, and what the network must not be used for."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from rondo.report.uses import FORBIDDEN, NATURE, to_html
+from rondo.report.uses import CAUTIONS, FORBIDDEN, NATURE, to_html
 
 
-def cards(title: str, *contents: str, note: str = "") -> str:
-    """Returns a section with a card for each of the contents."""
+def cards(title: str, *contents: str, note: str = "", wide: bool = False) -> str:
+    """Returns a section with a card for each of the contents, side by side unless they are wide."""
     boxes = "".join(f"<div class='card'>{content}</div>" for content in contents)
     text = f"<p class='note'>{note}</p>" if note else ""
-    return f"<section><h2>{title}</h2>{text}<div class='row'>{boxes}</div></section>"
+    row = "row wide" if wide else "row"
+    return f"<section><h2>{title}</h2>{text}<div class='{row}'>{boxes}</div></section>"
 
 
 def html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -39,9 +40,16 @@ WARNING = (
     + "".join(f"<li>{to_html(use)}</li>" for use in FORBIDDEN)
     + "</ul></section>"
 )
-"""The section on wrong uses."""
+"""The section on wrong uses of what is said of people."""
 
-PAGE = """<!doctype html>
+LIMITS = (
+    "<section><h2>What to mind before it is used</h2><div class='card'><ul>"
+    + "".join(f"<li>{to_html(caution)}</li>" for caution in CAUTIONS)
+    + "</ul></div></section>"
+)
+"""The section on the limits of any other classes."""
+
+_PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>{title}</title>
@@ -60,9 +68,10 @@ section { margin-top: 2.2rem; }
 .note, small { color: var(--soft); font-size: .88rem; } .note { margin: .2rem 0 .8rem; }
 .row { display: grid; gap: 1rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
+.row.wide { grid-template-columns: minmax(0, 1fr); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 1rem;
   min-width: 0; overflow-x: auto; }
-.card svg { width: 100%; height: auto; display: block; }
+.card svg { width: 100%; max-width: 38rem; height: auto; display: block; margin: 0 auto; }
 .tile h2 { text-transform: capitalize; color: var(--soft); font-size: 1rem; }
 .big { font-size: 3.4rem; font-weight: 650; line-height: 1.1; margin: 0; letter-spacing: -.02em; }
 .big small { font-size: 1.4rem; } .tile p { margin: .2rem 0; }
@@ -79,6 +88,16 @@ th { font-weight: 500; color: var(--soft); } th:first-child { text-align: left; 
   background: color-mix(in srgb, var(--accent) calc(.55 * var(--share, 0%)), transparent); }
 .confusion th + th, .confusion td + th { text-align: center; }
 .confusion td small { display: block; color: inherit; opacity: .75; font-size: .8rem; }
+.map { width: auto; font-size: .72rem; } .map td, .map th { padding: 0; border: 0; }
+.map td { width: var(--cell); min-width: var(--cell); height: var(--cell); text-align: center;
+  border: 1px solid var(--card); background: color-mix(in srgb, var(--accent)
+  calc(.8 * var(--share, 0%)), var(--page)); }
+.map tr:first-child td { background: none; }
+.map th { max-width: 12rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.map th:first-child { text-align: right; padding-right: .5rem; }
+.map th + th, .map td + th { text-align: center; vertical-align: bottom; padding-bottom: .4rem; }
+.map th span { writing-mode: vertical-rl; transform: rotate(180deg); max-height: 10rem;
+  overflow: hidden; text-overflow: ellipsis; display: inline-block; text-align: left; }
 .gallery { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); }
 .gallery.wide { grid-template-columns: repeat(auto-fill, minmax(min(100%, 16rem), 1fr)); }
 .gallery.wide figcaption { overflow-wrap: anywhere; }
@@ -101,3 +120,14 @@ svg + .wrap { margin-top: .8rem; }
 </body></html>
 """
 """The page; `{title}` and `{body}` stand for what differs."""
+
+
+def page_of(title: str, body: str) -> str:
+    """Returns a page.
+
+    Args:
+        title: What it is called, as text.
+        body: What it holds, as HTML.
+    """
+    parts = {"title": escape(title), "body": body}
+    return re.sub(r"\{(title|body)\}", lambda found: parts[found[1]], _PAGE)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import warnings
 from html import escape
 from typing import Any
 
@@ -46,6 +47,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 11,
     "text.color": PAGE_COLOUR,
+    "text.parse_math": False,  # names of classes and groups may hold a $
     "axes.edgecolor": PAGE_COLOUR,
     "axes.labelcolor": PAGE_COLOUR,
     "xtick.color": PAGE_COLOUR,
@@ -190,7 +192,9 @@ def to_svg(figure: Figure, label: str) -> str:
     scrolls then.
     """
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    with warnings.catch_warnings():  # the reader's fonts have letters that matplotlib's have not
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue().replace(PAGE_COLOUR, "currentColor")
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)

@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from rondo.measures.intervals import Share, percent
-from rondo.report.page import PAGE, cards, html_table
+from rondo.report.page import cards, html_table, page_of
 from rondo.report.plots import COLOURS, OTHER_COLOUR, STYLE, add_legend, new_figure, to_svg
 from rondo.report.run_input import Examined, OfLength, RunInput
 
@@ -38,7 +38,7 @@ def render_run(report: RunInput) -> str:
         _settings(report),
     )
     body = "\n".join(section for section in sections if section)
-    return PAGE.replace("{title}", escape(title)).replace("{body}", body)
+    return page_of(title, body)
 
 
 def _notes(report: RunInput) -> str:

@@ -8,9 +8,16 @@ from rondo.measures.abstention import Answered
 from rondo.measures.calibration import Calibration, Temperature
 from rondo.measures.corruptions import MEANINGS
 from rondo.measures.intervals import Share, percent
+from rondo.report.classes import (
+    MISTAKES,
+    MOST_SHOWN,
+    SCORES,
+    macro_row,
+    mistake_rows,
+    shown_rows,
+)
 from rondo.system.columns import columns
 from rondo.tasks.photo.evaluation import Evaluation
-from rondo.tasks.photo.faces import SEXES
 from rondo.tasks.photo.robustness import Trial
 
 CALIBRATION: dict[str, Callable[[Calibration], str]] = {
@@ -21,6 +28,9 @@ CALIBRATION: dict[str, Callable[[Calibration], str]] = {
 }
 """The figures of calibration, and how they are written."""
 
+MOST_IN_TABLE = 8
+"""Of so many classes the whole confusion is a table; of more, the pairs confused most often."""
+
 ROBUSTNESS = ("corruption", "accuracy (95 % interval)", "mean confidence")
 """The columns of `robustness_rows`."""
 
@@ -29,8 +39,16 @@ def accuracy_table(evaluations: dict[str, Evaluation]) -> str:
     """Returns the accuracy of every split beside its majority-class rate."""
     lines = [f"{'split':8} {'photos':>7} {'accuracy':>9}  {'95 % interval':15} {'majority':>9}"]
     for name, item in evaluations.items():
-        lines.append(f"{name:8} {_share(item.accuracy)} {100 * item.majority_rate:7.1f} %")
-    lines.append("majority: what always saying the more frequent label would get")
+        guesses = "" if item.top_5 is None else f"   {100 * item.top_5.value:7.1f} %"
+        f1 = "" if len(item.scores) == 2 else f"   {100 * item.macro.f1:6.1f}"
+        majority = f"{100 * item.majority_rate:7.1f} %"
+        lines.append(f"{name:8} {_share(item.accuracy)} {majority}{guesses}{f1}")
+    first = next(iter(evaluations.values()), None)
+    lines[0] += "" if first is None or first.top_5 is None else f"   {'of five':>9}"
+    lines[0] += "" if first is None or len(first.scores) == 2 else f"   {'mean F1':>6}"
+    lines.append("majority: what always saying the most frequent label would get")
+    if first is not None and first.top_5 is not None:
+        lines.append("of five: how often the label is among the five likeliest classes")
     return "\n".join(lines)
 
 
@@ -73,12 +91,20 @@ def robustness_table(name: str, trials: Sequence[Trial]) -> str:
 
 
 def detail_table(evaluation: Evaluation) -> str:
-    """Returns the confusion matrix of a split and its accuracy by label, source, age and group."""
-    lines = [f"{'labelled':10}" + "".join(f"{'taken for ' + sex:>18}" for sex in SEXES)]
-    for sex, counts in zip(SEXES, evaluation.confusion, strict=True):
-        lines.append(f"{sex:10}" + "".join(f"{count:18}" for count in counts))
+    """Returns what was taken for what, and figures by class, source, age and group."""
+    classes = [score.name for score in evaluation.scores]
+    lines = []
+    if len(classes) <= MOST_IN_TABLE:
+        rows = zip(classes, evaluation.confusion, strict=True)
+        head = ["labelled", *(f"taken for {name}" for name in classes)]
+        lines += [*columns(head, [[name, *map(str, counts)] for name, counts in rows]), ""]
+    elif evaluation.mistakes:
+        lines += [*columns(MISTAKES, mistake_rows(evaluation.mistakes)), ""]
+    lines += columns(SCORES, [*shown_rows(evaluation), macro_row(evaluation.macro)])
+    if len(classes) > MOST_SHOWN:
+        lines.append("of many classes those with the smallest F1 are shown; --json gives all")
     for title, shares in evaluation.parts().items():
-        if shares:
+        if shares and (title != "label" or len(shares) <= MOST_SHOWN):
             width = max(8, *(len(key) for key in shares))
             lines += ["", f"{title:{width}} {'photos':>7} {'accuracy':>9}  95 % interval"]
             lines += [f"{key:{width}} {_share(share)}" for key, share in shares.items()]

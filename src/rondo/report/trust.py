@@ -15,10 +15,10 @@ from rondo.tasks.photo.evaluation import Evaluation
 
 def reliability(report: ReportInput) -> str:
     """Returns whether probabilities can be believed, without and with the temperature."""
-    contents = []
+    contents, least = [], 10 * (10 // len(report.classes))
     for name, item in report.unseen.items():
         with_it = None if item.temperature == 1 else item.calibration.bins
-        plot = trust_plots.reliability_plot(item.before.bins, with_it)
+        plot = trust_plots.reliability_plot(item.before.bins, with_it, least)
         contents.append(f"<h3>{escape(name)}</h3>{plot}{_calibration(item)}")
     contents += [
         f"<h3>{escape(name)}</h3>{_calibration(item)}<p class='note'>The temperature was fitted on "
@@ -34,7 +34,7 @@ def reliability(report: ReportInput) -> str:
         "answers are surer than they should be. Larger dots stand for more pictures. The "
         "calibration error is the distance of the dots from the line, averaged over the pictures; "
         f"for all figures, smaller is better. {text[0].upper()}{text[1:]}. A temperature moves no "
-        "answer to the other class, and that it is right for one source says nothing of others.",
+        "answer to another class, and that it is right for one source says nothing of others.",
     )
 
 

@@ -30,12 +30,15 @@ MARKERS = "osD^vX"
 """A marker for each corruption, for readers who do not tell the colours apart."""
 
 
-def reliability_plot(without: Sequence[Bin], with_it: Sequence[Bin] | None) -> str:
+def reliability_plot(
+    without: Sequence[Bin], with_it: Sequence[Bin] | None, least_confidence: int = 50
+) -> str:
     """Returns the share of right answers over their confidence.
 
     Args:
         without: The bins of the answers without a temperature.
         with_it: Those with it, or None where there is none.
+        least_confidence: Where the axis of the confidence begins, in %, a multiple of 10.
     """
     series = [("probabilities as they are", without, COLOURS["test"])]
     if with_it is not None:
@@ -46,7 +49,13 @@ def reliability_plot(without: Sequence[Bin], with_it: Sequence[Bin] | None) -> s
     largest = max(item.num_photos for _, bins, _ in series for item in bins)
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": "reliability"}):
         figure, axes = new_figure(5.2, 3.8)
-        axes.plot([50, 100], [50, 100], color=PAGE_COLOUR, linestyle=":", linewidth=1)
+        axes.plot(
+            [least_confidence, 100],
+            [least_confidence, 100],
+            color=PAGE_COLOUR,
+            linestyle=":",
+            linewidth=1,
+        )
         for label, bins, colour in series:
             x = [100 * item.predicted for item in bins]
             y = _observed(bins)
@@ -55,10 +64,10 @@ def reliability_plot(without: Sequence[Bin], with_it: Sequence[Bin] | None) -> s
             axes.scatter(x, y, s=sizes, color=colour, label=label, alpha=0.9, clip_on=False)
         least = min((y for _, bins, _ in series for y in _observed(bins)), default=50.0)
         step = 10 if least >= 30 else 20
-        lowest = min(50, step * int(least // step))
-        axes.set_xlim(49, 101)
+        lowest = min(least_confidence, step * int(least // step))
+        axes.set_xlim(least_confidence - 1, 101)
         axes.set_ylim(lowest - 1, 101)
-        axes.set_xticks(range(50, 101, 10))
+        axes.set_xticks(range(least_confidence, 101, 10))
         axes.set_yticks(range(lowest, 101, step))
         axes.set_xlabel("confidence: probability of the answer in %")
         axes.set_ylabel("answered rightly in %")

@@ -1,4 +1,6 @@
-"""What a network that was trained on photos of faces may be used for, and what not.
+"""What a network that was trained on photos may be used for, and what not.
+
+What is said of people has rules of its own; of any other classes there are cautions.
 
 `**` stands around what is most important, as in Markdown.
 """
@@ -33,6 +35,29 @@ FORBIDDEN = (
     "The probabilities hold for pictures like those it was tested on, and for no others.",
 )
 """What it must not be used for, and why."""
+
+
+NEUTRAL = (
+    "This network names the class of a photo. Its answers are guesses about how those who labelled "
+    "the training photos would have labelled it."
+)
+"""What the answers of a network are that knows other classes."""
+
+NEUTRAL_USES = (
+    "Sorting photos like those it was trained and tested on, where a wrong answer does no harm or "
+    "is found.",
+    "Comparing networks and recipes on the same photos.",
+)
+"""What it is good for."""
+
+CAUTIONS = (
+    "It gives one of its classes to any picture, also to one that shows none of them.",
+    "The figures hold for photos like those of the test: taken in the same way, of the same things "
+    "in the same shares.",
+    "If people are in the photos or are touched by its answers, measure for whom it errs, and "
+    "leave decisions about them to people.",
+)
+"""What must be minded before it is used."""
 
 
 def to_html(text: str) -> str:

@@ -1,4 +1,5 @@
-"""Many runs under one budget: trained one after another, measured, and put into a table.
+"""Many trainings of a task: which values of its settings are best on the validation data.
 
-In goes what to compare, out comes a folder of runs with a table of them.
+In goes what is swept over, out comes a folder with a run of each combination that was tried, a
+table, a picture and a page. A trial is a process of its own: `rondo train` with some values.
 """

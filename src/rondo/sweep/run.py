@@ -1,244 +1,285 @@
-"""Many networks trained one after another on the same photos, under one budget.
+"""A sweep from its plan to its table: one process for each trial, some at a time.
 
-The folder of a table holds
+The folder of a sweep holds
 
-    runs/NAME-SEED/          a run folder for each network and seed
-    results/NAME-SEED.json   the figures of each finished run
-    table.md, .csv, .html    the table so far
-    table.svg                accuracy against training time
+    sweep.json           the plan and all trials
+    sweep.md, .html      the table so far
+    parallel.svg         the picture
+    trial-NNN/           the run folder of a trial
+    trial-NNN.log        what its process said
+    lock                 held by the process that sweeps
 
-Every file is written under a temporary name and then renamed, and a run goes on from its own saved
-state. So the same command, given again after an interruption of any kind, goes on where it was.
+Every file is written under another name and renamed, and a run goes on from its own saved state. So
+a sweep that was interrupted in any way goes on where it was.
+
+Successive halving (Jamieson & Talwalkar, 2016) gives each training its whole budget at the start,
+so that its learning rate goes the same way whenever it is compared, and interrupts it at the first
+check at or after a share of it. What is among the best goes on from its saved state, as
+`rondo train --resume` does, and so to the same numbers as if it had never been interrupted; the
+rest is left. What ran on for a moment after that check is not counted in the comparison.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-from rondo.errors import RunError, look_up
-from rondo.report.finish import finish
-from rondo.sweep.page import Row, Table, write_table
-from rondo.sweep.result import Result, measure, read_result
-from rondo.system.files import remove_parts, write_text
-from rondo.system.lock import FolderLock
-from rondo.tasks.photo.task import MODELS, PhotoSet, fingerprint
-from rondo.training import session
-from rondo.training.config import RunConfig
-from rondo.training.divergence import DivergedError
-from rondo.training.fit import fit
+from rondo.data.skipped import count_of
+from rondo.errors import RunError
+from rondo.sweep.plan import FACTOR, Check, Plan, checked_axes, settings_of, words_of
+from rondo.sweep.processes import Job, run_jobs
+from rondo.sweep.result import Best, Result, Row, read_sweep, rows_of, share_text
+from rondo.sweep.trial import (
+    STOPPING,
+    Trial,
+    after_exit,
+    fingerprint_of,
+    has_reached,
+    test_record,
+    with_figures,
+)
+from rondo.system.files import remove_parts
+from rondo.system.lock import NAME as LOCK_NAME
+from rondo.system.lock import FolderLock, is_held
+from rondo.tasks.registry import definition_of
 from rondo.training.run_files import holding
-from rondo.training.run_folder import RunFolder
-from rondo.training.run_paths import check_place
-from rondo.training.session import Options, Session
-
-SETTLED = {
-    "data_fingerprint": "photos of fingerprint",
-    "image_size": "image_size",
-    "model_arguments": "",
-    "num_threads": "num_threads",
-    "recipe": "",
-    "seed": "seed",
-    "weights_fingerprint": "weights of fingerprint",
-}
-"""The settings that a run of the table must have been begun with to go on with it, and what an
-error calls them; of those without a word, their parts by name."""
-
-NO_WEIGHTS = "not run: no weights given"
-DIVERGED = "its training diverged"
+from rondo.training.run_paths import NEEDED_BYTES, check_place
 
 Say = Callable[[str], None]
 
+REFUSED = 2
+"""A sweep ends when so many trials were refused for one reason before any has begun."""
 
-@dataclass(frozen=True)
-class Comparison:
-    """What to compare.
-
-    Args:
-        options: What all runs share; model, seed and weights are set for each.
-        models: Names in `rondo.tasks.photo.task.MODELS`; default all of them.
-        seeds: A run of every network is made for each.
-        weights: What transfer learning starts from; None leaves its networks out.
-    """
-
-    options: Options
-    models: tuple[str, ...] = tuple(MODELS)
-    seeds: tuple[int, ...] = (0,)
-    weights: str | None = None
+OTHER_DATA = "The seeds of a setting saw different data, so their spread is that of the data too."
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How far a comparison came.
+    """How far a sweep came.
 
     Args:
-        table: The table so far.
+        result: The sweep so far.
         signal_number: The signal that interrupted it, if one did.
-        diverged: The networks of which a training diverged, by name.
     """
 
-    table: Table
+    result: Result
     signal_number: int | None
-    diverged: tuple[str, ...] = ()
 
 
-def compare(comparison: Comparison, folder: Path, say: Say) -> Outcome:
-    """Trains what is not trained yet, and writes the table after every run.
+def begin(plan: Plan, folder: Path, check: Check, num_jobs: int, say: Say) -> Outcome:
+    """Sweeps in a new folder.
 
     Args:
-        comparison: What to compare.
-        folder: The folder of the table; made where there is none.
+        plan: What to do.
+        folder: The folder, which is made.
+        check: Raises where `rondo train TASK` does not take some words.
+        num_jobs: How many trials run at a time.
         say: Is given each line for the user.
 
     Raises:
-        RunError: If an option, the data, the weights or the folder cannot be used, a run in the
-            folder was begun with other settings, or another process writes the table.
+        RunError: If a name or a value cannot be used, or the folder cannot.
     """
-    configs = list(make_configs(comparison))
-    check_place(folder, "--output", max(map(session.needed_bytes, configs)))
-    data = session.read_data(configs[0], say)
-    digest = fingerprint(data)
-    configs = [replace(config, data_fingerprint=digest) for config in configs]
+    axes = checked_axes(plan, check, definition_of(plan.task).unused)
+    settings = settings_of(plan, axes)
+    seeds = range(plan.seed, plan.seed + plan.num_seeds)
+    pairs = [(one, seed) for one in settings for seed in seeds]
+    trials = [Trial(number, one, seed) for number, (one, seed) in enumerate(pairs, 1)]
+    if folder.exists() and not (folder.is_dir() and _is_unused(folder)):
+        raise RunError(
+            f"{folder} exists already; give another --sweep, or go on with it by --resume "
+            f"--sweep {folder}"
+        )
+    check_place(folder, "--sweep", NEEDED_BYTES)
     folder.mkdir(parents=True, exist_ok=True)
     with holding(FolderLock(folder), say):
-        remove_parts(folder)
-        return _compare(comparison, configs, data, folder, say)
+        return Sweep(plan, folder, trials, say).run(num_jobs)
 
 
-def _compare(
-    comparison: Comparison,
-    configs: list[RunConfig],
-    data: dict[str, PhotoSet],
-    folder: Path,
-    say: Say,
-) -> Outcome:
-    """Trains what is not trained yet; a network that diverges does not stop the others."""
-    for config in configs:
-        _check_settled(RunFolder(_run_path(folder, config)), config)
-    results = [read_result(_result_path(folder, config)) for config in configs]
-    diverged: list[str] = []
-    table = _write(comparison, configs, data, results, diverged, folder)
-    for number, config in enumerate(configs):
-        if results[number] is not None:
-            continue
-        say(f"[{number + 1}/{len(configs)}] {config.model}, seed {config.seed}")
-        try:
-            ended = _train(config, data, folder, say)
-        except DivergedError as error:
-            say(str(error))
-            diverged.append(config.model)
-        else:
-            if isinstance(ended, int):
-                return Outcome(table, ended, tuple(diverged))
-            results[number] = ended
-        table = _write(comparison, configs, data, results, diverged, folder)
-    return Outcome(table, None, tuple(diverged))
-
-
-def make_configs(comparison: Comparison) -> Iterator[RunConfig]:
-    """Yields the settings of every run, seed by seed; transfer learning needs weights.
+def resume(folder: Path, num_jobs: int, say: Say) -> Outcome:
+    """Goes on with a sweep; what has ended is not trained again, what failed is tried again.
 
     Raises:
-        RunError: If an option cannot be used, or nothing is left to train.
+        RunError: If there is none in the folder, or another process has to do with it.
     """
-    for name in comparison.models:
-        look_up("model", name, MODELS)
-    models = [name for name in comparison.models if _runs(name, comparison.weights)]
-    if not models:
-        raise RunError(
-            f"{', '.join(comparison.models)} need weights of a trained ResNet; give --weights"
+    read_sweep(folder)  # before the lock makes a file in a folder that is no sweep
+    with holding(FolderLock(folder), say):
+        remove_parts(folder)
+        plan, trials = read_sweep(folder)
+        for trial in trials:
+            if is_held(folder / trial.name):
+                raise RunError(
+                    f"{folder / trial.name} is still trained by another process; let it end, or "
+                    "end it, and try again"
+                )
+        found = [one if one.is_over else replace(one, state="waiting") for one in trials]
+        return Sweep(plan, folder, found, say).run(num_jobs)
+
+
+def _is_unused(folder: Path) -> bool:
+    return not {path.name for path in folder.iterdir()} - {LOCK_NAME}
+
+
+class Sweep:
+    """The trials of a sweep while it runs.
+
+    Args:
+        plan: What to do.
+        folder: The folder, which is locked.
+        trials: The trials, by number.
+        say: Is given each line for the user.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, trials: Sequence[Trial], say: Say) -> None:
+        self.plan, self.folder, self.say = plan, folder, say
+        self.trials = {trial.number: trial for trial in trials}
+
+    @property
+    def result(self) -> Result:
+        """The sweep so far."""
+        return Result(self.plan, tuple(self.trials.values()), notes=self._notes())
+
+    def run(self, num_jobs: int) -> Outcome:
+        """Trains what is not trained yet, rung by rung, and chooses."""
+        self.result.write(self.folder)
+        self.say(
+            f"folder {self.folder}, {count_of(len(self.trials), 'trial')}, {num_jobs} at a time; "
+            "Ctrl-C ends after a batch, and can be resumed"
         )
-    for seed in comparison.seeds:
-        for name in models:
-            weights = comparison.weights if MODELS[name].takes_weights else None
-            options = replace(comparison.options, model=name, seed=seed, weights=weights)
-            yield replace(session.make_config(options), data_seed=comparison.options.seed)
+        rows, shares = rows_of(tuple(self.trials.values())), self.plan.shares
+        for rung, share in enumerate(shares):
+            numbers = [trial.number for row in rows for trial in row.trials]
+            if len(shares) > 1:
+                words = f"{count_of(len(rows), 'setting')}, to {_of(share)}"
+                self.say(f"rung {rung + 1} of {len(shares)}: {words}")
+            signal_number = self._train(numbers, rung, share, num_jobs)
+            if signal_number is not None:
+                return Outcome(self.result, signal_number)
+            rows = self._kept(rows) if share < 1 else rows
+            if not rows:
+                break
+        result = self.result
+        best = best_of(result, self.folder)
+        result = replace(result, best=best)
+        result.write(self.folder)
+        return Outcome(result, None)
+
+    def _kept(self, rows: Sequence[Row]) -> list[Row]:
+        """The best settings of a rung, one of `FACTOR`, in the order of their trials."""
+        names = [row.settings for row in rows]
+        found = [row for row in self.result.rows if row.settings in names and not row.is_lost]
+        kept = found[: max(1, len(rows) // FACTOR)]
+        return sorted(kept, key=lambda row: row.trials[0].number)
+
+    def _train(
+        self, numbers: Sequence[int], rung: int, share: Fraction, num_jobs: int
+    ) -> int | None:
+        """Has trials come to a share of their budget."""
+        jobs = []
+        for number in numbers:
+            trial = replace(self.trials[number], rung=rung)
+            run = self.folder / trial.name
+            is_there = trial.is_over or (share < 1 and has_reached(run, share))
+            if is_there and not trial.is_lost:
+                state = trial.state if trial.is_over else "stopped"
+                trial = with_figures(replace(trial, state=state), run, share)
+            self.trials[number] = trial
+            if not is_there:
+                jobs.append(number)
+        places = {number: f"[{place}/{len(jobs)}]" for place, number in enumerate(jobs, 1)}
+        try:
+            return run_jobs([self._job(n, share, places[n]) for n in jobs], num_jobs, self.say)
+        finally:  # what still ran where the sweep failed was ended
+            for trial in list(self.trials.values()):
+                if trial.state == "running":
+                    self._note(replace(trial, state="interrupted"))
+
+    def _job(self, number: int, share: Fraction, place: str) -> Job:
+        """Returns the process that has a trial come to a share of its budget."""
+        trial = self.trials[number]
+        run, log = self.folder / trial.name, self.folder / f"{trial.name}.log"
+
+        def begins() -> None:
+            self._note(replace(trial, state="running"))
+            goes_on = " goes on" if (run / "config.json").exists() else ""
+            self.say(f"{place} {trial.name}{goes_on}: {_words(trial)}")
+
+        def is_enough() -> bool:
+            return share < 1 and has_reached(run, share)
+
+        def ends(code: int, was_enough: bool) -> None:
+            ended = after_exit(trial, run, code, log)
+            if was_enough and code in STOPPING:
+                ended = replace(ended, state="stopped")
+            ended = with_figures(ended, run, share)
+            self._note(ended)
+            self.say(f"{trial.name} {_end_words(ended, share)}")
+            self._check_refused()
+
+        return Job(self._command(trial, run), log, begins, is_enough, ends)
+
+    def _command(self, trial: Trial, run: Path) -> list[str]:
+        """The words that begin a trial, or go on with it."""
+        plan, train = self.plan, [sys.executable, "-m", "rondo", "train", self.plan.task]
+        if (run / "config.json").exists():
+            return [*train, "--resume", str(run)]
+        settings = words_of(trial.settings)
+        own = ["--seed", str(trial.seed), "--threads", str(plan.num_threads), "--run", str(run)]
+        return [*train, *plan.words, *settings, *own]
+
+    def _note(self, trial: Trial) -> None:
+        """Keeps what a trial has become."""
+        self.trials[trial.number] = trial
+        self.result.write(self.folder)
+
+    def _check_refused(self) -> None:
+        """Raises `RunError` where trials are refused for one reason, and none has begun."""
+        names = [trial for trial in self.trials.values() if trial.state != "waiting"]
+        reasons = [trial.reason for trial in names if trial.state == "failed"]
+        has_begun = any((self.folder / trial.name / "config.json").exists() for trial in names)
+        if not has_begun and len(reasons) >= REFUSED and len(set(reasons)) == 1:
+            raise RunError(f"no trial can begin: {reasons[0]}")
+
+    def _notes(self) -> tuple[str, ...]:
+        for row in rows_of(tuple(self.trials.values())):
+            found = {fingerprint_of(self.folder / trial.name) for trial in row.trials}
+            if len(found - {None}) > 1:
+                return (OTHER_DATA,)
+        return ()
 
 
-def _runs(name: str, weights: str | None) -> bool:
-    return weights is not None or not MODELS[name].takes_weights
+def best_of(result: Result, folder: Path) -> Best | None:
+    """Returns the best setting with its test, which is looked at only now; None if all is lost."""
+    ended = [row for row in result.rows if row.is_ended]
+    if not ended or ended[0] is not result.rows[0]:
+        return None
+    row = ended[0]
+    tests = [test_record(folder / trial.name) or {} for trial in row.trials]
+    return Best(
+        row.settings,
+        tuple(trial.number for trial in row.trials),
+        row.val_loss,
+        tuple(float(test["loss"]) for test in tests if test.get("loss") is not None),
+        tuple(float(test["right"]) for test in tests if test.get("right") is not None),
+    )
 
 
-# ---- one run ----
+def _of(share: Fraction) -> str:
+    return "the end" if share == 1 else f"{share_text(share)} of the budget"
 
 
-def _train(config: RunConfig, data: dict[str, PhotoSet], folder: Path, say: Say) -> Result | int:
-    """Returns the figures of a run, or the number of the signal that interrupted it.
-
-    It is checked on val; test and other photos are looked at when it has ended.
-    """
-    run = _open(config, data, _run_path(folder, config))
-    with run.folder.held(say):
-        outcome = fit(run, say=say, logger=run.logger())
-        if outcome.signal_number is not None:
-            return outcome.signal_number
-        result = measure(run, finish(run, say))
-    path = _result_path(folder, config)
-    path.parent.mkdir(exist_ok=True)
-    write_text(path, result.to_json())
-    return result
+def _words(trial: Trial) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in trial.settings.items())
+    return f"{settings}, seed {trial.seed}"
 
 
-def _open(config: RunConfig, data: dict[str, PhotoSet], path: Path) -> Session:
-    folder = RunFolder(path)
-    if folder.config_file.exists():
-        return Session(folder.read_config(), data, folder)
-    check_place(path, "--output", session.needed_bytes(config))
-    return session.create(config, data, path)
-
-
-def _check_settled(folder: RunFolder, config: RunConfig) -> None:
-    """Raises `RunError` where a run was begun with other settings than those asked for."""
-    if not folder.config_file.exists():
-        return
-    begun, asked = (_settled(one) for one in (folder.read_config(), config))
-    for name in sorted({*begun, *asked}):
-        if begun.get(name) != asked.get(name):
-            raise RunError(
-                f"the run {folder.path} was begun with {name} {begun.get(name)!r}, and asked for "
-                f"is {asked.get(name)!r}; give the same options, or another --output"
-            )
-
-
-def _settled(config: RunConfig) -> dict[str, Any]:
-    """Returns the settled settings by what an error calls them."""
-    settings: dict[str, Any] = {}
-    for name, value in asdict(config).items():
-        if name in SETTLED:
-            settings.update({SETTLED[name]: value} if SETTLED[name] else value)
-    return settings
-
-
-def _run_path(folder: Path, config: RunConfig) -> Path:
-    return folder / "runs" / f"{config.model}-{config.seed}"
-
-
-def _result_path(folder: Path, config: RunConfig) -> Path:
-    return folder / "results" / f"{config.model}-{config.seed}.json"
-
-
-# ---- the table ----
-
-
-def _write(
-    comparison: Comparison,
-    configs: list[RunConfig],
-    data: dict[str, PhotoSet],
-    results: list[Result | None],
-    diverged: list[str],
-    folder: Path,
-) -> Table:
-    found = [result for result in results if result is not None]
-    rows = [_row(name, comparison, found, diverged) for name in comparison.models]
-    table = Table(tuple(rows), configs[0], {name: len(photos) for name, photos in data.items()})
-    write_table(table, folder)
-    return table
-
-
-def _row(name: str, comparison: Comparison, results: list[Result], diverged: list[str]) -> Row:
-    found = tuple(result for result in results if result.model == name)
-    reason = "not run yet" if _runs(name, comparison.weights) else NO_WEIGHTS
-    reason = DIVERGED if name in diverged else reason
-    return Row(name, found, "" if found else reason)
+def _end_words(trial: Trial, share: Fraction) -> str:
+    """How a trial ended, for the user."""
+    if trial.is_lost:
+        return f"{trial.state}: {trial.reason}"
+    if trial.state == "interrupted":
+        return "was interrupted"
+    state = f"stopped at {share_text(share)}" if trial.state == "stopped" else trial.state
+    return f"{state}: val loss {trial.figures.val_loss:.4g}"

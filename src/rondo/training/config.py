@@ -43,7 +43,6 @@ class RunConfig:
         seed: Seed of the weights and of all that is drawn.
         num_threads: Threads of torch; other numbers of threads round differently.
         start_from: The run, file or hub name whose weights it starts from, or None: new weights.
-        loggers: Where its records go beside `metrics.jsonl`.
         versions: Versions of what computed the run.
         format: Form of the run folder.
     """
@@ -56,7 +55,6 @@ class RunConfig:
     seed: int
     num_threads: int
     start_from: str | None = None
-    loggers: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=current_versions)
     format: int = FORMAT
 
@@ -90,7 +88,6 @@ def config_from_json(text: str, definition: Definition) -> RunConfig:
                 **values,
                 "options": definition.options_from(values["options"]),
                 "recipe": recipe_from(values["recipe"]),
-                "loggers": tuple(values["loggers"]),
             }
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -66,6 +66,9 @@ class Definition:
             text; None: it says that it cannot.
         finish: The place of what ends a run: from the session and `say` to the lines to print;
             None: what its test gave, class by class where there are classes.
+        sweep: The place of what writes more of a sweep: it is given the settings that were trained
+            to the end, the best first, the run folders of each, and the folder to write to; None:
+            nothing.
         inherited: Options that a run takes from the run it starts from: what stands beside the
             weights, by the name of the option.
         extra: The extra of `pyproject.toml` that it needs.
@@ -82,6 +85,7 @@ class Definition:
     evaluate: Command | None = None
     sample: Command | None = None
     finish: str | None = None
+    sweep: str | None = None
     inherited: Mapping[str, str] = field(default_factory=dict)
     extra: str = "tasks"
 

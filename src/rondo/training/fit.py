@@ -13,7 +13,7 @@ from torch import nn
 
 from rondo.training.divergence import DivergedError, check_loss
 from rondo.training.engine import Engine, Settings
-from rondo.training.loggers import Logger, quiet_thread
+from rondo.training.loggers import Logger
 from rondo.training.progress import check_line, check_record, progress_line, train_record
 from rondo.training.records import Record
 from rondo.training.run_files import RunFiles
@@ -107,7 +107,6 @@ def fit(
         stack.enter_context(run.folder.held(say))
         stack.enter_context(stop.listening())
         if logger is not None:
-            stack.enter_context(quiet_thread())
             stack.callback(logger.close)
         keeper = Keeper(run, stop, tell, logger)
         while keeper.has_work:
@@ -132,6 +131,8 @@ class Keeper:
         self.clock = SaveClock(has_saved=not is_new)
         self.records: list[Record] = []
         self.is_finished = False
+        for note in self.engine.notes:
+            say(note)
         self._catch_up(state)
 
     @property
@@ -175,8 +176,8 @@ class Keeper:
         """Tests the weights that are kept, unless the training was interrupted, and saves all."""
         engine = self.engine
         if engine.is_done and not engine.must_check:
-            kept, last = engine.kept_weights(), engine.predicting_model.state_dict()
-            last = {name: value.clone() for name, value in last.items()}
+            kept = engine.kept_weights()
+            last = {name: value.clone() for name, value in engine.last_weights().items()}
             engine.predicting_model.load_state_dict(kept)
             batches = self.run.task.source.test_batches()
             score = engine.measure(
@@ -198,9 +199,18 @@ class Keeper:
         engine.check_weights()
         with self.clock.saving():
             if engine.progress.step > 0:
-                folder.write_weights(engine.kept_weights(), self.run.origin())
+                self._write_weights()
             folder.write_metrics(self.records)
             folder.write_state({**engine.state(), "records": self.records})
+
+    def _write_weights(self) -> None:
+        """Writes the weights that predict, and the others where there are such."""
+        engine, folder, origin = self.engine, self.run.folder, self.run.origin()
+        folder.write_weights(engine.kept_weights(), origin)
+        others = engine.other_weights()
+        if others is not None:
+            file = folder.best_file if engine.keeps_last else folder.last_file
+            folder.write_weights(others, origin, file)
 
     def _check(self) -> None:
         """Measures the network and writes that down, unless it is asked to end meanwhile."""

@@ -5,21 +5,19 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 
 from rondo.cells.named import num_parameters
+from rondo.models.sizes_alone import sizes_alone
 from rondo.training.config import RunConfig
 from rondo.training.definition import Definition
 from rondo.training.engine import Engine
 from rondo.training.recipe import Recipe
+from rondo.training.run_files import BYTES_PER_PARAMETER
 from rondo.training.task import Task
 
 BYTES_BESIDE_WEIGHTS = 64 * 2**20
 """Free space that a run folder may need for its report and records."""
-
-BYTES_PER_PARAMETER = 32
-"""Weights, their average and momentum, and the weights that predict, old and new files together."""
 
 
 def new_engine(definition: Definition, config: RunConfig, task: Task) -> Engine:
@@ -48,7 +46,7 @@ def needed_bytes(definition: Definition, task: Task, recipe: Recipe) -> int:
 def _size(definition: Definition, task: Task, recipe: Recipe) -> int:
     """The number of parameters."""
     network = definition.network(task.model)
-    with torch.device("meta"):  # sizes alone, no memory
+    with sizes_alone():
         return num_parameters(network.build(**network.arguments(task, recipe)))
 
 

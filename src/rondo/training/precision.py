@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 
-PRECISIONS = ("float32", "bfloat16")
-"""What a network may be trained in; "auto" stands for the faster one of this machine."""
+from rondo.errors import RunError
+
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""What a network may be trained in; "auto" stands for the faster of the first two here."""
+
+HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+"""The types of half the size: products and convolutions are computed in them, sums are not."""
 
 
 def resolved_precision(precision: str) -> str:
@@ -18,3 +25,35 @@ def resolved_precision(precision: str) -> str:
         features = torch.cpu.get_capabilities()
         fast = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
     return "bfloat16" if fast else "float32"
+
+
+def autocast(precision: str, device: torch.device) -> torch.autocast:
+    """Returns the context in which a network computes in a precision."""
+    kind = HALVES.get(precision)
+    return torch.autocast(device.type, kind or torch.bfloat16, enabled=kind is not None)
+
+
+def check_autocast(precision: str, device: torch.device) -> None:
+    """Raises `RunError` where a device has no autocast of a precision."""
+    if precision not in HALVES:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns where it leaves autocast off
+        try:
+            with autocast(precision, device):
+                is_on = torch.is_autocast_enabled(device.type)
+        except RuntimeError:
+            is_on = False
+    if not is_on:
+        raise RunError(
+            f"this machine's {device.type} cannot train in {precision}; take --precision float32"
+        )
+
+
+def scaler_of(precision: str, device: torch.device) -> torch.amp.GradScaler | None:
+    """Returns what scales the loss, where gradients would else be too small for the precision.
+
+    The scale is 2^16 at first, and halved after each gradient that overflows; the step of such a
+    gradient changes nothing.
+    """
+    return torch.amp.GradScaler(device.type) if precision == "float16" else None

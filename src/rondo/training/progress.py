@@ -18,7 +18,7 @@ def train_record(engine: Engine) -> Record:
     progress = engine.progress
     num_examples = progress.num_seen - progress.checked_at
     done = min(1.0, progress.num_seen / engine.budget)
-    record = {
+    record: Record = {
         **_place(engine),
         "split": "train",
         "loss": progress.loss_sum / max(1, progress.num_steps),
@@ -28,8 +28,10 @@ def train_record(engine: Engine) -> Record:
         ),
         "per_second": examples_per_second(engine),
     }
-    if engine.task.counts_training:
+    if engine.gradient.counts_right:
         record["right"] = progress.num_right / max(1, num_examples)
+    if engine.weights is not None and progress.checked_at == 0:
+        record["class_weights"] = engine.weights.tolist()
     return finite(record)
 
 

@@ -12,6 +12,7 @@ from rondo.cells.named import NAMED_CELLS, named_cell
 from rondo.errors import RunError, check_from_0, look_up, num_threads_of, suggestion
 from rondo.training.config import RunConfig
 from rondo.training.definition import DRAWN, Definition
+from rondo.training.engine import check_fits
 from rondo.training.precision import resolved_precision
 from rondo.training.recipe import SOME_HAVE, Recipe
 from rondo.training.recipe_changes import changed_recipe
@@ -31,7 +32,6 @@ class Request:
         start_from: A run folder, a file of weights or a name on the hub to start from.
         seed: The seed of all that is random.
         threads: The number of threads.
-        loggers: Where records go beside `metrics.jsonl`.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -41,7 +41,6 @@ class Request:
     start_from: str | None = None
     seed: int = 0
     threads: int | None = None
-    loggers: tuple[str, ...] = ()
 
 
 def make_config(
@@ -69,7 +68,6 @@ def make_config(
         start_from=None if start is None else start.source,
         seed=request.seed,
         num_threads=num_threads_of(request.threads),
-        loggers=request.loggers,
     )
     config.check()
     check_recipe(task, recipe)
@@ -140,6 +138,7 @@ def check_before_reading(definition: Definition, request: Request) -> None:
 
 def check_recipe(task: Task, recipe: Recipe) -> None:
     """Raises `RunError` where a recipe does not go with the data of a task."""
+    check_fits(task, recipe)
     try:
         if task.check is not None:
             task.check(recipe)

@@ -1,7 +1,10 @@
 """The folder that a training run leaves behind, and the only place that knows its files.
 
     config.json         everything needed to build the model and the data again
-    model.safetensors   the weights that predict, with the model's name and arguments
+    model.safetensors   the weights that predict, with the model's name and arguments: the best of
+                        all checks, or the last
+    best.safetensors    the best weights, where the last predict
+    last.safetensors    the last weights, where the best predict
     metrics.jsonl       one JSON object for each check and split
     calibration.json    the temperature of the answers, for photos, when the training has ended
     report.html         what to look at, for photos
@@ -40,6 +43,13 @@ from rondo.training.divergence import first_not_finite
 from rondo.training.records import Record, cut_records, read_records, write_records
 from rondo.training.run_paths import exists_words, is_unused
 
+BYTES_PER_PARAMETER = 56
+"""The disk that a run may need for each parameter, in bytes.
+
+Weights, their average, two moments of the optimiser and the best weights in the state, and two
+files of weights beside it; all of it twice while a file is replaced.
+"""
+
 
 class Settings(Protocol):
     """What a `config.json` holds."""
@@ -62,6 +72,8 @@ class RunFiles(ABC, Generic[Config]):
         self.path = path
         self.config_file = path / "config.json"
         self.model_file = path / "model.safetensors"
+        self.best_file = path / "best.safetensors"
+        self.last_file = path / "last.safetensors"
         self.metrics_file = path / "metrics.jsonl"
         self.calibration_file = path / "calibration.json"
         self.report_file = path / "report.html"
@@ -140,11 +152,19 @@ class RunFiles(ABC, Generic[Config]):
         except RunError as error:
             raise RunError(f"cannot use the run {self.path}: {error}") from error
 
-    def write_weights(self, weights: dict[str, Any], origin: dict[str, Any]) -> None:
-        """Keeps the weights that predict, with the model's name, arguments and version."""
+    def write_weights(
+        self, weights: dict[str, Any], origin: dict[str, Any], file: Path | None = None
+    ) -> None:
+        """Keeps weights, with the model's name, arguments and version.
+
+        Args:
+            weights: The weights.
+            origin: What stands beside them.
+            file: `best_file` or `last_file`; default the file of the weights that predict.
+        """
         tensors = {name: value.contiguous() for name, value in weights.items()}
         metadata = {"rondo": json.dumps(origin)}  # one entry: safetensors keeps no order
-        write_with_digest(self.model_file, save(tensors, metadata))
+        write_with_digest(file or self.model_file, save(tensors, metadata))
 
     def check_weights(self) -> None:
         """Raises `RunError` where there are weights that predict, and they are damaged."""
@@ -155,8 +175,13 @@ class RunFiles(ABC, Generic[Config]):
         """Returns the network that predicts, in evaluation mode."""
         return self.read_model_and_origin()[0]
 
-    def read_model_and_origin(self) -> tuple[nn.Module, dict[str, Any]]:
-        """Returns the same, and what was written beside the weights."""
+    def read_model_and_origin(self, file: Path | None = None) -> tuple[nn.Module, dict[str, Any]]:
+        """Returns the same, and what was written beside the weights.
+
+        Args:
+            file: `best_file` or `last_file`; default the file of the weights that predict.
+        """
+        file = file or self.model_file
         if not self.model_file.exists():
             raise RunError(
                 f"the run {self.path} has not finished an epoch yet, so it cannot predict; "
@@ -166,7 +191,7 @@ class RunFiles(ABC, Generic[Config]):
             f"put back an unchanged copy, or remove it and give `{self.command} --resume "
             f"{self.path}`, which writes it again from the saved state"
         )
-        contents = _read(self.model_file, repair)
+        contents = _read(file, repair)
         try:
             origin = _origin(contents)
             self.check_origin(origin)
@@ -175,10 +200,8 @@ class RunFiles(ABC, Generic[Config]):
             model.load_state_dict(weights)
         except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
             _pass_on_lack_of_memory(error)
-            raise RunError(
-                f"{self.model_file} cannot be read ({_text(error)}); {repair}"
-            ) from error
-        _check_finite(self.model_file, weights, repair)
+            raise RunError(f"{file} cannot be read ({_text(error)}); {repair}") from error
+        _check_finite(file, weights, repair)
         return model.eval(), origin
 
     def check_origin(self, origin: Mapping[str, Any]) -> None:

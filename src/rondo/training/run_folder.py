@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -14,6 +14,8 @@ from rondo.system.files import write_text
 from rondo.training.config import RunConfig, config_from_json
 from rondo.training.definition import Definition
 from rondo.training.run_files import RunFiles
+
+Kind = TypeVar("Kind", bound=nn.Module)
 
 
 class RunFolder(RunFiles[RunConfig]):
@@ -70,3 +72,23 @@ class RunFolder(RunFiles[RunConfig]):
                 f"{self.calibration_file} cannot be used: {error}; `{self.command} --resume "
                 f"{self.path}` makes it again"
             ) from error
+
+
+def read_run(
+    path: Path, definition: Definition, kind: type[Kind]
+) -> tuple[RunConfig, Kind, dict[str, Any]]:
+    """Returns the settings of a run, its network, and what stands beside the weights.
+
+    Args:
+        path: The run folder.
+        definition: What the task of the run states of itself.
+        kind: The class of the network.
+
+    Raises:
+        RunError: If the run cannot be used, or is of another task.
+    """
+    folder = RunFolder(path, definition)
+    config = folder.read_config()
+    model, origin = folder.read_model_and_origin()
+    assert isinstance(model, kind)
+    return config, model, origin

@@ -81,7 +81,7 @@ def call_on_sequences(
 
 @dataclass(frozen=True)
 class Task:
-    """A task on sequences.
+    """A task with its data.
 
     Args:
         name: Its name on the command line.
@@ -93,8 +93,8 @@ class Task:
         recipe_name: The name of that among the recipes of the definition.
         final: Whether there is one answer, after the last step.
         right: When an answer is right; None where the loss says all.
-        goal: The share of right answers at which the task counts as solved; None: there is no such
-            share, and the weights with the smallest loss in a check are kept.
+        goal: The share of right answers at which the task counts as solved, and whose last weights
+            predict; None: there is no such share, and those with the smallest loss in a check do.
         unit: What the loss is given in.
         nats_per_unit: The loss in nats that makes one of this unit.
         symbols: The characters that inputs and outputs stand for, where they are characters.
@@ -103,8 +103,8 @@ class Task:
         pixel_classes: The same, where there is an answer for every pixel.
         model: The network, a name among those of the task's definition.
         model_arguments: What it takes beside the sizes, the cell and the dropout.
-        keeps_last: Whether the last weights are kept, and not those with the smallest loss in a
-            check.
+        keeps_last: Whether the last weights predict, and not those with the smallest loss in a
+            check, where the recipe does not say.
         prepare: Has a new network take figures from the training sequences, or weights, where it
             needs some.
         loss: The loss of each sequence, where it is not a distance of each step.

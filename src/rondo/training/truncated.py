@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from rondo.layers import Bidirectional, Recurrent
@@ -213,10 +213,27 @@ def _check(layer: Callable[..., Any], x: Tensor, window_size: int) -> None:
         raise TypeError(
             f"x must be padded sequences (B, T, ...), with lengths where they are ragged, got {got}"
         )
-    is_backward = isinstance(layer, Bidirectional) or getattr(layer, "bidirectional", False)
-    if is_backward or (isinstance(layer, Recurrent) and layer.reverse):
+    if _is_backward(layer):
         raise ValueError(
             f"{type(layer).__name__} runs from the last step to the first, so a window has no "
             "state to hand to the next; use full backpropagation, with checkpoint_every where "
             "memory is short"
         )
+
+
+def runs_backward(network: nn.Module) -> str | None:
+    """Returns the name of a layer of a network that runs from the last step to the first, or None.
+
+    Example:
+        >>> import rondo
+        >>> from rondo.training.truncated import runs_backward
+        >>> runs_backward(rondo.Bidirectional(rondo.GRUCell(3, 4), rondo.GRUCell(3, 4)))
+        'Bidirectional'
+    """
+    return next((type(one).__name__ for one in network.modules() if _is_backward(one)), None)
+
+
+def _is_backward(layer: object) -> bool:
+    is_reversed = isinstance(layer, Recurrent) and layer.reverse
+    is_bidirectional = getattr(layer, "bidirectional", False)
+    return isinstance(layer, Bidirectional) or bool(is_bidirectional) or is_reversed

@@ -33,9 +33,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rondo.cells.named import NAMED_CELLS
 from rondo.data.pictures import PhotoError
 from rondo.errors import RunError
-from rondo.predictor import Predictor
 from rondo.report.page import WARNING
 from rondo.system.memory import is_lack_of_memory
+from rondo.tasks.photo.answers import Predictor
 from rondo.web import photo
 from rondo.web.cells import MAX_STEPS, equations, shown
 from rondo.web.line import RETRY_AFTER, Line

@@ -13,10 +13,14 @@ from torch.nn.functional import interpolate
 
 from rondo.looks.saliency import saliency
 from rondo.looks.sweeps import DIRECTIONS, SweepStrength, sweeps
-from rondo.predictor import Predictor, prediction_of
 from rondo.report.plots import heat_over_photo_png, photo_png
+from rondo.tasks.photo.answers import Predictor, likeliest_of
+from rondo.tasks.photo.classes import SEXES, are_of_people
 from rondo.tasks.photo.drawn import draw_portrait
 from rondo.web.pixels import LIMITS, SHOWN_SIZE, Pixels, read_twice
+
+NUM_GUESSES = 5
+"""Of more classes the likeliest so many are shown."""
 
 DRAWING_SIZE = 256
 """The side of a drawing to try, in pixels."""
@@ -39,8 +43,8 @@ def look(predictor: Predictor, contents: bytes) -> dict[str, Any]:
         contents: The bytes of the file.
 
     Returns:
-        The answer with its probabilities; `photo`, `seen` and `saliency` as addresses of embedded
-        pictures; `layers`, for each spatial layer its sweeps.
+        The answer with the probabilities of the likeliest classes as pairs; `photo`, `seen` and
+        `saliency` as addresses of embedded pictures; `layers`, for each spatial layer its sweeps.
 
     Raises:
         PhotoError: Where the bytes are no photo within `LIMITS`.
@@ -52,11 +56,16 @@ def look_at(predictor: Predictor, pixels: Pixels) -> dict[str, Any]:
     """Returns what `look` does, of a photo that is read already."""
     seen, photo = map(torch.from_numpy, pixels)
     batch = seen.unsqueeze(0)
-    answer = prediction_of("", predictor.probabilities(batch)[0].tolist())
+    answer = predictor.prediction_of("", predictor.probabilities(batch)[0].tolist())
+    assert answer.probabilities is not None
+    likeliest = answer.probabilities
+    if len(likeliest) > NUM_GUESSES:
+        likeliest = likeliest_of(likeliest, NUM_GUESSES)
     where = interpolate(saliency(predictor.model, batch).unsqueeze(0), SHOWN_SIZE, mode="bilinear")
     return {
-        "answer": answer.sex,
-        "probabilities": answer.probabilities,
+        "answer": answer.answer,
+        "probability": answer.probability,
+        "probabilities": list(likeliest.items()),
         "photo": photo_png(photo, size=SHOWN_SIZE),
         "seen": photo_png(seen, size=SHOWN_SIZE),
         "size": seen.shape[-1],
@@ -101,4 +110,12 @@ def about(predictor: Predictor | None) -> dict[str, Any] | None:
     """Returns what the page says of the run; None where there is none."""
     if predictor is None:
         return None
-    return {"notes": predictor.notes, "limits": limits_text(), **asdict(LIMITS)}
+    return {
+        "notes": predictor.notes,
+        "limits": limits_text(),
+        "classes": predictor.classes[:NUM_GUESSES],
+        "num_classes": len(predictor.classes),
+        "is_of_people": are_of_people(predictor.classes),
+        "has_drawings": predictor.classes == SEXES,
+        **asdict(LIMITS),
+    }

@@ -13,7 +13,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from rondo.errors import RunError
-from rondo.predictor import Predictor
+from rondo.tasks.photo.answers import Predictor
 from rondo.web.app import make_app
 from rondo.web.connection import Connection
 

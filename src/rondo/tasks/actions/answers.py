@@ -5,32 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from rondo.data.given import Unusable, each_file
 from rondo.data.seeds import generator_for
 from rondo.data.video import read_frames
-from rondo.errors import RunError, look_up
+from rondo.errors import RunError
 from rondo.measures.abstention import check_min_confidence
-from rondo.measures.classes import (
-    ClassEvaluation,
-    class_probabilities,
-    evaluate_classes,
-)
 from rondo.models.action_model import ActionModel
+from rondo.tasks.actions.definition import ACTIONS as TASK
 from rondo.tasks.actions.drawn import ACTIONS, draw_clips
 from rondo.tasks.actions.files import read_clips
-from rondo.training.sequences.config import build_task
-from rondo.training.sequences.folder import read_run
-from rondo.training.task import Task
+from rondo.training.answers import Given, why_not
+from rondo.training.definition import DRAWN
+from rondo.training.run_folder import read_run
 
-TASK = "actions"
-"""The name of the task."""
-
-DRAWN = "drawn"
-"""The word that stands for newly drawn clips."""
+ENDINGS = {
+    "video": (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg"),
+    "poses": (".npz",),
+    "signals": (".npz",),
+}
+"""How the names of files in a folder end, by the kind of their frames."""
 
 NUM_DRAWN = len(ACTIONS)
 """So many clips are drawn for that word: one of each action."""
@@ -44,13 +41,13 @@ class Clip:
         source: Where it comes from, such as `clips.npz#3`.
         frames: Its frames laid flat (T, F); None where it cannot be read.
         label: What stands beside it, if something does.
-        error: Why it cannot be read, or "".
+        error: Why it cannot be read.
     """
 
     source: str
     frames: Tensor | None
     label: str | None = None
-    error: str = ""
+    error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Recognition:
         action: The likeliest class; None where it is not sure, or the clip cannot be read.
         probabilities: The probability of each class; None where the clip cannot be read.
         label: What stands beside the clip, if something does.
-        error: Why it cannot be read, or "".
+        error: Why it cannot be read.
     """
 
     source: str
@@ -71,7 +68,12 @@ class Recognition:
     action: str | None
     probabilities: dict[str, float] | None
     label: str | None = None
-    error: str = ""
+    error: str | None = None
+
+    @property
+    def probability(self) -> float | None:
+        """The largest of the probabilities."""
+        return None if self.probabilities is None else max(self.probabilities.values())
 
 
 class Recogniser:
@@ -81,65 +83,33 @@ class Recogniser:
         path: The run folder.
         min_confidence: Answers of a smaller probability are not given.
 
-    Attributes:
-        notes: What the user should know of the data of the last evaluation.
-
     Raises:
         RunError: If the run cannot be used, or is of another task.
     """
 
     def __init__(self, path: Path, min_confidence: float = 0.0) -> None:
         check_min_confidence(min_confidence)
-        self.min_confidence = min_confidence
-        self.notes: tuple[str, ...] = ()
+        self.path, self.min_confidence = path, min_confidence
         self.config, self.model, origin = read_run(path, TASK, ActionModel)
         self.classes: tuple[str, ...] = tuple(origin["classes"])
         self.kind: str = origin["arguments"]["frames"]
         self.shape: tuple[int, ...] = tuple(origin["arguments"]["frame_shape"])
 
-    def evaluate(
-        self, data: Path | None = None, split: str | None = None
-    ) -> dict[str, tuple[Tensor, Tensor]]:
-        """Returns the probabilities and labels of the splits val and test, or of the one named.
-
-        Args:
-            data: Another folder of clips; default the run's own data.
-            split: "val" or "test"; default both.
-
-        Raises:
-            RunError: If the data cannot be used, or have other classes or frames than the run's.
-        """
-        arguments = self.config.task_arguments
-        if data is not None:
-            arguments = {**arguments, "data": str(data.absolute())}
-        task = build_task(TASK, arguments)
-        self.notes = task.notes
-        self._check_data(task)
-        source = task.source
-        splits = {
-            "val": lambda: source.check_batches(self.config.seed, 0),
-            "test": source.test_batches,
-        }
-        if split is not None:
-            splits = {split: look_up("split", split, splits)}
-        return {name: class_probabilities(self.model, make()) for name, make in splits.items()}
-
-    def evaluations(
-        self, predicted: dict[str, tuple[Tensor, Tensor]]
-    ) -> dict[str, ClassEvaluation]:
-        """Returns what such probabilities are worth."""
-        return {
-            name: evaluate_classes(probabilities, labels, self.classes)
-            for name, (probabilities, labels) in predicted.items()
-        }
-
-    def clips(self, words: Sequence[str]) -> Iterator[Clip]:
-        """Yields the clips that words mean: paths of npz files or videos, or "drawn"."""
-        for word in words:
-            try:
-                yield from self._clips_of(word)
-            except (ValueError, OSError) as error:
-                yield Clip(word, None, error=_reason(error))
+    def clips(self, words: Sequence[Given]) -> Iterator[Clip]:
+        """Yields the clips that words mean: npz files or videos, folders of them, or "drawn"."""
+        named = [word for word in words if isinstance(word, (str, Path))]
+        if len(named) < len(words):
+            raise RunError("clips are files, or the word drawn; - is for pictures")
+        for word in named:
+            if word == DRAWN:
+                yield from self._drawn_clips()
+                continue
+            for file in each_file([word], ENDINGS[self.kind], f"file of {self.kind}"):
+                if isinstance(file, Unusable):
+                    yield Clip(file.source, None, error=file.error)
+                else:
+                    assert isinstance(file, Path)
+                    yield from self._clips_of(file)
 
     @torch.no_grad()
     def recognise(self, clip: Clip) -> Recognition:
@@ -155,15 +125,20 @@ class Recogniser:
         Raises:
             RunError: If the network also reads from the last frame to the first.
         """
-        try:
-            stream = self.model.stream()
-        except ValueError as error:
-            raise RunError(str(error)) from error
+        self.check_stream()
         if clip.frames is None:
             yield self.recognise(clip)
             return
+        stream = self.model.stream()
         for number, frame in enumerate(clip.frames.float(), 1):
             yield self._recognition(clip, number, stream(frame[None]))
+
+    def check_stream(self) -> None:
+        """Raises `RunError` where the network cannot answer while frames still come."""
+        try:
+            self.model.stream()
+        except ValueError as error:
+            raise RunError(str(error)) from error
 
     def _recognition(self, clip: Clip, num_frames: int, logits: Tensor) -> Recognition:
         probabilities = logits[0].double().softmax(-1)
@@ -173,38 +148,76 @@ class Recogniser:
         action = self.classes[int(place)] if sure else None
         return Recognition(clip.source, num_frames, action, by_class, clip.label)
 
-    def _clips_of(self, word: str) -> Iterator[Clip]:
-        if word == DRAWN:
-            self._check_shape("drawn figures", "poses", (15, 2))
-            for clip in draw_clips(NUM_DRAWN, generator_for("shown figures")):
-                yield Clip(DRAWN, clip.inputs, ACTIONS[int(clip.targets)])
-        elif self.kind == "video":
-            yield Clip(word, read_frames(Path(word)).flatten(1))
-        else:
-            found = read_clips(Path(word))
-            self._check_shape(word, found.kind, found.shape)
-            for number, frames in enumerate(found.frames):
-                label = None if found.labels is None else str(found.labels[number])
-                yield Clip(f"{word}#{number}", frames, label)
+    def _drawn_clips(self) -> Iterator[Clip]:
+        try:
+            self.check_shape("drawn figures", "poses", (15, 2))
+        except ValueError as error:
+            yield Clip(DRAWN, None, error=str(error))
+            return
+        for number, clip in enumerate(draw_clips(NUM_DRAWN, generator_for("shown figures"))):
+            yield Clip(f"{DRAWN}#{number}", clip.inputs, ACTIONS[int(clip.targets)])
 
-    def _check_shape(self, what: str, kind: str, shape: tuple[int, ...]) -> None:
+    def _clips_of(self, path: Path) -> Iterator[Clip]:
+        """The clips of a file, or one that says why it has none."""
+        try:
+            if self.kind == "video":
+                yield Clip(str(path), read_frames(path).flatten(1))
+                return
+            found = read_clips(path)
+            self.check_shape(str(path), found.kind, found.shape)
+        except (ValueError, OSError) as error:
+            yield Clip(str(path), None, error=_reason(error))
+            return
+        for number, frames in enumerate(found.frames):
+            label = None if found.labels is None else str(found.labels[number])
+            yield Clip(f"{path}#{number}", frames, label)
+
+    def check_shape(self, what: str, kind: str, shape: tuple[int, ...]) -> None:
+        """Raises `ValueError` where frames are not such as the run learnt from."""
         if (kind, shape) != (self.kind, self.shape):
             raise ValueError(
                 f"{what} are {kind} of shape {shape}, but the run learnt from {self.kind} of shape "
                 f"{self.shape}"
             )
 
-    def _check_data(self, task: Task) -> None:
-        found: dict[str, Any] = dict(task.model_arguments)
-        try:
-            self._check_shape("the data", found["frames"], tuple(found["frame_shape"]))
-        except ValueError as error:
-            raise RunError(str(error)) from error
-        if task.classes != self.classes:
-            raise RunError(
-                f"the data have the classes {', '.join(task.classes or ())}, but the run learnt "
-                f"{', '.join(self.classes)}"
-            )
+
+class Answers:
+    """What `rondo predict` tells of a run that names actions.
+
+    Args:
+        run: The run folder.
+        stream: Whether there is an answer after every frame.
+        min_confidence: Answers of a smaller probability are not given.
+
+    Raises:
+        RunError: If the run or an option cannot be used.
+    """
+
+    columns = ("source", "num_frames", "action", "probability", "label", "probabilities", "error")
+    head = f"{'answer':14} {'probability':>11} {'frames':>7}  clip"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, run: Path, *, stream: bool = False, min_confidence: float = 0.0) -> None:
+        self.recogniser = Recogniser(run, min_confidence)
+        self.answer_frames = stream
+        if stream:
+            self.recogniser.check_stream()
+
+    def iterate(self, sources: Sequence[Given]) -> Iterator[Recognition]:
+        """Yields the answer for each clip, or after each frame of it."""
+        for clip in self.recogniser.clips(sources):
+            if self.answer_frames:
+                yield from self.recogniser.stream(clip)
+            else:
+                yield self.recogniser.recognise(clip)
+
+    def line(self, answer: Recognition) -> str:
+        """Returns an answer, or why there is none."""
+        if answer.probability is None:
+            return f"{'unread':14} {'-':>11} {'-':>7}  {why_not(answer.source, answer.error)}"
+        label = "" if answer.label is None else f" ({answer.label})"
+        value, action = f"{100 * answer.probability:.1f} %", answer.action or "not sure"
+        return f"{action:14} {value:>11} {answer.num_frames:7}  {answer.source}{label}"
 
 
 def _reason(error: Exception) -> str:

@@ -43,6 +43,12 @@ class ActionSet:
         """Raises `ValueError` where nothing could be learnt or measured."""
         if len(self.classes) < 2:
             raise ValueError(f"actions need two classes or more, got {', '.join(self.classes)}")
+        occurring = {int(clip.targets) for clip in self.train}
+        if len(occurring) == 1:
+            raise ValueError(
+                f"all training clips are of the class {self.classes[occurring.pop()]}; two classes "
+                "or more are needed"
+            )
         for name, clips in (("train", self.train), ("val", self.val), ("test", self.test)):
             if not clips:
                 raise ValueError(f"there is no clip for the split {name}")

@@ -66,6 +66,12 @@ def read_action_files(folder: Path) -> ActionSet:
                 f"{folder} has no file *{split}*.npz and no 00sequences.txt; actions need a folder "
                 "of poses or signals (train and test npz) or of KTH's videos"
             )
+    for path in set(found.values()):
+        of_path = [split for split, one in found.items() if one == path]
+        if path is not None and len(of_path) > 1:
+            raise ValueError(
+                f"{path} must be for one split, but is named for {' and '.join(of_path)}"
+            )
     clips = {split: read_clips(path) for split, path in found.items() if path is not None}
     classes = _classes(clips["train"])
     for one in clips.values():
@@ -95,18 +101,22 @@ def read_clips(path: Path) -> Clips:
     else:
         held = ", ".join(values) or "nothing"
         raise ValueError(f"{path} must hold `pose` and `length`, or `x`, but holds {held}")
-    for number, clip in enumerate(frames):
+    with np.errstate(over="ignore"):  # what float32 cannot hold is told of
+        small = [clip.astype(np.float32) for clip in frames]
+    for number, clip in enumerate(small):
         _check_numbers(path, number, clip)
     return Clips(
         path,
         kind,
         tuple(frames[0].shape[1:]),
-        [torch.as_tensor(clip, dtype=torch.float32).flatten(1) for clip in frames],
+        [torch.from_numpy(clip).flatten(1) for clip in small],
         _labels(path, values, len(frames)),
     )
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe may wait for ever
+        raise ValueError(f"{path} is no regular file; poses and signals are read from npz files")
     with path.open("rb") as stream:
         try:
             file = np.load(stream, allow_pickle=False)
@@ -126,7 +136,7 @@ def _poses(path: Path, values: dict[str, Any]) -> list[np.ndarray]:
         )
     if lengths is None:
         raise ValueError(f"{path} has `pose` but no `length`, the frames of each clip")
-    lengths = _lengths(path, lengths, None)
+    lengths = _lengths(path, lengths, len(pose))
     if int(lengths.sum()) != len(pose):
         raise ValueError(
             f"{path}: `length` sums to {int(lengths.sum())}, but `pose` has {len(pose)} frames"
@@ -155,8 +165,9 @@ def _lengths(path: Path, lengths: np.ndarray, most: int | None) -> np.ndarray:
     for number, length in enumerate(lengths.tolist()):
         if length < 1:
             raise ValueError(f"{path}: clip {number} has {length} frames; leave it out")
+    for number, length in enumerate(lengths.tolist()):
         if most is not None and length > most:
-            raise ValueError(f"{path}: clip {number} has {length} steps, but `x` has {most}")
+            raise ValueError(f"{path}: clip {number} has {length} steps, but there are {most}")
     return lengths.astype(np.int64)
 
 
@@ -165,7 +176,8 @@ def _check_numbers(path: Path, number: int, clip: np.ndarray) -> None:
     if is_bad.any():
         raise ValueError(
             f"{path}: clip {number} has a number that is NaN or infinite in frame "
-            f"{int(is_bad.argmax())}; mend it, or leave the clip out"
+            f"{int(is_bad.argmax())}; mend it, or leave the clip out (numbers "
+            "are kept in float32)"
         )
 
 
@@ -227,5 +239,10 @@ def _names(path: Path) -> dict[str, str]:
     for line, row in table_rows(path, ("id", "name"), ()):
         if not row:
             raise ValueError(f"{path}, line {line}: {MISFIT}")
-        names[row["id"].strip()] = row["name"].strip()
+        number, name = row["id"].strip(), row["name"].strip()
+        if not number or not name:
+            raise ValueError(f"{path}, line {line}: an id and a name are needed")
+        if number in names:
+            raise ValueError(f"{path}, line {line}: the id {number} was named before")
+        names[number] = name
     return names

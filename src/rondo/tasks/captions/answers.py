@@ -11,29 +11,22 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from rondo.data.batch import Batch
-from rondo.data.pictures import PhotoError, name_of, read_pixels
-from rondo.errors import RunError, check_from_1, look_up
+from rondo.data.given import Unusable, each_file, source_name
+from rondo.data.pictures import FILE_ENDINGS, PhotoError, read_pixels
+from rondo.errors import RunError, check_from_1
 from rondo.models.beam_search import Found, beam_search
 from rondo.models.multimodal_rnn import MultimodalRNN
-from rondo.tasks.captions.scores import (
-    Bleu,
-    bleu,
-    most_typical,
-    nearest_captions,
-    sacrebleu_metrics,
-)
-from rondo.tasks.captions.task import CaptionSource, Looker, Told, drawn_test
+from rondo.tasks.captions.definition import CAPTIONS
+from rondo.tasks.captions.task import Looker, drawn_test
 from rondo.tasks.captions.vocabulary import END, UNKNOWN, Vocabulary
-from rondo.training.objective import Objective
-from rondo.training.sequences.config import build_task
-from rondo.training.sequences.folder import read_run
+from rondo.training.answers import Given, why_not
+from rondo.training.definition import DRAWN
+from rondo.training.run_folder import read_run
 
-TASK = "captions"
-"""The name of the task."""
-
-DRAWN = "drawn"
-"""The word that stands for newly drawn pictures."""
+NOTE = (
+    "A caption is a guess; of people it may say what is wrong or hurts. Do not publish it unread."
+)
+"""What is told with captions."""
 
 NUM_DRAWN = 6
 """So many are drawn for that word."""
@@ -66,42 +59,6 @@ class Caption:
     error: str | None = None
 
 
-@dataclass(frozen=True)
-class CaptionScore:
-    """What the captions of some pictures are worth.
-
-    Args:
-        num_pictures: How many pictures.
-        perplexity: e to the mean of -ln p of the words that people wrote, and of their ends; None
-            for drawn pictures, where it depends on the captions that are drawn.
-        bleu: Of the network.
-        typical: Of one caption for all pictures, the training caption that fits most; None for
-            drawn pictures.
-        nearest: Of the caption of the nearest training picture; None for drawn pictures.
-        said: The caption of each picture, by its name.
-    """
-
-    num_pictures: int
-    perplexity: float | None
-    bleu: Bleu
-    typical: Bleu | None
-    nearest: Bleu | None
-    said: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Simple:
-    """What the answers that need no network are made of.
-
-    Args:
-        train: The training pictures.
-        typical: The caption that fits them most.
-    """
-
-    train: Sequence[Told]
-    typical: str
-
-
 class Captioner:
     """The network of a run with its words.
 
@@ -116,7 +73,7 @@ class Captioner:
     def __init__(self, path: Path, beam_width: int = BEAM_WIDTH) -> None:
         check_from_1(beam_width=beam_width)
         self.beam_width = beam_width
-        self.config, self.model, origin = read_run(path, TASK, MultimodalRNN)
+        self.config, self.model, origin = read_run(path, CAPTIONS, MultimodalRNN)
         self.vocabulary = Vocabulary(tuple(origin["words"]))
         self.sees_pixels = len(self.model.picture_shape) == 3
 
@@ -139,84 +96,29 @@ class Captioner:
         """Returns a caption in words."""
         return self.vocabulary.decoded(found.symbols)
 
-    def captions(self, sources: Sequence[Path | BinaryIO | str]) -> Iterator[Caption]:
-        """Yields a caption for each source; the word "drawn" stands for new drawn pictures.
+    def captions(self, sources: Sequence[Given]) -> Iterator[Caption]:
+        """Yields a caption for each picture; the word "drawn" stands for new drawn pictures.
 
         Raises:
             RunError: Where the weights that make the features of photos are gone.
         """
         for source in sources:
-            if source == DRAWN or source == Path(DRAWN):
+            if source == DRAWN:
                 yield from self._of_drawn()
-                continue
-            assert not isinstance(source, str)
-            try:
-                seen = self._seen(source)
-            except (PhotoError, OSError) as error:
-                reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
-                yield Caption(name_of(source), error=reason or str(error))
-                continue
-            yield self._caption(name_of(source), seen)
+            else:
+                yield from map(self._of_file, each_file([source], FILE_ENDINGS, "picture"))
 
-    def evaluate(
-        self, data: Path | None = None, split: str | None = None
-    ) -> dict[str, CaptionScore]:
-        """Returns what the captions of val and test, or of the split that is named, are worth.
-
-        Raises:
-            RunError: If the data cannot be used.
-            ModuleNotFoundError: Where sacrebleu is not installed.
-        """
-        sacrebleu_metrics()  # before minutes of work
-        arguments = dict(self.config.task_arguments)
-        if data is not None:
-            arguments["data"] = str(data.absolute())
-        if arguments.get("data") is None:
-            look_up("split", split or "test", {"test": None})
-            return {"test": self._score(drawn_test(), None, None)}
-        if self.sees_pixels:
-            raise RunError("the run learnt from drawn pictures, and cannot be measured on photos")
-        task = build_task(TASK, arguments)
-        assert isinstance(task.source, CaptionSource)
-        source = CaptionSource(task.source.splits, self.vocabulary)
-        if split is not None:
-            look_up("split", split, source.splits)
-        batches = {"val": source.check_batches(0, 0), "test": source.test_batches()}
-        wanted = ("val", "test") if split is None else (split,)
-        train = source.splits["train"]
-        simple = Simple(train, most_typical(train))
-        return {
-            name: self._score(source.splits[name], simple, batches.get(name)) for name in wanted
-        }
-
-    def _score(
-        self, told: Sequence[Told], simple: Simple | None, batches: Iterator[Batch] | None
-    ) -> CaptionScore:
-        said = [self.text_of(self.say(item.seen)[0]) for item in told]
-        references = [item.captions for item in told]
-        typical = nearest = None
-        if simple is not None:
-            typical = bleu([simple.typical] * len(told), references)
-            nearest = bleu(nearest_captions(told, simple.train), references)
-        names = [item.name for item in told]
-        return CaptionScore(
-            num_pictures=len(told),
-            perplexity=None if batches is None else self._perplexity(batches),
-            bleu=bleu(said, references),
-            typical=typical,
-            nearest=nearest,
-            said=dict(zip(names, said, strict=True)),
-        )
-
-    @torch.no_grad()
-    def _perplexity(self, batches: Iterator[Batch]) -> float:
-        total, number, objective = 0.0, 0, Objective("cross_entropy")
-        for batch in batches:
-            logits, _ = self.model(batch.inputs, pictures=batch.pictures, lengths=batch.lengths)
-            total += float(objective.distances(logits, batch.targets, batch.lengths).double().sum())
-            assert batch.lengths is not None
-            number += int(batch.lengths.sum())
-        return math.exp(total / number)
+    def _of_file(self, file: Path | BinaryIO | Unusable) -> Caption:
+        """The caption of a picture, or why there is none."""
+        name = source_name(file)
+        if isinstance(file, Unusable):
+            return Caption(name, error=file.error)
+        try:
+            seen = self._seen(file)
+        except (PhotoError, OSError) as error:
+            reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
+            return Caption(name, error=reason or str(error))
+        return self._caption(name, seen)
 
     def _of_drawn(self) -> Iterator[Caption]:
         if not self.sees_pixels:
@@ -244,7 +146,46 @@ class Captioner:
     def _looker(self) -> Looker:
         if not hasattr(self, "_look"):
             try:
-                self._look = Looker(self.config.task_arguments.get("weights"))
+                self._look = Looker(self.config.options.weights)
             except ValueError as error:
                 raise RunError(str(error)) from error
         return self._look
+
+
+class Answers:
+    """What `rondo predict` tells of a run that writes captions.
+
+    Args:
+        run: The run folder.
+        beam_width: Beginnings that beam search keeps; where it is given the next best captions are
+            told in the lines too.
+
+    Raises:
+        RunError: If the run or an option cannot be used.
+    """
+
+    columns = ("source", "text", "probability", "others", "other_probabilities", "error")
+    head = ""
+    notes = (NOTE,)
+
+    def __init__(self, run: Path, *, beam_width: int | None = None) -> None:
+        self.captioner = Captioner(run, BEAM_WIDTH if beam_width is None else beam_width)
+        self.tells_others = beam_width is not None
+
+    def iterate(self, sources: Sequence[Given]) -> Iterator[Caption]:
+        """Yields a caption for each picture."""
+        yield from self.captioner.captions(sources)
+
+    def line(self, answer: Caption) -> str:
+        """Returns a caption with its probability, and the next best ones if they are asked for."""
+        if answer.error is not None:
+            return f"unread: {why_not(answer.source, answer.error)}"
+        lines = [f"{answer.source}: {answer.text}  ({_share(answer.probability)})"]
+        if self.tells_others:
+            pairs = zip(answer.others, answer.other_probabilities, strict=True)
+            lines += [f"    or: {text}  ({_share(value)})" for text, value in pairs]
+        return "\n".join(lines)
+
+
+def _share(probability: float | None) -> str:
+    return f"p = {probability or 0:.2g}"

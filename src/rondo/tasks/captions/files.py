@@ -21,9 +21,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from rondo.data.files import file_fault
 from rondo.data.label_tables import MISFIT, fault_of, table_rows
 from rondo.data.pictures import FILE_ENDINGS
-from rondo.data.skipped import Skipped, count_of, describe_skipped
+from rondo.data.skipped import Skipped, count_of, describe_skipped, printable
 from rondo.data.splits import MAIN_SPLITS, split_by_hash, split_name
 from rondo.tasks.captions.vocabulary import words_of
 
@@ -104,7 +105,7 @@ def read_captions(folder: Path, *, seed: int = 0) -> CaptionSets:
         captions.setdefault(name, []).append(caption.strip())
         found[name], split_of[name] = path, split_of.get(name) or split
     if not captions or 2 * len(skipped) > num_lines:
-        example = f"; for example {skipped[0].path}" if skipped else ""
+        example = f"; for example {printable(skipped[0].path)}" if skipped else ""
         raise ValueError(
             f"only {num_lines - len(skipped)} of {count_of(num_lines, 'caption')} of {file} can be "
             f"used ({describe_skipped(skipped)}{example}): repair or remove the others"
@@ -180,5 +181,7 @@ def _photos_in(folders: set[Path], known: set[Path]) -> list[str]:
     """The photos of some folders that are not known."""
     files = (file for folder in sorted(folders) for file in sorted(folder.iterdir()))
     return [
-        str(file) for file in files if file.suffix.lower() in FILE_ENDINGS and file not in known
+        str(file)
+        for file in files
+        if file.suffix.lower() in FILE_ENDINGS and file not in known and file_fault(file) is None
     ]

@@ -25,7 +25,7 @@ from rondo.data.batch import Batch
 from rondo.data.order import Order
 from rondo.data.pictures import read_many
 from rondo.data.seeds import generator_for
-from rondo.data.skipped import Skipped
+from rondo.data.skipped import Skipped, named_skipped
 from rondo.data.sources import EVALUATED_TOGETHER, TEST_SEED
 from rondo.models.checkpoint import load_checkpoint
 from rondo.models.multimodal_rnn import MultimodalRNN
@@ -204,10 +204,15 @@ def captions(data: str | None = None, *, weights: str | None = None, split_seed:
         vocabulary = Vocabulary.of(
             (text for told in splits["train"] for text in told.captions), LEAST_COUNT
         )
+        if not vocabulary.words:
+            raise ValueError(
+                f"no word occurs {LEAST_COUNT} times or more in the training captions of {data}, "
+                "so there is none to learn; add captions"
+            )
         source = CaptionSource(splits, vocabulary)
         shape = (look.num_features,)
         found = CaptionSets(sets.splits, (*sets.skipped, *skipped))
-        notes = (f"{found}; {len(vocabulary.words)} words",)
+        notes = (f"{found}; {len(vocabulary.words)} words", *named_skipped(found.skipped))
         num_skipped = len(found.skipped)
         prepare = partial(_fit, features=torch.stack([told.seen for told in splits["train"]]))
     return Task(

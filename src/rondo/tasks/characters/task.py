@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from rondo.data.batch import Batch
+from rondo.data.files import file_fault
 from rondo.tasks.characters.definition import RECIPE
 from rondo.training.task import BITS, Show, Shown, Task
 
@@ -114,8 +115,9 @@ def read_parts(path: Path) -> tuple[str, str, str]:
         ValueError: Where it is no text, or too short.
         OSError: Where it cannot be read.
     """
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}; characters need a text")
+    fault = file_fault(path)
+    if fault is not None:
+        raise ValueError(f"{path}: {fault}; characters need a file of text")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -123,6 +125,10 @@ def read_parts(path: Path) -> tuple[str, str, str]:
     if len(text) < LEAST_CHARACTERS:
         raise ValueError(
             f"{path} must have {LEAST_CHARACTERS} characters or more, but has {len(text)}"
+        )
+    if len(set(text)) == 1:
+        raise ValueError(
+            f"{path} holds {text[0]!r} and no other character: there is nothing to learn"
         )
     first, second = 90 * len(text) // 100, 95 * len(text) // 100
     return text[:first], text[first:second], text[second:]

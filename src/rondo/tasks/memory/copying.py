@@ -65,7 +65,12 @@ def copying(length: int = 20) -> Task:
 def draw_copies(batch_size: int, generator: torch.Generator, *, length: int) -> Batch:
     """Returns sequences as vectors, with the symbols to give at every step."""
     shown = torch.randint(1, NUM_SYMBOLS + 1, (batch_size, NUM_COPIED), generator=generator)
-    symbols = torch.full((batch_size, length + 2 * NUM_COPIED), BLANK)
+    return with_pause(shown, length)
+
+
+def with_pause(shown: Tensor, length: int) -> Batch:
+    """Returns the sequences that begin with symbols (B, 10), with the symbols to give."""
+    symbols = torch.full((len(shown), length + 2 * NUM_COPIED), BLANK)
     targets = symbols.clone()
     symbols[:, :NUM_COPIED] = targets[:, -NUM_COPIED:] = shown
     symbols[:, NUM_COPIED + length - 1] = BEGIN

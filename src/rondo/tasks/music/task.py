@@ -20,11 +20,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rondo.data.batch import Batch
+from rondo.data.files import file_fault
 from rondo.data.matlab import read_matlab
 from rondo.data.sources import Collection, Example
 from rondo.tasks.music.definition import RECIPE
@@ -86,13 +89,14 @@ def read_rolls(path: Path) -> dict[str, list[Tensor]]:
         ValueError: Where the file holds something else.
         OSError: Where it cannot be read.
     """
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}; music needs a .mat file of piano rolls")
+    fault = file_fault(path)
+    if fault is not None:
+        raise ValueError(f"{path}: {fault}; music needs a .mat file of piano rolls")
     values = read_matlab(path)
     absent = [key for key in SPLITS.values() if key not in values]
     if absent:
         raise ValueError(f"{path} has no {', '.join(absent)}, so it holds no piano rolls")
-    return {name: [_roll(path, piece) for piece in values[key][0]] for name, key in SPLITS.items()}
+    return {name: _rolls(path, key, values[key]) for name, key in SPLITS.items()}
 
 
 def predicted(roll: Tensor) -> Example:
@@ -109,10 +113,24 @@ def transposed(example: Example, generator: torch.Generator, *, semitones: int) 
     return Example(example.inputs.roll(shift, 1), example.targets.roll(shift, 1))
 
 
-def _roll(path: Path, piece: object) -> Tensor:
-    roll = torch.as_tensor(piece)
-    if roll.ndim != 2 or roll.shape[1] != NUM_KEYS or len(roll) < 2:
+def _rolls(path: Path, key: str, cells: Any) -> list[Tensor]:
+    """The pieces of a split."""
+    if not isinstance(cells, np.ndarray) or cells.dtype != object or not cells.size:
+        raise ValueError(f"{path}: {key} must be a cell array of one piece or more")
+    return [_roll(path, f"{key}, piece {n}", piece) for n, piece in enumerate(cells.flat)]
+
+
+def _roll(path: Path, where: str, piece: Any) -> Tensor:
+    if not isinstance(piece, np.ndarray) or piece.dtype.kind not in "buif":
+        raise ValueError(f"{path}: {where} must be an array of numbers (T, {NUM_KEYS})")
+    if piece.ndim != 2 or piece.shape[1] != NUM_KEYS or len(piece) < 2:
         raise ValueError(
-            f"{path}: a piece must be (T, {NUM_KEYS}) of two steps or more, got {tuple(roll.shape)}"
+            f"{path}: {where} must be (T, {NUM_KEYS}) of two steps or more, got {piece.shape}"
         )
-    return roll.bool().to(torch.uint8)
+    is_note = (piece == 0) | (piece == 1)
+    if not is_note.all():
+        raise ValueError(
+            f"{path}: {where} must hold zeros and ones, the keys that sound, but has "
+            f"{piece[~is_note][0]}"
+        )
+    return torch.from_numpy(piece.astype(np.uint8))

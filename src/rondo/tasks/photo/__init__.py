@@ -1,4 +1,4 @@
-"""A person's sex from a photo.
+"""The class of a photo: a person's sex, or any other.
 
 Labelled photos and drawn portraits, the networks of the lecture's table and ours, the task.
 """

@@ -1,6 +1,6 @@
 """The layouts of three public sets of faces: UTKFace, IMDB-WIKI and CelebA, as they are unpacked.
 
-In goes the place of a data set, out comes a `PhotoList`; see `face_layouts`. None of these sets
+In goes the place of a data set, out comes a `PhotoList`; see `layouts`. None of these sets
 may be used commercially, and their labels are partly wrong.
 """
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from rondo.data.matlab import read_matlab
+from rondo.tasks.photo.classes import SEXES
 from rondo.tasks.photo.layouts import find_named, picture_files
 from rondo.tasks.photo.lists import ListBuilder, PhotoList
 
@@ -38,7 +39,7 @@ def read_utkface(path: Path) -> PhotoList:
     Raises:
         ValueError: If a sex has no photo.
     """
-    builder = ListBuilder("utkface", path)
+    builder = ListBuilder("utkface", path, SEXES)
     for file in picture_files(builder, path):
         name = file.relative_to(path).as_posix()
         match = _UTKFACE_NAME.fullmatch(file.stem)
@@ -46,7 +47,8 @@ def read_utkface(path: Path) -> PhotoList:
             builder.skip(name, "the name is not [age]_[gender]_[race]_[date]")
         else:
             age, gender, group = (int(number) for number in match.groups()[:3])
-            builder.add(name, 1 - gender, None, "utkface", float(age), UTKFACE_GROUPS[group])
+            groups = {"group": UTKFACE_GROUPS[group]}
+            builder.add(name, SEXES[1 - gender], None, "utkface", float(age), groups)
     return builder.finish()
 
 
@@ -76,14 +78,14 @@ def read_imdb_wiki(file: Path) -> PhotoList:
     source, table = _imdb_wiki_table(file)
     age = table["photo_taken"] + 0.5 - table["dob"] / _DAYS_IN_YEAR
     reasons = _imdb_wiki_filter(table, age)
-    builder = ListBuilder("imdb-wiki", root)
+    builder = ListBuilder("imdb-wiki", root, SEXES)
     for name, gender, years, reason in zip(
         table["full_path"], table["gender"], age, reasons, strict=True
     ):
         if reason:
             builder.skip(str(name), str(reason))
         else:
-            builder.add(str(name), int(gender), None, source, float(years))
+            builder.add(str(name), SEXES[int(gender)], None, source, float(years))
     return builder.finish()
 
 
@@ -143,12 +145,13 @@ def read_celeba(file: Path) -> PhotoList:
     column = _celeba_column(file, lines)
     splits = _celeba_splits(file.with_name("list_eval_partition.txt"))
     folder = "img_align_celeba/" if (file.parent / "img_align_celeba").is_dir() else ""
-    builder = ListBuilder("celeba", file.parent)
+    builder = ListBuilder("celeba", file.parent, SEXES)
     for name, *values in map(str.split, lines[2:]):
         if len(values) != len(lines[1].split()) or values[column] not in ("1", "-1"):
             builder.skip(name, "the row of attributes is damaged")
         else:
-            builder.add(folder + name, int(values[column] == "1"), splits.get(name), "celeba")
+            sex = SEXES[int(values[column] == "1")]
+            builder.add(folder + name, sex, splits.get(name), "celeba")
     return builder.finish()
 
 

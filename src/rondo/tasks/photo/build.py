@@ -9,14 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from rondo.data.skipped import describe_skipped
 from rondo.errors import RunError, check_from_1, look_up
 from rondo.models import Checkpoint, TransferNetwork, load_checkpoint
 from rondo.models.lecture_rnn1 import FORMS
 from rondo.tasks.photo.definition import RECIPES
-from rondo.tasks.photo.faces import PhotoSet
 from rondo.tasks.photo.networks import MODELS, PhotoNetwork
-from rondo.tasks.photo.task import DRAWN, fingerprint, load_data, photo_task
+from rondo.tasks.photo.task import DRAWN, counts_words, fingerprint, load_data, photo_task
 from rondo.training.recipe import SIZE_STEP, Recipe
 from rondo.training.task import Network, Task
 
@@ -86,7 +84,7 @@ def photo(
         check=partial(_check_batches, model, network, size, num_drawn if data is None else None),
         settled=settled,
         digest=fingerprint(sets),
-        notes=(*task.notes, _counts(sets, size)),
+        notes=(*task.notes, counts_words(sets, size)),
     )
 
 
@@ -161,20 +159,16 @@ def _check_batches(
     num_epochs = recipe.num_epochs or 1
     sizes = [recipe.image_size(size, n / num_epochs) for n in range(num_epochs)]
     least = network.least_batch_size(min(sizes))
-    counts = {"batch size": recipe.batch_size, "number of drawn portraits": num_drawn or least}
+    counts = {
+        "batch size": recipe.examples_at_once,
+        "number of drawn portraits": num_drawn or least,
+    }
     for name, count in counts.items():
         if count < least:
             raise ValueError(
                 f"the {name} must be {least} or more, but is {count}: {model} normalises over the "
                 f"batch, and one photo of {min(sizes)} pixels is too few for that"
             )
-
-
-def _counts(sets: dict[str, PhotoSet], size: int) -> str:
-    """How many photos there are in each split, and how many were skipped."""
-    counts = ", ".join(f"{name} {len(photos.labels)}" for name, photos in sets.items())
-    skipped = {item for photos in sets.values() for item in photos.skipped}
-    return f"{counts} at {size} px" + (f"; {describe_skipped(skipped)}" if skipped else "")
 
 
 def _arguments(task: Task, recipe: Recipe) -> dict[str, Any]:

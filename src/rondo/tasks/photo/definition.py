@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from rondo.data.augmentation import Augmentation
 from rondo.training.definition import DRAWN, Command, Definition, path_field
-from rondo.training.recipe import OF_CELLS, Recipe
+from rondo.training.recipe import OF_CELLS, OF_SEQUENCES, Recipe
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,8 @@ class Options:
 
     Args:
         data: Photos, or "drawn": portraits drawn by the program.
-        layout: How the photos are labelled: csv, imdb-wiki, celeba, folders or utkface; none: what
-            is found.
+        layout: How the photos are labelled: csv, imdb-wiki, celeba, folders, utkface or
+            classes; none: what is found.
         model: The network: fcnn_1 to fcnn_3, cnn_1, cnn_2, resnet_18, resnet_50, tl_1 to tl_3,
             lecture_rnn1, sweep_net.
         form: Of lecture_rnn1: sane, or lecture: exactly as printed; none: sane.
@@ -116,23 +116,26 @@ RECIPES: dict[str, Recipe] = {
         mirror=1.0,
         image_sizes=((1.0, 1.0),),
     ),
+    # Letters, digits, arrows: what is mirrored is something else.
+    "unmirrored": replace(_DEFAULT, augmentation=Augmentation(mirror_share=0.0), mirror=0.0),
     "lecture": _LECTURE,
 }
 """The ways to train on photos, by name."""
 
-UNUSED = (*OF_CELLS, "num_sequences", "check_every")
+UNUSED = (*OF_CELLS, *OF_SEQUENCES, "num_sequences", "check_every")
 """The fields of a recipe that are not looked at; the budget is in epochs."""
 
 PHOTO = Definition(
     name="photo",
-    summary="learn to predict a person's sex from a photo of the face",
+    summary="name the class of a photo, such as a person's sex from the face",
     options=Options,
     recipes=RECIPES,
     task="rondo.tasks.photo.build:photo",
     networks="rondo.tasks.photo.build:NETWORKS",
     unused=UNUSED,
-    predict=Command("rondo.tasks.photo.answers:Answers", Answering),
+    predict=Command("rondo.tasks.photo.answers:Predictor", Answering),
     evaluate=Command("rondo.tasks.photo.evaluate:evaluate", Evaluating),
     finish="rondo.tasks.photo.finish:finish",
+    sweep="rondo.tasks.photo.table:write",
     extra="photo",
 )

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from rondo.tasks.photo.faces import PhotoSet
+from rondo.tasks.photo.classes import SEXES
+from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.lists import Photo
 from rondo.tasks.photo.portrait_shapes import (
     Canvas,
@@ -159,8 +160,8 @@ def _draw_split(image_size: int, split: str, num_photos: int, seed: int) -> Phot
         pixels[i], sex, _ = draw_portrait(rng, image_size, harsh=harsh)
         source = "drawn-harsh" if harsh else "drawn"
         photos.append(Photo(Path(f"drawn/{split}/{i:06d}"), sex, split, source))
-    labels = torch.tensor([photo.sex for photo in photos])
-    return PhotoSet(torch.from_numpy(pixels), labels, tuple(photos), ())
+    labels = torch.tensor([photo.label for photo in photos])
+    return PhotoSet(torch.from_numpy(pixels), labels, tuple(photos), SEXES)
 
 
 def _draw_traits(rng: np.random.Generator, factors: dict[str, float]) -> dict[str, float]:

@@ -7,21 +7,26 @@ of the majority class: what one would get by always saying the more frequent lab
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from rondo.measures.calibration import Calibration, calibration, temper
-from rondo.measures.intervals import Share, wilson
-from rondo.tasks.photo.task import (
-    PREDICTED_TOGETHER,
-    SEXES,
-    PhotoSet,
-    majority_rate,
-    probabilities_of,
+from rondo.measures.classes import (
+    ClassScore,
+    MacroAverage,
+    Mistake,
+    class_scores,
+    confusion_of,
+    macro_average,
+    most_confused,
+    top_accuracy,
 )
+from rondo.measures.intervals import Share, wilson
+from rondo.tasks.photo.files import PhotoSet
+from rondo.tasks.photo.task import PREDICTED_TOGETHER, majority_rate, probabilities_of
 
 Value = TypeVar("Value")
 
@@ -31,65 +36,82 @@ class Evaluation:
     """What predictions on one split are worth.
 
     Args:
-        accuracy: Share of photos whose more probable class is the label.
-        majority_rate: Share of the more frequent label.
+        accuracy: Share of photos whose most probable class is the label.
+        top_5: Share of photos whose label is among the five most probable classes; None for five
+            classes or fewer.
+        majority_rate: Share of the most frequent label.
         temperature: What divided the logits; it moves no answer.
         calibration: How far the probabilities can be believed.
         before: The same without the temperature.
-        confusion: Numbers of photos, one row for each label and one column for each prediction.
+        macro: Means over the classes.
+        scores: The figures of each class.
+        mistakes: The classes that are confused most often.
+        confusion: Numbers of photos, one row for each label and one column for each prediction;
+            empty for very many classes.
         by_source: Accuracy for each source of photos.
         by_age: Accuracy for each decade of age.
-        by_group: Accuracy for each group that the labels name.
+        by_groups: By what the photos are grouped, accuracy for each group that the labels name.
     """
 
     accuracy: Share
+    top_5: Share | None
     majority_rate: float
     temperature: float
     calibration: Calibration
     before: Calibration
-    confusion: tuple[tuple[int, int], tuple[int, int]]
+    macro: MacroAverage
+    scores: tuple[ClassScore, ...]
+    mistakes: tuple[Mistake, ...]
+    confusion: tuple[tuple[int, ...], ...]
     by_source: dict[str, Share]
     by_age: dict[str, Share]
-    by_group: dict[str, Share]
+    by_groups: dict[str, dict[str, Share]]
 
     def parts(self) -> dict[str, dict[str, Share]]:
         """Returns the accuracy by label, source, age and group, by what they are called."""
-        by_label = {
-            sex: wilson(counts[label], sum(counts))
-            for label, (sex, counts) in enumerate(zip(SEXES, self.confusion, strict=True))
+        by_label = {score.name: wilson(score.num_right, score.support) for score in self.scores}
+        return {
+            "label": by_label,
+            "source": self.by_source,
+            "age": self.by_age,
+            **self.by_groups,
         }
-        by_others = {"source": self.by_source, "age": self.by_age, "group": self.by_group}
-        return {"label": by_label, **by_others}
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the numbers as dictionaries and lists, for JSON."""
-        return asdict(self)
 
 
 def evaluate(probabilities: Tensor, photo_set: PhotoSet, temperature: float = 1.0) -> Evaluation:
     """Returns what predictions are worth on the photos of one split.
 
     Args:
-        probabilities: What the network predicts (N, 2), before the temperature.
+        probabilities: What the network predicts (N, K), before the temperature.
         photo_set: The photos.
         temperature: What divides the logits.
     """
     probabilities, labels = probabilities.double().cpu(), photo_set.labels
+    classes, photos = photo_set.classes, photo_set.photos
     predicted = probabilities.argmax(dim=1)
     correct = predicted == labels
-    counts = torch.bincount(labels * 2 + predicted, minlength=4).tolist()
-    photos = photo_set.photos
+    scores = class_scores(predicted, labels, classes)
     return Evaluation(
         accuracy=wilson(int(correct.sum()), len(labels)),
+        top_5=top_accuracy(probabilities, labels),
         majority_rate=majority_rate(labels),
         temperature=temperature,
         calibration=calibration(temper(probabilities, temperature), labels),
         before=calibration(probabilities, labels),
-        confusion=((counts[0], counts[1]), (counts[2], counts[3])),
+        macro=macro_average(scores),
+        scores=scores,
+        mistakes=most_confused(predicted, labels, classes),
+        confusion=confusion_of(predicted, labels, len(classes)),
         by_source=accuracy_by([photo.source or None for photo in photos], correct),
         by_age=accuracy_by([_decade(photo.age) for photo in photos], correct),
-        by_group=accuracy_by([photo.group or None for photo in photos], correct),
+        by_groups=_by_groups(photo_set, correct),
     )
+
+
+def _by_groups(photo_set: PhotoSet, correct: Tensor) -> dict[str, dict[str, Share]]:
+    groups = [dict(photo.groups) for photo in photo_set.photos]
+    names = sorted({name for found in groups for name in found})
+    return {name: accuracy_by([found.get(name) for found in groups], correct) for name in names}
 
 
 def unseen(splits: Mapping[str, Value]) -> dict[str, Value]:
@@ -115,7 +137,7 @@ def predict(
     mirror: float,
     precision: str,
 ) -> Tensor:
-    """Returns the probabilities (N, 2) of photos.
+    """Returns the probabilities (N, K) of photos.
 
     Args:
         model: A classifier of pixels 0..255; it computes in evaluation mode.
@@ -137,7 +159,7 @@ def predict(
 
 @torch.no_grad()
 def _probabilities(model: nn.Module, pixels: Tensor, *, mirror: float, precision: str) -> Tensor:
-    """Returns the probabilities (N, 2) of one batch, on the CPU."""
+    """Returns the probabilities (N, K) of one batch, on the CPU."""
     images = pixels.to(next(model.parameters()).device).float()
     with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
         return probabilities_of(model, images, mirror).cpu()

@@ -12,13 +12,23 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from rondo.data.label_tables import MISFIT, table_rows
+from rondo.data.label_tables import MISFIT, table_columns, table_rows
 from rondo.data.pictures import FILE_ENDINGS
 from rondo.data.splits import split_name
-from rondo.tasks.photo.lists import SEX_WORDS, ListBuilder, PhotoList
+from rondo.tasks.photo.classes import SEX_WORDS, SEXES, clean_name
+from rondo.tasks.photo.lists import ListBuilder, PhotoList
 
 CSV_SEX_WORDS = SEX_WORDS | {"0": 0, "1": 1}
-"""In a label file 0 is female and 1 is male, as in `SEXES`. (UTKFace means the opposite.)"""
+"""In a column `sex` 0 is female and 1 is male, as in `SEXES`. (UTKFace means the opposite.)"""
+
+LABEL_COLUMNS = ("label", "class", "sex")
+"""The columns that may hold the class; a table has one of them."""
+
+KNOWN_COLUMNS = ("split", "source", "age", "race")
+"""The columns beside it that mean something of their own; any other groups the photos."""
+
+NO_CLASS = "the folder is not named after a class; --layout classes takes every folder for a class"
+"""Why a folder beside those of the sexes is not used."""
 
 
 def find_csv(path: Path) -> Path | None:
@@ -34,33 +44,65 @@ def find_named(path: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def read_csv(file: Path) -> PhotoList:
-    """Reads a table with the columns file, sex and, if known, split, source, age and race.
+    """Reads a table with the columns file, one of `LABEL_COLUMNS` and any others.
 
     Paths are relative to the folder of the table. `sex` is a word of `CSV_SEX_WORDS` in upper or
-    lower case; a missing source is called "csv"; race becomes `Photo.group`.
+    lower case; `label` and `class` name any class. Of the other columns split, source and age mean
+    what they say, and race becomes the group "group"; all the rest group the photos too.
 
     Raises:
         ValueError: If the table cannot be read, lacks a column or leaves nothing to learn from.
     """
-    builder = ListBuilder("csv", file.parent)
-    for line, row in table_rows(file, ("file", "sex"), ("split", "source", "age", "race")):
-        _add_row(builder, line, row)
+    column, others = _columns_of(file)
+    builder = ListBuilder("csv", file.parent, SEXES if column == "sex" else None)
+    for line, row in table_rows(file, ("file", column), (*KNOWN_COLUMNS, *others)):
+        _add_row(builder, line, row, column, others)
     return builder.finish()
 
 
-def _add_row(builder: ListBuilder, line: int, row: dict[str, str]) -> None:
-    name = row.get("file", "").strip()
-    sex = CSV_SEX_WORDS.get(row.get("sex", "").strip().lower())
+def _columns_of(file: Path) -> tuple[str, tuple[str, ...]]:
+    """The column of the class, and those that group the photos in no known way."""
+    columns = table_columns(file)
+    found = [column for column in LABEL_COLUMNS if column in columns]
+    if "file" not in columns or not found:
+        raise ValueError(
+            f"{file} must name in its first line the columns file and one of "
+            f"{', '.join(LABEL_COLUMNS)}, separated by commas; it names "
+            f"{','.join(columns) or 'nothing'}"
+        )
+    if len(found) > 1:
+        raise ValueError(
+            f"{file} names the columns {' and '.join(found)}, and each of them may hold the class: "
+            "rename those that do not, such as sex to sex_of_person"
+        )
+    if "race" in columns and "group" in columns:
+        raise ValueError(
+            f"{file} names the columns race and group, which stand for the same; rename one of them"
+        )
+    known = {"", "file", *found, *KNOWN_COLUMNS}
+    return found[0], tuple(dict.fromkeys(column for column in columns if column not in known))
+
+
+def _add_row(
+    builder: ListBuilder, line: int, row: dict[str, str], column: str, others: tuple[str, ...]
+) -> None:
+    name, word = row.get("file", "").strip(), clean_name(row.get(column, ""))
+    if column == "sex" and row:
+        number = CSV_SEX_WORDS.get(word.lower())
+        word = "" if number is None else SEXES[number]
     age = _age(row.get("age") or "")
     if not row:
         builder.skip(f"line {line}", MISFIT)
-    elif sex is None:
-        builder.skip(f"line {line}: {name}", "the sex is none of female, male, f, m, 0, 1")
+    elif not word:
+        reason = "the sex is none of female, male, f, m, 0, 1"
+        builder.skip(f"line {line}: {name}", reason if column == "sex" else "no class is named")
     elif age is not None and not math.isfinite(age):
         builder.skip(f"line {line}: {name}", "the age is not a number")
     else:
-        source, race = (row.get("source") or "csv").strip(), (row.get("race") or "").strip()
-        builder.add(name, sex, split_name(row.get("split")), source, age, race or None)
+        source = (row.get("source") or "csv").strip()
+        cells = {"group": row.get("race"), **{other: row[other] for other in others}}
+        groups = {key: cell.strip() for key, cell in cells.items() if cell and cell.strip()}
+        builder.add(name, word, split_name(row.get("split")), source, age, groups)
 
 
 def _age(text: str) -> float | None:
@@ -73,21 +115,29 @@ def _age(text: str) -> float | None:
 
 def find_folders(path: Path) -> Path | None:
     """The folder, if it holds a folder for a class, alone or inside a folder for a split."""
-    inside = [path, *_folders(path)]
+    inside = [path, *folders_of(path)]
     named_after_class = any(
-        _sex_of(folder) is not None for one in inside for folder in _folders(one)
+        _sex_of(folder) is not None for one in inside for folder in folders_of(one)
     )
     return path if named_after_class else None
 
 
+def are_outnumbered(path: Path) -> bool:
+    """Whether no more folders are named after a sex than are not, so that classes are meant."""
+    inside = folders_of(path)
+    names = [inner for one in inside if _holds_classes(one) for inner in folders_of(one)]
+    words = {folder.name.lower() for folder in names or inside}
+    return 2 * len(words & SEX_WORDS.keys()) <= len(words)
+
+
 def read_folders(path: Path) -> PhotoList:
-    """Reads one folder for each class (see `SEX_WORDS`), or for each split, with such in it.
+    """Reads one folder for each sex (see `SEX_WORDS`), or for each split, with such in it.
 
     Raises:
-        ValueError: If a class is absent.
+        ValueError: If a sex is absent.
     """
-    builder = ListBuilder("folders", path)
-    for folder in _folders(path):
+    builder = ListBuilder("folders", path, SEXES)
+    for folder in folders_of(path):
         _add_folder(builder, folder, None)
     return builder.finish()
 
@@ -96,13 +146,14 @@ def _add_folder(builder: ListBuilder, folder: Path, split: str | None) -> None:
     sex = _sex_of(folder)
     if sex is not None:
         for file in picture_files(builder, folder):
-            builder.add(file.relative_to(builder.root).as_posix(), sex, split, "folders")
+            name = file.relative_to(builder.root).as_posix()
+            builder.add(name, SEXES[sex], split, "folders")
     elif split is None and _holds_classes(folder):
-        for inner in _folders(folder):
+        for inner in folders_of(folder):
             _add_folder(builder, inner, split_name(folder.name))
     else:
         name = folder.relative_to(builder.root).as_posix()
-        builder.skip(name, "the folder is not named after a class")
+        builder.skip(name, NO_CLASS)
 
 
 def picture_files(builder: ListBuilder, folder: Path) -> Iterator[Path]:
@@ -127,13 +178,14 @@ def picture_files(builder: ListBuilder, folder: Path) -> Iterator[Path]:
             builder.skip(name, "the name does not end like that of a picture")
 
 
-def _folders(path: Path) -> list[Path]:
+def folders_of(path: Path) -> list[Path]:
+    """The folders in a folder, in order, but hidden ones."""
     inside = sorted(path.iterdir()) if path.is_dir() else []
     return [one for one in inside if one.is_dir() and not one.name.startswith(".")]
 
 
 def _holds_classes(folder: Path) -> bool:
-    return any(_sex_of(inner) is not None for inner in _folders(folder))
+    return any(_sex_of(inner) is not None for inner in folders_of(folder))
 
 
 def _sex_of(folder: Path) -> int | None:

@@ -12,7 +12,7 @@ from rondo.measures.calibration import temper
 from rondo.measures.corruptions import CORRUPTIONS, corrupt
 from rondo.measures.intervals import Share, wilson
 from rondo.tasks.photo.evaluation import predict
-from rondo.tasks.photo.task import PhotoSet
+from rondo.tasks.photo.files import PhotoSet
 from rondo.training.config import RunConfig
 
 NUM_PHOTOS = 300

@@ -1,14 +1,14 @@
-"""The photo task: predict a person's sex from a photo in which one face fills the picture.
+"""The photo task: name the class of a photo, such as the sex of the person that it shows.
 
-The data are labelled photos or the embedded drawings, the model is one of `MODELS`, the loss is
-cross-entropy, the metric is accuracy beside the share of the majority class, and a `Recipe` says
-how to train.
+The data are labelled photos of any classes, or the embedded drawings; the model is one of `MODELS`,
+the loss is cross-entropy, the metric is accuracy beside the share of the majority class, and a
+`Recipe` says how to train.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,9 +22,11 @@ from rondo.data.augment import augment, resize, shrink
 from rondo.data.batch import Batch
 from rondo.data.order import Order
 from rondo.data.seeds import generator_for
+from rondo.data.skipped import describe_skipped
+from rondo.tasks.photo.classes import SEXES, names_of
 from rondo.tasks.photo.definition import RECIPES, UNUSED
 from rondo.tasks.photo.drawn import draw_photos
-from rondo.tasks.photo.faces import SEXES, PhotoSet, load_photos
+from rondo.tasks.photo.files import PhotoSet, load_photos
 from rondo.tasks.photo.networks import (
     LECTURE_RESULTS,
     MODELS,
@@ -38,7 +40,13 @@ from rondo.training.task import Place, Task, is_likeliest
 
 
 def load_data(
-    source: str, image_size: int, *, layout: str | None, seed: int, num_drawn: int
+    source: str,
+    image_size: int,
+    *,
+    layout: str | None,
+    seed: int,
+    num_drawn: int,
+    classes: Sequence[str] | None = None,
 ) -> dict[str, PhotoSet]:
     """Returns the photos of every split ("train", "val", "test" and others).
 
@@ -48,9 +56,18 @@ def load_data(
         layout: How the photos are labelled, or None to find out.
         seed: Seed of the drawings, or of the split where the labels name none.
         num_drawn: Number of training drawings; the other splits get a share of it.
+        classes: The classes of a trained network, of which the data may have some alone; None where
+            one is to learn those of the data.
+
+    Raises:
+        ValueError: If the data cannot be used, or have classes that the network does not know.
     """
     if source != DRAWN:
-        return load_photos(Path(source), image_size, seed=seed, layout=layout)
+        return load_photos(Path(source), image_size, seed=seed, layout=layout, classes=classes)
+    if classes is not None and tuple(classes) != SEXES:
+        raise ValueError(
+            f"the drawings show {' and '.join(SEXES)} faces, but the run learnt {names_of(classes)}"
+        )
     return draw_photos(
         image_size,
         num_train=num_drawn,
@@ -88,6 +105,10 @@ class PhotoSource:
         photos, rows = self.data["train"], self.order.rows(seed, step, batch_size)
         return Batch(photos.pixels[rows], photos.labels[rows])
 
+    def training_targets(self) -> Tensor:
+        """The labels of all training photos."""
+        return self.data["train"].labels
+
     def check_batches(self, _seed: int, _step: int) -> Iterator[Batch]:
         """The photos of val."""
         yield from self.batches("val")
@@ -115,13 +136,13 @@ def photo_task(data: Mapping[str, PhotoSet], image_size: int, recipe: Recipe) ->
         name="photo",
         source=PhotoSource(data),
         input_size=3,
-        output_size=len(SEXES),
+        output_size=len(data["train"].classes),
         distance="cross entropy",
         recipe=recipe,
         final=True,
         right=is_likeliest,
         unit="nats",
-        classes=SEXES,
+        classes=data["train"].classes,
         keeps_last=True,
         loss=_loss,
         training_loss=_training_loss,
@@ -133,17 +154,26 @@ def photo_task(data: Mapping[str, PhotoSet], image_size: int, recipe: Recipe) ->
         noun="photos",
         unused=UNUSED,
         is_on_accelerator=True,
+        notes=data["train"].notes,
         num_skipped=len({item for photos in data.values() for item in photos.skipped}),
     )
 
 
+def counts_words(data: Mapping[str, PhotoSet], image_size: int) -> str:
+    """Returns how many photos there are in each split, and how many were skipped."""
+    counts = ", ".join(f"{name} {len(photos.labels)}" for name, photos in data.items())
+    skipped = {item for photos in data.values() for item in photos.skipped}
+    words = f"{counts} at {image_size} px"
+    return words + (f"; {describe_skipped(skipped)}" if skipped else "")
+
+
 def majority_rate(labels: Tensor) -> float:
-    """Returns the share of the more frequent label."""
-    return float(torch.bincount(labels, minlength=2).max()) / len(labels)
+    """Returns the share of the most frequent label."""
+    return float(torch.bincount(labels).max()) / len(labels)
 
 
 def probabilities_of(model: nn.Module, images: Tensor, mirror: float) -> Tensor:
-    """Returns the probabilities (B, 2) of photos, as a recipe with such a `mirror` predicts."""
+    """Returns the probabilities (B, K) of photos, as a recipe with such a `mirror` predicts."""
     views = [images, shrink(images.flip(3), mirror)] if mirror else [images]
     probabilities = [  # convolutions are faster with the channels last
         model(view.contiguous(memory_format=torch.channels_last)).float().softmax(dim=1)
@@ -186,8 +216,10 @@ def _changed(image_size: int, batch: Batch, place: Place) -> Batch:
 
 
 def fingerprint(data: dict[str, PhotoSet]) -> str:
-    """Returns 16 hexadecimal digits that change when any photo, label or split does."""
+    """Returns 16 hexadecimal digits that change when any photo, label, class or split does."""
     digest = hashlib.blake2b(digest_size=8)
+    classes = next((photos.classes for photos in data.values()), ())
+    digest.update("\n".join(classes).encode())
     for name, photo_set in sorted(data.items()):
         digest.update(name.encode())
         digest.update(photo_set.pixels.contiguous().numpy().data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,22 +25,21 @@ from rondo.data.lost_frames import (
 from rondo.data.pictures import FILE_ENDINGS, PhotoError, read_picture, upright_rgb
 from rondo.data.seeds import generator_for
 from rondo.data.video import pictures_and_gaps
-from rondo.errors import RunError, look_up
+from rondo.errors import RunError
 from rondo.measures.abstention import check_min_confidence
 from rondo.models.reseg import ReSeg
+from rondo.system.files import write_bytes
 from rondo.tasks.segmentation.colours import colours
+from rondo.tasks.segmentation.definition import SEGMENTATION, Answering
 from rondo.tasks.segmentation.drawn import draw_scenes
-from rondo.tasks.segmentation.regions import PixelEvaluation, evaluate_pixels
-from rondo.tasks.segmentation.scenes import VOID, SceneSource
+from rondo.tasks.segmentation.scenes import VOID
 from rondo.tasks.segmentation.task import size_of
-from rondo.training.sequences.config import build_task
-from rondo.training.sequences.folder import read_run
+from rondo.training.answers import Given, why_not
+from rondo.training.definition import DRAWN
+from rondo.training.run_folder import read_run
 
-TASK = "segmentation"
-"""The name of the task."""
-
-DRAWN = "drawn"
-"""The word that stands for a newly drawn scene."""
+NUM_SHOWN = 3
+"""So many classes of a picture are told in a line."""
 
 NUM_DRAWN_FRAMES = 8
 """The frames of a scene that is drawn for that word."""
@@ -56,13 +56,13 @@ class Picture:
         source: Where it comes from, such as `street.png` or `drive.mp4#12`.
         pixels: uint8 (H, W, 3); None where it cannot be read.
         follows: Whether it is the next frame after the picture before.
-        error: Why it cannot be read, or "".
+        error: Why it cannot be read.
     """
 
     source: str
     pixels: np.ndarray | None
     follows: bool = False
-    error: str = ""
+    error: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +86,6 @@ class Segmenter:
         path: The run folder.
         min_confidence: Pixels whose class is less probable are given none.
 
-    Attributes:
-        notes: What the user should know of the data of the last evaluation.
-
     Raises:
         RunError: If the run cannot be used, or is of another task.
     """
@@ -96,48 +93,12 @@ class Segmenter:
     def __init__(self, path: Path, min_confidence: float = 0.0) -> None:
         check_min_confidence(min_confidence)
         self.min_confidence = min_confidence
-        self.notes: tuple[str, ...] = ()
-        self.config, self.model, origin = read_run(path, TASK, ReSeg)
+        self.config, self.model, origin = read_run(path, SEGMENTATION, ReSeg)
         self.classes: tuple[str, ...] = tuple(origin["classes"])
-        size = self.config.task_arguments.get("size")
+        size = self.config.options.size
         self.size = None if size is None else size_of(size)
 
-    def evaluate(
-        self, data: Path | None = None, split: str | None = None
-    ) -> dict[str, PixelEvaluation]:
-        """Returns what the run is worth on the splits val and test, or on the one named.
-
-        Args:
-            data: Another folder of pictures; default the run's own data.
-            split: "train", "val" or "test" of a folder, "val" or "test" of drawn scenes.
-
-        Raises:
-            RunError: If the data cannot be used, or have other classes than the run's.
-        """
-        arguments: dict[str, Any] = {**self.config.task_arguments, "weights": None}
-        if data is not None:
-            arguments = {**arguments, "data": str(data.absolute())}
-        task = build_task(TASK, arguments)
-        self.notes = task.notes
-        if task.pixel_classes != self.classes:
-            raise RunError(
-                f"the data have the classes {', '.join(task.pixel_classes or ())}, but the run "
-                f"learnt {', '.join(self.classes)}"
-            )
-        source = task.source
-        splits = {
-            "val": lambda: source.check_batches(self.config.seed, 0),
-            "test": source.test_batches,
-        }
-        if isinstance(source, SceneSource):
-            splits["train"] = lambda: source.batches("train")
-        wanted = ("val", "test") if split is None else (split,)
-        return {
-            name: evaluate_pixels(self.model, look_up("split", name, splits)(), self.classes)
-            for name in wanted
-        }
-
-    def pictures(self, words: Sequence[str]) -> Iterator[Picture]:
+    def pictures(self, words: Sequence[str | Path]) -> Iterator[Picture]:
         """Yields the pictures that words mean: files, folders whose files are frames, or "drawn".
 
         A video, and a folder too, is read in order; what cannot be read is a picture with an error.
@@ -147,7 +108,7 @@ class Segmenter:
                 yield from _pictures_of(word)
             except (ValueError, OSError) as error:
                 reason = getattr(error, "strerror", None) or str(error)
-                yield Picture(word, None, error=reason)
+                yield Picture(str(word), None, error=reason)
 
     def segment(self, pictures: Iterator[Picture]) -> Iterator[Segmentation]:
         """Yields the answer for each picture.
@@ -183,6 +144,107 @@ class Segmenter:
         return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What is told of a picture.
+
+    Args:
+        source: Where it comes from.
+        shares: The share of the pixels of each class, the most frequent first; None where the
+            picture cannot be read.
+        files: The label map and the overlay that were written.
+        error: Why it cannot be read.
+    """
+
+    source: str
+    shares: dict[str, float] | None = None
+    files: tuple[str, ...] = ()
+    error: str | None = None
+
+
+class Answers:
+    """What `rondo predict` tells of a run that names pixels, and the pictures that it writes.
+
+    Args:
+        run: The run folder.
+        output: The folder to write to; it is made when the first answer is asked for.
+        min_confidence: Pixels whose class is less probable are given none.
+
+    Raises:
+        RunError: If the run or an option cannot be used.
+    """
+
+    columns = ("source", "shares", "files", "error")
+    head = ""
+
+    def __init__(
+        self, run: Path, *, output: str = Answering.output, min_confidence: float = 0.0
+    ) -> None:
+        self.segmenter, self.output = Segmenter(run, min_confidence), Path(output)
+        self.num_written = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where the pictures are."""
+        if self.num_written == 0:
+            return ()
+        return (f"label maps and overlays are in {self.output}",)
+
+    def iterate(self, sources: Sequence[Given]) -> Iterator[Answer]:
+        """Yields what is told of each picture, after its files are written.
+
+        Raises:
+            RunError: If the folder to write to holds something or cannot be made.
+        """
+        words = [word for word in sources if isinstance(word, (str, Path))]
+        if len(words) < len(sources):
+            raise RunError("pictures and videos are files, or the word drawn; - is for photos")
+        make_folder(self.output)
+        for number, found in enumerate(self.segmenter.segment(self.segmenter.pictures(words))):
+            yield self._written(found, number)
+
+    def line(self, answer: Answer) -> str:
+        """Returns the most frequent classes of a picture, or why there is no answer."""
+        if answer.shares is None:
+            return f"unread: {why_not(answer.source, answer.error)}"
+        shares = list(answer.shares.items())[:NUM_SHOWN]
+        words = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares)
+        return f"{answer.source}: {words}"
+
+    def _written(self, found: Segmentation, number: int) -> Answer:
+        """Writes an answer; returns what is told of it."""
+        picture, labels = found.picture, found.labels
+        if labels is None or picture.pixels is None:
+            return Answer(picture.source, error=picture.error)
+        stem = f"{number:05}-{Path(picture.source).name.replace('#', '-')}"
+        shown = overlay(picture.pixels, labels, len(self.segmenter.classes))
+        files = {"labels": Image.fromarray(labels), "overlay": shown}
+        paths = []
+        for kind, image in files.items():
+            contents, path = io.BytesIO(), self.output / f"{stem}.{kind}.png"
+            image.save(contents, "PNG")
+            write_bytes(path, contents.getvalue())
+            paths.append(str(path))
+        self.num_written += 1
+        return Answer(picture.source, self.segmenter.shares(labels), tuple(paths))
+
+
+def make_folder(folder: Path) -> None:
+    """Makes the folder for answers; one that holds something is never written into.
+
+    Raises:
+        RunError: If it holds something, or cannot be made.
+    """
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError(f"{folder} is there already; name another folder with --output")
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot make {folder}: {error.strerror}; name another folder with --output"
+        ) from error
+
+
 def overlay(pixels: np.ndarray, labels: np.ndarray, num_classes: int) -> Image.Image:
     """Returns a picture in grey under the colours of its classes; pixels without one stay grey."""
     grey = np.asarray(Image.fromarray(pixels).convert("L").convert("RGB"), np.float32)
@@ -193,7 +255,7 @@ def overlay(pixels: np.ndarray, labels: np.ndarray, num_classes: int) -> Image.I
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
-def _pictures_of(word: str) -> Iterator[Picture]:
+def _pictures_of(word: str | Path) -> Iterator[Picture]:
     path = Path(word)
     if word == DRAWN:
         frames = draw_scenes(1, NUM_DRAWN_FRAMES, generator_for("shown scenes")).inputs[0]

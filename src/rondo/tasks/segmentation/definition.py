@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rondo.training.definition import DRAWN, Command, Definition, path_field
-from rondo.training.recipe import Recipe
+from rondo.training.recipe import OF_CLASSES, OF_PHOTOS, OF_SEQUENCES, Recipe
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,15 @@ RECIPES = {
 }  # fmt: skip
 """How to train on drawn scenes and on a folder of pictures."""
 
+UNUSED = (*OF_PHOTOS, *OF_SEQUENCES, *OF_CLASSES)
+"""The fields of a recipe that are not looked at."""
+
 SEGMENTATION = Definition(
     name="segmentation",
     summary="name the class of every pixel of a picture or a video",
     options=Options,
     recipes=RECIPES,
+    unused=UNUSED,
     task="rondo.tasks.segmentation.task:segmentation",
     predict=Command("rondo.tasks.segmentation.answers:Answers", Answering),
     evaluate=Command("rondo.tasks.segmentation.evaluate:evaluate"),

@@ -113,6 +113,18 @@ def read_classes(file: Path) -> tuple[tuple[str, ...], dict[int, int]]:
     return tuple(names), numbers
 
 
+def check_classes(folder: Path, sets: SceneSets) -> None:
+    """Raises `ValueError` where fewer than two classes are to be learnt."""
+    train = sets.splits["train"]
+    found = set().union(*(scene.labels.unique().tolist() for scene in train)) - {VOID}
+    if len(found) < 2:
+        words = f"of the class {sets.classes[found.pop()]} alone" if found else "without a class"
+        raise ValueError(
+            f"the label maps of the split train in {folder / LIST} hold pixels {words}; two "
+            "classes or more are needed"
+        )
+
+
 def _rows(folder: Path) -> list[Row]:
     rows: list[Row] = []
     taken: set[str] = set()

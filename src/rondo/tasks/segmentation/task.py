@@ -27,9 +27,9 @@ from rondo.data.sources import Generated
 from rondo.models.checkpoint import Checkpoint, load_checkpoint
 from rondo.models.reseg import CONTEXTS, ReSeg
 from rondo.tasks.segmentation.augment import Change
-from rondo.tasks.segmentation.definition import RECIPES
+from rondo.tasks.segmentation.definition import RECIPES, UNUSED
 from rondo.tasks.segmentation.drawn import CLASSES, draw_scenes
-from rondo.tasks.segmentation.files import read_scenes
+from rondo.tasks.segmentation.files import check_classes, read_scenes
 from rondo.tasks.segmentation.scenes import VOID, SceneSource, frames_missing
 from rondo.tasks.segmentation.show import show_scene
 from rondo.training.task import Task
@@ -89,6 +89,7 @@ def segmentation(
         counted = source.training_batch(0, 0, NUM_CHECKED).targets
     else:
         sets = read_scenes(Path(data), None if size is None else size_of(size))
+        check_classes(Path(data), sets)
         classes = sets.classes
         source = SceneSource(sets, NUM_FRAMES if video else 1, CHANGE)
         counted = torch.stack([scene.labels for scene in sets.splits["train"]])
@@ -126,6 +127,7 @@ def segmentation(
         model="reseg",
         model_arguments=arguments,
         keeps_last=True,
+        unused=UNUSED,
         prepare=None if checkpoint is None else partial(_take, checkpoint=checkpoint),
         notes=notes,
     )

@@ -5,22 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from rondo.data.pictures import PhotoError, name_of
+from rondo.data.given import Unusable, each_file, source_name
+from rondo.data.pictures import FILE_ENDINGS, PhotoError
 from rondo.errors import RunError, check_from_1, look_up
 from rondo.measures.abstention import check_min_confidence
 from rondo.measures.intervals import Share, wilson
 from rondo.models.crnn import CRNN, num_steps
 from rondo.models.ctc import Symbols, beam_search, best_of, greedy, log_probabilities
+from rondo.tasks.text.definition import TEXT
 from rondo.tasks.text.task import decoded, encoded
 from rondo.tasks.text.words import Word, composed, read_columns
-from rondo.training.sequences.folder import read_run
+from rondo.training.answers import Given, why_not
+from rondo.training.run_folder import read_run
 
 DECODERS = ("greedy", "beam")
 """How a text is found where there is no lexicon: that of the likeliest path, or beam search."""
@@ -131,25 +135,25 @@ class Reader:
         Raises:
             RunError: If it is no run of `rondo train text`, or has no weights yet.
         """
-        config, model, origin = read_run(run, "text", CRNN)
-        return cls(model, origin["symbols"], config.task_arguments.get("width"), decoding)
+        config, model, origin = read_run(run, TEXT, CRNN)
+        return cls(model, origin["symbols"], config.options.width, decoding)
 
-    def read(self, sources: Sequence[Path | BinaryIO]) -> list[Reading]:
+    def read(self, sources: Sequence[Given]) -> list[Reading]:
         """Returns what is read in each source, in order; what cannot be opened gets an error."""
         return list(self.iterate(sources))
 
-    def iterate(self, sources: Sequence[Path | BinaryIO]) -> Iterator[Reading]:
-        """Yields what `read` returns, some pictures at a time."""
-        for first in range(0, len(sources), READ_TOGETHER):
-            some = sources[first : first + READ_TOGETHER]
+    def iterate(self, sources: Sequence[Given]) -> Iterator[Reading]:
+        """Yields what `read` returns, some pictures at a time; of a folder its pictures."""
+        files = each_file(sources, FILE_ENDINGS, "picture")
+        while some := list(islice(files, READ_TOGETHER)):
             opened = [self._open(source) for source in some]
             columns = [item for item in opened if isinstance(item, Tensor)]
             found = iter(self.texts(columns))
             for source, item in zip(some, opened, strict=True):
                 if isinstance(item, Tensor):
-                    yield self._reading(name_of(source), *next(found))
+                    yield self._reading(source_name(source), *next(found))
                 else:
-                    yield Reading(name_of(source), error=item)
+                    yield Reading(source_name(source), error=item)
 
     def texts(self, pictures: Sequence[Tensor]) -> list[tuple[str, float]]:
         """Returns the text of each picture (W, 32) and its probability."""
@@ -176,11 +180,15 @@ class Reader:
             wrong,
         )
 
-    def _open(self, source: Path | BinaryIO) -> Tensor | str:
+    def _open(self, source: Path | BinaryIO | Unusable) -> Tensor | str:
         """Returns the columns of a source, or why it cannot be read."""
+        if isinstance(source, Unusable):
+            return source.error
         try:
             return read_columns(source, self.width)
-        except (PhotoError, OSError) as error:
+        except PhotoError as error:
+            return f"{source_name(source)}: {error.reason}; {error.advice}"
+        except OSError as error:
             return str(error)
 
     def _reading(self, name: str, text: str, probability: float) -> Reading:
@@ -211,6 +219,57 @@ class Reader:
                 "check its letters, small and large"
             )
         return [encoded(word, self.symbols) for word in dict.fromkeys(usable)]
+
+
+class Answers:
+    """What `rondo predict` tells of a run that reads.
+
+    Args:
+        run: The run folder.
+        **options: Those of `rondo.tasks.text.definition.Answering`.
+
+    Raises:
+        RunError: If the run or an option cannot be used.
+    """
+
+    columns = ("source", "text", "probability", "error")
+    head = f"{'text':16} {'probability':>11}  picture"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, run: Path, **options: Any) -> None:
+        self.reader = Reader.load(run, decoding_of(**options))
+
+    def iterate(self, sources: Sequence[Given]) -> Iterator[Reading]:
+        """Yields what is read in each picture."""
+        yield from self.reader.iterate(sources)
+
+    def line(self, answer: Reading) -> str:
+        """Returns a reading, or why there is none."""
+        if answer.error is not None:
+            return f"{'unread':16} {'-':>11}  {why_not(answer.source, answer.error)}"
+        return f"{told(answer):16} {100 * (answer.probability or 0):9.1f} %  {answer.source}"
+
+
+def told(reading: Reading) -> str:
+    """Returns the text of a reading as it is shown."""
+    return "not sure" if reading.text is None else reading.text or "(nothing)"
+
+
+def decoding_of(
+    decoder: str | None = None,
+    beam_width: int = Decoding.beam_width,
+    lexicon: str | None = None,
+    min_confidence: float = 0.0,
+) -> Decoding:
+    """Returns how texts are found with the options of a command.
+
+    Raises:
+        RunError: If one cannot be used, or two do not go together.
+    """
+    if lexicon is not None and decoder is not None:
+        raise RunError("--lexicon compares the words of the lexicon; leave out --decoder")
+    words = None if lexicon is None else read_lexicon(Path(lexicon))
+    return Decoding(decoder or "greedy", beam_width, words, min_confidence)
 
 
 @torch.no_grad()

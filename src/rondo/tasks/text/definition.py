@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from rondo.training.definition import DRAWN, Command, Definition, path_field
-from rondo.training.recipe import Recipe
+from rondo.training.recipe import OF_CLASSES, OF_PHOTOS, OF_SEQUENCES, Recipe
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Decoding:
+class Answering:
     """Options of a run that reads.
 
     Args:
@@ -59,13 +59,17 @@ RECIPE = Recipe(
 RECIPES = {"drawn": RECIPE, "files": replace(RECIPE, num_epochs=100)}
 """How to train on drawn words, and on the pictures of a folder."""
 
+UNUSED = (*OF_PHOTOS, *OF_SEQUENCES, *OF_CLASSES)
+"""The fields of a recipe that are not looked at."""
+
 TEXT = Definition(
     name="text",
     summary="read the words in pictures",
     options=Options,
     recipes=RECIPES,
+    unused=UNUSED,
     task="rondo.tasks.text.task:text",
-    predict=Command("rondo.tasks.text.answers:Answers", Decoding),
-    evaluate=Command("rondo.tasks.text.evaluate:evaluate", Decoding),
+    predict=Command("rondo.tasks.text.answers:Answers", Answering),
+    evaluate=Command("rondo.tasks.text.evaluate:evaluate", Answering),
     inherited={"known": "symbols"},
 )

@@ -25,10 +25,11 @@ from torch import Tensor
 
 from rondo.data.batch import Batch
 from rondo.data.seeds import generator_for
+from rondo.data.skipped import named_skipped
 from rondo.data.sources import TEST_SEED, Collection, Example, Generated, together
 from rondo.models.crnn import num_steps
 from rondo.models.ctc import Symbols, ctc_distances, greedy
-from rondo.tasks.text.definition import RECIPES
+from rondo.tasks.text.definition import RECIPES, UNUSED
 from rondo.tasks.text.distort import Distortion, distorted
 from rondo.tasks.text.drawn import Typesetter
 from rondo.tasks.text.show import show_word
@@ -86,7 +87,7 @@ def text(
         for name in ("train", "val", "test")
     )
     augment = partial(_distorted, strength=scaled(distortion)) if distortion else None
-    notes = (f"{sets}; {len(symbols)} characters: {symbols}",)
+    notes = (f"{sets}; {len(symbols)} characters: {symbols}", *named_skipped(sets.skipped))
     task = _task(Collection(train, val, test, augment), symbols, "files", digest_of(every), notes)
     return replace(task, num_skipped=len(sets.skipped))
 
@@ -221,6 +222,7 @@ def _task(
         symbols=symbols,
         model="crnn",
         loss=_losses,
+        unused=UNUSED,
         digest=digest,
         show=show_word(symbols),
         notes=notes,

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from rondo.data.label_tables import MISFIT, fault_of, table_rows
 from rondo.data.pictures import PhotoError, read_each, read_picture, upright_rgb
-from rondo.data.skipped import Skipped, count_of, describe_skipped
+from rondo.data.skipped import Skipped, count_of, describe_skipped, printable
 from rondo.data.splits import MAIN_SPLITS, split_by_hash, split_name, split_order
 from rondo.models.crnn import LEAST_WIDTH, PICTURE_HEIGHT, PIXELS_PER_STEP, num_steps
 from rondo.models.ctc import steps_needed
@@ -184,6 +184,9 @@ def _listed(
         elif fault is not None or not text:
             where = f"line {line}: {name}"
             skipped.append(Skipped(where, fault or "the text is empty"))
+        elif not text.isprintable():
+            reason = "the text has a line break or another control character"
+            skipped.append(Skipped(f"line {line}: {name}", reason))
         else:
             if alphabet is not None:
                 check_alphabet(f"{file}, line {line}: {name}", text, alphabet)
@@ -203,7 +206,7 @@ def _check_usable(file: Path, words: dict[str | None, list[Word]], skipped: list
     num_usable = sum(map(len, words.values()))
     num_listed = num_usable + len(skipped)
     if not num_usable or 2 * num_usable < num_listed:
-        example = f"; for example {skipped[0].path}" if skipped else ""
+        example = f"; for example {printable(skipped[0].path)}" if skipped else ""
         raise ValueError(
             f"only {num_usable} of {count_of(num_listed, 'picture')} of {file} can be used "
             f"({describe_skipped(skipped)}{example}): repair or remove the others"

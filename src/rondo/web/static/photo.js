@@ -9,6 +9,11 @@ export function startPhoto(about) {
   if (!about.photo) return;
   byId("limits").textContent = about.photo.limits;
   byId("notes").replaceChildren(...about.photo.notes.map((text) => make("li", {}, text)));
+  byId("of-people").hidden = byId("uses").hidden = !about.photo.is_of_people;
+  byId("of-classes").hidden = about.photo.is_of_people;
+  byId("classes").textContent = classesOf(about.photo);
+  byId("try").hidden = !about.photo.has_drawings;
+  byId("least").min = byId("least").value = Math.floor(100 / about.photo.num_classes);
   const view = new View();
   const send = sender(about.photo, view);
   listen(send);
@@ -18,6 +23,12 @@ export function startPhoto(about) {
     const answer = await ask(`/api/drawing/${number++}`);
     send(await answer.blob());
   });
+}
+
+// For example "cat, dog and 8 more".
+function classesOf({ classes, num_classes: number }) {
+  const more = number - classes.length;
+  return classes.join(", ") + (more > 0 ? ` and ${more} more` : "");
 }
 
 // What sends a file; of two that overlap, the later one is shown.
@@ -108,7 +119,7 @@ class View {
   show(found) {
     this.found = found;
     this.say();
-    byId("bars").replaceChildren(...Object.entries(found.probabilities).flatMap(([word, value]) => [
+    byId("bars").replaceChildren(...found.probabilities.flatMap(([word, value]) => [
       make("span", {}, word),
       meter(word, value),
       make("span", {}, share(value)),
@@ -126,7 +137,7 @@ class View {
   // The answer, unless it is less sure than the reader asks for.
   say() {
     const least = byId("least").valueAsNumber;
-    const sure = this.found.probabilities[this.found.answer];
+    const sure = this.found.probability;
     byId("least-shown").textContent = `${least} %`;
     byId("word").textContent = 100 * sure < least ? "no answer" : this.found.answer;
     byId("confidence").textContent = share(sure);

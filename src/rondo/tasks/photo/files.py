@@ -1,4 +1,4 @@
-"""Labelled photos of faces, from a place on the disk to tensors in memory.
+"""Labelled photos, from a place on the disk to tensors in memory.
 
 In goes a folder or a label file in one of the `LAYOUTS`, out come sets of pixels and labels: listed
 by the reader of the layout, divided into splits, decoded once. Each arrow is one function:
@@ -6,15 +6,14 @@ by the reader of the layout, divided into splits, decoded once. Each arrow is on
     path --list_photos--> PhotoList --split_photos--> PhotoList --decode_photos--> PhotoSets
 
 Known limits: photos without a named split are divided by their names, so two photos of one person
-may fall into train and test, which makes the test look better than it is. Where identities are
+or thing may fall into train and test, which makes the test look better than it is. Where that is
 known, name the splits in labels.csv.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import torch
 
 from rondo.data.pictures import read_many
 from rondo.data.skipped import Skipped, describe_skipped
-from rondo.data.splits import MAIN_SPLITS, split_by_hash, split_order
+from rondo.data.splits import split_order
 from rondo.tasks.photo.archives import (
     find_celeba,
     find_imdb_wiki,
@@ -31,31 +30,28 @@ from rondo.tasks.photo.archives import (
     read_imdb_wiki,
     read_utkface,
 )
-from rondo.tasks.photo.layouts import find_csv, find_folders, read_csv, read_folders
-from rondo.tasks.photo.lists import SEXES, Photo, PhotoList, describe_sexes
-
-__all__ = [
-    "LAYOUTS",
-    "SEXES",
-    "Photo",
-    "PhotoList",
-    "PhotoSet",
-    "Skipped",
-    "decode_photos",
-    "list_photos",
-    "load_photos",
-    "split_photos",
-]
+from rondo.tasks.photo.class_folders import find_classes, read_classes
+from rondo.tasks.photo.division import check_splits, notes_of_splits, split_photos
+from rondo.tasks.photo.duplicates import notes_of_duplicates
+from rondo.tasks.photo.layouts import (
+    are_outnumbered,
+    find_csv,
+    find_folders,
+    read_csv,
+    read_folders,
+)
+from rondo.tasks.photo.lists import Photo, PhotoList, describe_labels
 
 Finder = Callable[[Path], Path | None]
 Reader = Callable[[Path], PhotoList]
 
 LAYOUTS: dict[str, tuple[Finder, Reader, str]] = {
-    "csv": (find_csv, read_csv, "labels.csv with the columns file,sex"),
+    "csv": (find_csv, read_csv, "labels.csv with the columns file and label, class or sex"),
     "imdb-wiki": (find_imdb_wiki, read_imdb_wiki, "imdb.mat or wiki.mat"),
     "celeba": (find_celeba, read_celeba, "list_attr_celeba.txt"),
     "folders": (find_folders, read_folders, "folders named female and male"),
     "utkface": (find_utkface, read_utkface, "files named [age]_[gender]_[race]_[date].jpg"),
+    "classes": (find_classes, read_classes, "a folder of pictures for each class"),
 }
 """How to find and read each layout, and what it looks like; the first that is found is taken."""
 
@@ -66,16 +62,20 @@ class PhotoSet:
 
     Attributes:
         pixels: uint8 (N, 3, S, S), red, green and blue.
-        labels: int64 (N,), indices into `SEXES`.
+        labels: int64 (N,), indices into `classes`.
         photos: N descriptions, in the same order.
+        classes: The classes of the data set.
         skipped: What is not in the set. All sets of a data set together name each skipped file
             once; what its list skipped before a split was known stands with "train".
+        notes: What the user should know of the data set; it stands with "train".
     """
 
     pixels: torch.Tensor
     labels: torch.Tensor
     photos: tuple[Photo, ...]
+    classes: tuple[str, ...]
     skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def check(self) -> PhotoSet:
         """Returns itself; asserts that pixels, labels and descriptions fit together."""
@@ -83,19 +83,24 @@ class PhotoSet:
         assert self.pixels.dtype == torch.uint8, self.pixels.dtype
         assert self.pixels.shape[:2] == (num_photos, 3), self.pixels.shape
         assert self.pixels.shape[2] == self.pixels.shape[3], self.pixels.shape
-        assert self.labels.tolist() == [photo.sex for photo in self.photos]
+        assert self.labels.tolist() == [photo.label for photo in self.photos]
         return self
 
     def __len__(self) -> int:
         return len(self.photos)
 
     def __str__(self) -> str:
-        found = describe_sexes(photo.sex for photo in self.photos)
+        found = describe_labels((photo.label for photo in self.photos), self.classes)
         return f"{found}, {self.pixels.shape[-1]} pixels wide; {describe_skipped(self.skipped)}"
 
 
 def load_photos(
-    path: Path, image_size: int, *, seed: int = 0, layout: str | None = None
+    path: Path,
+    image_size: int,
+    *,
+    seed: int = 0,
+    layout: str | None = None,
+    classes: Sequence[str] | None = None,
 ) -> dict[str, PhotoSet]:
     """Lists, divides and decodes the photos of a data set.
 
@@ -104,6 +109,8 @@ def load_photos(
         image_size: Width and height of the decoded photos, in pixels.
         seed: Chooses the division where the labels name no split.
         layout: A name in `LAYOUTS`, None to find it out.
+        classes: The classes of a trained network, of which the data may have some alone; None where
+            one is to learn those of the data.
 
     Returns:
         "train", "val", "test" and any other split that the labels name.
@@ -111,7 +118,11 @@ def load_photos(
     Raises:
         ValueError: If the data cannot be used; the message says why and what to do.
     """
-    return decode_photos(split_photos(list_photos(path, layout=layout), seed), image_size)
+    listed = list_photos(path, layout=layout)
+    if classes is not None:
+        listed = listed.in_classes(classes)
+    is_new = classes is None
+    return decode_photos(split_photos(listed, seed, is_new=is_new), image_size, is_new=is_new)
 
 
 def list_photos(path: Path, *, layout: str | None = None) -> PhotoList:
@@ -130,12 +141,17 @@ def list_photos(path: Path, *, layout: str | None = None) -> PhotoList:
     if layout is not None and layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, got '{layout}'")
     wanted = LAYOUTS if layout is None else {layout: LAYOUTS[layout]}
-    for find, read, _ in wanted.values():
+    for name, (find, read, _) in wanted.items():
         found = find(path)
-        if found is not None:
+        if found is not None and not (len(wanted) > 1 and _is_other(name, found)):
             return read(found)
     looks = "; ".join(f"{look} (layout '{name}')" for name, (_, _, look) in wanted.items())
     raise ValueError(f"{path} holds no labelled photos: looked for {looks}; found {_sight(path)}")
+
+
+def _is_other(layout: str, path: Path) -> bool:
+    """Whether folders that are named after the sexes are some classes among many."""
+    return layout == "folders" and are_outnumbered(path)
 
 
 def _sight(path: Path) -> str:
@@ -146,44 +162,19 @@ def _sight(path: Path) -> str:
     return f"{', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "nothing"
 
 
-def split_photos(photo_list: PhotoList, seed: int) -> PhotoList:
-    """Gives a split to every photo, by a hash of its name and the seed where none is named.
-
-    Photos with no split are divided 80 % train, 10 % val, 10 % test. Where no photo at all is
-    named for val (or test), the tenth of train that the hash would put there is moved. The split
-    of a photo does not depend on which other photos there are.
-
-    Raises:
-        ValueError: If train, val, test or a named split does not hold photos of both sexes.
-    """
-    named = {photo.split for photo in photo_list.photos}
-    photos = []
-    for photo in photo_list.photos:
-        drawn = split_by_hash(photo.path.relative_to(photo_list.root).as_posix(), seed)
-        if photo.split is None or (photo.split == "train" and drawn not in named):
-            photo = replace(photo, split=drawn)
-        photos.append(photo)
-    _check_splits(photos)
-    return replace(photo_list, photos=tuple(photos))
-
-
-def _check_splits(photos: list[Photo]) -> None:
-    found = Counter((photo.split, photo.sex) for photo in photos)
-    for split in sorted({*MAIN_SPLITS, *(photo.split for photo in photos)}, key=split_order):
-        if not all(found[split, sex] for sex in range(len(SEXES))):
-            inside = describe_sexes(photo.sex for photo in photos if photo.split == split)
-            raise ValueError(
-                f"split '{split}' holds {inside}, but needs both sexes: add photos, or name "
-                "the splits in the column split of labels.csv"
-            )
-
-
-def decode_photos(photo_list: PhotoList, image_size: int) -> dict[str, PhotoSet]:
+def decode_photos(
+    photo_list: PhotoList, image_size: int, *, is_new: bool = True
+) -> dict[str, PhotoSet]:
     """Decodes every photo of a list whose photos all have a split, once, into memory.
 
+    Args:
+        photo_list: The photos.
+        image_size: Width and height of the decoded photos, in pixels.
+        is_new: Whether a network is to learn these classes, rather than to be measured on them.
+
     Raises:
-        ValueError: If memory is short, more than half of the photos are unusable, or those that
-            are left do not show both sexes in every split.
+        ValueError: If memory is short, more than half of the photos are unusable, or a split does
+            not hold what it must with those that are left; see `division.check_splits`.
     """
     _check_memory(len(photo_list.photos), image_size)
     splits = sorted({photo.split for photo in photo_list.photos}, key=split_order)
@@ -191,28 +182,43 @@ def decode_photos(photo_list: PhotoList, image_size: int) -> dict[str, PhotoSet]
     for split in splits:
         photos = [photo for photo in photo_list.photos if photo.split == split]
         skipped = photo_list.skipped if split == "train" else ()
-        sets[str(split)] = _decode_split(photos, skipped, image_size)
-    _check_decoded(sets, len(photo_list.photos))
+        decoded = _decode_split(photos, photo_list.classes, skipped, image_size)
+        if is_new or len(decoded):
+            sets[str(split)] = decoded
+    _check_decoded(sets, photo_list, is_new)
+    if is_new:
+        notes = (*photo_list.notes, *_notes(sets, photo_list.classes))
+        sets["train"] = replace(sets["train"], notes=notes)
     return sets
 
 
-def _decode_split(photos: list[Photo], skipped: tuple[Skipped, ...], image_size: int) -> PhotoSet:
+def _notes(sets: dict[str, PhotoSet], classes: tuple[str, ...]) -> tuple[str, ...]:
+    usable = [photo for one in sets.values() for photo in one.photos]
+    decoded = {split: (one.pixels, one.photos) for split, one in sets.items()}
+    return notes_of_splits(usable, classes) + notes_of_duplicates(decoded, classes)
+
+
+def _decode_split(
+    photos: list[Photo], classes: tuple[str, ...], skipped: tuple[Skipped, ...], image_size: int
+) -> PhotoSet:
     pixels, errors = read_many([photo.path for photo in photos], image_size)
     unusable = [Skipped(str(photos[index].path), error.reason) for index, error in errors.items()]
     usable = tuple(photo for index, photo in enumerate(photos) if index not in errors)
-    labels = torch.tensor([photo.sex for photo in usable], dtype=torch.int64)
-    return PhotoSet(torch.from_numpy(pixels), labels, usable, (*skipped, *unusable)).check()
+    labels = torch.tensor([photo.label for photo in usable], dtype=torch.int64)
+    skipped = (*skipped, *unusable)
+    return PhotoSet(torch.from_numpy(pixels), labels, usable, classes, skipped).check()
 
 
-def _check_decoded(sets: dict[str, PhotoSet], num_listed: int) -> None:
+def _check_decoded(sets: dict[str, PhotoSet], photo_list: PhotoList, is_new: bool) -> None:
     usable = [photo for one in sets.values() for photo in one.photos]
+    num_listed = len(photo_list.photos)
     if 2 * len(usable) < num_listed:
         skipped = [item for one in sets.values() for item in one.skipped]
         raise ValueError(
             f"only {len(usable)} of {num_listed} photos can be used "
             f"({describe_skipped(skipped)}): repair or remove the others"
         )
-    _check_splits(usable)
+    check_splits(usable, photo_list.classes, is_new=is_new)
 
 
 def _check_memory(num_photos: int, image_size: int) -> None:

@@ -78,7 +78,7 @@ def round_times(low: float, high: float) -> list[float]:
     """Returns times such as 10, 20, 50 between two times, at most `NUM_TICKS`.
 
     Example:
-        >>> from rondo.sweep.time_plot import round_times
+        >>> from rondo.tasks.photo.time_plot import round_times
         >>> round_times(30, 400), round_times(0.5, 200_000)
         ([50, 100, 200], [1, 10, 100, 1000, 10000, 100000])
     """
