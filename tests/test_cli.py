@@ -346,7 +346,7 @@ def test_prediction_of_a_folder(rondo: Run, last_run: Path, tmp_path: Path) -> N
     (tmp_path / "none").mkdir()
     code, out, _ = rondo("predict", "last", "none")
     assert code == 1
-    assert "the folder none holds no image" in out
+    assert "none: the folder holds no image" in out
 
 
 def test_prediction_of_standard_input(

@@ -559,7 +559,7 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
         ("train music", "music needs data: give --data PATH"),
         (
             "train music --data absent.mat",
-            "absent.mat: the file is missing; music needs a .mat file",
+            "absent.mat: the file is missing; music needs a .mat",
         ),
         ("train music --data file --transpose 50", "transpose must be 0 to 43 semitones, got 50"),
     ],
