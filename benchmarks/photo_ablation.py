@@ -29,12 +29,17 @@ from rondo.bench.measure import machine_lines  # noqa: E402
 from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import SweptConvolution, count_multiplications, sweep_net  # noqa: E402
 from rondo.system.files import write_text  # noqa: E402
+from rondo.tasks.photo import build as photo_build  # noqa: E402
+from rondo.tasks.photo.build import NETWORKS  # noqa: E402
+from rondo.tasks.photo.definition import PHOTO  # noqa: E402
 from rondo.tasks.photo.evaluation import predict  # noqa: E402
 from rondo.tasks.photo.files import PhotoSet  # noqa: E402
 from rondo.tasks.photo.task import MODELS, PhotoNetwork, fingerprint, load_data  # noqa: E402
 from rondo.training import session  # noqa: E402
 from rondo.training.fit import fit  # noqa: E402
+from rondo.training.request import Request  # noqa: E402
 from rondo.training.run_folder import RunFolder  # noqa: E402
+from rondo.training.task import Network  # noqa: E402
 
 NUM_HELD_OUT = 1500
 NO_SWEEPS = (0, 0, 0, 0, 0)
@@ -120,7 +125,8 @@ def divide(data: dict[str, PhotoSet]) -> tuple[dict[str, PhotoSet], PhotoSet]:
         val.photos + held_out.photos,
         val.classes,
     )
-    return {"train": part(train, order[NUM_HELD_OUT:]), "val": val}, judges
+    kept = {"train": part(train, order[NUM_HELD_OUT:]), "val": val, "test": val}
+    return kept, judges  # a run ends with a test, which is to be that of no other photos here
 
 
 def run(
@@ -128,25 +134,24 @@ def run(
 ) -> dict[str, Any]:
     """The figures of a variant, read from its folder or made now."""
     folder = arguments.runs / f"{name}-{seed}-{arguments.epochs}-{arguments.size}"
-    kept = RunFolder(folder) if RunFolder(folder).config_file.exists() else None
-    if kept is not None and kept.read_config().data_fingerprint != fingerprint(data):
+    kept = RunFolder(folder, PHOTO)
+    if kept.config_file.exists() and kept.read_config().data_fingerprint != fingerprint(data):
         raise SystemExit(f"{folder} was made with other photos; give another --runs")
     result_file = folder / "ablation.json"
     if result_file.exists():
         return dict(json.loads(result_file.read_text()))
-    options = session.Options(
-        data=str(arguments.data),
-        model=name,
-        recipe="table",
-        epochs=arguments.epochs,
-        image_size=arguments.size,
+    request = Request(
+        {"data": str(arguments.data), "model": name, "image_size": arguments.size},
+        recipe_name="table",
+        recipe={"num_epochs": arguments.epochs},
         seed=seed,
         threads=torch.get_num_threads(),
     )
-    if kept is not None:
-        prepared = session.Session(kept.read_config(), data, kept)
+    photo_build.load_data = lambda *_, **__: data  # the training photos without those held out
+    if kept.config_file.exists():
+        prepared = session.resume(PHOTO, folder, None, note)
     else:
-        prepared = session.create(session.make_config(options), data, folder)
+        prepared = session.begin(PHOTO, request, folder, note)
     outcome = fit(prepared, say=note)
     if outcome.signal_number is not None:
         raise SystemExit(128 + outcome.signal_number)
@@ -192,7 +197,9 @@ def main() -> None:
     names = arguments.variants.split(",")
     if unknown := [name for name in names if name not in VARIANTS]:
         parser.error(f"no variant {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
-    MODELS.update({name: PhotoNetwork(build) for name, (_, build) in VARIANTS.items()})
+    arguments_of = NETWORKS["sweep_net"].arguments
+    for name, (_, build) in VARIANTS.items():
+        MODELS[name], NETWORKS[name] = PhotoNetwork(build), Network(build, arguments_of)
     data = load_data(str(arguments.data), arguments.size, layout=None, seed=0, num_drawn=0)
     data, judges = divide(data)
     seeds = [int(seed) for seed in arguments.seeds.split(",")]

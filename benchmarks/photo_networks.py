@@ -7,47 +7,43 @@ of the weights, on 64 photos. Each network has its turn in every round; the medi
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from rondo.training.memory import keep_freed_memory
 
 keep_freed_memory()  # before torch takes its first memory
 
-import torch  # noqa: E402
-
 from rondo.bench.measure import machine_lines, take_turns  # noqa: E402
 from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import count_multiplications  # noqa: E402
+from rondo.tasks.photo.build import NETWORKS  # noqa: E402
 from rondo.tasks.photo.drawn import draw_photos  # noqa: E402
-from rondo.tasks.photo.task import MODELS, RECIPES, PhotoSet  # noqa: E402
-from rondo.training.config import RunConfig  # noqa: E402
+from rondo.tasks.photo.task import MODELS, RECIPES, PhotoSet, photo_task  # noqa: E402
 from rondo.training.engine import Engine  # noqa: E402
 from rondo.training.precision import resolved_precision  # noqa: E402
-from rondo.training.run_folder import RunFolder  # noqa: E402
-from rondo.training.session import Session  # noqa: E402
+from rondo.training.recipe import Recipe  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the loop must know of a run."""
+
+    recipe: Recipe
+    seed: int = 0
 
 
 def make_engine(name: str, photos: PhotoSet) -> Engine:
     """A network of `MODELS` as the recipe trains it; transfer learning on a ResNet-18."""
     size = photos.pixels.shape[-1]
     depth = {"depth": 18} if MODELS[name].takes_weights else {}
-    recipe = RECIPES["table"]
-    config = RunConfig(
-        data="drawn",
-        layout=None,
-        data_fingerprint="",
-        num_drawn=len(photos),
-        image_size=size,
+    recipe = replace(RECIPES["table"], precision=resolved_precision("auto"), batch_size=len(photos))
+    task = replace(
+        photo_task({"train": photos, "val": photos}, size, recipe),
         model=name,
         model_arguments={"image_size": size, "num_classes": 2, **depth},
-        recipe_name="table",
-        recipe=replace(recipe, precision=resolved_precision("auto"), batch_size=len(photos)),
-        seed=0,
-        num_threads=torch.get_num_threads(),
     )
-    run = Session(config, {"train": photos, "val": photos}, RunFolder(Path()))
-    return Engine(config, run.task, lambda: run.network(is_new=False))
+    network = NETWORKS[name]
+    return Engine(Settings(recipe), task, lambda: network.build(**network.arguments(task, recipe)))
 
 
 def main() -> None:

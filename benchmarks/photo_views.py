@@ -16,6 +16,7 @@ from torch.nn.functional import nll_loss
 from rondo.bench.measure import machine_lines
 from rondo.measures.intervals import percent, wilson
 from rondo.system.columns import markdown_table
+from rondo.tasks.photo.definition import PHOTO
 from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.task import load_data
 from rondo.training.run_folder import RunFolder
@@ -39,9 +40,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="labelled photos")
     parser.add_argument("--run", type=Path, required=True, help="a run of `rondo train photo`")
     arguments = parser.parse_args()
-    folder = RunFolder(arguments.run)
+    folder = RunFolder(arguments.run, PHOTO)
     config, model = folder.read_config(), folder.read_model()
-    data = load_data(str(arguments.data), config.image_size, layout=None, seed=0, num_drawn=0)
+    data = load_data(
+        str(arguments.data), config.options.image_size, layout=None, seed=0, num_drawn=0
+    )
 
     def found(split: str, size: float) -> Tensor:
         pixels, precision = data[split].pixels, config.recipe.precision

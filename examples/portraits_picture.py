@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from rondo.tasks.photo.classes import SEXES
+from rondo.tasks.photo.definition import PHOTO
 from rondo.tasks.photo.drawn import draw_portrait
 from rondo.training.run_folder import RunFolder
 
@@ -27,8 +28,8 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("picture", type=Path)
     arguments = parser.parse_args()
-    folder = RunFolder(arguments.run)
-    size = folder.read_config().image_size
+    folder = RunFolder(arguments.run, PHOTO)
+    size = folder.read_config().options.image_size
     drawn = [draw_portrait(np.random.default_rng([SEED, i]), size) for i in range(NUM_PORTRAITS)]
     pixels = torch.from_numpy(np.stack([pixels for pixels, _, _ in drawn])).float()
     with torch.no_grad():

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from rondo.data.augment import Augmentation
 from rondo.data.skipped import Skipped
+from rondo.tasks.photo import build, networks
 from rondo.tasks.photo.classes import SEXES
+from rondo.tasks.photo.definition import PHOTO, RECIPES
 from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.lists import Photo
-from rondo.tasks.photo.task import RECIPES, fingerprint
+from rondo.tasks.photo.networks import PhotoNetwork
+from rondo.tasks.photo.task import fingerprint
 from rondo.training.config import RunConfig
 from rondo.training.recipe import Recipe
 from rondo.training.run_folder import RunFolder
+from rondo.training.session import Session
+from rondo.training.task import Network
 
 SIZE = 32
 SHORT = replace(RECIPES["default"], num_epochs=3, batch_size=8, precision="float32")
@@ -87,28 +94,53 @@ def class_data(classes: tuple[str, ...]) -> dict[str, PhotoSet]:
 
 
 def run_config(
-    data: dict[str, PhotoSet], recipe: Recipe = SHORT, *, source: str = "drawn"
+    data: dict[str, PhotoSet], recipe: Recipe = SHORT, *, source: str = "drawn", **options: Any
 ) -> RunConfig:
+    """The settings of a run of the tiny network, or of another that the options name."""
+    settled = {"model": "tiny", "image_size": SIZE, "num_drawn": 34, **options}
     return RunConfig(
-        data=source,
-        layout=None,
-        data_fingerprint=fingerprint(data),
-        num_drawn=34,
-        image_size=SIZE,
-        model="tiny",
-        model_arguments={"image_size": SIZE},
+        task="photo",
+        options=PHOTO.options_from({"data": source, **settled}),
         recipe_name="default",
         recipe=recipe,
+        data_fingerprint=fingerprint(data),
         seed=5,
         num_threads=1,
-        classes=data["train"].classes,
     )
 
 
 def new_run(path: Path, config: RunConfig) -> RunFolder:
-    folder = RunFolder(path)
+    folder = RunFolder(path, PHOTO)
     folder.create(config)
     return folder
+
+
+def session_of(folder: RunFolder, data: dict[str, PhotoSet] | None = None) -> Session:
+    """A run on some photos, ready to train."""
+    config = folder.read_config()
+    sets = photo_data() if data is None else data
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "load_data", lambda *_, **__: sets)
+        task = PHOTO.make_task(config.options)
+    return Session(PHOTO, config, task, folder)
+
+
+def trained_run(path: Path, config: RunConfig, model: nn.Module | None = None) -> RunFolder:
+    """A run whose weights are those of a network; None: of a new tiny one."""
+    folder = new_run(path, config)
+    session = session_of(folder)
+    weights = (TinyNetwork() if model is None else model).state_dict()
+    folder.write_weights(weights, session.origin())
+    return folder
+
+
+def add_network(
+    monkeypatch: pytest.MonkeyPatch, build_network: Callable[..., nn.Module], name: str = "tiny"
+) -> None:
+    """Makes a network known to the task on photos."""
+    arguments = build.NETWORKS["cnn_1"].arguments
+    monkeypatch.setitem(networks.MODELS, name, PhotoNetwork(build_network))
+    monkeypatch.setitem(build.NETWORKS, name, Network(build_network, arguments))
 
 
 UNCHANGED = Augmentation(

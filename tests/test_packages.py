@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rondo.cli.sequences import SEQUENCE_TASKS
 
 from rondo.extras import EXTRAS
+from rondo.tasks.registry import definition_of, task_names
 
 pytestmark = pytest.mark.slow
 
@@ -56,12 +56,12 @@ print(rondo.__file__)
 
 NEEDS_DATA = {"music", "characters", "digits-by-row"}
 LACKING = {
-    "train photo": "photo",
-    "sample last": "tasks",
     "web": "web",
     **{
-        f"train {name}" + (" --data absent" if name in NEEDS_DATA else ""): "tasks"
-        for name in SEQUENCE_TASKS
+        f"train {name}" + (" --data absent" if name in NEEDS_DATA else ""): definition_of(
+            name
+        ).extra
+        for name in task_names()
     },
 }
 """The commands that the core alone cannot do, and the extra that each lacks."""
@@ -181,4 +181,6 @@ def test_what_a_command_says_to_do_helps(installed: Environment) -> None:
         done = installed.run("rondo", *words)
         assert done.returncode == 0, done.stderr
     finally:
-        installed.pip("uninstall", "--quiet", "--yes", "pillow", "safetensors")
+        installed.pip(
+            "uninstall", "--quiet", "--yes", "jsonargparse", "PyYAML", "pillow", "safetensors"
+        )

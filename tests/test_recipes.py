@@ -9,7 +9,7 @@ import pytest
 
 from rondo.data.augment import Augmentation
 from rondo.errors import RunError
-from rondo.tasks.photo.task import RECIPES, UNUSED
+from rondo.tasks.photo.definition import RECIPES, UNUSED
 from rondo.training.recipe import Recipe
 from rondo.training.recipe_changes import changed_recipe
 
@@ -57,7 +57,10 @@ def test_the_last_value_counts_and_fields_lie_within_others() -> None:
         ("max_grad_norm=x", "recipe.max_grad_norm must be a number or none, but is 'x'"),
         ("momentum.x=1", "recipe.momentum is 0.9 and has no x"),
         ("augmentation=strong", "must be changed field by field or none, but is 'strong'"),
-        ("image_sizes=((1, 2, 3),)", "recipe.image_sizes must be .*tuple.*, but is"),
+        (
+            "image_sizes=((1, 2, 3),)",
+            "image_sizes must be pairs of numbers, such as .*, but is",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused(text: str, message: str) -> None:

@@ -16,18 +16,16 @@ from typing import Any
 
 import pytest
 import torch
-from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, make_config
 
 from cases import slow_beyond
 from commands import STUCK_S, Run
 from rondo.system import files
 from rondo.system.digests import digest_file
+from rondo.tasks.registry import definition_of, folder_of
 from rondo.training import divergence, fit, run_files, saving
 from rondo.training.divergence import DivergedError
 from rondo.training.engine import Engine, is_empty
-from rondo.training.run_files import RunFiles
-from rondo.training.run_folder import RunFolder
+from rondo.training.request import Request, make_config
 from rondo.training.run_paths import make_run_path
 from run_records import TIMES
 
@@ -67,10 +65,6 @@ def copied(finished: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
     return copy
 
 
-def folder_of(task: str, path: Path) -> RunFiles[Any]:
-    return RunFolder(path) if task == "photo" else SequenceFolder(path, task)
-
-
 def records_in(path: Path) -> list[dict[str, Any]]:
     """The records, which must be JSON that any program can read."""
     lines = (path / "metrics.jsonl").read_text().splitlines()
@@ -95,7 +89,7 @@ def test_a_second_training_in_a_folder_is_refused(
     rondo: Run, copied: Callable[[str], Path], task: str
 ) -> None:
     path = copied(task)
-    with folder_of(task, path).held(print):
+    with folder_of(path).held(print):
         code, out, err = rondo("train", task, "--resume", str(path))
     assert (code, out) == (2, "")
     assert last_line(err) == (
@@ -119,7 +113,7 @@ def test_a_resume_beside_a_training_names_its_process(
         assert f"in use by process {process.pid} on {os.uname().nodename}; let it end" in err
         process.kill()
     assert (tmp_path / "mine" / "lock").exists()
-    with folder_of(task, tmp_path / "mine").held(print):
+    with folder_of(tmp_path / "mine").held(print):
         pass
 
 
@@ -208,7 +202,7 @@ def readers() -> dict[str, list[tuple[str, ...]]]:
     photo = [("evaluate", "mine"), ("predict", "mine", "a.png"), ("web", "mine", "--port", "0")]
     return {
         "photo": [*photo, ("train", "photo", "--resume", "mine")],
-        "adding": [("train", "adding", "--resume", "mine")],
+        "adding": [("evaluate", "mine"), ("train", "adding", "--resume", "mine")],
     }
 
 
@@ -257,7 +251,7 @@ def test_weights_that_are_not_finite_are_refused(
     task: str,
     value: float,
 ) -> None:
-    folder = folder_of(task, copied(task))
+    folder = folder_of(copied(task))
     model, origin = folder.read_model_and_origin()
     weights = model.state_dict()
     name = next(iter(weights))
@@ -279,7 +273,7 @@ def test_weights_of_another_run_are_refused(
     for other, message in (
         (tmp_path / "wider", "its hidden size is 5, and the run's 4"),
         (tmp_path / "reber", "its task is reber, and the run's adding"),
-        (finished["photo"], r"cannot be read \(there is no network 'fcnn_1'"),
+        (finished["photo"], "its task is photo, and the run's adding"),
     ):
         for name in ("model.safetensors", "model.safetensors.sha256"):
             shutil.copy(other / name, path / name)
@@ -319,7 +313,7 @@ def test_a_damaged_state_is_refused(
 def test_a_state_of_another_network_is_refused(
     rondo: Run, copied: Callable[[str], Path], task: str
 ) -> None:
-    folder = folder_of(task, copied(task))
+    folder = folder_of(copied(task))
     saved = folder.read_saved()
     assert saved is not None
     saved["model"] = {"other": torch.zeros(3)}
@@ -332,7 +326,7 @@ def test_a_state_of_another_network_is_refused(
 def test_runs_of_older_versions_have_no_digests_and_no_records_in_their_state(
     rondo: Run, finished: dict[str, Path], copied: Callable[[str], Path]
 ) -> None:
-    folder = folder_of("adding", copied("adding"))
+    folder = folder_of(copied("adding"))
     state = folder.read_state()
     assert state is not None
     folder.write_state(state)
@@ -447,7 +441,7 @@ def test_a_run_is_saved_before_its_first_step(
         patch.setattr(Engine, "train_step", die)
         with pytest.raises(Killed):
             rondo(*WORDS[task], "--run", "mine")
-    state = folder_of(task, tmp_path / "mine").read_state()
+    state = folder_of(tmp_path / "mine").read_state()
     assert state is not None
     assert state["progress"]["step"] == 0
     assert rondo("train", task, "--resume", "mine")[0] == 0
@@ -543,7 +537,7 @@ def test_weights_that_are_not_finite_are_never_saved(
     code, _, err = rondo(*WORDS[task], "--run", "mine")
     assert code == 2
     assert re.search(r"diverged: after step \d+ \S+ holds NaN or infinite numbers", last_line(err))
-    state = folder_of(task, tmp_path / "mine").read_state()
+    state = folder_of(tmp_path / "mine").read_state()
     assert state is not None
     assert divergence.first_not_finite(state["model"]) is None
 
@@ -567,13 +561,12 @@ def test_steps_without_a_finite_gradient_are_skipped_and_told(
     last = [r for r in records_in(tmp_path / "mine") if "skipped_steps" in r][-1]
     assert last["skipped_steps"] == 2
     assert (
-        divergence.first_not_finite(folder_of(task, tmp_path / "mine").read_model().state_dict())
-        is None
+        divergence.first_not_finite(folder_of(tmp_path / "mine").read_model().state_dict()) is None
     )
 
 
 def test_an_empty_batch_is_a_skipped_step() -> None:
-    _, task = make_config("adding", Options(length=20, threads=1))
+    _, task, _ = make_config(definition_of("adding"), Request({"length": 20}, threads=1))
     batch = task.source.training_batch(0, 0, 4)
     assert not is_empty(batch)
     assert batch.lengths is not None
@@ -582,7 +575,7 @@ def test_an_empty_batch_is_a_skipped_step() -> None:
 
 
 def test_the_error_says_what_to_change() -> None:
-    config, _ = make_config("adding", Options(length=20, threads=1))
+    config, _, _ = make_config(definition_of("adding"), Request({"length": 20}, threads=1))
     with pytest.raises(
         DivergedError, match=r"loss of step 7 is nan.*below 0\.005 or a --clip below 1$"
     ):

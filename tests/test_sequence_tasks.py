@@ -326,10 +326,20 @@ def test_one_hot_vectors() -> None:
     assert one_hot(torch.tensor([1, -1]), 3).tolist() == [[0, 1, 0], [0, 0, 0]]
 
 
-def test_every_task_states_itself_by_its_name() -> None:
-    names = task_names()
-    assert {"adding", "reber", "copy", "parity", "music"} < set(names)
-    assert [definition_of(name).name for name in names] == names
+DRAWN = [name for name in task_names() if not definition_of(name).takes_data]
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_task_is_what_its_definition_states(name: str) -> None:
+    definition = definition_of(name)
+    task = definition.make_task(definition.options())
+    assert task.name == name
+    assert task.recipe == next(iter(definition.recipes.values()))
+    assert task.unused == definition.unused
+
+
+def test_the_tasks_that_draw_their_sequences_are_those_of_memory() -> None:
+    assert [*GENERATED, "reber", "copy", "parity"] == DRAWN
 
 
 # --- copy and parity

@@ -9,15 +9,13 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from rondo.training.sequences.config import SequenceConfig, config_from_json
-from rondo.training.sequences.folder import SequenceFolder
-from rondo.training.sequences.session import Options, begin, cell_name, new_engine, resume
 from torch import Tensor
 
 from cases import slow_beyond
@@ -33,12 +31,18 @@ from rondo.data.sources import Collection, Example, Generated
 from rondo.errors import RunError
 from rondo.extras import how_to_install
 from rondo.models.sequence_model import SequenceModel
-from rondo.tasks.registry import SEQUENCE_TASKS
-from rondo.training import saving, stopping
+from rondo.tasks import registry
+from rondo.tasks.registry import definition_of, folder_of
+from rondo.training import network, saving, stopping
+from rondo.training.config import RunConfig, config_from_json
+from rondo.training.definition import Definition
 from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
 from rondo.training.progress import progress_line
 from rondo.training.recipe import Recipe
+from rondo.training.request import Request, cell_name
+from rondo.training.run_folder import RunFolder
+from rondo.training.session import Session, begin, resume
 from rondo.training.task import Task
 from run_records import without_times
 from test_sequence_tasks import rolls, text_file
@@ -46,6 +50,7 @@ from test_sequence_tasks import rolls, text_file
 RECIPE = Recipe(
     cell="gru", hidden_size=8, batch_size=4, num_sequences=64, check_every=16, learning_rate=0.02
 )
+NOISY = replace(RECIPE, check_every=10, weight_noise=0.05, dropout=0.1, patience=3)
 
 
 def draw_first(batch_size: int, generator: torch.Generator) -> Batch:
@@ -59,7 +64,7 @@ def is_near(outputs: Tensor, batch: Batch) -> Tensor:
     return ((outputs - batch.targets).abs() < 0.15).all(-1)
 
 
-def remember(length: int = 5, **_unused: Any) -> Task:
+def remember(length: int = 5) -> Task:
     """A task that takes a second to learn."""
     return Task(
         "remember", Generated(draw_first, 100, 100), 1, 1, "euclidean", RECIPE,
@@ -67,7 +72,7 @@ def remember(length: int = 5, **_unused: Any) -> Task:
     )  # fmt: skip
 
 
-def guess(**_unused: Any) -> Task:
+def guess() -> Task:
     """Few given sequences with meaningless targets, and no goal: the best weights are kept."""
     generator = torch.Generator().manual_seed(0)
 
@@ -76,23 +81,64 @@ def guess(**_unused: Any) -> Task:
         return [Example(first[:, None].float(), second) for first, second in symbols]
 
     source = Collection(examples(10), examples(7), examples(7))
-    recipe = replace(RECIPE, check_every=10, weight_noise=0.05, dropout=0.1, patience=3)
-    return Task("guess", source, 1, 2, "cross_entropy", recipe, nats_per_unit=math.log(2))
+    return Task("guess", source, 1, 2, "cross_entropy", NOISY, nats_per_unit=math.log(2))
+
+
+@dataclass(frozen=True)
+class Remembering:
+    """Options of the first task.
+
+    Args:
+        length: Steps of a sequence; it is not looked at.
+    """
+
+    length: int = 5
+
+
+@dataclass(frozen=True)
+class Guessing:
+    """The second task has no options."""
+
+
+REMEMBER = Definition(
+    "remember", "say the first number", Remembering, {"default": RECIPE}, f"{__name__}:remember"
+)
+GUESS = Definition("guess", "say anything", Guessing, {"default": NOISY}, f"{__name__}:guess")
 
 
 @pytest.fixture(autouse=True)
-def _small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SEQUENCE_TASKS, "remember", remember)
-    monkeypatch.setitem(SEQUENCE_TASKS, "guess", guess)
+def _small_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for definition in (REMEMBER, GUESS):
+        place = f"{__name__}:{definition.name.upper()}"
+        monkeypatch.setitem(registry.PLACES, definition.name, place)
+    yield
+    definition_of.cache_clear()
 
 
-def run(name: str, path: Path, **options: Any) -> Outcome:
-    session = begin(name, Options(threads=1, **options), path, lambda text: None)
-    return fit(session, say=lambda text: None)
+def begun(
+    name: str, path: Path, options: dict[str, Any] | None = None, seed: int = 0, **recipe: Any
+) -> Session:
+    asked = Request(options or {}, recipe=recipe, seed=seed, threads=1)
+    return begin(definition_of(name), asked, path, lambda text: None)
+
+
+def resumed(name: str, path: Path) -> Session:
+    return resume(definition_of(name), path, None, lambda text: None)
+
+
+def run(name: str, path: Path, options: dict[str, Any] | None = None, **others: Any) -> Outcome:
+    return fit(begun(name, path, options, **others), say=lambda text: None)
+
+
+def new_engine(path: Path) -> Engine:
+    """The loop of a run at its start."""
+    folder = folder_of(path)
+    task = folder.definition.make_task(folder.read_config().options)
+    return network.new_engine(folder.definition, folder.read_config(), task)
 
 
 def assert_same_run(first: Path, second: Path) -> None:
-    folders = [SequenceFolder(path, "remember") for path in (first, second)]
+    folders = [folder_of(path) for path in (first, second)]
     whole, part = (without_times(folder.read_metrics()) for folder in folders)
     assert whole == part
     weights = [folder.read_model().state_dict() for folder in folders]
@@ -126,7 +172,7 @@ def test_training_ends_at_the_budget(tmp_path: Path) -> None:
 
 def test_progress_does_not_go_beyond_the_budget(tmp_path: Path) -> None:
     run("remember", tmp_path / "run", num_sequences=30, learning_rate=1e-6)
-    trainer = new_engine(SequenceFolder(tmp_path / "run", "x").read_config(), remember())
+    trainer = new_engine(tmp_path / "run")
     for _ in range(7):
         trainer.train_step()
     assert progress_line(trainer).startswith("28/30 sequences ")
@@ -137,15 +183,14 @@ def test_progress_does_not_go_beyond_the_budget(tmp_path: Path) -> None:
 
 
 def test_training_ends_where_checks_get_no_better(tmp_path: Path) -> None:
-    outcome = run("guess", tmp_path / "run", epochs=100, learning_rate=1e-30, patience=2)
+    outcome = run("guess", tmp_path / "run", num_epochs=100, learning_rate=1e-30, patience=2)
     assert len(outcome.records) == 2 * 3 + 1
 
 
 def test_the_best_weights_of_a_task_without_a_goal_are_kept(tmp_path: Path) -> None:
-    outcome = run("guess", tmp_path / "run", epochs=12, learning_rate=0.3, patience=100)
-    config = SequenceFolder(tmp_path / "run", "guess").read_config()
-    trainer = new_engine(config, guess())
-    model = SequenceFolder(tmp_path / "run", "guess").read_model()
+    outcome = run("guess", tmp_path / "run", num_epochs=12, learning_rate=0.3, patience=100)
+    trainer = new_engine(tmp_path / "run")
+    model = folder_of(tmp_path / "run").read_model()
     trainer.model.load_state_dict(model.state_dict())
     losses = [record["loss"] for record in outcome.records if record["split"] == "val"]
     found = trainer.measure(trainer.task.source.check_batches(0, 0)).loss
@@ -156,9 +201,8 @@ def test_the_best_weights_of_a_task_without_a_goal_are_kept(tmp_path: Path) -> N
 
 
 def test_the_loss_is_the_mean_over_all_steps_in_the_unit(tmp_path: Path) -> None:
-    run("guess", tmp_path / "run", epochs=1)
-    config = SequenceFolder(tmp_path / "run", "guess").read_config()
-    trainer = new_engine(config, guess())
+    run("guess", tmp_path / "run", num_epochs=1)
+    trainer = new_engine(tmp_path / "run")
     total, steps = 0.0, 0
     trainer.model.eval()
     for example in guess().source.test:  # type: ignore[attr-defined]
@@ -173,7 +217,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("remember", tmp_path / "run", num_sequences=4)
-    trainer = new_engine(SequenceFolder(tmp_path / "run", "x").read_config(), remember())
+    trainer = new_engine(tmp_path / "run")
     before = [parameter.clone() for parameter in trainer.parameters]
     monkeypatch.setattr(trainer.losses, "training_sum", lambda outputs, _: outputs.sum() * math.inf)
     trainer.train_step()
@@ -183,8 +227,8 @@ def test_a_gradient_that_is_not_finite_changes_nothing(
 
 
 def test_noise_on_the_weights_is_taken_off_again(tmp_path: Path) -> None:
-    run("guess", tmp_path / "run", epochs=1)
-    trainer = new_engine(SequenceFolder(tmp_path / "run", "x").read_config(), guess())
+    run("guess", tmp_path / "run", num_epochs=1)
+    trainer = new_engine(tmp_path / "run")
     before = [parameter.clone() for parameter in trainer.parameters]
     kept = trainer._add_noise()
     changed = [not torch.equal(a, b) for a, b in zip(before, trainer.parameters, strict=True)]
@@ -201,7 +245,7 @@ def test_a_resumed_run_gives_the_same_numbers(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(name, tmp_path / "whole")
-    session = begin(name, Options(threads=1), tmp_path / "part", lambda text: None)
+    session = begun(name, tmp_path / "part")
     step = Engine.train_step
     for stop_after in (1, 4, 3, 1000):  # between checks, at a check, between checks
         left = [stop_after]
@@ -213,7 +257,7 @@ def test_a_resumed_run_gives_the_same_numbers(
                 os.kill(os.getpid(), signal.SIGTERM)
 
         monkeypatch.setattr(Engine, "train_step", train_step)
-        session = resume(name, tmp_path / "part", None, lambda text: None)
+        session = resumed(name, tmp_path / "part")
         outcome = fit(session, say=lambda text: None)
         assert outcome.signal_number == (None if stop_after == 1000 else signal.SIGTERM)
     assert_same_run(tmp_path / "whole", tmp_path / "part")
@@ -225,27 +269,27 @@ def test_what_was_written_after_the_saved_state_is_written_anew(
     monkeypatch.setattr(saving, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(saving, "SAVE_SHARE", math.inf)
     run("remember", tmp_path / "whole")
-    session = begin("remember", Options(threads=1), tmp_path / "part", lambda text: None)
-    write = SequenceFolder.write_state
+    session = begun("remember", tmp_path / "part")
+    write = RunFolder.write_state
     count = [0]
 
-    def write_state(self: SequenceFolder, state: dict[str, Any]) -> None:
+    def write_state(self: RunFolder, state: dict[str, Any]) -> None:
         count[0] += 1
         if count[0] == 9:  # killed between the metrics and the state
             raise KeyboardInterrupt
         write(self, state)
 
-    monkeypatch.setattr(SequenceFolder, "write_state", write_state)
+    monkeypatch.setattr(RunFolder, "write_state", write_state)
     with pytest.raises(KeyboardInterrupt):
         fit(session, say=lambda text: None)
-    session = resume("remember", tmp_path / "part", None, lambda text: None)
+    session = resumed("remember", tmp_path / "part")
     fit(session, say=lambda text: None)
     assert_same_run(tmp_path / "whole", tmp_path / "part")
 
 
 def test_a_finished_run_is_tested_again(tmp_path: Path) -> None:
     first = run("remember", tmp_path / "run")
-    session = resume("remember", tmp_path / "run", None, lambda text: None)
+    session = resumed("remember", tmp_path / "run")
     second = fit(session, say=lambda text: None)
     assert first.records == second.records
 
@@ -282,11 +326,11 @@ def test_a_second_signal_is_not_needed(tmp_path: Path) -> None:
 
 
 def test_settings_survive_their_file(tmp_path: Path) -> None:
-    run("remember", tmp_path / "run", length=7, num_sequences=4)
-    config = SequenceFolder(tmp_path / "run", "remember").read_config()
-    assert config_from_json(config.to_json()) == config
-    assert config.task_arguments == {"length": 7}
-    assert isinstance(config, SequenceConfig)
+    run("remember", tmp_path / "run", {"length": 7}, num_sequences=4)
+    config = folder_of(tmp_path / "run").read_config()
+    assert config_from_json(config.to_json(), REMEMBER) == config
+    assert config.options == Remembering(7)
+    assert isinstance(config, RunConfig)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +421,7 @@ def test_a_run_takes_the_cores_that_are_free(
     monkeypatch.setattr(commands, "num_free_cores", lambda: 1)
     _, _, err = rondo(*words, "--run", "few")
     assert "other programs use the cores: 1 of 4 threads; --threads takes another number" in err
-    assert SequenceFolder(tmp_path / "few", "adding").read_config().num_threads == 1
+    assert folder_of(tmp_path / "few").read_config().num_threads == 1
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     _, _, err = rondo(*words, "--threads", "1", "--run", "asked")
@@ -400,7 +444,7 @@ def test_a_run_of_any_task_is_evaluated(rondo: Run, tmp_path: Path) -> None:
     for words, message in (
         (("--split", "tset"), "there is no split 'tset'; did you mean 'test'"),
         (("--data", "x"), "adding draws its sequences itself; leave out --data"),
-        (("--min-confidence", "0.5"), "--min-confidence is for runs of photos; leave it out"),
+        (("--min-confidence", "0.5"), "rondo evaluate mine does not take '--min-confidence'"),
     ):
         code, _, err = rondo("evaluate", "mine", *words)
         assert (code, message in err) == (2, True), err
@@ -429,7 +473,7 @@ def test_music_ends_with_nats_a_step(rondo: Run, tmp_path: Path) -> None:
     path.rename(tmp_path / "b.mat")
     code, _, err = rondo("train", "music", "--resume", "mine")
     assert code == 2
-    assert "there is no file" in err
+    assert "a.mat: the file is missing" in err
     code, again, _ = rondo("train", "music", "--resume", "mine", "--data", "b.mat")
     assert (code, again) == (0, out)
     rolls(tmp_path / "b.mat", (6, 4))
@@ -461,15 +505,15 @@ def test_characters_are_learnt_and_sampled(rondo: Run, tmp_path: Path) -> None:
         assert message in err
     train(rondo, "--run", "other")
     _, _, err = rondo("sample", "other")
-    assert "other does not predict characters" in err
+    assert "other is a run of adding, which writes nothing" in err
 
 
 def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = str(text_file(tmp_path / "a.txt"))
-    options = {"data": data, "batch_size": 4, "hidden_size": 8, "num_sequences": 60}
-    run("characters", tmp_path / "whole", **options)
+    recipe = {"batch_size": 4, "hidden_size": 8, "num_sequences": 60}
+    run("characters", tmp_path / "whole", {"data": data}, **recipe)
     step, count = Engine.train_step, [0]
 
     def train_step(self: Engine) -> None:
@@ -479,8 +523,9 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
             os.kill(os.getpid(), signal.SIGTERM)
 
     monkeypatch.setattr(Engine, "train_step", train_step)
-    assert run("characters", tmp_path / "part", **options).signal_number == signal.SIGTERM
-    session = resume("characters", tmp_path / "part", None, lambda text: None)
+    part = run("characters", tmp_path / "part", {"data": data}, **recipe)
+    assert part.signal_number == signal.SIGTERM
+    session = resumed("characters", tmp_path / "part")
     fit(session, say=lambda text: None)
     assert_same_run(tmp_path / "whole", tmp_path / "part")
 
@@ -492,7 +537,7 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
         ("train adding --cel gru", "does not take '--cel'; did you mean '--cell'"),
         ("train adding --cell grv", "there is no cell 'grv'; did you mean 'gru'"),
         ("train adding --length 3", "the length must be 20 or more, but is 3"),
-        ("train adding --length x", "argument --length/--lag: must be a whole number, but is 'x'"),
+        ("train adding --length x", "--length/--lag must be a whole number, but is 'x'"),
         ("train adding --hidden-size 0", "the hidden size must be 1 or more, but is 0"),
         ("train adding --num-layers 0", "the number of layers must be 1 or more, but is 0"),
         ("train adding --batch-size 0", "the batch size must be 1 or more, but is 0"),
@@ -508,11 +553,14 @@ def test_windows_of_a_text_carry_the_state_on_and_survive_a_kill(
         ("train adding --threads 0", "the number of threads must be from 1 to .*, but is '0'"),
         ("train adding --data x", "does not take '--data'"),
         ("train adding --resume absent", "there is no run folder absent; `rondo train adding`"),
-        ("train adding --resume last", "there is no run in .*`rondo train adding` makes one"),
+        ("train adding --resume last", "there is no run in .*`rondo train TASK` makes one"),
         ("train adding --resume x --seed 1", "leave out --seed"),
         ("train adding --run .", r"\. exists already; give another --run"),
         ("train music", "music needs data: give --data PATH"),
-        ("train music --data absent.mat", "there is no file .*absent.mat"),
+        (
+            "train music --data absent.mat",
+            "absent.mat: the file is missing; music needs a .mat",
+        ),
         ("train music --data file --transpose 50", "transpose must be 0 to 43 semitones, got 50"),
     ],
 )
@@ -524,13 +572,10 @@ def test_wrong_use_is_answered_in_one_line(
 
 def test_runs_of_other_tasks_are_refused(rondo: Run) -> None:
     train(rondo, "--run", "mine")
-    code, _, err = rondo("train", "reber", "--resume", "mine")
-    assert code == 2
-    assert "mine is a run of `rondo train adding`, and not of reber" in err
-    for words in ("predict mine a.png", "train photo --resume mine"):
-        code, _, err = rondo(*words.split())
+    for task in ("reber", "photo"):
+        code, _, err = rondo("train", task, "--resume", "mine")
         assert code == 2
-        assert "it is a run of `rondo train adding`, and not of photos" in err
+        assert f"the run mine: it is a run of `rondo train adding`, and not of {task}" in err
 
 
 def test_a_missing_package_names_the_extra_of_the_tasks() -> None:

@@ -22,15 +22,18 @@ from photo_runs import (
     SIZE,
     UNCHANGED,
     TinyNetwork,
+    add_network,
     new_run,
     photo_data,
     run_config,
+    session_of,
+    trained_run,
 )
 from rondo.data.order import Order
 from rondo.data.seeds import generator_for
 from rondo.errors import RunError
-from rondo.tasks.photo import task as photo
-from rondo.tasks.photo.task import RECIPES, PhotoNetwork
+from rondo.tasks.photo import build
+from rondo.tasks.photo.definition import PHOTO, RECIPES
 from rondo.training import run_paths, saving, session
 from rondo.training.averaging import averaged
 from rondo.training.config import config_from_json
@@ -40,6 +43,7 @@ from rondo.training.optimising import decay_groups, learning_rate
 from rondo.training.precision import PRECISIONS, resolved_precision
 from rondo.training.progress import progress_line
 from rondo.training.recipe import Recipe
+from rondo.training.request import Request, make_config
 from rondo.training.run_folder import RunFolder
 from rondo.training.run_paths import last_run, new_run_path
 from rondo.training.terminal import clock
@@ -51,7 +55,7 @@ HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGINT, signa
 
 @pytest.fixture(autouse=True)
 def _tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
+    add_network(monkeypatch, TinyNetwork)
 
 
 # --- recipes
@@ -175,79 +179,101 @@ def test_average_follows_its_equation_and_copies_buffers() -> None:
 
 def test_settings_survive_their_file() -> None:
     config = run_config(photo_data())
-    assert config_from_json(config.to_json()) == config
+    assert config_from_json(config.to_json(), PHOTO) == config
     plain = run_config(photo_data(), RECIPES["lecture"])
-    assert config_from_json(plain.to_json()) == plain
+    assert config_from_json(plain.to_json(), PHOTO) == plain
 
 
 def test_settings_of_another_version_are_refused() -> None:
     values = json.loads(run_config(photo_data()).to_json())
     values.update(format=99, versions={"rondo": "7.0"})
     with pytest.raises(RunError, match=r"has folder format 99.*use rondo 7\.0"):
-        config_from_json(json.dumps(values))
+        config_from_json(json.dumps(values), PHOTO)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": 2}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"format": 3}'])
 def test_settings_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(RunError, match=r"config\.json cannot be understood"):
-        config_from_json(text)
+        config_from_json(text, PHOTO)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("request_", "message"),
     [
-        ({"image_size": 100}, "must be a multiple of 32, but is 100; try 96"),
-        ({"image_size": -32}, "must be a multiple of 32, but is -32; try 32"),
-        ({"epochs": 0}, "the number of epochs must be 1 or more, but is 0"),
-        ({"batch_size": -1}, "the batch size must be 1 or more, but is -1"),
-        ({"num_drawn": 0}, "the number of drawn portraits must be 1 or more, but is 0"),
+        (Request({"image_size": 100}), "must be a multiple of 32, but is 100; try 96"),
+        (Request({"image_size": -32}), "must be a multiple of 32, but is -32; try 32"),
         (
-            {"threads": 0},
+            Request(recipe={"num_epochs": 0}),
+            "the number of epochs must be 1 or more, but is 0",
+        ),
+        (Request(recipe={"batch_size": -1}), "the batch size must be 1 or more, but is -1"),
+        (
+            Request({"num_drawn": 0}),
+            "the number of drawn portraits must be 1 or more, but is 0",
+        ),
+        (
+            Request(threads=0),
             r"the number of threads must be from 1 to \d+, the processors .* but is 0",
         ),
-        ({"seed": -1}, "the seed must be 0 or more, but is -1"),
+        (Request(seed=-1), "the seed must be 0 or more, but is -1"),
         (
-            {"precision": "float8"},
-            "must be float32 or bfloat16 or float16, but is 'float8'",
+            Request(recipe={"precision": "bfloat15"}),
+            "there is no precision 'bfloat15'; did you mean 'bfloat16'",
         ),
-        ({"model": "lectur_rnn1"}, "no model 'lectur_rnn1'; did you mean 'lecture_rnn1'"),
-        ({"recipe": "defualt"}, "no recipe 'defualt'; did you mean 'default'"),
-        ({"recipe": "xyz"}, "no recipe 'xyz'; there are: default, drawn, lecture"),
-        ({"form": "insane"}, "no form 'insane'; did you mean 'sane'"),
+        (
+            Request({"model": "lectur_rnn1"}),
+            "no model 'lectur_rnn1'; did you mean 'lecture_rnn1'",
+        ),
+        (Request(recipe_name="defualt"), "no recipe 'defualt'; did you mean 'default'"),
+        (
+            Request(recipe_name="xyz"),
+            "no recipe 'xyz'; there are: default, drawn, lecture, table",
+        ),
+        (Request({"form": "insane"}), "no form 'insane'; did you mean 'sane'"),
+        (Request({"modle": "cnn_1"}), "photo has no option 'modle'"),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=lambda value: str(value)[:60] if isinstance(value, str) else "",
 )
-def test_options_that_cannot_be_used_are_refused(changes: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_asked_for_is_refused(request_: Request, message: str) -> None:
+    small = {"num_drawn": 8, "image_size": SIZE, **request_.options}
     with pytest.raises(RunError, match=message):
-        session.make_config(session.Options(**changes))
+        make_config(PHOTO, replace(request_, options=small))
 
 
-def test_options_change_the_recipe() -> None:
-    config = session.make_config(session.Options(epochs=2, batch_size=7, precision="bfloat16"))
+def test_options_change_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "load_data", lambda *_, **__: photo_data())
+    changes = {"num_epochs": 2, "batch_size": 7, "precision": "bfloat16"}
+    config, task, start = make_config(PHOTO, Request(recipe=changes))
     assert (config.recipe.num_epochs, config.recipe.batch_size) == (2, 7)
     assert config.recipe.precision == "bfloat16"
-    assert config.image_size == 64
+    assert config.options.image_size == 64
     assert config.recipe_name == "drawn"
-    photos = session.make_config(session.Options(data="photos"))
-    assert photos.image_size == 128
+    assert start is None
+    assert task.source.num_train() == 34
+    photos, _, _ = make_config(PHOTO, Request({"data": "photos"}))
+    assert photos.options.image_size == 128
+    assert photos.recipe_name == "default"
     assert photos.recipe.num_epochs == RECIPES["default"].num_epochs
-    assert Path(photos.data).is_absolute()
+    assert Path(photos.options.data).is_absolute()
 
 
 # --- the run folder
 
 
 def test_weights_survive_their_file(tmp_path: Path) -> None:
-    config = run_config(photo_data())
-    folder, model = new_run(tmp_path / "run", config), TinyNetwork()
-    folder.write_model(model.to(memory_format=torch.channels_last), config)
+    model = TinyNetwork()
+    folder = trained_run(
+        tmp_path / "run", run_config(photo_data()), model.to(memory_format=torch.channels_last)
+    )
     read = folder.read_model()
     assert not read.training
     for name, value in model.state_dict().items():
         assert torch.equal(read.state_dict()[name], value)
     with safe_open(folder.model_file, framework="pt") as file:
         origin = json.loads(file.metadata()["rondo"])
-    assert (origin["model"], origin["arguments"]) == ("tiny", {"image_size": SIZE})
+    assert (origin["task"], origin["model"]) == ("photo", "tiny")
+    assert origin["arguments"] == {"image_size": SIZE, "num_classes": 2, "dropout": 0.2}
+    assert origin["classes"] == ["female", "male"]
 
 
 def test_missing_and_broken_weights_are_refused(tmp_path: Path) -> None:
@@ -261,9 +287,9 @@ def test_missing_and_broken_weights_are_refused(tmp_path: Path) -> None:
 
 def test_folders_that_are_no_runs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"there is no run folder .*absent"):
-        RunFolder(tmp_path / "absent").read_config()
+        RunFolder(tmp_path / "absent", PHOTO).read_config()
     with pytest.raises(RunError, match=r"is not a run folder: its config\.json cannot be read"):
-        RunFolder(tmp_path).read_config()
+        RunFolder(tmp_path, PHOTO).read_config()
 
 
 def test_state_is_never_unpickled(tmp_path: Path) -> None:
@@ -302,12 +328,18 @@ def test_a_run_folder_that_exists_is_not_overwritten(tmp_path: Path) -> None:
 def test_a_full_disk_is_noticed_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = run_paths.shutil.disk_usage(tmp_path)._replace(free=5 * 2**20)
-    monkeypatch.setattr(run_paths.shutil, "disk_usage", lambda path: usage)
+    usage = run_paths.shutil.disk_usage(tmp_path)
+    free = [5 * 2**20]
+    monkeypatch.setattr(run_paths.shutil, "disk_usage", lambda path: usage._replace(free=free[0]))
     with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 256"):
         run_paths.check_new_folder(tmp_path / "run")
-    with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 1320"):
-        session.begin(session.Options(model="resnet_50"), tmp_path / "run", print)
+    with pytest.raises(RunError, match=r"5 MiB are free .* a run needs 64;"):  # before any data
+        session.begin(PHOTO, Request({"data": "absent"}), tmp_path / "run", print)
+    free[0] = 100 * 2**20
+    with pytest.raises(RunError, match=r"100 MiB are free .* a run needs 1320"):
+        session.begin(
+            PHOTO, Request({"model": "resnet_50", "num_drawn": 8}), tmp_path / "run", print
+        )
 
 
 # --- training
@@ -324,10 +356,6 @@ class At:
             self.action()
 
 
-def session_of(folder: RunFolder) -> session.Session:
-    return session.Session(folder.read_config(), photo_data(), folder)
-
-
 def run(folder: RunFolder, *actions: At) -> tuple[Outcome, list[str]]:
     lines: list[str] = []
 
@@ -336,7 +364,7 @@ def run(folder: RunFolder, *actions: At) -> tuple[Outcome, list[str]]:
             action(engine)
 
     begun = session_of(folder)
-    outcome = fit(begun, say=lines.append, logger=begun.logger(), before_step=act)
+    outcome = fit(begun, say=lines.append, before_step=act)
     return outcome, lines
 
 
@@ -380,7 +408,6 @@ def test_a_run_leaves_its_records(whole: RunFolder) -> None:
     assert (val["num_examples"], test["num_examples"]) == (9, 12)
     assert val["baseline"] == pytest.approx(6 / 9)
     assert test["right"] * 12 == pytest.approx(round(test["right"] * 12))
-    assert (whole.path / "tensorboard").is_dir()
 
 
 def test_the_weights_kept_are_the_averaged_ones(whole: RunFolder) -> None:
@@ -442,7 +469,7 @@ def test_an_interrupted_evaluation_is_done_again(
     assert outcome.records == []
     assert outcome.signal_number == signal.SIGINT
     monkeypatch.undo()
-    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
+    add_network(monkeypatch, TinyNetwork)
     run(folder)
     assert_same_run(whole, folder)
 
@@ -608,11 +635,11 @@ def test_progress_line_tells_the_time_left(tmp_path: Path) -> None:
 def test_resuming_needs_the_same_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = photo_data()
     folder = new_run(tmp_path / "run", run_config(data))
-    monkeypatch.setattr(session, "load_data", lambda *args, **kwargs: data)
-    assert session.resume(folder.path, None, print).config == run_config(data)
+    monkeypatch.setattr(build, "load_data", lambda *args, **kwargs: data)
+    assert session.resume(PHOTO, folder.path, None, print).config == run_config(data)
     data["train"].pixels[0, 0, 0, 0] += 1
     with pytest.raises(RunError, match=r"are not those that the run .* began with"):
-        session.resume(folder.path, None, print)
+        session.resume(PHOTO, folder.path, None, print)
 
 
 @pytest.mark.slow
@@ -636,7 +663,7 @@ def test_the_whole_command_can_be_ended_and_resumed(
     if number != signal.SIGKILL:
         assert f"go on with: rondo train photo --resume {part}" in rest
     command_to_its_end("train", "photo", "--resume", str(part))
-    assert_same_run(RunFolder(whole), RunFolder(part))
+    assert_same_run(RunFolder(whole, PHOTO), RunFolder(part, PHOTO))
 
 
 @pytest.mark.slow

@@ -25,7 +25,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rondo.training.sequences.session import Options
 
 import rondo
 from commands import Run, check_answered_in_one_line, command_that_is_ended
@@ -36,6 +35,7 @@ from rondo.errors import RunError
 from rondo.extras import how_to_install
 from rondo.looks.flow import GradientFlow
 from rondo.looks.sweeps import DIRECTIONS, sweeps
+from rondo.training.request import Request
 from rondo.web import app, photo
 from rondo.web.cells import STAGES, equations, layer_of, shown
 from rondo.web.live import LiveTraining, flow_numbers, tasks
@@ -189,8 +189,13 @@ def test_tables_of_a_docstring_are_tables_and_all_is_escaped() -> None:
 # ---- trainings ----
 
 
+def request(length: int, **recipe: Any) -> Request:
+    """What is asked of a training on sequences of a length."""
+    return Request({"length": length}, recipe=recipe, threads=1)
+
+
 def test_a_training_that_diverges_says_so_in_its_last_piece() -> None:
-    live = LiveTraining("adding", Options(length=20, hidden_size=4, cell="relu"))
+    live = LiveTraining("adding", request(20, hidden_size=4, cell="relu"))
     live.advance()
     with torch.no_grad():
         for parameter in live.trainer.model.parameters():
@@ -214,7 +219,7 @@ def test_the_tasks_are_those_that_need_no_file() -> None:
 
 
 def test_a_training_tells_how_it_goes() -> None:
-    live = LiveTraining("parity", Options(length=4, hidden_size=3, num_sequences=4096, cell="gru"))
+    live = LiveTraining("parity", request(4, hidden_size=3, num_sequences=4096, cell="gru"))
     first = live.advance()
     assert (first["sequences"], first["loss"], first["checks"]) == (0, None, [])
     assert len(first["flow"]["norms"]["h"]) == 1 + live.probe.inputs.shape[1]
@@ -229,7 +234,7 @@ def test_a_training_tells_how_it_goes() -> None:
 
 
 def test_the_gradient_is_that_of_the_last_output() -> None:
-    live = LiveTraining("adding", Options(length=20, hidden_size=3, cell="tanh"))
+    live = LiveTraining("adding", request(20, hidden_size=3, cell="tanh"))
     norms = live.advance()["flow"]["norms"]["h"]
     model = live.trainer.model
     h = torch.zeros(16, 3, requires_grad=True)
@@ -266,8 +271,8 @@ def test_what_cannot_be_trained_is_refused_in_words(contents: bytes, message: st
 
 
 def test_a_length_is_passed_to_tasks_that_have_one() -> None:
-    assert training_of(training())[1].length == 3
-    assert training_of(training(task="reber"))[1].length is None
+    assert training_of(training())[1].options == {"length": 3}
+    assert training_of(training(task="reber"))[1].options == {}
 
 
 @pytest.mark.parametrize(
@@ -470,7 +475,7 @@ def test_a_missing_package_is_answered_with_what_to_install(package: str) -> Non
     ("words", "message"),
     [
         ("web absent", "there is no run folder absent"),
-        ("web last", "there is no run in .*`rondo train photo` makes one"),
+        ("web last", "there is no run in .*`rondo train TASK` makes one"),
         ("web --port 70000", "--port must be from 0 to 65535, but is 70000"),
         ("web --host 192.0.2.1", r"cannot listen at 192\.0\.2\.1:8000: .*give another --host"),
         ("web --prot 3", "did you mean '--port'"),

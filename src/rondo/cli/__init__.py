@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words and words[0] in OF_TASKS:
             command = OF_TASKS[words[0]]
-            return _run(argparse.Namespace(run=_on_runs(lambda _: command(words[1:]))))
+            return _run(argparse.Namespace(run=_on_runs(lambda _: command(words[1:])), words=words))
         parsed = parser.parse_all(words)
         if parsed.version:
             import rondo
@@ -167,7 +167,7 @@ def _run(parsed: argparse.Namespace) -> int:
     try:
         return parsed.run(parsed)
     except ModuleNotFoundError as error:
-        return _fail(_missing(error, getattr(parsed, "extra", "photo")))
+        return _fail(_missing(error, _extra_of(parsed)))
     except BrokenPipeError:  # the reader of our output has had enough, as in `rondo ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCESS
@@ -198,6 +198,17 @@ def _on_runs(command: Command) -> Command:
             return _fail(str(error))
 
     return answered
+
+
+def _extra_of(parsed: argparse.Namespace) -> str:
+    """The extra that a command needs: its own, or that of the task; that of photos has most."""
+    words = getattr(parsed, "words", [])
+    if words[:1] == ["train"]:
+        from rondo.tasks.registry import definition_of
+
+        return definition_of(words[1]).extra
+    extra: str = getattr(parsed, "extra", "photo")
+    return extra
 
 
 def _missing(error: ModuleNotFoundError, extra: str) -> str:

@@ -10,6 +10,7 @@ from rondo.cli.predict import split_run
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
+    from rondo.cli.options import OptionsParser
     from rondo.training.answers import Evaluation
     from rondo.training.definition import Definition
     from rondo.training.run_folder import RunFolder
@@ -36,7 +37,7 @@ def evaluate(words: Sequence[str]) -> int:
     from rondo.tasks.registry import folder_of
 
     folder = folder_of(run_path(run))
-    given = _parser(folder.definition, run).parse(rest)
+    given = evaluate_parser(folder.definition, run).parse(rest)
     found = _measured(folder, given)
     if given["json"]:
         print(json_text(found.values(), indent=2))
@@ -45,7 +46,8 @@ def evaluate(words: Sequence[str]) -> int:
     return SUCCESS
 
 
-def _parser(definition: Definition, run: str) -> Any:
+def evaluate_parser(definition: Definition, run: str) -> OptionsParser:
+    """Returns the parser of the options of a run's task."""
     from rondo.cli.options import OptionsParser, word
 
     parser = OptionsParser(f"rondo evaluate {run}", f"What a run of {definition.name} is worth.")

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -31,7 +33,25 @@ SHORT = {
 """Other names of options."""
 
 WITHIN = ("augmentation", "image_sizes")
-"""The fields of a recipe that hold several values; they are keys of a config file, or for --set."""
+"""The fields of a recipe that hold several values: keys of a config file, or for --set."""
+
+NO_KEYS = {
+    "help": "leave it out",
+    "config": "leave it out",
+    "print_config": "give --print-config",
+    "find_learning_rate": "give --find-learning-rate",
+    "set": "write the fields in [recipe]",
+}
+"""The options that are no keys of a config file, and what to do in their place."""
+
+
+class Nothing(str):
+    """The word "none", where no value is meant by it."""
+
+    __slots__ = ()
+
+
+NOTHING = Nothing("none")
 
 
 class RefusedError(argparse.ArgumentTypeError, ValueError):
@@ -73,6 +93,25 @@ def truth(value: Any) -> bool:
     return words[str(value).lower()]
 
 
+def or_nothing(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The type of an option that takes what another one takes, or the word "none"."""
+
+    def read_or_nothing(value: Any) -> Any:
+        is_nothing = isinstance(value, str) and value.lower() == NOTHING
+        return NOTHING if is_nothing else read(value)
+
+    return read_or_nothing
+
+
+def several(value: Any) -> Any:
+    """The type of a key that holds several values, which a word of the command line cannot."""
+    if isinstance(value, (dict, list)) or (isinstance(value, str) and value == NOTHING):
+        return value
+    raise RefusedError(
+        f"must be a table or an array of a config file, or none, but is {value!r}; here give --set"
+    )
+
+
 TYPES: dict[Any, tuple[Callable[[Any], Any], str]] = {
     int: (whole, "N"),
     float: (number, "X"),
@@ -88,9 +127,8 @@ class OptionsFormatter(argparse.HelpFormatter):
     def _format_action_invocation(self, action: argparse.Action) -> str:
         if not action.option_strings or action.nargs == 0:
             return super()._format_action_invocation(action)
-        shown = [option for option in action.option_strings if not option.startswith("--recipe.")]
         metavar = self._format_args(action, action.dest.upper())
-        return f"{', '.join(shown or action.option_strings)} {metavar}"
+        return f"{', '.join(_shown(action.option_strings))} {metavar}"
 
 
 class OptionsParser:
@@ -105,7 +143,9 @@ class OptionsParser:
         self.prog = prog
         self.parser = ArgumentParser(
             prog=prog,
+            usage=f"{prog} [options]",
             description=description,
+            print_config=None,
             parser_mode="toml",
             exit_on_error=False,
             allow_abbrev=False,
@@ -147,8 +187,10 @@ class OptionsParser:
         kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
         read, metavar = TYPES[kinds[0]]
         metavar = "PATH" if is_path else metavar
+        is_truth = read is truth
+        read = or_nothing(read) if type(None) in get_args(hint) else read
         strings = [f"--{name.replace('_', '-')}", *SHORT.get(name, ())]
-        more: dict[str, Any] = {"nargs": "?", "const": True} if read is truth else {}
+        more: dict[str, Any] = {"nargs": "?", "const": True} if is_truth else {}
         if prefix:
             strings.append(f"--{prefix}{name}")
         self.add(*strings, dest=f"{prefix}{name}", type=read, metavar=metavar, help=text, **more)
@@ -162,9 +204,8 @@ class OptionsParser:
         if any(item in ("-h", "--help") for item in arguments):
             self.parser.print_help()
             sys.exit(0)
-        _check_config_file(arguments)
         try:
-            found = self.parser.parse_args(list(arguments))
+            found = self.parser.parse_args(_config_files_first(_with_name_of_recipe(arguments)))
         except (argparse.ArgumentError, ValueError, TypeError) as error:
             raise UsageError(f"{self._words(str(error))}; see `{self.prog} --help`") from None
         return found.as_dict()
@@ -176,27 +217,44 @@ class OptionsParser:
         typed = re.match(r'Parser key "(.*?)": (.*)', message, re.DOTALL)
         given = re.match(r"argument (\S+): (.*)", message, re.DOTALL)
         if stray:
-            name = stray[1].split("=")[0]
-            known = [text for text in self.parser._option_string_actions if text.startswith("--")]
-            hint = near(name, known) or ("" if name.startswith("-") else "it is one word too many")
-            hint = hint or f"there are: {', '.join(known)}"
-            return f"{self.prog} does not take {name!r}; {hint}"
+            return self._stray(stray[1].split("=")[0])
         if key:
-            known = [action.dest for action in self.parser._actions]
-            hint = near(key[1], known) or f"there are: {', '.join(known)}"
-            return f"the config file has a key {key[1]!r} that is none; {hint}"
+            hint = _nearest(key[1], self._keys())
+            return f"the config file has a key {key[1]!r}, which is no option; {hint}"
         if typed:
-            return f"{typed[1]} {_first_line(typed[2])}"
+            return _refused(typed[1], typed[2])
         if given:
-            names = [name for name in given[1].split("/") if not name.startswith("--recipe.")]
-            return f"{'/'.join(names)} {_first_line(given[2])}"
+            return _refused("/".join(_shown(given[1].split("/"))), given[2])
         return _first_line(message)
+
+    def _stray(self, name: str) -> str:
+        """What to say of a word that is none of the options."""
+        known = [text for text in self.parser._option_string_actions if text.startswith("--")]
+        hint = near(name, known) or ("" if name.startswith("-") else "it is one word too many")
+        hint = hint or f"there are: {', '.join(_shown(known))}"
+        return f"{self.prog} does not take {name!r}; {hint}"
+
+    def _keys(self) -> dict[str, str]:
+        """The keys of a config file, also by the short names of the options."""
+        found: dict[str, str] = {}
+        for action in self.parser._actions:
+            if action.option_strings and action.dest not in NO_KEYS:
+                group = action.dest.rpartition(".")[0]
+                names = [text.lstrip("-").replace("-", "_") for text in action.option_strings]
+                key = "run" if action.dest == "run_path" else action.dest
+                found |= {f"{group}.{name}".lstrip("."): key for name in names} | {key: key}
+        return found
 
 
 def given_of(options: type | None, given: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields of a dataclass that were given."""
     names = [] if options is None else [item.name for item in fields(options)]
-    return {name: given[name] for name in names if given[name] is not None}
+    return {name: given[name] for name in names if is_given(given[name])}
+
+
+def is_given(value: Any) -> bool:
+    """Whether there is a value for an option of a task, where none and not given are the same."""
+    return value is not None and not isinstance(value, Nothing)
 
 
 def train_parser(definition: Definition) -> OptionsParser:
@@ -207,7 +265,7 @@ def train_parser(definition: Definition) -> OptionsParser:
     parser.add_config()
     parser.add_fields(definition.options)
     parser.add("--recipe.name", type=word, metavar="NAME",
-        help=f"how to train: {', '.join(definition.recipes)}; also --recipe NAME (default: "
+        help=f"how to train: {', '.join(definition.recipes)} (default: "
         f"{'what the data ask for' if len(definition.recipes) > 1 else 'default'})")  # fmt: skip
     parser.add_fields(
         Recipe,
@@ -217,9 +275,10 @@ def train_parser(definition: Definition) -> OptionsParser:
     )
     for name in WITHIN:
         if name not in definition.unused:
-            parser.add(f"--recipe.{name}", type=_any, metavar="VALUE",
-                help=f"{arguments_of(Recipe)[name].rstrip('.').lower()} (default: the "
-                "recipe's)")  # fmt: skip
+            text = arguments_of(Recipe)[name].rstrip(".")
+            parser.add(f"--recipe.{name}", type=several, metavar="none",
+                help=f"{text[0].lower()}{text[1:]}; a key of a config file, or fields for --set "
+                "(default: the recipe's)")  # fmt: skip
     _add_run(parser)
     return parser
 
@@ -244,6 +303,8 @@ def _add_run(parser: OptionsParser) -> None:
     add("--find-learning-rate", action="store_true",
         help="try learning rates on the first steps, tell which is good, and end (default: "
         "train)")  # fmt: skip
+    add("--print-config", action="store_true",
+        help="print these options as a config file, and end (default: train)")  # fmt: skip
     add("--run", type=word, metavar="DIR", dest="run_path",
         help="the run folder to make (default: runs/TASK-DATE-N)")  # fmt: skip
     add("--resume", type=word, metavar="RUN",
@@ -258,11 +319,11 @@ def _absent(definition: Definition) -> list[str]:
 
 
 def _of_recipes(definition: Definition, name: str) -> str:
-    """What a field is in the recipes, for example "drawn 4000, files 58720"."""
+    """What a field is in the recipes, the usual one first, such as "40; drawn 6, lecture 6"."""
     found = {kind: _told(getattr(recipe, name)) for kind, recipe in definition.recipes.items()}
-    if len(set(found.values())) == 1:
-        return next(iter(found.values()))
-    return ", ".join(f"{kind} {value}" for kind, value in found.items())
+    usual = next(iter(found.values()))
+    others = [f"{kind} {value}" for kind, value in found.items() if value != usual]
+    return f"{usual}; {', '.join(others)}" if others else usual
 
 
 def _default(item: Field[Any]) -> str:
@@ -277,10 +338,6 @@ def _told(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _any(value: Any) -> Any:
-    return value
-
-
 def _threads(value: Any) -> int:
     try:
         return num_threads(str(value))
@@ -288,14 +345,70 @@ def _threads(value: Any) -> int:
         raise RefusedError(str(error)) from None
 
 
-def _check_config_file(arguments: Sequence[str]) -> None:
-    """Raises `UsageError` where a config file cannot be read."""
-    for place, item in enumerate(arguments):
-        name, sign, value = item.partition("=")
-        if name == "--config" and not sign and place + 1 < len(arguments):
-            value = arguments[place + 1]
-        if name == "--config" and value and not Path(value).is_file():
-            raise UsageError(f"there is no config file {value}")
+def _with_name_of_recipe(words: Sequence[str]) -> list[str]:
+    """The words with `--recipe NAME` as `--recipe.name NAME`; "recipe" alone is a table."""
+    return [
+        "--recipe.name" + word.removeprefix("--recipe")
+        if word == "--recipe" or word.startswith("--recipe=")
+        else word
+        for word in words
+    ]
+
+
+def _config_files_first(arguments: Sequence[str]) -> list[str]:
+    """The words with the config files before all others, so that what is given beside them counts.
+
+    Raises:
+        UsageError: Where a file cannot be read.
+    """
+    words, files = list(arguments), list[str]()
+    for place in reversed(range(len(words))):
+        name, sign, value = words[place].partition("=")
+        if name == "--config" and (sign or place + 1 < len(words)):
+            path = value if sign else words.pop(place + 1)
+            words.pop(place)
+            _check_config_file(path)
+            files.insert(0, f"--config={path}")
+    return [*files, *words]
+
+
+def _check_config_file(path: str) -> None:
+    """Raises `UsageError` where a config file cannot be read, or has a key that is for no file."""
+    if not Path(path).is_file():  # what is no file, such as a pipe, can be read but once
+        raise UsageError(f"there is no config file {path}")
+    try:
+        values = tomllib.loads(Path(path).read_bytes().decode())
+    except OSError as error:
+        raise UsageError(f"the config file {path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"the config file {path} is no TOML: {error}") from error
+    for key, instead in NO_KEYS.items():
+        if key in values:
+            raise UsageError(f"the config file {path} cannot hold {key}; {instead}")
+    if not isinstance(values.get("recipe", {}), dict):
+        raise UsageError(
+            f"recipe of the config file {path} must be a table [recipe], in which name is that of "
+            f"the recipe, but is {values['recipe']!r}"
+        )
+
+
+def _nearest(word: str, known: Mapping[str, str]) -> str:
+    """The nearest of some words, as what it stands for; or all of them."""
+    found = get_close_matches(word.lower().replace("-", "_"), known, n=1)
+    every = ", ".join(dict.fromkeys(known.values()))
+    return f"did you mean {known[found[0]]!r}?" if found else f"there are: {every}"
+
+
+def _shown(strings: Sequence[str]) -> list[str]:
+    """The names of options that are told: "recipe." is left out where there is another."""
+    named = ["--recipe" if text == "--recipe.name" else text for text in strings]
+    return [text for text in named if not text.startswith("--recipe.")] or list(named)
+
+
+def _refused(name: str, text: str) -> str:
+    """What to say of a value that an option does not take."""
+    line = _first_line(text).replace("expected one argument", "needs a value")
+    return line if line.startswith("the ") else f"{name} {line}"
 
 
 def _first_line(text: str) -> str:

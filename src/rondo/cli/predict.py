@@ -15,6 +15,7 @@ from rondo.system.csv_text import plain_cell
 from rondo.system.json_text import json_text
 
 if TYPE_CHECKING:
+    from rondo.cli.options import OptionsParser
     from rondo.training.answers import Answers
     from rondo.training.definition import Definition
 
@@ -48,7 +49,7 @@ def predict(words: Sequence[str]) -> int:
     definition = folder.definition
     if definition.predict is None:
         raise UsageError(f"{folder.path} is a run of {definition.name}, which answers no files")
-    given = _parser(definition, run).parse(rest)
+    given = predict_parser(definition, run).parse(rest)
     options = given_of(definition.predict.options, given)
     answers: Answers = at_place(definition.predict.place)(folder.path, **options)
     found = summary(folder.path)
@@ -73,7 +74,8 @@ def split_run(command: str, words: Sequence[str]) -> tuple[str, list[str]]:
     return words[place], [*words[:place], *words[place + 1 :]]
 
 
-def _parser(definition: Definition, run: str) -> Any:
+def predict_parser(definition: Definition, run: str) -> OptionsParser:
+    """Returns the parser of the options of a run's task."""
     from rondo.cli.options import OptionsParser, word
 
     parser = OptionsParser(f"rondo predict {run}", f"Answers of a run of {definition.name}.")

@@ -95,7 +95,6 @@ def _parsed(words: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 def checker_of(task: str) -> Check:
     """Returns what raises `RunError` where `rondo train` of a task does not take some words."""
     from rondo.cli.options import train_parser
-    from rondo.cli.train import with_name_of_recipe
     from rondo.errors import RunError
     from rondo.tasks.registry import definition_of
 
@@ -103,7 +102,7 @@ def checker_of(task: str) -> Check:
 
     def check(words: Sequence[str]) -> None:
         try:
-            parser.parse(with_name_of_recipe(words))
+            parser.parse(words)
         except UsageError as error:
             raise RunError(str(error)) from error
 

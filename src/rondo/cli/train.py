@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,17 +16,13 @@ if TYPE_CHECKING:
     from rondo.training.session import Request, Session
 
 OF_RUN = (
-    "set",
-    "start_from",
-    "seed",
-    "threads",
-    "log",
-    "report",
-    "find_learning_rate",
-    "run_path",
-    "resume",
+    *("set", "start_from", "seed", "threads", "log", "report", "find_learning_rate"),
+    *("print_config", "run_path", "resume"),
 )
 """The options of every training."""
+
+BESIDE_RESUME = ("resume", "data", "log", "report", "find_learning_rate", "print_config")
+"""What may stand beside --resume, and what is never without a value."""
 
 
 def train_help() -> str:
@@ -69,7 +64,12 @@ def train(words: Sequence[str]) -> int:
 def _train(definition: Definition, words: Sequence[str]) -> int:
     from rondo.cli.options import train_parser
 
-    given = train_parser(definition).parse(with_name_of_recipe(words))
+    given = train_parser(definition).parse(words)
+    if given["print_config"]:
+        from rondo.cli.config_text import config_text
+
+        print(config_text(definition, given))
+        return SUCCESS
     from rondo.training.memory import keep_freed_memory
 
     keep_freed_memory()
@@ -92,28 +92,40 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
 
 def request_of(given: dict[str, Any]) -> Request:
     """Returns what the options ask for."""
+    from rondo.cli.options import is_given
     from rondo.training.request import Request
 
-    recipe = {name: value for name, value in given["recipe"].items() if value is not None}
-    name = recipe.pop("name", None)
+    changes = {name: value for name, value in given["recipe"].items() if value is not None}
+    name = changes.pop("name", None)
+    texts = [text for field in list(changes) for text in _texts(field, changes)]
     kept = ("recipe", "config", *OF_RUN)
-    inner = [f"{field}={json.dumps(recipe.pop(field))}" for field in _compound(recipe)]
     return Request(
-        options={
-            key: value for key, value in given.items() if key not in kept and value is not None
-        },
+        options={key: item for key, item in given.items() if key not in kept and is_given(item)},
         recipe_name=name,
-        recipe=recipe,
-        set=[*inner, *(given["set"] or ())],
+        recipe=changes,
+        set=[*texts, *(given["set"] or ())],
         start_from=given["start_from"],
         seed=given["seed"] or 0,
         threads=free_threads() if given["threads"] is None else given["threads"],
     )
 
 
-def _compound(recipe: dict[str, Any]) -> list[str]:
-    """The fields that hold several values."""
-    return [name for name, value in recipe.items() if isinstance(value, (dict, list))]
+def _texts(field: str, changes: dict[str, Any]) -> list[str]:
+    """What of the recipe is none, or holds several values, as for --set; it is taken out."""
+    from rondo.cli.options import WITHIN, is_given
+
+    value = changes[field]
+    if is_given(value) and field not in WITHIN:
+        return []
+    del changes[field]
+    if isinstance(value, dict):
+        return [f"{field}.{name}={_tupled(item)}" for name, item in value.items()]
+    return [f"{field}={_tupled(value)}"]
+
+
+def _tupled(value: Any) -> Any:
+    """Values of a config file, which knows no tuples, as Python writes them."""
+    return tuple(map(_tupled, value)) if isinstance(value, list) else value
 
 
 def _to_the_end(run: Session, log: str | None, *, with_report: bool) -> int:
@@ -188,11 +200,9 @@ def _find_learning_rate(definition: Definition, given: dict[str, Any]) -> int:
 
 def _check_alone(given: dict[str, Any]) -> None:
     """Raises `UsageError` where --resume stands beside what the run has settled."""
-    others = [
-        name
-        for name, value in {**given, **_flat(given["recipe"])}.items()
-        if name not in ("data", "log", "report", "resume", "recipe") and value not in (None, False)
-    ]
+    given = {name: value for name, value in given.items() if name not in BESIDE_RESUME}
+    given |= _flat(given.pop("recipe"))
+    others = [name for name, value in given.items() if value is not None]
     words = [f"--{name.replace('_', '-').replace('run-path', 'run')}" for name in others]
     if words:
         raise UsageError(
@@ -202,13 +212,3 @@ def _check_alone(given: dict[str, Any]) -> None:
 
 def _flat(recipe: dict[str, Any]) -> dict[str, Any]:
     return {("recipe" if name == "name" else name): value for name, value in recipe.items()}
-
-
-def with_name_of_recipe(words: Sequence[str]) -> list[str]:
-    """The words with `--recipe NAME` as `--recipe.name NAME`; "recipe" alone is a table."""
-    return [
-        "--recipe.name" + word.removeprefix("--recipe")
-        if word == "--recipe" or word.startswith("--recipe=")
-        else word
-        for word in words
-    ]

@@ -22,6 +22,7 @@ WORDS: dict[Any, str] = {
     str: "a word",
     Augmentation: "changed field by field",
     type(None): "none",
+    tuple[tuple[float, float], ...]: "pairs of numbers, such as ((0.5, 0.5), (0.5, 1))",
 }
 """What a user is told of types."""
 

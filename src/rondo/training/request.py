@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rondo.cells.named import NAMED_CELLS, named_cell
-from rondo.errors import RunError, look_up, num_threads_of, suggestion
+from rondo.errors import RunError, check_from_0, look_up, num_threads_of, suggestion
 from rondo.training.config import RunConfig
 from rondo.training.definition import DRAWN, Definition
 from rondo.training.engine import check_fits
@@ -54,6 +54,7 @@ def make_config(
     start = None if request.start_from is None else find_start(request.start_from, definition)
     inherited = {} if start is None else start.options(definition.inherited)
     options = definition.options_from({**inherited, **request.options})
+    check_before_reading(definition, request)
     tell_reading(options, say)
     task = definition.make_task(options)
     options = replace(options, **task.settled)
@@ -87,9 +88,7 @@ def make_recipe(
         recipe = recipe if task.adapt is None else task.adapt(recipe)
     if start is not None:
         recipe = start.shaped(recipe)
-    changes = {name: value for name, value in request.recipe.items() if value is not None}
-    if "cell" in changes:
-        changes["cell"] = cell_name(changes["cell"])
+    changes = changes_of(request)
     absent = [name for name in SOME_HAVE if getattr(task.recipe, name) is None]
     unused = (*task.unused, *absent)
     for name in changes:
@@ -111,6 +110,35 @@ def make_recipe(
 def checks_by_default(recipe: Recipe) -> bool:
     """Whether a recipe leaves open how often to check; then there is a check after each epoch."""
     return recipe.check_every == Recipe.check_every
+
+
+def changes_of(request: Request) -> dict[str, Any]:
+    """Returns the fields of the recipe that a request gives other values.
+
+    Raises:
+        RunError: If there is no such cell.
+    """
+    changes = {name: value for name, value in request.recipe.items() if value is not None}
+    if "cell" in changes:
+        changes["cell"] = cell_name(changes["cell"])
+    return changes
+
+
+def check_before_reading(definition: Definition, request: Request) -> None:
+    """Raises `RunError` where a request cannot be used whatever the data, which may be many."""
+    check_from_0(seed=request.seed)
+    num_threads_of(request.threads)
+    recipes, changes = definition.recipes, changes_of(request)
+    if request.recipe_name is not None:
+        recipes = {request.recipe_name: look_up("recipe", request.recipe_name, recipes)}
+    refused = []
+    for recipe in recipes.values():
+        try:
+            changed_recipe(replace(recipe, **changes), request.set, definition.unused).check()
+        except RunError as error:
+            refused.append(error)
+    if len(refused) == len(recipes):
+        raise refused[0]
 
 
 def check_recipe(task: Task, recipe: Recipe) -> None:

@@ -12,7 +12,13 @@ from torch import nn
 from rondo.errors import RunError
 from rondo.training.config import RunConfig
 from rondo.training.definition import Definition
-from rondo.training.network import arguments_of, description, needed_bytes, new_network
+from rondo.training.network import (
+    BYTES_BESIDE_WEIGHTS,
+    arguments_of,
+    description,
+    needed_bytes,
+    new_network,
+)
 from rondo.training.request import Request, data_words, fingerprint, make_config, tell_reading
 from rondo.training.run_folder import RunFolder
 from rondo.training.run_paths import check_new_folder, make_run_path, new_run_path
@@ -70,7 +76,7 @@ def begin(
         RunError: If an option, the data or the folder cannot be used.
     """
     name = definition.name
-    check_new_folder(new_run_path(name) if path is None else path)
+    check_new_folder(new_run_path(name) if path is None else path, BYTES_BESIDE_WEIGHTS)
     config, task, start = make_config(definition, request, say)
     least = needed_bytes(definition, task, config.recipe)
     check_new_folder(new_run_path(name) if path is None else path, least)
