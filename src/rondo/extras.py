@@ -25,6 +25,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "actions": {**_TASKS, "av": "18.1"},
     "captions": {**_TASKS, "sacrebleu": "2.5"},
     "matlab": {"scipy": "1.14"},
+    "parquet": {"pyarrow": "18.0"},
     "tensorboard": {"tensorboard": "2.19"},
     "mlflow": {"alembic": "1.13", "mlflow-skinny": "3.10", "sqlalchemy": "2.0"},
     "wandb": {"wandb": "0.22"},

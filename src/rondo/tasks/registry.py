@@ -28,6 +28,7 @@ PLACES = {
     "text": "rondo.tasks.text.definition:TEXT",
     "actions": "rondo.tasks.actions.definition:ACTIONS",
     "segmentation": "rondo.tasks.segmentation.definition:SEGMENTATION",
+    "series": "rondo.tasks.series.definition:SERIES",
     "captions": "rondo.tasks.captions.definition:CAPTIONS",
     "characters": "rondo.tasks.characters.definition:CHARACTERS",
     "music": "rondo.tasks.music.definition:MUSIC",
