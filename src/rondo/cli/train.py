@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from rondo.cli.commands import SUCCESS, free_threads, run_path, say
 from rondo.cli.manual import UsageError
 from rondo.errors import RunError
-from rondo.extras import how_to_install
 
 if TYPE_CHECKING:
     from rondo.training.definition import Definition
@@ -160,23 +159,9 @@ def finish_lines(run: Session, *, with_report: bool = True) -> list[str]:
     if run.definition.finish is not None:
         lines: list[str] = at_place(run.definition.finish)(run, say)
         return lines
-    return [*_class_lines(run), *_report_lines(run)]
+    from rondo.report.run_end import report_lines
 
-
-def _report_lines(run: Session) -> list[str]:
-    """Writes the report, where Matplotlib is there to draw it; returns where it is."""
-    try:
-        from rondo.report.run_report import write_report
-    except ModuleNotFoundError as error:
-        say(f"no report: {error.name} is not installed; {how_to_install('plot')}")
-        return []
-    write_report(run)
-    folder = run.folder
-    return [
-        "",
-        f"model card: {folder.card_file}",
-        f"report: {folder.report_file.resolve().as_uri()}",
-    ]
+    return [*_class_lines(run), *report_lines(run, say)]
 
 
 def _class_lines(run: Session) -> list[str]:

@@ -95,7 +95,7 @@ def make_recipe(
         if name in unused:
             raise RunError(f"this task does not use recipe.{name}; leave it out")
     num_train = task.source.num_train()
-    if num_train is not None and recipe.num_epochs is None:
+    if num_train is not None and recipe.num_epochs is None and checks_by_default(recipe):
         changes.setdefault("check_every", num_train)
     if "num_sequences" in changes:
         changes.setdefault("num_epochs", None)
@@ -105,6 +105,11 @@ def make_recipe(
             f"{task.name} draws a new sequence every time and has no epochs; give --sequences"
         )
     return replace(recipe, precision=resolved_precision(recipe.precision))
+
+
+def checks_by_default(recipe: Recipe) -> bool:
+    """Whether a recipe leaves open how often to check; then there is a check after each epoch."""
+    return recipe.check_every == Recipe.check_every
 
 
 def changes_of(request: Request) -> dict[str, Any]:

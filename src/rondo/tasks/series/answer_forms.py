@@ -89,11 +89,14 @@ Answer = ClassAnswer | NumberAnswer | ForecastAnswer
 """What there is for one series, or one step of one."""
 
 FORMS: dict[str, tuple[type[Any], tuple[str, ...]]] = {
-    "classify": (ClassAnswer, ("source", "answer", "probability", "num_steps", "label", "error")),
+    "classify": (
+        ClassAnswer,
+        ("source", "answer", "probability", "probabilities", "num_steps", "label", "error"),
+    ),
     "regress": (NumberAnswer, ("source", "target", "value", "num_steps", "label", "error")),
     "forecast": (
         ForecastAnswer,
-        ("source", "time", "step", "target", "value", "low", "high", "error"),
+        ("source", "time", "step", "target", "value", "low", "high", "quantiles", "error"),
     ),
 }
 """The kind of answer of each kind of run, and what a table shows of it."""

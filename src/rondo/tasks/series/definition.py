@@ -79,4 +79,5 @@ SERIES = Definition(
     networks="rondo.tasks.series.networks:NETWORKS",
     predict=Command("rondo.tasks.series.answers:SeriesAnswers", Answering),
     evaluate=Command("rondo.tasks.series.evaluate:evaluate"),
+    finish="rondo.tasks.series.finish:finish",
 )

@@ -30,8 +30,9 @@ from rondo.tasks.series.form import Found, Roles, listed
 from rondo.tasks.series.lines import fit_lines
 from rondo.tasks.series.pinball import scaled_pinball
 from rondo.tasks.series.windows import TRAIN, Windows
+from rondo.tasks.shows import show_classes, show_numbers, told
 from rondo.training.recipe import Recipe
-from rondo.training.task import Task, is_likeliest
+from rondo.training.task import Shown, Task, is_likeliest
 
 KINDS = {"words": "classify", "numbers": "regress", None: "forecast"}
 """What is to be done, by what labels are."""
@@ -39,6 +40,9 @@ KINDS = {"words": "classify", "numbers": "regress", None: "forecast"}
 PASSES, LEAST_PASSES, MOST_SEQUENCES = 50, 15, 30_000
 """Passes over the training series, where these are more sequences than a recipe says and at most
 `MOST_SEQUENCES`; passes over large data."""
+
+LEAST_INTERVAL = 500
+"""Training series between two checks, where there are fewer in the data."""
 
 QUANTILES = (0.1, 0.5, 0.9)
 """The quantiles of a forecast."""
@@ -175,7 +179,11 @@ def _labelling(found: Found, data: Labelled, kind: str) -> Task:
         input_size=len(data.columns),
         output_size=len(data.classes) if data.classes else data.num_targets,
         distance="cross_entropy" if is_classes else "euclidean",
-        recipe=replace(recipe, num_sequences=_budget(recipe, len(source.train))),
+        recipe=replace(
+            recipe,
+            num_sequences=_budget(recipe, len(source.train)),
+            check_every=max(LEAST_INTERVAL, len(source.train)),
+        ),
         recipe_name=kind,
         final=True,
         right=is_likeliest if is_classes else None,
@@ -188,6 +196,7 @@ def _labelling(found: Found, data: Labelled, kind: str) -> Task:
         loss=None if is_classes else partial(_scaled_error, scale=_scales(source.train)),
         baseline=_majority(source.train) if is_classes else None,
         noun="series",
+        show=show_classes(data.classes) if data.classes else show_numbers,
         notes=data.notes,
         num_skipped=data.num_skipped,
     )
@@ -252,9 +261,17 @@ def _forecasting(found: Found, data: Forecast, quantiles: tuple[float, ...]) -> 
         prepare=partial(_fit_forecaster, source=source, least=least),
         loss=partial(scaled_pinball, quantiles=quantiles, least=least),
         noun="windows",
+        show=_show_forecast,
         notes=data.notes,
         num_skipped=data.num_skipped,
     )
+
+
+def _show_forecast(outputs: Tensor, batch: Batch, row: int) -> Shown:
+    """The first steps that came, beside the medians."""
+    middle = outputs[row][..., outputs.shape[-1] // 2]
+    first, said = batch.targets[row].flatten(), middle.flatten()
+    return Shown(told(first), told(said), f"{len(batch.targets[row])} steps ahead")
 
 
 def least_scales(source: Windows) -> tuple[float, ...]:
