@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from rondo.cli.commands import print_csv
+from rondo.cli.predict import print_csv
 from rondo.system.csv_text import FORMULA_SIGNS, plain_cell
 
 

@@ -13,13 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from rondo.sweep.page import Table
-from rondo.sweep.page import page as table_page
 from torch import Tensor, nn
 
 from commands import Run
 from drawn_classes import class_names, draw_shape, write_classes
-from photo_runs import SIZE, TinyNetwork, class_data, new_run, photo_data, run_config
+from photo_runs import SIZE, TinyNetwork, add_network, class_data, new_run, photo_data, run_config
 from rondo.errors import RunError
 from rondo.looks.saliency import evidence, saliency
 from rondo.measures.calibration import Temperature
@@ -29,11 +27,10 @@ from rondo.report.classes import MOST_SHOWN, confusions, scores
 from rondo.report.input import ReportInput
 from rondo.report.page import page_of
 from rondo.report.tables import accuracy_table, detail_table
-from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.answers import EXPECTS, NO_BASIS, Predictor
 from rondo.tasks.photo.classes import SEXES
 from rondo.tasks.photo.evaluation import evaluate
-from rondo.tasks.photo.task import PhotoNetwork
+from rondo.tasks.photo.table import page
 from rondo.training.run_folder import RunFolder
 from rondo.web.photo import about, look
 from web_pages import SweepingNetwork, portrait, predictor_of
@@ -43,7 +40,7 @@ TODAY = date(2026, 1, 31)
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
+    add_network(monkeypatch, TinyNetwork)
 
 
 def report_of(classes: tuple[str, ...], *, wrong: int = 2) -> ReportInput:
@@ -65,6 +62,7 @@ def report_of(classes: tuple[str, ...], *, wrong: int = 2) -> ReportInput:
         TinyNetwork(num_classes=len(classes)),
         Temperature(),
         trials={},
+        arguments={},
     )
 
 
@@ -304,8 +302,7 @@ def test_groups_and_notes_of_the_data_stand_on_the_page_and_the_card() -> None:
 def test_a_table_of_networks_warns_of_what_judges_people(
     classes: tuple[str, ...], warns: bool
 ) -> None:
-    table = Table((), run_config(class_data(classes), source="photos"), {"train": 6})
-    text = table_page(table, "<svg></svg>")
+    text = page((), "10 epochs", "<svg></svg>", classes)
     assert ("Never to decide anything about a person" in text) is warns
     assert ("Networks that predict a person's sex from a photo" in text) is warns
     assert ("Networks that name the class of a photo" in text) is not warns

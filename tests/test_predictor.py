@@ -5,19 +5,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from photo_runs import SHORT, TinyNetwork, new_run, photo_data, run_config
+from photo_runs import SHORT, TinyNetwork, add_network, new_run, photo_data, run_config
 from rondo.errors import RunError
 from rondo.tasks.photo import answers as predictor_module
-from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.answers import Prediction, Predictor
 from rondo.tasks.photo.evaluation import predict
-from rondo.tasks.photo.task import PhotoNetwork
 from rondo.training.run_folder import RunFolder
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
-    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
+    add_network(monkeypatch, TinyNetwork)
     config = run_config(photo_data())
     folder = new_run(tmp_path / "run", config)
     folder.write_model(TinyNetwork(), config)

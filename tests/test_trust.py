@@ -13,7 +13,16 @@ from torch import Tensor, nn
 
 import rondo as rondo_package
 from commands import Run, check_answered_in_one_line
-from photo_runs import SHORT, SIZE, TinyNetwork, new_run, photo_data, photo_set, run_config
+from photo_runs import (
+    SHORT,
+    SIZE,
+    TinyNetwork,
+    add_network,
+    new_run,
+    photo_data,
+    photo_set,
+    run_config,
+)
 from rondo.errors import RunError
 from rondo.looks.sweeps import sweeps
 from rondo.measures.calibration import Temperature, fit_temperature, temper
@@ -24,11 +33,9 @@ from rondo.report.card import render_card
 from rondo.report.finish import evaluate_splits, finish, predict_splits
 from rondo.report.input import ReportInput
 from rondo.report.looks import mean_sweeps
-from rondo.tasks.photo import task as photo
 from rondo.tasks.photo.answers import Predictor
 from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.files import PhotoSet
-from rondo.tasks.photo.task import PhotoNetwork
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Session
 from test_report import pictures, report_input
@@ -64,8 +71,8 @@ class Swept(nn.Module):
 
 @pytest.fixture(autouse=True)
 def _tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(photo.MODELS, "tiny", PhotoNetwork(TinyNetwork))
-    monkeypatch.setitem(photo.MODELS, "bright", PhotoNetwork(Bright))
+    add_network(monkeypatch, TinyNetwork)
+    add_network(monkeypatch, Bright, "bright")
 
 
 def data_with_val(num_val: int) -> dict[str, PhotoSet]:

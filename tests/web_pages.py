@@ -15,17 +15,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
+import pytest
 from PIL import Image
 from torch import Tensor, nn
 
 import rondo
 from commands import STUCK_S
-from photo_runs import new_run, photo_data, run_config
+from photo_runs import add_network, new_run, photo_data, run_config, session_of
 from rondo.tasks.photo.answers import Predictor
 from rondo.tasks.photo.files import PhotoSet
-from rondo.tasks.photo.networks import MODELS, PhotoNetwork
 from rondo.web.app import make_app
 from rondo.web.serve import hosts_of, listening, server_of
 
@@ -49,10 +48,13 @@ class SweepingNetwork(nn.Module):
 def predictor_of(model: nn.Module, data: dict[str, PhotoSet] | None = None) -> Predictor:
     """What a run with these weights answers, on photos of the classes of some data."""
     config = run_config(photo_data() if data is None else data)
-    networks = {config.model: PhotoNetwork(lambda **_: copy.deepcopy(model))}
-    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(MODELS, networks):
-        new_run(Path(folder) / "run", config).write_model(model, config)
-        return Predictor.load(Path(folder) / "run")
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        add_network(patch, lambda **_: copy.deepcopy(model), config.options.model)
+        path = Path(folder) / "run"
+        sets = photo_data() if data is None else data
+        session = session_of(new_run(path, config), sets)
+        session.folder.write_weights(model.state_dict(), session.origin())
+        return Predictor.load(path)
 
 
 def portrait(form: str = "PNG", size: tuple[int, int] = (90, 120), **options: Any) -> bytes:

@@ -125,7 +125,7 @@ def _told(answers: Answers, sources: list[Any], form: str, notes: Sequence[str])
     if form == "text":
         print("".join(f"{note}\n" for note in notes), end="")
     elif form == "csv":
-        _print_csv(answers.columns, found)
+        print_csv(answers.columns, found)
         for note in notes:
             say(note)
     elif form == "json":
@@ -144,7 +144,7 @@ def _plain(answer: Any) -> dict[str, Any]:
     }
 
 
-def _print_csv(names: Sequence[str], answers: Sequence[Any]) -> None:
+def print_csv(names: Sequence[str], answers: Sequence[Any]) -> None:
     """Prints a table of the fields of such names, which stand in its first line.
 
     Texts that a spreadsheet would take for formulas get an apostrophe in front (`plain_cell`).
