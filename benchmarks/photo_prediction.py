@@ -52,7 +52,7 @@ def main() -> None:
     config = predictor.config
     lines = [
         f"# Prediction of photos\n\n{machine_lines()}"
-        f"- network: {config.model}, photos of {config.image_size} pixels\n",
+        f"- network: {config.options.model}, photos of {config.options.image_size} pixels\n",
         "Medians and quartiles over the rounds. Everything that a user waits for is in them:\n"
         "the start of the process, the weights, the photo and its mirror image. Kernels lie in\n"
         "the cache on disk, as from the second prediction of a network on.\n",

@@ -22,7 +22,8 @@ STAGES = [
 because it still imports from that on photos."""
 
 AGAINST_THE_ORDER = {
-    f"tasks/photo/{name}.py": {"report"} for name in ("evaluate", "finish", "table", "time_plot")
+    **{f"tasks/photo/{name}.py": {"report"} for name in ("evaluate", "finish", "table")},
+    **{f"tasks/{name}.py": {"report"} for name in ("photo/time_plot", "series/finish")},
 }
 """The files that import from a later stage, which are to become none."""
 

@@ -522,17 +522,17 @@ def test_weights_that_are_not_finite_are_never_saved(
 ) -> None:
     monkeypatch.setattr(saving, "SAVE_SECONDS", 0.0)
     monkeypatch.setattr(saving, "SAVE_SHARE", math.inf)
-    step = torch.optim.Optimizer.zero_grad
+    step = Engine.train_step
 
-    def spoil(self: torch.optim.Optimizer, *args: Any, **keywords: Any) -> None:
-        step(self, *args, **keywords)
-        if self.state:  # from the second step on
-            self.param_groups[0]["params"][0].data.view(-1)[0] = math.nan
+    def spoil(self: Engine) -> None:
+        step(self)
+        if self.progress.step > 1:
+            self.parameters[0].data.view(-1)[0] = math.nan
 
     def unused_loss(*_: object) -> None:
         pass
 
-    monkeypatch.setattr(torch.optim.Optimizer, "zero_grad", spoil)
+    monkeypatch.setattr(Engine, "train_step", spoil)
     monkeypatch.setattr(fit, "check_loss", unused_loss)
     code, _, err = rondo(*WORDS[task], "--run", "mine")
     assert code == 2
