@@ -22,6 +22,7 @@ from rondo.cli.options import OptionsParser, train_parser
 from rondo.cli.predict import predict_parser, split_run
 from rondo.cli.train import request_of, train_help
 from rondo.data.augmentation import Augmentation
+from rondo.system.free_cores import CoreWatch
 from rondo.tasks.photo.definition import PHOTO
 from rondo.tasks.registry import definition_of, folder_of, task_names
 from rondo.training.recipe import Recipe
@@ -32,7 +33,9 @@ SMALL = ("--length", "20", "--hidden-size", "4", "--sequences", "64", "--threads
 
 def asked(*words: str, task: str = "photo") -> Request:
     """What the words of `rondo train TASK` ask for."""
-    return request_of(train_parser(definition_of(task)).parse(["--threads", "1", *words]))
+    return request_of(
+        train_parser(definition_of(task)).parse(["--threads", "1", *words]), CoreWatch()
+    )
 
 
 def config_file(folder: Path, text: str) -> str:

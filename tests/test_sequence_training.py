@@ -418,7 +418,7 @@ def test_a_run_takes_the_cores_that_are_free(
 ) -> None:
     words = ("train", "adding", "--hidden-size", "4", "--length", "20", "--sequences", "64")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    monkeypatch.setattr(commands, "num_free_cores", lambda: 1)
+    monkeypatch.setattr(commands.CoreWatch, "num_free", lambda watch: 1)
     _, _, err = rondo(*words, "--run", "few")
     assert "other programs use the cores: 1 of 4 threads; --threads takes another number" in err
     assert folder_of(tmp_path / "few").read_config().num_threads == 1

@@ -41,6 +41,7 @@ from rondo.cli.show import add_show
 from rondo.cli.sweep import sweep
 from rondo.cli.train import train
 from rondo.cli.web import add_web, web
+from rondo.data.skipped import printable
 from rondo.extras import how_to_install
 from rondo.system.memory import is_lack_of_memory
 
@@ -224,5 +225,6 @@ def _first_line(error: Exception) -> str:
 
 
 def _fail(message: str) -> int:
-    say(f"rondo: {message}")
+    """Tells in one line, whatever names of files are in it, why a command cannot go on."""
+    say(f"rondo: {printable(message)}")
     return USAGE

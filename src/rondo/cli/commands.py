@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rondo.cli.manual import UsageError
-from rondo.system.free_cores import num_free_cores
+from rondo.system.free_cores import CoreWatch
 
 if TYPE_CHECKING:
     pass
@@ -21,11 +21,15 @@ SUCCESS, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 """Exit codes, as the manual names them."""
 
 
-def free_threads() -> int:
-    """Returns the threads of a new run: torch's, or fewer where other programs use the cores."""
+def free_threads(watch: CoreWatch) -> int:
+    """Returns the threads of a new run: torch's, or fewer where other programs use the cores.
+
+    Args:
+        watch: Has watched the machine while torch was loaded.
+    """
     import torch
 
-    most, free = torch.get_num_threads(), num_free_cores()
+    most, free = torch.get_num_threads(), watch.num_free()
     if free is None or free >= most:
         return most
     say(f"other programs use the cores: {free} of {most} threads; --threads takes another number")

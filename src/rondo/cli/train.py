@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rondo.cli.commands import SUCCESS, free_threads, run_path, say
 from rondo.cli.manual import UsageError
 from rondo.errors import RunError
+from rondo.system.free_cores import CoreWatch
 
 if TYPE_CHECKING:
     from rondo.training.definition import Definition
@@ -64,6 +65,7 @@ def train(words: Sequence[str]) -> int:
 def _train(definition: Definition, words: Sequence[str]) -> int:
     from rondo.cli.options import train_parser
 
+    watch = CoreWatch()
     given = train_parser(definition).parse(words)
     if given["print_config"]:
         from rondo.cli.config_text import config_text
@@ -80,18 +82,23 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
         check_names(given["log"])
     path = None if given["run_path"] is None else Path(given["run_path"])
     if given["find_learning_rate"]:
-        return _find_learning_rate(definition, given)
+        return _find_learning_rate(definition, request_of(given, watch), given)
     if given["resume"] is not None:
         _check_alone(given)
         run = session.resume(definition, run_path(given["resume"]), given.get("data"), say)
     else:
-        run = session.begin(definition, request_of(given), path, say)
+        run = session.begin(definition, request_of(given, watch), path, say)
     with run.folder.held(say):
         return _to_the_end(run, given["log"], with_report=given["report"] is not False)
 
 
-def request_of(given: dict[str, Any]) -> Request:
-    """Returns what the options ask for."""
+def request_of(given: dict[str, Any], watch: CoreWatch) -> Request:
+    """Returns what the options ask for.
+
+    Args:
+        given: The options by name.
+        watch: Knows how many cores are free, which decides about threads where none are given.
+    """
     from rondo.cli.options import is_given
     from rondo.training.request import Request
 
@@ -106,7 +113,7 @@ def request_of(given: dict[str, Any]) -> Request:
         set=[*texts, *(given["set"] or ())],
         start_from=given["start_from"],
         seed=given["seed"] or 0,
-        threads=free_threads() if given["threads"] is None else given["threads"],
+        threads=free_threads(watch) if given["threads"] is None else given["threads"],
     )
 
 
@@ -181,7 +188,7 @@ def _class_lines(run: Session) -> list[str]:
     return ["", class_accuracy_table({"test": found}, run.task.noun), "", confusion_table(found)]
 
 
-def _find_learning_rate(definition: Definition, given: dict[str, Any]) -> int:
+def _find_learning_rate(definition: Definition, request: Request, given: dict[str, Any]) -> int:
     """Tries learning rates on the first steps; makes no run."""
     from rondo.training.network import new_engine
     from rondo.training.rate_finder import find_learning_rate
@@ -191,7 +198,7 @@ def _find_learning_rate(definition: Definition, given: dict[str, Any]) -> int:
         if given[name] is not None:
             word = name.removesuffix("_path")
             raise UsageError(f"--find-learning-rate makes no run; leave out --{word}")
-    config, task, start = make_config(definition, request_of(given), say)
+    config, task, start = make_config(definition, request, say)
     if start is not None:
         raise UsageError("--find-learning-rate begins with new weights; leave out --start-from")
     print(find_learning_rate(new_engine(definition, config, task)))

@@ -130,6 +130,11 @@ def find_start(source: str, definition: Definition) -> Start:
     path = Path(source)
     if (path / "config.json").exists() or path.is_dir():
         return _of_run(path, definition)
+    if not path.exists() and not HUB_NAME.fullmatch(source):
+        raise RunError(
+            f"cannot start from {source}: there is no such run folder or .safetensors file, and it "
+            "is no name on the Hugging Face hub, owner/name"
+        )
     try:
         file = local_file(source)
     except ValueError as error:
