@@ -21,7 +21,7 @@ from rondo.measures.calibration import (
     temper,
     temperature_from_json,
 )
-from rondo.report.tables import answered_table, calibration_table
+from rondo.tasks.photo.report.tables import answered_table, calibration_table
 
 
 def believed(num_photos: int, seed: int = 0) -> tuple[Tensor, Tensor]:

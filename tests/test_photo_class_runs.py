@@ -21,15 +21,15 @@ from photo_runs import SIZE, TinyNetwork, add_network, class_data, new_run, phot
 from rondo.errors import RunError
 from rondo.looks.saliency import evidence, saliency
 from rondo.measures.calibration import Temperature
-from rondo.report.build import render_report
-from rondo.report.card import render_card
-from rondo.report.classes import MOST_SHOWN, confusions, scores
-from rondo.report.input import ReportInput
 from rondo.report.page import page_of
-from rondo.report.tables import accuracy_table, detail_table
 from rondo.tasks.photo.answers import EXPECTS, NO_BASIS, Predictor
 from rondo.tasks.photo.classes import SEXES
 from rondo.tasks.photo.evaluation import evaluate
+from rondo.tasks.photo.report.build import render_report
+from rondo.tasks.photo.report.card import render_card
+from rondo.tasks.photo.report.classes import MOST_SHOWN, confusions, scores
+from rondo.tasks.photo.report.input import ReportInput
+from rondo.tasks.photo.report.tables import accuracy_table, detail_table
 from rondo.tasks.photo.table import page
 from rondo.training.run_folder import RunFolder
 from rondo.web.photo import about, look

@@ -15,8 +15,6 @@ from rondo.data.skipped import Skipped
 from rondo.looks.saliency import evidence, mean_saliency, saliency
 from rondo.measures.calibration import Temperature
 from rondo.measures.intervals import wilson
-from rondo.report.build import ReportInput, render_report
-from rondo.report.tables import accuracy_table, detail_table
 from rondo.tasks.photo.evaluation import (
     accuracy_by,
     evaluate,
@@ -24,6 +22,8 @@ from rondo.tasks.photo.evaluation import (
     predict,
 )
 from rondo.tasks.photo.files import PhotoSet
+from rondo.tasks.photo.report.build import ReportInput, render_report
+from rondo.tasks.photo.report.tables import accuracy_table, detail_table
 
 # --- figures
 

@@ -28,14 +28,14 @@ from rondo.looks.sweeps import sweeps
 from rondo.measures.calibration import Temperature, fit_temperature, temper
 from rondo.measures.corruptions import CORRUPTIONS
 from rondo.measures.intervals import percent
-from rondo.report.build import render_report
-from rondo.report.card import render_card
-from rondo.report.finish import evaluate_splits, finish, predict_splits
-from rondo.report.input import ReportInput
-from rondo.report.looks import mean_sweeps
 from rondo.tasks.photo.answers import Predictor
 from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.files import PhotoSet
+from rondo.tasks.photo.report.build import render_report
+from rondo.tasks.photo.report.card import render_card
+from rondo.tasks.photo.report.finish import evaluate_splits, finish, predict_splits
+from rondo.tasks.photo.report.input import ReportInput
+from rondo.tasks.photo.report.looks import mean_sweeps
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Session
 from test_report import pictures, report_input

@@ -1,12 +1,10 @@
-"""The frame of a report: its style, its parts, and what the network must not be used for."""
+"""The frame of a report: its style and its parts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
-
-from rondo.report.uses import CAUTIONS, FORBIDDEN, NATURE, to_html
 
 
 def cards(title: str, *contents: str, note: str = "", wide: bool = False) -> str:
@@ -33,21 +31,6 @@ def _unbroken(text: str) -> str:
     kept = re.sub(r"\(.*?\)| %", lambda found: found[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
     return escape(kept)
 
-
-WARNING = (
-    '<section class="warning"><h2>What this must not be used for</h2>'
-    f"<p>{to_html(NATURE)}</p><ul>"
-    + "".join(f"<li>{to_html(use)}</li>" for use in FORBIDDEN)
-    + "</ul></section>"
-)
-"""The section on wrong uses of what is said of people."""
-
-LIMITS = (
-    "<section><h2>What to mind before it is used</h2><div class='card'><ul>"
-    + "".join(f"<li>{to_html(caution)}</li>" for caution in CAUTIONS)
-    + "</ul></div></section>"
-)
-"""The section on the limits of any other classes."""
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">

@@ -33,9 +33,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rondo.cells.named import NAMED_CELLS
 from rondo.data.pictures import PhotoError
 from rondo.errors import RunError
-from rondo.report.page import WARNING
 from rondo.system.memory import is_lack_of_memory
-from rondo.tasks.photo.answers import Predictor
 from rondo.web import photo
 from rondo.web.cells import MAX_STEPS, equations, shown
 from rondo.web.line import RETRY_AFTER, Line
@@ -74,7 +72,7 @@ HEADERS = {
 Value = TypeVar("Value")
 
 
-def make_app(predictor: Predictor | None, hosts: list[str]) -> Starlette:
+def make_app(predictor: photo.Predictor | None, hosts: list[str]) -> Starlette:
     """Returns the application.
 
     Args:
@@ -111,7 +109,7 @@ def make_app(predictor: Predictor | None, hosts: list[str]) -> Starlette:
 class _Page:
     """What answers each address."""
 
-    def __init__(self, predictor: Predictor | None) -> None:
+    def __init__(self, predictor: photo.Predictor | None) -> None:
         self.predictor = predictor
         self.reading, self.line, self.training = Line(), Line(), asyncio.Lock()
         self.uploads, self.threads = Uploads(), Threads()
@@ -135,7 +133,8 @@ class _Page:
         return await self.line.serve(request, partial(self.threads.run, function, *arguments))
 
     async def index(self, _request: Request) -> Response:
-        return HTMLResponse(self.index_text.replace("{warning}", WARNING))
+        warning = "" if self.predictor is None else self.predictor.warning
+        return HTMLResponse(self.index_text.replace("{warning}", warning))
 
     async def static(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -157,7 +156,9 @@ class _Page:
 
     async def drawing(self, request: Request) -> Response:
         number = drawing_of(request.path_params["number"])
-        contents = await self.compute(request, photo.drawing, number)
+        if self.predictor is None or not self.predictor.has_drawings:
+            raise RunError("there are no drawings to try: the page was started without such a run")
+        contents = await self.compute(request, self.predictor.drawing, number)
         return Response(contents, media_type="image/png")
 
     async def photo(self, request: Request) -> Response:

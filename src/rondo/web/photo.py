@@ -2,28 +2,66 @@
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import torch
-from PIL import Image
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from rondo.looks.saliency import saliency
 from rondo.looks.sweeps import DIRECTIONS, SweepStrength, sweeps
 from rondo.report.plots import heat_over_photo_png, photo_png
-from rondo.tasks.photo.answers import Predictor, likeliest_of
-from rondo.tasks.photo.classes import SEXES, are_of_people
-from rondo.tasks.photo.drawn import draw_portrait
+from rondo.training.config import RunConfig
 from rondo.web.pixels import LIMITS, SHOWN_SIZE, Pixels, read_twice
 
-NUM_GUESSES = 5
-"""Of more classes the likeliest so many are shown."""
+NUM_NAMED = 5
+"""So many classes are named at most."""
 
-DRAWING_SIZE = 256
-"""The side of a drawing to try, in pixels."""
+
+class Predictor(Protocol):
+    """What the page asks of the answers of a run on photos."""
+
+    model: nn.Module
+    config: RunConfig
+    classes: tuple[str, ...]
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What to tell with every answer."""
+        ...
+
+    @property
+    def is_of_people(self) -> bool:
+        """Whether the classes are said of people."""
+        ...
+
+    @property
+    def warning(self) -> str:
+        """What must not be done with the answers, as HTML, or ""."""
+        ...
+
+    @property
+    def has_drawings(self) -> bool:
+        """Whether there are drawings to try."""
+        ...
+
+    def drawing(self, number: int) -> bytes:
+        """Returns a drawing to try, a PNG file."""
+        ...
+
+    def probabilities(self, pixels: Tensor) -> Tensor:
+        """Returns the probabilities (N, K) of photos (N, 3, S, S)."""
+        ...
+
+    def prediction_of(self, source: str, probabilities: Sequence[float]) -> Any:
+        """Returns the answer that probabilities mean."""
+        ...
+
+    def likeliest(self, probabilities: dict[str, float]) -> dict[str, float]:
+        """Returns the probabilities that are shown."""
+        ...
 
 
 def limits_text() -> str:
@@ -58,9 +96,7 @@ def look_at(predictor: Predictor, pixels: Pixels) -> dict[str, Any]:
     batch = seen.unsqueeze(0)
     answer = predictor.prediction_of("", predictor.probabilities(batch)[0].tolist())
     assert answer.probabilities is not None
-    likeliest = answer.probabilities
-    if len(likeliest) > NUM_GUESSES:
-        likeliest = likeliest_of(likeliest, NUM_GUESSES)
+    likeliest = predictor.likeliest(answer.probabilities)
     where = interpolate(saliency(predictor.model, batch).unsqueeze(0), SHOWN_SIZE, mode="bilinear")
     return {
         "answer": answer.answer,
@@ -98,14 +134,6 @@ def _sweep(sweep: SweepStrength) -> dict[str, Any]:
     }
 
 
-def drawing(number: int) -> bytes:
-    """Returns a made-up portrait as a PNG file; another one for each number."""
-    pixels, _, _ = draw_portrait(np.random.default_rng([7, number]), DRAWING_SIZE)
-    stream = io.BytesIO()
-    Image.fromarray(pixels.transpose(1, 2, 0)).save(stream, "PNG")
-    return stream.getvalue()
-
-
 def about(predictor: Predictor | None) -> dict[str, Any] | None:
     """Returns what the page says of the run; None where there is none."""
     if predictor is None:
@@ -113,9 +141,9 @@ def about(predictor: Predictor | None) -> dict[str, Any] | None:
     return {
         "notes": predictor.notes,
         "limits": limits_text(),
-        "classes": predictor.classes[:NUM_GUESSES],
+        "classes": predictor.classes[:NUM_NAMED],
         "num_classes": len(predictor.classes),
-        "is_of_people": are_of_people(predictor.classes),
-        "has_drawings": predictor.classes == SEXES,
+        "is_of_people": predictor.is_of_people,
+        "has_drawings": predictor.has_drawings,
         **asdict(LIMITS),
     }

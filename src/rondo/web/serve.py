@@ -13,9 +13,11 @@ import uvicorn
 from starlette.applications import Starlette
 
 from rondo.errors import RunError
-from rondo.tasks.photo.answers import Predictor
+from rondo.tasks.registry import folder_of
+from rondo.training.definition import at_place
 from rondo.web.app import make_app
 from rondo.web.connection import Connection
+from rondo.web.photo import Predictor
 
 BACKLOG = 100
 """Connections that are taken before others are served; each is an open file."""
@@ -33,13 +35,27 @@ def serve(run: Path | None, host: str, port: int, say: Callable[[str], None]) ->
     Raises:
         RunError: If the run or the address cannot be used.
     """
-    predictor = None if run is None else Predictor.load(run)
+    predictor = None if run is None else predictor_of(run)
     with listening(host, port) as listener:
         number = listener.getsockname()[1]
         say(f"http://{_written(host)}:{number}/  (Ctrl-C ends it)")
         if not is_loopback(host):
             say("anybody who reaches this machine can use the page: it asks for no password")
         server_of(make_app(predictor, hosts_of(host))).run(sockets=[listener])
+
+
+def predictor_of(run: Path) -> Predictor:
+    """Returns what answers about photos for the page.
+
+    Raises:
+        RunError: If the run cannot be used, or is not on photos.
+    """
+    definition = folder_of(run).definition
+    kind = None if definition.predict is None else at_place(definition.predict.place)
+    if kind is None or not hasattr(kind, "prediction_of"):
+        raise RunError(f"{run} is a run of {definition.name}; the page looks at photos")
+    predictor: Predictor = kind(run)
+    return predictor
 
 
 def server_of(app: Starlette) -> uvicorn.Server:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from rondo.data.given import Unusable, each_file, source_name
@@ -18,7 +21,9 @@ from rondo.measures.abstention import check_min_confidence
 from rondo.measures.calibration import temper
 from rondo.tasks.photo.classes import SEXES, are_of_people
 from rondo.tasks.photo.definition import PHOTO
+from rondo.tasks.photo.drawn import draw_portrait
 from rondo.tasks.photo.evaluation import predict
+from rondo.tasks.photo.report.uses import WARNING
 from rondo.training.answers import why_not
 from rondo.training.definition import DRAWN
 from rondo.training.run_folder import RunFolder
@@ -31,6 +36,9 @@ NO_BASIS = "It is no basis for any decision about a person."
 
 PHOTOS_AT_A_TIME = 100
 """Photos that are in memory together."""
+
+DRAWING_SIZE = 256
+"""The side of a drawing to try, in pixels."""
 
 NUM_GUESSES = 5
 """The likeliest classes that a table shows, at most."""
@@ -111,6 +119,32 @@ class Predictor:
         if self.config.options.data == DRAWN:
             notes += ("This run was trained on made-up drawings and knows nothing of photos.",)
         return notes
+
+    @property
+    def is_of_people(self) -> bool:
+        """Whether the classes are said of people."""
+        return are_of_people(self.classes)
+
+    @property
+    def warning(self) -> str:
+        """What must not be done with the answers, as HTML; "" where they are not of people."""
+        return WARNING if self.is_of_people else ""
+
+    @property
+    def has_drawings(self) -> bool:
+        """Whether there are drawings to try."""
+        return self.classes == SEXES
+
+    def likeliest(self, probabilities: dict[str, float]) -> dict[str, float]:
+        """Returns the probabilities that are shown: all of few classes, else the greatest."""
+        return probabilities if len(probabilities) <= NUM_GUESSES else likeliest_of(probabilities)
+
+    def drawing(self, number: int) -> bytes:
+        """Returns a made-up portrait to try as a PNG file; another one for each number."""
+        pixels, _, _ = draw_portrait(np.random.default_rng([7, number]), DRAWING_SIZE)
+        stream = io.BytesIO()
+        Image.fromarray(pixels.transpose(1, 2, 0)).save(stream, "PNG")
+        return stream.getvalue()
 
     def predict(self, sources: Sequence[str | Path | BinaryIO]) -> list[Prediction]:
         """Returns a prediction for each source, in order; what cannot be read gets an error."""

@@ -9,10 +9,10 @@ from typing import Any
 from rondo.errors import RunError, look_up
 from rondo.measures.abstention import Answered, answered, check_min_confidence
 from rondo.measures.calibration import Temperature, temper
-from rondo.report import tables
-from rondo.report.finish import evaluate_splits, predict_splits
 from rondo.tasks.photo.evaluation import Evaluation, unseen
 from rondo.tasks.photo.files import PhotoSet
+from rondo.tasks.photo.report import tables
+from rondo.tasks.photo.report.finish import evaluate_splits, predict_splits
 from rondo.tasks.photo.robustness import Trial, try_splits
 from rondo.tasks.photo.task import counts_words, load_data
 from rondo.training.definition import DRAWN

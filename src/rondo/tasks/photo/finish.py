@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rondo.report.finish import finish as write_report
-from rondo.report.tables import accuracy_table, calibration_table
+from rondo.tasks.photo.report.finish import finish as write_report
+from rondo.tasks.photo.report.tables import accuracy_table, calibration_table
 from rondo.training.session import Session
 
 

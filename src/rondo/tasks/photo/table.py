@@ -18,12 +18,13 @@ from rondo.cells.named import num_parameters
 from rondo.measures.intervals import Share, wilson
 from rondo.models import count_multiplications
 from rondo.report import plots
-from rondo.report.page import LIMITS, WARNING, html_table, page_of
+from rondo.report.page import html_table, page_of
 from rondo.system.columns import markdown_table
 from rondo.system.files import write_text
 from rondo.tasks.photo.classes import SEXES, are_of_people
 from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.networks import LECTURE_RESULTS, MODELS
+from rondo.tasks.photo.report.uses import LIMITS, WARNING
 from rondo.tasks.photo.task import DRAWN, PhotoSet, load_data
 from rondo.tasks.photo.time_plot import Point, accuracy_over_time
 from rondo.tasks.registry import folder_of

@@ -68,3 +68,19 @@ def to_html(text: str) -> str:
         '<b>never</b> &lt;here&gt;'
     """
     return re.sub(r"\*\*(.*?)\*\*", r"<b>\1</b>", escape(text, quote=False))
+
+
+WARNING = (
+    '<section class="warning"><h2>What this must not be used for</h2>'
+    f"<p>{to_html(NATURE)}</p><ul>"
+    + "".join(f"<li>{to_html(use)}</li>" for use in FORBIDDEN)
+    + "</ul></section>"
+)
+"""The section on wrong uses of what is said of people."""
+
+LIMITS = (
+    "<section><h2>What to mind before it is used</h2><div class='card'><ul>"
+    + "".join(f"<li>{to_html(caution)}</li>" for caution in CAUTIONS)
+    + "</ul></div></section>"
+)
+"""The section on the limits of any other classes."""

@@ -17,8 +17,8 @@ from rondo.data.order import spaced
 from rondo.looks.saliency import evidence, has_evidence, mean_saliency, saliency
 from rondo.looks.sweeps import SweepStrength, sweeps
 from rondo.report import plots
-from rondo.report.input import ReportInput
 from rondo.report.page import cards
+from rondo.tasks.photo.report.input import ReportInput
 
 NUM_EXAMPLES = 8
 """Pictures shown with what the network looked at, and as many doubtful ones."""

@@ -8,11 +8,11 @@ from datetime import date
 from torch import Tensor, nn
 
 from rondo.measures.calibration import fit_temperature, temper
-from rondo.report.build import ReportInput, render_report
-from rondo.report.card import render_card
 from rondo.system.files import write_text
 from rondo.tasks.photo.evaluation import Evaluation, evaluate, predict, unseen
 from rondo.tasks.photo.files import PhotoSet
+from rondo.tasks.photo.report.build import ReportInput, render_report
+from rondo.tasks.photo.report.card import render_card
 from rondo.tasks.photo.robustness import try_splits
 from rondo.tasks.photo.task import PhotoSource
 from rondo.training.config import RunConfig

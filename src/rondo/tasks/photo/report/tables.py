@@ -8,7 +8,9 @@ from rondo.measures.abstention import Answered
 from rondo.measures.calibration import Calibration, Temperature
 from rondo.measures.corruptions import MEANINGS
 from rondo.measures.intervals import Share, percent
-from rondo.report.classes import (
+from rondo.system.columns import columns
+from rondo.tasks.photo.evaluation import Evaluation
+from rondo.tasks.photo.report.classes import (
     MISTAKES,
     MOST_SHOWN,
     SCORES,
@@ -16,8 +18,6 @@ from rondo.report.classes import (
     mistake_rows,
     shown_rows,
 )
-from rondo.system.columns import columns
-from rondo.tasks.photo.evaluation import Evaluation
 from rondo.tasks.photo.robustness import Trial
 
 CALIBRATION: dict[str, Callable[[Calibration], str]] = {

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from html import escape
 
 from rondo.measures.classes import ClassScore, MacroAverage, Mistake
-from rondo.report.input import ReportInput
 from rondo.report.page import cards, html_table
 from rondo.tasks.photo.evaluation import Evaluation
+from rondo.tasks.photo.report.input import ReportInput
 
 MOST_SHOWN = 30
 """Of so many classes each is shown by itself; of more, those that are told apart worst."""

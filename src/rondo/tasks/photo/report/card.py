@@ -14,8 +14,10 @@ from rondo.cells.named import num_parameters
 from rondo.measures.abstention import THRESHOLDS, answered
 from rondo.measures.corruptions import MEANINGS
 from rondo.measures.intervals import Share, percent
-from rondo.report import tables
-from rondo.report.classes import (
+from rondo.system.columns import as_markdown, markdown_table
+from rondo.tasks.photo.classes import SEXES
+from rondo.tasks.photo.report import tables
+from rondo.tasks.photo.report.classes import (
     MISTAKES,
     MOST_SHOWN,
     NUM_WORST,
@@ -24,10 +26,15 @@ from rondo.report.classes import (
     mistake_rows,
     shown_rows,
 )
-from rondo.report.input import ReportInput
-from rondo.report.uses import CAUTIONS, FORBIDDEN, INTENDED, NATURE, NEUTRAL, NEUTRAL_USES
-from rondo.system.columns import as_markdown, markdown_table
-from rondo.tasks.photo.classes import SEXES
+from rondo.tasks.photo.report.input import ReportInput
+from rondo.tasks.photo.report.uses import (
+    CAUTIONS,
+    FORBIDDEN,
+    INTENDED,
+    NATURE,
+    NEUTRAL,
+    NEUTRAL_USES,
+)
 from rondo.training.config import current_versions
 
 NUM_NAMED = 50

@@ -11,12 +11,13 @@ from html import escape
 
 from rondo.measures.intervals import Share
 from rondo.report import plots
-from rondo.report.classes import MOST_SHOWN, confusions, scores
-from rondo.report.input import ReportInput
-from rondo.report.looks import examples, what_sweeps_saw, where_it_looked
-from rondo.report.page import LIMITS, WARNING, cards, html_table, page_of
-from rondo.report.trust import abstention, reliability, robustness
+from rondo.report.page import cards, html_table, page_of
 from rondo.tasks.photo.evaluation import Evaluation
+from rondo.tasks.photo.report.classes import MOST_SHOWN, confusions, scores
+from rondo.tasks.photo.report.input import ReportInput
+from rondo.tasks.photo.report.looks import examples, what_sweeps_saw, where_it_looked
+from rondo.tasks.photo.report.trust import abstention, reliability, robustness
+from rondo.tasks.photo.report.uses import LIMITS, WARNING
 
 
 def render_report(report: ReportInput) -> str:

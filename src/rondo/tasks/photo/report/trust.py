@@ -7,10 +7,10 @@ from html import escape
 from rondo.measures.abstention import THRESHOLDS, answered, coverage_curve
 from rondo.measures.corruptions import MEANINGS
 from rondo.measures.intervals import percent
-from rondo.report import tables, trust_plots
-from rondo.report.input import ReportInput
 from rondo.report.page import cards, html_table
 from rondo.tasks.photo.evaluation import Evaluation
+from rondo.tasks.photo.report import tables, trust_plots
+from rondo.tasks.photo.report.input import ReportInput
 
 
 def reliability(report: ReportInput) -> str:
