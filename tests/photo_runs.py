@@ -125,10 +125,15 @@ def session_of(folder: RunFolder, data: dict[str, PhotoSet] | None = None) -> Se
     return Session(PHOTO, config, task, folder)
 
 
-def trained_run(path: Path, config: RunConfig, model: nn.Module | None = None) -> RunFolder:
+def trained_run(
+    path: Path,
+    config: RunConfig,
+    model: nn.Module | None = None,
+    data: dict[str, PhotoSet] | None = None,
+) -> RunFolder:
     """A run whose weights are those of a network; None: of a new tiny one."""
     folder = new_run(path, config)
-    session = session_of(folder)
+    session = session_of(folder, data)
     weights = (TinyNetwork() if model is None else model).state_dict()
     folder.write_weights(weights, session.origin())
     return folder

@@ -17,13 +17,23 @@ from torch import Tensor, nn
 
 from commands import Run
 from drawn_classes import class_names, draw_shape, write_classes
-from photo_runs import SIZE, TinyNetwork, add_network, class_data, new_run, photo_data, run_config
+from photo_runs import (
+    SIZE,
+    TinyNetwork,
+    add_network,
+    class_data,
+    new_run,
+    photo_data,
+    run_config,
+    trained_run,
+)
 from rondo.errors import RunError
 from rondo.looks.saliency import evidence, saliency
 from rondo.measures.calibration import Temperature
 from rondo.report.page import page_of
 from rondo.tasks.photo.answers import EXPECTS, NO_BASIS, Predictor
 from rondo.tasks.photo.classes import SEXES
+from rondo.tasks.photo.definition import PHOTO
 from rondo.tasks.photo.evaluation import evaluate
 from rondo.tasks.photo.report.build import render_report
 from rondo.tasks.photo.report.card import render_card
@@ -122,11 +132,10 @@ def test_evidence_of_more_classes_is_for_the_answer_against_the_second_likeliest
 
 def test_a_run_answers_with_the_classes_beside_its_weights(tmp_path: Path) -> None:
     classes = letters(7)
-    config = replace(run_config(class_data(classes)), model_arguments={"num_classes": 7})
-    folder = new_run(tmp_path / "run", config)
-    folder.write_model(TinyNetwork(num_classes=7), config)
+    data = class_data(classes)
+    network = TinyNetwork(num_classes=7)
+    folder = trained_run(tmp_path / "run", run_config(data), network, data)
     assert folder.read_model_and_origin()[1]["classes"] == list(classes)
-    assert folder.read_config().classes == classes
     predictor = Predictor(folder.path)
     draw_shape("red star", 1).save(tmp_path / "a.png")
     (found, missing) = predictor.predict([str(tmp_path / "a.png"), tmp_path / "b.png"])
@@ -151,12 +160,9 @@ def test_a_run_answers_with_the_classes_beside_its_weights(tmp_path: Path) -> No
 def test_answers_about_people_keep_their_warning(
     tmp_path: Path, classes: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
-    config = replace(
-        run_config(class_data(classes), source="photos"),
-        model_arguments={"num_classes": len(classes)},
-    )
-    folder = new_run(tmp_path / "run", config)
-    folder.write_model(TinyNetwork(num_classes=len(classes)), config)
+    data = class_data(classes)
+    config = run_config(data, source="photos")
+    folder = trained_run(tmp_path / "run", config, TinyNetwork(num_classes=len(classes)), data)
     assert Predictor(folder.path).notes == expected
 
 
@@ -337,9 +343,10 @@ def test_a_run_on_own_classes_is_trained_measured_and_used(
     names = class_names(6)
     assert "train 60, val 6, test 6 at 32 px" in err
     assert "of five" in out
-    config = RunFolder(tmp_path / "runs" / "one").read_config()
-    assert config.classes == tuple(names)
-    assert config.model_arguments["num_classes"] == 6
+    folder = RunFolder(tmp_path / "runs" / "one", PHOTO)
+    origin = folder.read_model_and_origin()[1]
+    assert origin["classes"] == names
+    assert origin["arguments"]["num_classes"] == 6
     found = values_of(rondo, "evaluate", "last")["test"]
     assert [score["name"] for score in found["scores"]] == names
     assert found["top_5"]["num_photos"] == 6

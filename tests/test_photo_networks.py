@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import rondo
-from photo_runs import SHORT, new_run, photo_data, run_config
+from photo_runs import SHORT, new_run, photo_data, run_config, session_of
 from rondo import models
 from rondo.cells.named import num_parameters
 from rondo.errors import RunError
@@ -24,10 +24,16 @@ from rondo.looks.saliency import evidence, saliency
 from rondo.models import ResNet, count_multiplications, load_checkpoint
 from rondo.models.photo_input import PhotoInput
 from rondo.models.resnet import BasicBlock
-from rondo.tasks.photo.task import LECTURE_RESULTS, MODELS, build_model
-from rondo.training import session
+from rondo.tasks.photo import build as build_module
+from rondo.tasks.photo.definition import PHOTO
+from rondo.tasks.photo.networks import LECTURE_RESULTS, MODELS, build_model
+from rondo.training.config import RunConfig
 from rondo.training.fit import fit
+from rondo.training.network import needed_bytes
+from rondo.training.request import Request, make_config
+from rondo.training.run_files import BYTES_PER_PARAMETER
 from rondo.training.run_folder import RunFolder
+from rondo.training.task import Task
 
 
 def build(name: str, image_size: int = 32, **arguments: Any) -> nn.Module:
@@ -443,20 +449,20 @@ def test_weights_of_another_depth_are_refused(weights: Path) -> None:
 # --- training
 
 
-def transfer_config(name: str, weights: Path) -> Any:
+def transfer_config(name: str, weights: Path) -> RunConfig:
     checkpoint = load_checkpoint(weights)
-    return replace(
-        run_config(photo_data(), replace(SHORT, num_epochs=1, learning_rate=0.1)),
+    return run_config(
+        photo_data(),
+        replace(SHORT, num_epochs=1, learning_rate=0.1),
         model=name,
-        model_arguments={"image_size": 32, "num_classes": 2, "dropout": 0.2, "depth": 18},
         weights=str(weights),
+        depth=checkpoint.depth,
         weights_fingerprint=checkpoint.fingerprint,
     )
 
 
 def trained_on_photos(folder: RunFolder) -> None:
-    run = session.Session(folder.read_config(), photo_data(), folder)
-    fit(run, say=lambda line: None)
+    fit(session_of(folder), say=lambda line: None)
 
 
 @pytest.mark.parametrize(
@@ -507,15 +513,21 @@ def test_a_run_goes_on_without_its_first_weights_and_begins_only_with_them(
         trained_on_photos(begun)
 
 
+def asked(recipe: dict[str, Any] | None = None, **options: Any) -> tuple[RunConfig, Task]:
+    """The settings of a run on few drawings, and its task."""
+    small = {"num_drawn": 8, "image_size": 32, **options}
+    config, task, _ = make_config(PHOTO, Request(small, recipe=recipe or {}))
+    return config, task
+
+
 def test_the_settings_hold_the_fingerprint_and_the_depth(weights: Path) -> None:
-    options = session.Options(model="tl_2", weights=str(weights), image_size=32)
-    config = session.make_config(options)
-    assert config.weights == str(weights.absolute())
-    assert config.weights_fingerprint == load_checkpoint(weights).fingerprint
-    assert config.model_arguments["depth"] == 18
+    config, task = asked(model="tl_2", weights=str(weights))
+    assert config.options.weights == str(weights.absolute())
+    assert config.options.weights_fingerprint == load_checkpoint(weights).fingerprint
+    assert config.options.depth == 18
     assert config.recipe.learning_rate == 0.01
     size = num_parameters(models.tl_2(32, depth=18))
-    assert session.needed_bytes(config) == 64 * 2**20 + 32 * size
+    assert needed_bytes(PHOTO, task, config.recipe) == 64 * 2**20 + BYTES_PER_PARAMETER * size
 
 
 @pytest.mark.parametrize(
@@ -527,11 +539,11 @@ def test_the_settings_hold_the_fingerprint_and_the_depth(weights: Path) -> None:
         ({"model": "cnn_1", "form": "sane"}, "cnn_1 has one form only; leave out --form"),
         ({"model": "resnet18"}, "there is no model 'resnet18'; did you mean 'resnet_18'"),
         (
-            {"model": "fcnn_1", "batch_size": 1},
+            {"model": "fcnn_1", "recipe": {"batch_size": 1}},
             "the batch size must be 2 or more, but is 1: fcnn_1 normalises over the batch",
         ),
         (
-            {"model": "resnet_18", "batch_size": 1, "image_size": 32},
+            {"model": "resnet_18", "recipe": {"batch_size": 1}, "image_size": 32},
             "the batch size must be 2 or more, but is 1: resnet_18 .* one photo of 32 pixels",
         ),
         (
@@ -542,16 +554,19 @@ def test_the_settings_hold_the_fingerprint_and_the_depth(weights: Path) -> None:
 )
 def test_options_that_cannot_be_used_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RunError, match=message):
-        session.make_config(session.Options(**changes))
+        asked(**changes)
 
 
-def test_a_network_of_one_size_sees_the_full_size_from_the_start() -> None:
-    growing = session.make_config(session.Options(data="photos", model="cnn_1"))
+def test_a_network_of_one_size_sees_the_full_size_from_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(build_module, "load_data", lambda *_, **__: photo_data())
+    growing, _ = asked(data="photos", model="cnn_1")
     assert len(growing.recipe.image_sizes) == 3
-    fixed = session.make_config(session.Options(data="photos", model="fcnn_1"))
+    fixed, _ = asked(data="photos", model="fcnn_1")
     assert fixed.recipe.image_sizes == ((1.0, 1.0),)
-    one = session.Options(model="cnn_2", image_size=64, batch_size=1)
-    assert session.make_config(one).recipe.batch_size == 1
+    one, _ = asked({"batch_size": 1}, model="cnn_2", image_size=64)
+    assert one.recipe.batch_size == 1
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from photo_runs import SHORT, TinyNetwork, add_network, new_run, photo_data, run_config
+from photo_runs import SHORT, TinyNetwork, add_network, new_run, photo_data, run_config, trained_run
 from rondo.errors import RunError
 from rondo.tasks.photo import answers as predictor_module
 from rondo.tasks.photo.answers import Prediction, Predictor
@@ -16,10 +16,7 @@ from rondo.training.run_folder import RunFolder
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     add_network(monkeypatch, TinyNetwork)
-    config = run_config(photo_data())
-    folder = new_run(tmp_path / "run", config)
-    folder.write_model(TinyNetwork(), config)
-    return folder
+    return trained_run(tmp_path / "run", run_config(photo_data()))
 
 
 def picture(number: int) -> bytes:
@@ -106,9 +103,8 @@ def test_a_run_without_weights_is_refused(tmp_path: Path) -> None:
 def test_the_mirror_image_is_a_matter_of_the_recipe(folder: RunFolder, tmp_path: Path) -> None:
     path = files(tmp_path)[0]
     with_mirror = Predictor.load(folder.path).predict([path])[0]
-    plain = replace(run_config(photo_data()), recipe=replace(SHORT, mirror=0.0))
-    other = new_run(tmp_path / "other", plain)
-    other.write_model(folder.read_model(), plain)
+    plain = run_config(photo_data(), replace(SHORT, mirror=0.0))
+    other = trained_run(tmp_path / "other", plain, folder.read_model())
     without = Predictor.load(other.path).predict([path])[0]
     assert isinstance(without, Prediction)
     assert with_mirror.probability != without.probability

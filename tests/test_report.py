@@ -226,6 +226,7 @@ def report_input(source: str = "drawn") -> ReportInput:
         model,
         Temperature(),
         trials={},
+        arguments={},
     )
 
 

@@ -18,10 +18,11 @@ from photo_runs import (
     SIZE,
     TinyNetwork,
     add_network,
-    new_run,
     photo_data,
     photo_set,
     run_config,
+    session_of,
+    trained_run,
 )
 from rondo.errors import RunError
 from rondo.looks.sweeps import sweeps
@@ -36,6 +37,7 @@ from rondo.tasks.photo.report.card import render_card
 from rondo.tasks.photo.report.finish import evaluate_splits, finish, predict_splits
 from rondo.tasks.photo.report.input import ReportInput
 from rondo.tasks.photo.report.looks import mean_sweeps
+from rondo.tasks.photo.task import PhotoSource
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Session
 from test_report import pictures, report_input
@@ -86,10 +88,14 @@ def data_with_val(num_val: int) -> dict[str, PhotoSet]:
 
 def session_in(path: Path, data: dict[str, PhotoSet], *, source: str = "drawn") -> Session:
     """A run that answers by brightness."""
-    config = replace(run_config(data, source=source), model="bright")
-    folder = new_run(path, config)
-    folder.write_model(Bright(), config)
-    return Session(config, data, folder)
+    config = run_config(data, source=source, model="bright")
+    return session_of(trained_run(path, config, Bright(), data), data)
+
+
+def photos_of(session: Session) -> dict[str, PhotoSet]:
+    """The photos of a run, by split."""
+    assert isinstance(session.task.source, PhotoSource)
+    return dict(session.task.source.data)
 
 
 def ignore(text: str) -> None:
@@ -112,8 +118,7 @@ def test_the_temperature_is_fitted_on_val_alone(tmp_path: Path) -> None:
     val = evaluations["val"]
     assert val.calibration.loss < val.before.loss
     other = {**data, "test": replace(data["test"], labels=1 - data["test"].labels)}
-    again = Session(session.config, other, session.folder)
-    finish(again, ignore)
+    finish(session_of(session.folder, other), ignore)
     assert session.folder.read_temperature() == expected
 
 
@@ -133,7 +138,7 @@ def test_a_run_of_before_temperatures_answers_as_ever(tmp_path: Path) -> None:
     assert not session.folder.calibration_file.exists()
     predictor = Predictor.load(session.folder.path)
     assert predictor.temperature == 1.0
-    pixels = session.data["test"].pixels
+    pixels = photos_of(session)["test"].pixels
     plain = predict(predictor.model, pixels, mirror=SHORT.mirror, precision="float32")
     assert predictor.probabilities(pixels).equal(plain)
 
@@ -184,8 +189,8 @@ def finished(tmp_path: Path, source: str = "drawn") -> tuple[Session, str]:
 def test_the_card_has_the_figures_that_are_measured(tmp_path: Path) -> None:
     session, text = finished(tmp_path)
     value = session.folder.read_temperature().value
-    predicted = predict_splits(session.folder.read_model(), session.config, session.data)
-    evaluations = evaluate_splits(predicted, session.data, value)
+    predicted = predict_splits(session.folder.read_model(), session.config, photos_of(session))
+    evaluations = evaluate_splits(predicted, photos_of(session), value)
     splits, by_test, by_cross = tables_of(section(text, "Accuracy"))
     for name, num_photos, accuracy, majority in splits[1:]:
         item = evaluations[name]
@@ -219,7 +224,7 @@ def test_the_card_counts_the_data_and_names_versions_and_date(tmp_path: Path) ->
     (counts,) = tables_of(section(text, "Data"))
     assert counts[1:] == [
         [name, str(len(one)), str(int((one.labels == 0).sum())), str(int(one.labels.sum()))]
-        for name, one in session.data.items()
+        for name, one in photos_of(session).items()
     ]
     assert session.config.data_fingerprint in text
     assert f"rondo {rondo_package.__version__}" in text
@@ -326,16 +331,20 @@ def last_run(rondo: Run, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("predict last a.png --min-confidence 1.5", "must be from 0 to 1, as 0.9, but is '1.5'"),
-        ("predict last a.png --min-confidence sure", "must be from 0 to 1, as 0.9, but is 'sure'"),
-        ("evaluate last --min-confidence -1", "must be from 0 to 1, as 0.9, but is '-1'"),
-        ("evaluate last --min-confidence nan", "must be from 0 to 1, as 0.9, but is 'nan'"),
-        ("evaluate last --robust", "did you mean '--robustness'"),
+        ("predict one a.png --min-confidence 1.5", r"must be from 0 to 1, as 0\.9, but is 1\.5"),
+        (
+            "predict one a.png --min-confidence sure",
+            "--min-confidence must be a number, but is 'sure'",
+        ),
+        ("evaluate one --min-confidence -1", r"must be from 0 to 1, as 0\.9, but is -1"),
+        ("evaluate one --min-confidence nan", r"must be from 0 to 1, as 0\.9, but is nan"),
+        ("evaluate one --robust", "did you mean '--robustness'"),
     ],
 )
 def test_wrong_use_is_answered_in_one_line(
     rondo: Run, tmp_path: Path, words: str, message: str
 ) -> None:
+    trained_run(tmp_path / "one", run_config(photo_data()))
     check_answered_in_one_line(rondo, tmp_path, words, message)
 
 

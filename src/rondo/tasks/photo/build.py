@@ -13,6 +13,7 @@ from rondo.errors import RunError, check_from_1, look_up
 from rondo.models import Checkpoint, TransferNetwork, load_checkpoint
 from rondo.models.lecture_rnn1 import FORMS
 from rondo.tasks.photo.definition import RECIPES
+from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.networks import MODELS, PhotoNetwork
 from rondo.tasks.photo.task import DRAWN, counts_words, fingerprint, load_data, photo_task
 from rondo.training.recipe import SIZE_STEP, Recipe
@@ -64,9 +65,7 @@ def photo(
     settled |= _form(model, network, form) | _weights(model, network, weights, depth)
     kind = "drawn" if data is None else "default"
     recipe = adapted(RECIPES[kind], network)
-    sets = load_data(
-        DRAWN if data is None else data, size, layout=layout, seed=split_seed, num_drawn=num_drawn
-    )
+    sets = _photos(data, size, layout, split_seed, num_drawn)
     begin = None
     if network.takes_weights:
         known = weights_fingerprint or settled.get("weights_fingerprint")
@@ -86,6 +85,16 @@ def photo(
         digest=fingerprint(sets),
         notes=(*task.notes, counts_words(sets, size)),
     )
+
+
+def _photos(
+    data: str | None, size: int, layout: str | None, seed: int, num_drawn: int
+) -> dict[str, PhotoSet]:
+    source = DRAWN if data is None else data
+    try:
+        return load_data(source, size, layout=layout, seed=seed, num_drawn=num_drawn)
+    except ValueError as error:
+        raise ValueError(f"cannot use the data {source}: {error}") from error
 
 
 def adapted(recipe: Recipe, network: PhotoNetwork) -> Recipe:
