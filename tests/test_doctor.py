@@ -176,7 +176,7 @@ def test_torch_alone_is_enough(tmp_path: Path) -> None:
     assert {each["state"] for each in extras.values()} == {"lacks"}
     assert extras["extra hub"]["text"] == "huggingface-hub is not installed"
     assert extras["extra photo"]["remedy"].endswith('pip install -e ".[photo]"')
-    assert extras["extra tasks"]["text"] == "pillow, safetensors are not installed"
+    assert extras["extra tasks"]["text"] == "jsonargparse, pillow, safetensors are not installed"
 
 
 def test_without_torch_it_says_how_to_install_it(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_the_commands(rondo: Run, tmp_path: Path) -> None:
         ("--size 64x48", "drawn scenes have a size of their own"),
         ("--context none", "context must be"),
         ("--data nowhere", "nowhere/list.csv"),
-        ("--precision float16", "there is no precision 'float16'"),
+        ("--precision float8", "there is no precision 'float8'"),
         ("--epochs 3", "draws a new sequence every time"),
         ("--weights none.pth", "there is no file none.pth"),
     ],
