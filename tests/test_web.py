@@ -139,8 +139,11 @@ def test_the_limits_are_said() -> None:
 
 
 def test_drawings_to_try_are_photos_within_the_limits() -> None:
-    assert photo.drawing(1) != photo.drawing(2)
-    assert look(predictor_of(TinyNetwork()), photo.drawing(1))["answer"] in ("female", "male")
+    predictor = predictor_of(TinyNetwork())
+    assert photo.drawing(predictor, 1) != photo.drawing(predictor, 2)
+    assert look(predictor, photo.drawing(predictor, 1))["answer"] in ("female", "male")
+    with pytest.raises(RunError, match="started without such a run"):
+        photo.drawing(None, 1)
 
 
 # ---- cells ----

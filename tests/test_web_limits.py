@@ -96,7 +96,7 @@ def test_a_request_that_is_answered_is_not_given_up_for_new_connections(
 ) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
-    def drawing(number: int) -> bytes:
+    def drawing(_predictor: object, number: int) -> bytes:
         begun.set()
         go_on.wait(STUCK_S)
         return b"%d" % number
@@ -326,7 +326,7 @@ class Held:
         self.begun: list[int] = []
         self.go_on = threading.Event()
 
-    def drawing(self, number: int) -> bytes:
+    def drawing(self, _predictor: object, number: int) -> bytes:
         self.begun.append(number)
         self.go_on.wait(STUCK_S)
         return b"%d" % number
@@ -401,7 +401,7 @@ def still_waits(connection: socket.socket) -> bool:
 def test_a_lack_of_memory_is_answered_and_the_page_goes_on(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_number: int) -> bytes:
+    def fail(_predictor: object, _number: int) -> bytes:
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:

@@ -156,9 +156,7 @@ class _Page:
 
     async def drawing(self, request: Request) -> Response:
         number = drawing_of(request.path_params["number"])
-        if self.predictor is None or not self.predictor.has_drawings:
-            raise RunError("there are no drawings to try: the page was started without such a run")
-        contents = await self.compute(request, self.predictor.drawing, number)
+        contents = await self.compute(request, photo.drawing, self.predictor, number)
         return Response(contents, media_type="image/png")
 
     async def photo(self, request: Request) -> Response:

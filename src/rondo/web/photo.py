@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from rondo.errors import RunError
 from rondo.looks.saliency import saliency
 from rondo.looks.sweeps import DIRECTIONS, SweepStrength, sweeps
 from rondo.report.plots import heat_over_photo_png, photo_png
@@ -132,6 +133,17 @@ def _sweep(sweep: SweepStrength) -> dict[str, Any]:
         "high": high.item(),
         "strength": scaled.round().int().tolist(),
     }
+
+
+def drawing(predictor: Predictor | None, number: int) -> bytes:
+    """Returns a drawing to try as a PNG file; another one for each number.
+
+    Raises:
+        RunError: If the page was started without a run that has drawings.
+    """
+    if predictor is None or not predictor.has_drawings:
+        raise RunError("there are no drawings to try: the page was started without such a run")
+    return predictor.drawing(number)
 
 
 def about(predictor: Predictor | None) -> dict[str, Any] | None:
