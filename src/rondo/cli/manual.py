@@ -31,8 +31,10 @@ examples:
   rondo predict last - < a.jpg                 one image from standard input
   find . -name '*.jpg' | rondo predict last - --from-list
   rondo train adding --cell lstm-1997          add two marked numbers of a long sequence
-  rondo train characters --data book.txt       predict the next character; then:
+  rondo train series --data sensors.csv        classes, numbers or forecasts of your own series
+  rondo train photo --config run.toml          options from a file; docs/command_line.md
   rondo runs                                   all runs: task, state, best check and test
+  rondo train characters --data book.txt       predict the next character; then:
   rondo sample last --temperature 0.8          write text like it
   rondo train text --data words/               read words in pictures; then:
   rondo predict last scans/ --csv              a table of what is read; docs/text.md
@@ -47,19 +49,18 @@ examples:
   rondo web last                               a page to try photos, see cells, watch a training
 
 data:
-  A folder with labels.csv (columns file, sex and optionally split, source, age, race), a folder
-  with one folder for each sex, UTKFace files, IMDB-WIKI or CelebA; or the word "drawn": drawings
-  made by the program, which need no file. Each photo must show one face that fills the picture.
-  Of text a folder with labels.csv (columns file, text and optionally split).
-  Of actions a folder of npz files (poses, signals) or of KTH's videos.
+  Of photos a folder with labels.csv (columns file, label or sex, and optionally split, source, age
+  or any other), a folder with one folder for each class, UTKFace files, IMDB-WIKI or CelebA. A
+  photo of a person must show one face that fills the picture.
+  Of series a table (.csv, .parquet), .npz, .ts or .tsf; of text a folder with labels.csv (columns
+  file, text and optionally split); of actions a folder of npz files or of KTH's videos.
+  Many tasks also take the word "drawn": data made by the program, which need no file.
 
 a run folder, runs/TASK-DATE-N, holds:
-  report.html          curves, errors by group, what the network looked at: open it in a browser
-                       (photos only, as the next three)
+  report.html          curves, errors, examples: open it in a browser
   model_card.md        data, use, figures and limits, to go with the network wherever it goes
-  calibration.json     the temperature that divides the logits, fitted on val; docs/trust.md
-  tensorboard/         the figures of every epoch, where TensorBoard is installed
-  model.safetensors    the weights that predict
+  calibration.json     of photos: the temperature that divides the logits; docs/trust.md
+  model.safetensors    the weights that predict; beside them best.safetensors or last.safetensors
   metrics.jsonl        one JSON object for each check and split
   config.json          every setting: enough to do the run again
   resume/              what an interrupted run needs to go on to the same numbers

@@ -7,9 +7,9 @@
     last.safetensors    the last weights, where the best predict
     metrics.jsonl       one JSON object for each check and split
     calibration.json    the temperature of the answers, for photos, when the training has ended
-    report.html         what to look at, for photos
+    report.html         what to look at, when the training has ended
     model_card.md       what must be known before the network is used, for photos
-    tensorboard/        the same numbers for TensorBoard, for photos, where it is installed
+    tensorboard/        the same numbers, and other files of loggers, where they were asked for
     resume/state.pt     what an interrupted run needs to go on
     lock                held by the process that trains
 
@@ -79,7 +79,6 @@ class RunFiles(ABC, Generic[Config]):
         self.report_file = path / "report.html"
         self.card_file = path / "model_card.md"
         self.state_file = path / "resume" / "state.pt"
-        self.tensorboard = path / "tensorboard"
         self._lock = FolderLock(path)
 
     @abstractmethod
