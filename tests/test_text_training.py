@@ -204,7 +204,7 @@ def test_a_run_starts_from_an_earlier_one(trained: Path, tmp_path: Path) -> None
     ("options", "message"),
     [
         ({"hidden_size": 8}, "cannot start from .*run: layers.0.* leave out --cell, --hidden-size"),
-        ({"start_from": "nowhere"}, "cannot start from nowhere: there is no file nowhere"),
+        ({"start_from": "nowhere"}, "cannot start from nowhere: there is no such run folder"),
     ],
 )
 def test_a_start_that_does_not_fit(
@@ -322,7 +322,7 @@ def test_without_data_words_are_drawn(rondo: Run, monkeypatch: pytest.MonkeyPatc
         ("train text --channels 0", "the number of channels must be 1 or more, but is 0"),
         ("train text --width 30", "the width must be a multiple of 4 from 8 to 2048, but is 30"),
         ("train text --alphabet aa", "the alphabet must have characters, each once"),
-        ("train text --start-from nowhere", "cannot start from nowhere: there is no file nowhere"),
+        ("train text --start-from nowhere", "cannot start from nowhere: there is no such run folder"),
         ("train text --fonts nowhere", "nowhere holds no font"),
         ("train adding --channels 4", "does not take '--channels'"),
         ("predict run a.png --csv --json", "there is no run folder run"),
