@@ -322,7 +322,10 @@ def test_without_data_words_are_drawn(rondo: Run, monkeypatch: pytest.MonkeyPatc
         ("train text --channels 0", "the number of channels must be 1 or more, but is 0"),
         ("train text --width 30", "the width must be a multiple of 4 from 8 to 2048, but is 30"),
         ("train text --alphabet aa", "the alphabet must have characters, each once"),
-        ("train text --start-from nowhere", "cannot start from nowhere: there is no such run folder"),
+        (
+            "train text --start-from nowhere",
+            "cannot start from nowhere: there is no such run folder",
+        ),
         ("train text --fonts nowhere", "nowhere holds no font"),
         ("train adding --channels 4", "does not take '--channels'"),
         ("predict run a.png --csv --json", "there is no run folder run"),
