@@ -584,7 +584,9 @@ def test_every_network_trains_evaluates_and_predicts(
     extra = ["--weights", str(weights)] if MODELS[name].takes_weights else []
     words = ["--num-drawn", "16", "--image-size", "32", "--epochs", "1", "--batch-size", "8"]
     trained = command("train", "photo", "--model", name, "--run", run, *words, *extra)
-    assert trained.startswith(command("evaluate", run))
+    first, _, rest = trained.partition("\n")
+    assert first.startswith("ended after 16 photos; test: ")
+    assert rest.startswith(command("evaluate", run))
     from PIL import Image
 
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")

@@ -334,7 +334,7 @@ def last_run(rondo: Run, tmp_path: Path) -> Path:
         ("predict one a.png --min-confidence 1.5", r"must be from 0 to 1, as 0\.9, but is 1\.5"),
         (
             "predict one a.png --min-confidence sure",
-            "--min-confidence must be a number, but is 'sure'",
+            "must be a number, but is 'sure'",
         ),
         ("evaluate one --min-confidence -1", r"must be from 0 to 1, as 0\.9, but is -1"),
         ("evaluate one --min-confidence nan", r"must be from 0 to 1, as 0\.9, but is nan"),
