@@ -1,7 +1,7 @@
 """How good predictions are, from probabilities and labels: pure functions.
 
 Every accuracy comes with its number of photos and a 95 % interval, and beside it stands the share
-of the majority class: what one would get by always saying the more frequent label.
+of the majority class: what one would get by always saying the most frequent label.
 """
 
 from __future__ import annotations

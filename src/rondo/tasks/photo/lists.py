@@ -69,7 +69,7 @@ class PhotoList:
     notes: tuple[str, ...] = ()
 
     def check(self) -> PhotoList:
-        """Returns itself if there is something to learn from: photos, and of both sexes.
+        """Returns itself if there is something to learn from: photos of every class.
 
         Raises:
             ValueError: If there is none; the message tells what was skipped and why.
