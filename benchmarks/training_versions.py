@@ -6,7 +6,7 @@ first step, before which the state is saved. What was measured becomes
 benchmarks/results/training_versions.md; with --output it is written to a folder instead.
 
     git worktree add ../before COMMIT
-    python benchmarks/training_versions.py ../before/src [--turns 5] [--output DIR]
+    python benchmarks/training_versions.py ../before/src [--turns 5] [--only NAMES] [--output DIR]
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ RESULTS = Path(__file__).parent / "results" / "training_versions.md"
 OURS = Path(__file__).parents[1] / "src"
 
 COMMANDS = {
-    "photo, 64 pixels": "photo --num-drawn 512 --epochs 2 --image-size 64",
-    "photo, 128 pixels": "photo --num-drawn 192 --epochs 2 --image-size 128",
+    "photo64": "photo --num-drawn 512 --epochs 2 --image-size 64",
+    "photo128": "photo --num-drawn 192 --epochs 2 --image-size 128",
     "adding": "adding --sequences 6400 --set check_every=3200",
     "reber": "reber --sequences 4096 --set check_every=2048",
     "text": "text --sequences 640 --set check_every=320",
@@ -113,10 +113,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("other", type=Path, help="the src folder of another version")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--only", help="names of trainings with commas between", metavar="NAMES")
     parser.add_argument("--output", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     lines = []
-    for words in COMMANDS.values():
+    wanted = COMMANDS if options.only is None else options.only.split(",")
+    for words in (COMMANDS[name] for name in wanted):
         sides: dict[Path, list[Measured]] = {options.other: [], OURS: []}
         for source in sides:
             train(source, words)  # compiles

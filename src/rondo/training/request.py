@@ -181,10 +181,10 @@ def fingerprint(task: Task, options: Any) -> str | None:
 
 
 def tell_reading(options: Any, say: Callable[[str], None]) -> None:
-    """Tells that data are read, which may take long."""
-    data = getattr(options, "data", DRAWN)
-    if data != DRAWN:
-        say(f"reading {data} ...")
+    """Tells that data are read or drawn, which may take long."""
+    data = getattr(options, "data", None)
+    if data is not None:
+        say("drawing the data ..." if data == DRAWN else f"reading {data} ...")
 
 
 def data_words(options: Any) -> str:
