@@ -92,7 +92,7 @@ def test_a_table_of_no_pictures_has_its_first_line(
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
     code, out, _ = rondo("predict", str(trained / "run"), "-", "--from-list", "--csv")
-    assert (code, out) == (0, "source,text,probability,error\n")
+    assert (code, out) == (0, "source,text,probability,label,error\n")
 
 
 def test_every_way_of_decoding(trained: Path, rondo: Run) -> None:

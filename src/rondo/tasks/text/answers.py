@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,13 +21,17 @@ from rondo.measures.intervals import Share, wilson
 from rondo.models.crnn import CRNN, num_steps
 from rondo.models.ctc import Symbols, beam_search, best_of, greedy, log_probabilities
 from rondo.tasks.text.definition import TEXT
-from rondo.tasks.text.task import decoded, encoded
+from rondo.tasks.text.task import decoded, encoded, shown_words
 from rondo.tasks.text.words import Word, composed, read_columns
 from rondo.training.answers import Given, why_not
-from rondo.training.run_folder import read_run
+from rondo.training.definition import DRAWN
+from rondo.training.run_folder import RunFolder, read_run
 
 DECODERS = ("greedy", "beam")
 """How a text is found where there is no lexicon: that of the likeliest path, or beam search."""
+
+NUM_DRAWN = 8
+"""So many words are drawn for the word "drawn"."""
 
 READ_TOGETHER = 50
 """Pictures that are in memory together."""
@@ -66,12 +70,14 @@ class Reading:
         source: The file's path, or "standard input".
         text: What it reads; None where that is less sure than was asked for.
         probability: The probability of the text that was found.
-        error: Why there is no reading; the two above are then None.
+        label: What a word that was drawn is; None where nobody knows.
+        error: Why there is no reading; the text and its probability are then None.
     """
 
     source: str
     text: str | None = None
     probability: float | None = None
+    label: str | None = None
     error: str | None = None
 
 
@@ -151,7 +157,7 @@ class Reader:
             found = iter(self.texts(columns))
             for source, item in zip(some, opened, strict=True):
                 if isinstance(item, Tensor):
-                    yield self._reading(source_name(source), *next(found))
+                    yield self.reading(source_name(source), *next(found))
                 else:
                     yield Reading(source_name(source), error=item)
 
@@ -166,9 +172,7 @@ class Reader:
     def score(self, words: Sequence[Word]) -> TextScore:
         """Returns how well words are read."""
         found = self.texts([word.columns for word in words])
-        readings = [
-            self._reading(word.name, *item) for word, item in zip(words, found, strict=True)
-        ]
+        readings = [self.reading(word.name, *item) for word, item in zip(words, found, strict=True)]
         pairs = [(reading, word.text) for reading, word in zip(readings, words, strict=True)]
         wrong = tuple((reading, text) for reading, text in pairs if reading.text != text)
         every = "".join(text for _, text in pairs)
@@ -191,7 +195,8 @@ class Reader:
         except OSError as error:
             return str(error)
 
-    def _reading(self, name: str, text: str, probability: float) -> Reading:
+    def reading(self, name: str, text: str, probability: float) -> Reading:
+        """Returns what is told of a text that was found."""
         is_sure = probability >= self.decoding.min_confidence
         return Reading(name, text if is_sure else None, probability)
 
@@ -232,22 +237,38 @@ class Answers:
         RunError: If the run or an option cannot be used.
     """
 
-    columns = ("source", "text", "probability", "error")
+    columns = ("source", "text", "probability", "label", "error")
     head = f"{'text':16} {'probability':>11}  picture"
     notes: tuple[str, ...] = ()
 
     def __init__(self, run: Path, **options: Any) -> None:
         self.reader = Reader.load(run, decoding_of(**options))
+        self.options = RunFolder(run, TEXT).read_config().options
 
     def iterate(self, sources: Sequence[Given]) -> Iterator[Reading]:
-        """Yields what is read in each picture."""
-        yield from self.reader.iterate(sources)
+        """Yields what is read in each picture; for the word "drawn" in some that are drawn now."""
+        for is_drawn, some in groupby(sources, lambda source: source == DRAWN):
+            yield from self._drawn() if is_drawn else self.reader.iterate(list(some))
+
+    def _drawn(self) -> Iterator[Reading]:
+        """Readings of drawn words, each with what it is."""
+        length, fonts = self.options.length, self.options.fonts
+        try:
+            words = shown_words(NUM_DRAWN, self.reader.symbols, length, fonts)
+        except (ValueError, OSError) as error:
+            yield Reading(DRAWN, error=str(error))
+            return
+        found = self.reader.texts([word.columns for word in words])
+        for number, (word, item) in enumerate(zip(words, found, strict=True)):
+            yield replace(self.reader.reading(f"{DRAWN}#{number}", *item), label=word.text)
 
     def line(self, answer: Reading) -> str:
         """Returns a reading, or why there is none."""
         if answer.error is not None:
             return f"{'unread':16} {'-':>11}  {why_not(answer.source, answer.error)}"
-        return f"{told(answer):16} {100 * (answer.probability or 0):9.1f} %  {answer.source}"
+        label = "" if answer.label is None else f" ({answer.label})"
+        probability = f"{100 * (answer.probability or 0):9.1f} %"
+        return f"{told(answer):16} {probability}  {answer.source}{label}"
 
 
 def told(reading: Reading) -> str:

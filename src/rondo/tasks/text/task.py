@@ -116,6 +116,12 @@ def text_words(
     return WordSets({"test": words})
 
 
+def shown_words(number: int, alphabet: str, length: int, fonts: str | None) -> list[Word]:
+    """Returns drawn words to try, which no training, check or test draws."""
+    setter, generator = _typesetter(alphabet, fonts), generator_for("shown words")
+    return _draw_words(number, generator, setter, None, length, 1.0)
+
+
 def encoded(text: str, symbols: str) -> Symbols:
     """Returns a text as numbers of symbols, from 1 on; all must be known."""
     return tuple(symbols.index(character) + 1 for character in text)
