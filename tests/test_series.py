@@ -12,6 +12,7 @@ import torch
 from rondo.data.sources import Collection
 from rondo.models.series_forecaster import Forecaster
 from rondo.models.series_model import SeriesModel
+from rondo.models.series_steps import Standardise, both_views
 from rondo.tasks.series.baselines import class_rules, forecast_rules
 from rondo.tasks.series.definition import SERIES
 from rondo.tasks.series.evaluation import Evaluation
@@ -308,3 +309,22 @@ def test_a_split_column_of_steps_must_go_forward_in_time(tmp_path: Path) -> None
     file = str(write(tmp_path / "a.csv", ["time,x,split", *rows]))
     with pytest.raises(ValueError, match="but test stands before train"):
         series(file, horizon=3)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_a_series_is_also_seen_by_its_own_figures(size: float) -> None:
+    """Currents of a lamp and of a heater have one form and sizes that differ by 10^4."""
+    standardise = Standardise(1)
+    standardise.fit(torch.tensor([[-1.0], [1.0]]))
+    wave = torch.sin(torch.linspace(0, 6, 50))[None, :, None]
+    seen = both_views(standardise(size * wave), torch.tensor([50]))
+    own = (wave - wave.mean()) / wave.std(correction=0)
+    torch.testing.assert_close(seen[..., 1:], own, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(seen[..., :1], size * wave)
+
+
+def test_a_constant_column_far_from_zero_is_nothing_by_its_own_figures() -> None:
+    z = torch.full((2, 9, 1), 1234.567)
+    z[1, :, 0] = 0.1
+    own = both_views(z, torch.tensor([9, 4]))[..., 1]
+    assert own.abs().max() < 0.2

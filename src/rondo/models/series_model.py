@@ -11,16 +11,13 @@ from torch.nn.functional import avg_pool1d
 
 from rondo.cells.named import NAMED_CELLS
 from rondo.layers import Bidirectional, Recurrent, VariationalDropout
-from rondo.models.series_steps import Standardise, real_steps
+from rondo.models.series_steps import Standardise, both_views, real_steps
 
 FIRST_KERNELS = (5, 11, 23, 39)
 """The steps that the kernels of the first convolutions see, side by side."""
 
 NEXT_KERNELS = (5, 3)
 """The steps that the convolutions after them see."""
-
-LEAST_VARIANCE = 1e-4
-"""Is added to the variance within a series, in units of that of training."""
 
 
 class SeriesModel(nn.Module):
@@ -114,7 +111,7 @@ class SeriesModel(nn.Module):
         """
         if lengths is None:
             lengths = torch.full((len(x),), x.shape[1])
-        g, found = self.seen(x, lengths), list[Tensor]()
+        g, found = both_views(self.standardise(x), lengths), list[Tensor]()
         for number, convolution in enumerate(self.convolutions):
             g = convolution(g, lengths)
             found += _pooled(g, lengths)
@@ -138,16 +135,6 @@ class SeriesModel(nn.Module):
         self.output_mean.copy_(targets.mean(0))
         deviation = targets.std(0, correction=0)
         self.output_scale.copy_(torch.where(deviation > 0, deviation, 1.0))
-
-    def seen(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """z, and z brought to mean 0 and deviation 1 within each series (B, T, 2 C)."""
-        z = self.standardise(x)
-        is_real = real_steps(x, lengths)[..., None]
-        count = lengths.to(z)[:, None, None].clamp_min(1)
-        mean = torch.where(is_real, z, 0).sum(1, keepdim=True) / count
-        centred = torch.where(is_real, z - mean, 0)
-        variance = centred.square().sum(1, keepdim=True) / count
-        return torch.cat([z, centred / (variance + LEAST_VARIANCE).sqrt()], -1)
 
 
 class StepsConvolution(nn.Module):

@@ -1,9 +1,18 @@
-"""Steps of series as networks see them: which are real, and values of like size."""
+"""Steps of series as networks see them: which are real, and values of like size.
+
+Sizes may differ by many orders of magnitude from series to series, such as the currents of a lamp
+and of a heater. So each column is seen twice: by the figures of all training series, and by those
+of its own series.
+"""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+
+LEAST_VARIANCE = 1e-12
+"""Is added to the variance within a series, in units of that of training: what rounding leaves of a
+column that is constant in the series."""
 
 
 class Standardise(nn.Module):
@@ -55,3 +64,29 @@ def real_steps(x: Tensor, lengths: Tensor | None) -> Tensor:
     if lengths is None:
         return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
     return torch.arange(x.shape[1], device=x.device) < lengths.to(x.device)[:, None]
+
+
+def both_views(z: Tensor, lengths: Tensor) -> Tensor:
+    """Returns standardised columns, and the same brought to mean 0 and deviation 1 in each series.
+
+    Args:
+        z: Standardised steps (B, T, C).
+        lengths: (B,) the steps of each row.
+
+    Returns:
+        (B, T, 2 C); the second half is zero in the padding, and where a series is constant.
+
+    Example:
+        >>> import torch
+        >>> from rondo.models.series_steps import both_views
+        >>> both_views(torch.tensor([[[0.001], [0.003]]]), torch.tensor([2])).squeeze()
+        tensor([[ 0.0010, -1.0000],
+                [ 0.0030,  1.0000]])
+    """
+    is_real = real_steps(z, lengths)[..., None]
+    count = lengths.to(z)[:, None, None].clamp_min(1)
+    mean = torch.where(is_real, z, 0).sum(1, keepdim=True) / count
+    centred = torch.where(is_real, z - mean, 0)
+    variance = centred.square().sum(1, keepdim=True) / count
+    floor = LEAST_VARIANCE * (1 + mean.square())
+    return torch.cat([z, centred / (variance + floor).sqrt()], -1)

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from rondo.data.seeds import generator_for
 from rondo.data.sources import Example
-from rondo.models.series_steps import Standardise
+from rondo.models.series_steps import Standardise, both_views
 
 NUM_KERNELS = 512
 """Kernels, in groups of one distance each."""
@@ -43,7 +43,7 @@ def kernel_features(examples: Sequence[Example], standardise: Standardise, longe
     for first in range(0, len(examples), TOGETHER):
         part = [standardise(one.inputs) for one in examples[first : first + TOGETHER]]
         lengths = torch.tensor([len(one) for one in part])
-        x = pad_sequence(part, batch_first=True).transpose(1, 2)
+        x = both_views(pad_sequence(part, batch_first=True), lengths).transpose(1, 2)
         groups = [_of_group(x, lengths, d, NUM_KERNELS // len(dilations)) for d in dilations]
         found.append(torch.cat(groups, 1))
     features = torch.cat(found)
