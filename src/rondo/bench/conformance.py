@@ -20,9 +20,8 @@ from rondo.bench.options import OURS
 FACTOR = 2
 """What Rondo is allowed, in errors of plain torch."""
 
-FLOOR = 2
-"""What plain torch counts as erring at least, in roundings: over few numbers it may err less by
-luck."""
+FLOOR = 2 * torch.finfo(torch.float32).eps
+"""What plain torch counts as erring at least: over few numbers it may err less by luck."""
 
 PEER_FACTOR = 20
 """What peers are allowed, in errors of the loop: gradients of torch.nn's LSTM reach 9."""
@@ -94,10 +93,9 @@ def gate(
         return of_module("loop", loop, run, grad_y.to(dtype)).results()
 
     exact, plain = results(torch.float64, False), results(x.dtype, autocast)
-    floor = FLOOR * torch.finfo(torch.bfloat16 if autocast else x.dtype).eps
     budgets, peer_budgets = {}, {}
     for name, value in exact.items():
-        error = max(relative_error(plain[name], value), floor)
+        error = max(relative_error(plain[name], value), FLOOR)
         budgets[name], peer_budgets[name] = FACTOR * error, PEER_FACTOR * error
     return Gate(exact, budgets, peer_budgets)
 

@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-import torch
+from torch import Tensor, nn
 
+import rondo.layers
 from rondo.bench import peers
 from rondo.bench.cells import TORCH_CELLS
 from rondo.bench.conformance import Gate, gate
-from rondo.bench.contenders import Contender
+from rondo.bench.contenders import Contender, of_module
 from rondo.bench.measure import Spread, take_turns_for
 from rondo.bench.options import OURS, PEERS, Sizes
 from rondo.bench.rows import Row
@@ -50,28 +51,28 @@ def measure(options: MapOptions) -> Iterator[Row]:
     end = time.perf_counter() + options.budget_s
     for sizes in shapes:
         for kind in options.kinds:
-            _, _, contenders = peers.for_module(kind, sizes, ("nn",))
-            failures = _failures(kind, sizes, contenders)
+            both = contenders(kind, *peers.new_batch(sizes))
+            failures = _failures(kind, sizes, both)
             for run in options.passes:
                 seconds = max(0.0, end - time.perf_counter()) / todo
-                times = {} if failures else _times(contenders, run, seconds)
+                times = {} if failures else _times(both, run, seconds)
                 gates = TORCH_CELLS[kind][1]
                 yield Row("map", kind, run, sizes, times, num_gates=gates, failures=failures)
                 todo -= 1
 
 
-def _times(contenders: Sequence[Contender], run: str, seconds: float) -> dict[str, Spread]:
-    runs = {contender.name: getattr(contender, run) for contender in contenders}
+def _times(both: Sequence[Contender], run: str, seconds: float) -> dict[str, Spread]:
+    runs = {one.name: getattr(one, run) for one in both}
     return take_turns_for(runs, seconds, TURN_S, LEAST_ROUNDS, MOST_ROUNDS)
 
 
-def _failures(kind: str, sizes: Sizes, contenders: Sequence[Contender]) -> dict[str, str]:
+def _failures(kind: str, sizes: Sizes, both: Sequence[Contender]) -> dict[str, str]:
     """What is wrong with either side, by name."""
     few = sizes._replace(num_steps=min(CHECKED_STEPS, sizes.num_steps))
     failures = few_steps_failures(kind, few)
     if failures:
         return failures
-    ours, theirs = contenders
+    ours, theirs = both
     exact = {name: value.double() for name, value in theirs.results().items()}
     budgets = dict.fromkeys(exact, AGREE)
     failure = Gate(exact, budgets, budgets).failure(ours)
@@ -81,11 +82,30 @@ def _failures(kind: str, sizes: Sizes, contenders: Sequence[Contender]) -> dict[
 @cache
 def few_steps_failures(kind: str, sizes: Sizes) -> dict[str, str]:
     """What is wrong with either side beside the plain loop, by name."""
-    with torch.random.fork_rng():
-        cell, batch, contenders = peers.for_module(kind, sizes, ("nn",))
-        checked = gate(cell, *batch)
-        found = {contender.name: checked.failure(contender) for contender in contenders}
+    x, grad_y = peers.new_batch(sizes)
+    checked = gate(_layers(kind, sizes.hidden_size)[0], x, grad_y)
+    found = {one.name: checked.failure(one) for one in contenders(kind, x, grad_y)}
     return {name: failure for name, failure in found.items() if failure is not None}
+
+
+def contenders(kind: str, x: Tensor, grad_y: Tensor) -> list[Contender]:
+    """Returns Rondo and torch.nn on a batch."""
+    _, *layers = _layers(kind, x.shape[2])
+    return [_contender(*named, x, grad_y) for named in zip((OURS, THEIRS), layers, strict=True)]
+
+
+def _contender(name: str, layer: nn.Module, x: Tensor, grad_y: Tensor) -> Contender:
+    return of_module(name, layer, lambda: layer(x)[0], grad_y)
+
+
+@cache
+def _layers(kind: str, size: int) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """A cell, and the layers of both with its weights; they serve all batches."""
+    cell = TORCH_CELLS[kind][0](size, size)
+    ours, theirs = (
+        peers.with_weights_of(cell, getattr(place, kind)) for place in (rondo.layers, nn)
+    )
+    return cell, ours, theirs
 
 
 # ---- what is shown ----

@@ -27,7 +27,7 @@ class StudyOptions:
 
     kinds: tuple[str, ...] = MODULES
     passes: tuple[str, ...] = PASSES
-    budget_s: float = 300.0
+    budget_s: float = 600.0
     is_quick: bool = False
 
 
@@ -51,7 +51,6 @@ class MapOptions(StudyOptions):
 class BusyOptions(StudyOptions):
     """Beside busy processes; `num_threads` None is as many as torch takes, I = H = `size`."""
 
-    budget_s: float = 600.0
     neighbours: tuple[int, ...] = NEIGHBOURS
     num_threads: int | None = None
     batch_sizes: tuple[int, ...] = (1, 4, 16, 64)

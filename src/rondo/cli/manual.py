@@ -44,6 +44,7 @@ examples:
   rondo predict last clips.npz video.avi       of a run on such clips
   rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
   rondo bench --quick                          does the measuring work here? (seconds)
+  rondo bench map --kinds LSTM --output map/   beside torch.nn over 79 shapes (minutes)
   rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
   rondo doctor                                 what this machine has and lacks, and a self-test
   rondo cache --clear                          delete the compiled kernels that are kept
