@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,8 @@ def test_the_peak_is_told_in_one_line() -> None:
         "1 GFLOP/s on 1 thread, 1 on 2 (multiply-add of 256-bit vectors); read by 2 threads: "
         "cache 2 0 GB/s; memory 0 GB/s"
     )
+    told = str(replace(PEAK, first_bytes=math.inf))
+    assert told.endswith("; the system tells of no caches, so reading bounds nothing")
     assert PEAK.to_values()["levels"] == {"cache 2": 4e6, "memory": 1e6}
 
 

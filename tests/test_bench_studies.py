@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -195,6 +197,27 @@ def test_a_side_answers_with_an_output_and_with_times() -> None:
     torch.testing.assert_close(*outputs)
     calls: list[int] = []
     assert len(busy._times(lambda: calls.append(1), 0.0)) == len(calls) == 1
+
+
+def test_a_side_that_ended_is_told() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    with pytest.raises(RuntimeError, match="the process of rondo has ended; it says why above"):
+        busy._answer(ours, OURS)
+
+
+def test_busy_processes_end_with_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(busy.subprocess, "Popen", start)
+    with busy.busy_processes(2):
+        assert [process.poll() for process in started] == [None, None]
+    assert [process.poll() for process in started] == [-9, -9]
 
 
 # --- bfloat16

@@ -9,12 +9,13 @@ out come the times of all calls of both.
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -127,7 +128,7 @@ def _row(
     outputs = {}
     for side, connection in connections.items():
         connection.send(case)
-        outputs[side] = torch.tensor(connection.recv())
+        outputs[side] = torch.tensor(_answer(connection, side))
     apart = relative_error(outputs[OURS], outputs[THEIRS].double())
     found = BusyRow("busy", case.kind, case.run, case.sizes, neighbours, {})
     if not apart <= AGREE:
@@ -138,17 +139,35 @@ def _row(
     while number < LEAST_TURNS or time.perf_counter() < end:
         for side in reversed(connections) if number % 2 else connections:
             connections[side].send(TURN_S)
-            times[side] += connections[side].recv()
+            times[side] += _answer(connections[side], side)
         number += 1
     found.calls.update({side: Calls(tuple(values)) for side, values in times.items()})
     return found
 
 
+def _answer(connection: Connection, side: str) -> Any:
+    """What a side answers."""
+    try:
+        return connection.recv()
+    except (EOFError, ConnectionResetError) as error:
+        raise RuntimeError(f"the process of {side} has ended; it says why above") from error
+
+
+COMPUTE = """\
+import os
+parent = os.getppid()
+while os.getppid() == parent:
+    for _ in range(1_000_000):
+        pass
+"""
+"""What a busy process does, for as long as there is the one that started it."""
+
+
 @contextmanager
 def busy_processes(number: int) -> Iterator[None]:
     """Within it, so many other processes compute."""
-    code = "while True: pass"
-    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(number)]
+    command = [sys.executable, "-c", COMPUTE]
+    processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(number)]
     try:
         yield
     finally:
@@ -187,14 +206,17 @@ def serve(connection: Connection, side: str, num_threads: int) -> None:
     Asked for a case, it prepares it and answers with the output. Asked for some seconds, it calls
     for so long, and answers with the time of each call.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the other end of the connection
     torch.set_num_threads(num_threads)
+    with suppress(EOFError, OSError):
+        _serve(connection, side)
+
+
+def _serve(connection: Connection, side: str) -> None:
     calls: dict[Case, tuple[Callable[[], object], list[Any]]] = {}
     call: Callable[[], object] = nn.Identity()
     while True:
-        try:
-            asked = connection.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
+        asked = connection.recv()
         if isinstance(asked, Case):
             if asked not in calls:
                 calls[asked] = _prepared(side, asked)

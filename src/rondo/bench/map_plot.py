@@ -49,7 +49,9 @@ def map_svg(rows: Sequence[Row]) -> str:
     with matplotlib.rc_context(MAP_STYLE):
         figure = Figure(figsize=(PANEL_WIDTH * max(1, len(runs)), height), layout="constrained")
         figure.patch.set_alpha(0)
-        figure.suptitle("torch.nn's time over Rondo's: above 1, Rondo is faster", fontsize=9)
+        end_of_line = " " if len(runs) > 1 else "\n"
+        figure.suptitle(f"torch.nn's time over Rondo's:{end_of_line}above 1, Rondo is faster",
+                        fontsize=9)  # fmt: skip
         if rows:
             axes = figure.subplots(len(kinds), len(runs), squeeze=False)
             for i, kind in enumerate(kinds):

@@ -65,7 +65,8 @@ class Peak:
         vector_bytes: The width of the vectors.
         flops_per_s: Multiplications and additions of float32 in a second, of all threads.
         flops_per_s_of_one: Those of one thread alone.
-        first_bytes: What the first-level caches hold; reading them is no bound of ours.
+        first_bytes: What the first-level caches hold; reading from them is no bound. It is
+            infinite where the system does not tell of its caches.
         levels: The caches beyond them and the memory, the nearest first.
     """
 
@@ -80,6 +81,11 @@ class Peak:
         of_one = f"{self.flops_per_s_of_one / 1e9:.0f} GFLOP/s on 1 thread"
         of_all = f", {self.flops_per_s / 1e9:.0f} on {self.num_threads}"
         reading = "; ".join(map(str, self.levels))
+        reading += (
+            ""
+            if self.first_bytes < math.inf
+            else ("; the system tells of no caches, so reading bounds nothing")
+        )
         return (
             f"{of_one}{of_all if self.num_threads > 1 else ''} (multiply-add of "
             f"{8 * self.vector_bytes}-bit vectors); read by {_threads(self.num_threads)}: {reading}"
@@ -129,7 +135,7 @@ def measure_peak(num_rounds: int = 40) -> Peak:
         levels.insert(0, Level(f"cache {level}", sizes[level], rate))
     of_one = program.flops_per_s(1)
     of_all = max(of_one, program.flops_per_s(num_threads))
-    first = sizes.get(1, 0)
+    first = sizes.get(1, math.inf)
     return Peak(num_threads, program.vector_bytes, of_all, of_one, first, tuple(levels))
 
 
