@@ -15,7 +15,7 @@ import torch
 
 import rondo
 from rondo import cli
-from rondo.bench import bf16, busy, shape_map, study
+from rondo.bench import bf16, busy, busy_sides, shape_map, study
 from rondo.bench.busy import BusyRow, Calls
 from rondo.bench.map_plot import map_svg, short
 from rondo.bench.measure import Spread
@@ -192,18 +192,18 @@ def test_a_long_tail_misses_the_bar_and_a_wrong_output_has_no_number() -> None:
 
 
 def test_a_side_answers_with_an_output_and_with_times() -> None:
-    case = busy.Case("LSTM", "training", Sizes(3, 2, 5, 5))
-    outputs = [torch.tensor(busy._prepared(side, case)[1]) for side in (OURS, THEIRS)]
+    case = busy_sides.Case("LSTM", "training", Sizes(3, 2, 5, 5))
+    outputs = [torch.tensor(busy_sides.prepared(side, case)[1]) for side in (OURS, THEIRS)]
     torch.testing.assert_close(*outputs)
     calls: list[int] = []
-    assert len(busy._times(lambda: calls.append(1), 0.0)) == len(calls) == 1
+    assert len(busy_sides.times_of(lambda: calls.append(1), 0.0)) == len(calls) == 1
 
 
 def test_a_side_that_ended_is_told() -> None:
     ours, theirs = multiprocessing.Pipe()
     theirs.close()
     with pytest.raises(RuntimeError, match="the process of rondo has ended; it says why above"):
-        busy._answer(ours, OURS)
+        busy_sides.ask(ours, OURS, 0.1)
 
 
 def test_busy_processes_end_with_what_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,8 +214,8 @@ def test_busy_processes_end_with_what_is_measured(monkeypatch: pytest.MonkeyPatc
         return started[-1]
 
     popen = subprocess.Popen
-    monkeypatch.setattr(busy.subprocess, "Popen", start)
-    with busy.busy_processes(2):
+    monkeypatch.setattr(busy_sides.subprocess, "Popen", start)
+    with busy_sides.busy_processes(2):
         assert [process.poll() for process in started] == [None, None]
     assert [process.poll() for process in started] == [-9, -9]
 

@@ -8,29 +8,23 @@ out come the times of all calls of both.
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import statistics
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
+from rondo.bench.busy_sides import THEIRS, Case, ask, busy_processes, sides
 from rondo.bench.conformance import relative_error
-from rondo.bench.options import OURS, PEERS, Sizes
+from rondo.bench.options import OURS, Sizes
 from rondo.bench.peak import Peak
 from rondo.bench.shape_map import AGREE
 from rondo.bench.study_options import BusyOptions
 from rondo.bench.tables import RUNS, table
 
-THEIRS = PEERS["nn"]
 TURN_S = 0.1
 """How long a side calls in a turn, in seconds, at least once."""
 
@@ -70,15 +64,6 @@ class Calls:
 
 
 @dataclass(frozen=True)
-class Case:
-    """What a side is asked to run."""
-
-    kind: str
-    run: str
-    sizes: Sizes
-
-
-@dataclass(frozen=True)
 class BusyRow:
     """What was measured of a case beside so many neighbours."""
 
@@ -111,7 +96,7 @@ def measure(options: BusyOptions) -> Iterator[BusyRow]:
         for batch_size in options.batch_sizes
     ]
     todo = len(cases) * len(options.neighbours)
-    with _sides(options.num_threads) as connections:
+    with sides(options.num_threads) as connections:
         end = time.perf_counter() + options.budget_s
         for neighbours in options.neighbours:
             with busy_processes(neighbours):
@@ -127,8 +112,7 @@ def _row(
     """Has both sides take turns, for some time and some turns at least."""
     outputs = {}
     for side, connection in connections.items():
-        connection.send(case)
-        outputs[side] = torch.tensor(_answer(connection, side))
+        outputs[side] = torch.tensor(ask(connection, side, case))
     apart = relative_error(outputs[OURS], outputs[THEIRS].double())
     found = BusyRow("busy", case.kind, case.run, case.sizes, neighbours, {})
     if not apart <= AGREE:
@@ -138,127 +122,10 @@ def _row(
     end, number = time.perf_counter() + seconds, 0
     while number < LEAST_TURNS or time.perf_counter() < end:
         for side in reversed(connections) if number % 2 else connections:
-            connections[side].send(TURN_S)
-            times[side] += _answer(connections[side], side)
+            times[side] += ask(connections[side], side, TURN_S)
         number += 1
     found.calls.update({side: Calls(tuple(values)) for side, values in times.items()})
     return found
-
-
-def _answer(connection: Connection, side: str) -> Any:
-    """What a side answers."""
-    try:
-        return connection.recv()
-    except (EOFError, ConnectionResetError) as error:
-        raise RuntimeError(f"the process of {side} has ended; it says why above") from error
-
-
-COMPUTE = """\
-import os
-parent = os.getppid()
-while os.getppid() == parent:
-    for _ in range(1_000_000):
-        pass
-"""
-"""What a busy process does, for as long as there is the one that started it."""
-
-
-@contextmanager
-def busy_processes(number: int) -> Iterator[None]:
-    """Within it, so many other processes compute."""
-    command = [sys.executable, "-c", COMPUTE]
-    processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(number)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
-# ---- the process of a side ----
-
-
-@contextmanager
-def _sides(num_threads: int | None) -> Iterator[dict[str, Connection]]:
-    """A process for each side, reached by a connection."""
-    spawning = multiprocessing.get_context("spawn")
-    connections: dict[str, Connection] = {}
-    processes = []
-    for side in (OURS, THEIRS):
-        connections[side], other = spawning.Pipe()
-        arguments = other, side, num_threads or torch.get_num_threads()
-        processes.append(spawning.Process(target=serve, args=arguments, daemon=True))
-        processes[-1].start()
-        other.close()
-    try:
-        yield connections
-    finally:
-        for connection in connections.values():
-            connection.close()
-        for process in processes:
-            process.join()
-
-
-def serve(connection: Connection, side: str, num_threads: int) -> None:
-    """What the process of a side does, until nobody asks any more.
-
-    Asked for a case, it prepares it and answers with the output. Asked for some seconds, it calls
-    for so long, and answers with the time of each call.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the other end of the connection
-    torch.set_num_threads(num_threads)
-    with suppress(EOFError, OSError):
-        _serve(connection, side)
-
-
-def _serve(connection: Connection, side: str) -> None:
-    calls: dict[Case, tuple[Callable[[], object], list[Any]]] = {}
-    call: Callable[[], object] = nn.Identity()
-    while True:
-        asked = connection.recv()
-        if isinstance(asked, Case):
-            if asked not in calls:
-                calls[asked] = _prepared(side, asked)
-            call, output = calls[asked]
-            connection.send(output)
-        else:
-            connection.send(_times(call, asked))
-
-
-def _prepared(side: str, case: Case) -> tuple[Callable[[], object], list[Any]]:
-    """What is timed, after two calls of it, and the output."""
-    import rondo
-
-    steps, batch_size, _, size = case.sizes
-    torch.manual_seed(0)
-    theirs = getattr(nn, case.kind)(size, size)
-    x, gradient = torch.randn(steps, batch_size, size), torch.ones(steps, batch_size, size)
-    layer: nn.Module = getattr(rondo if side == OURS else nn, case.kind)(size, size)
-    layer.load_state_dict(theirs.state_dict())
-
-    @torch.no_grad()
-    def forward() -> Tensor:
-        output: Tensor = layer(x)[0]
-        return output
-
-    def training() -> None:
-        layer(x)[0].backward(gradient)
-
-    call: Callable[[], object] = forward if case.run == "forward" else training
-    call(), call()
-    return call, forward().tolist()
-
-
-def _times(call: Callable[[], object], seconds: float) -> list[float]:
-    """The time of each call, in some seconds."""
-    times: list[float] = []
-    end = time.perf_counter() + seconds
-    while not times or time.perf_counter() < end:
-        began = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - began)
-    return times
 
 
 # ---- what is shown ----
