@@ -37,7 +37,6 @@ class Study:
         tables: Returns the rows as Markdown, with what the numbers mean.
         values: Returns a row as JSON has it.
         picture: Returns the rows as SVG; it may need Matplotlib.
-        is_quiet: Whether it is measured on a machine that does nothing else, at best.
     """
 
     title: str
@@ -46,7 +45,6 @@ class Study:
     progress: Callable[[Any], str] = progress
     values: Callable[[Any, Peak | None], dict[str, Any]] = row_values
     picture: Callable[[Sequence[Any]], str] | None = None
-    is_quiet: bool = True
 
 
 def _map_svg(rows: Sequence[Any]) -> str:
@@ -59,7 +57,7 @@ STUDIES: dict[str, Study] = {
     "map": Study("Drop-ins over many shapes", shape_map.measure, shape_map.tables,
                  picture=_map_svg),
     "busy": Study("Drop-ins beside busy processes", busy.measure, busy.tables, busy.progress,
-                  busy.values, is_quiet=False),
+                  busy.values),
     "bf16": Study("Drop-ins in bfloat16", bf16.measure, bf16.tables),
 }  # fmt: skip
 """By the word of the command. One that yields rows of `rondo.bench.rows` states three things."""
@@ -138,7 +136,7 @@ def run(name: str, options: StudyOptions, say: Say) -> Findings:
     study, notes = STUDIES[name], []
     if options.is_quick:
         notes.append("--quick: too small and too short to say how fast anything is")
-    if study.is_quiet and (note := busy_note()) is not None:
+    if (note := busy_note()) is not None:
         notes.append(note)
     peak = peak_of(PEAK_ROUNDS, notes.append) if study.values is row_values else None
     for note in notes:
