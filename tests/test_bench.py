@@ -18,7 +18,7 @@ from rondo import cli
 from rondo.bench import cells, peers, report, rows, suites
 from rondo.bench.conformance import gate
 from rondo.bench.contenders import Contender, compiled
-from rondo.bench.measure import Peak, Spread, busy_note, take_turns
+from rondo.bench.measure import Spread, busy_note, take_turns, take_turns_for
 from rondo.bench.options import OURS, QUICK, RAGGED_BARS, Options, Sizes
 from rondo.bench.plot import plot
 from rondo.bench.tables import _spread, suite_table
@@ -73,7 +73,17 @@ def test_quick_calls_are_repeated_within_a_turn() -> None:
 
 def test_flops_of_products() -> None:
     assert Sizes(2, 3, 5, 7).flops(4, training=False) == 2 * 2 * 3 * 4 * 7 * (5 + 7)
-    assert Sizes(2, 3, 5, 7).flops(4, training=True) == 2 * 2 * 3 * 4 * 7 * (2 * (5 + 7) + 7)
+    assert Sizes(2, 3, 5, 7).flops(4, training=True) == 3 * 2 * 2 * 3 * 4 * 7 * (5 + 7)
+
+
+def test_rounds_fill_the_time_within_limits() -> None:
+    def nothing() -> None:
+        pass
+
+    times = take_turns_for({"a": nothing}, seconds=0, turn_s=0.0, least=3, most=5)
+    assert len(times["a"].values) == 3
+    times = take_turns_for({"a": nothing, "b": nothing}, seconds=60, turn_s=0.0, least=1, most=5)
+    assert [len(spread.values) for spread in times.values()] == [5, 5]
 
 
 # --- the gate
@@ -226,6 +236,8 @@ def test_all_suites_of_one_module(capsys: pytest.CaptureFixture[str], tmp_path: 
     first = times["torch.nn"]["rounds"][0] / times[OURS]["rounds"][0]
     assert ratios["torch.nn"]["rounds"][0] == pytest.approx(first)
     assert row["bound_s"] == pytest.approx(row["flops"] / values["peak"]["flops_per_s"])
+    measured = [row for row in values["rows"] if row["suite"] != "import"]
+    assert all(0 < row["share_of_bound"] <= 1.2 for row in measured)
     step = next(row for row in values["rows"] if row["suite"] == "streaming")
     whole, sequence = step["times_s"][OURS]["rounds"], step["times_s"][rows.IN_SEQUENCE]["rounds"]
     assert step["beyond_arithmetic_s"]["rounds"][0] == pytest.approx(whole[0] - sequence[0])
@@ -234,7 +246,7 @@ def test_all_suites_of_one_module(capsys: pytest.CaptureFixture[str], tmp_path: 
         "torch.nn's cell",
         "torch.nn's layer, T = 1",
     }
-    assert "| rondo, µs | arithmetic, µs | beyond it, µs | Recurrent.step |" in out
+    assert "| rondo, µs | % of bound | arithmetic, µs | beyond it, µs | Recurrent.step |" in out
     assert "| rondo, s |" in out
     assert row["share_of_bound"] == pytest.approx(row["bound_s"] / times[OURS]["median"])
     ways = {row["case"]: set(row["times_s"]) for row in values["rows"] if row["suite"] == "ragged"}
@@ -251,10 +263,10 @@ def test_cells_are_measured_by_the_time_of_a_multiplication(
     monkeypatch.setattr(suites, "CUSTOM_CELLS", {name: cells.CUSTOM_CELLS[name]})
     code, out, err = bench(capsys, "--suite", "cells", "--peers", "loop", "--rounds", "1")
     assert code == 0, err
-    titles = " | ".join(["rondo, ms", "of the bound", "eager loop", "per multiplication"])
+    titles = " | ".join(["rondo, ms", "% of bound", "eager loop", "per multiplication"])
     assert f"| run | {titles} |" in out
     times = {OURS: Spread((3.0,)), rows.OUR_LSTM: Spread((2.0,))}
-    row = rows.Row("cells", name, "forward", SIZES, times, flops=SIZES.flops(2, training=False))
+    row = rows.Row("cells", name, "forward", SIZES, times, num_gates=2)
     ratio = row.per_multiplication()
     assert ratio is not None
     assert ratio.median == pytest.approx(3.0)
@@ -267,7 +279,7 @@ def test_a_bar_is_in_the_title_and_a_number_above_it_is_marked() -> None:
         "resets": Spread((1.2,)),
     }
     row = rows.Row("ragged", "GRU", "forward", SIZES, times, "dense", bars=RAGGED_BARS)
-    table = suite_table("ragged", [row], Peak(1e9, "torch.mm"))
+    table = suite_table("ragged", [row], None)
     assert "| half of the tokens (bar 0.6) | resets (bar 1.1) |" in table
     assert "| **0.50** (0.50–0.50) | **1.20** (1.20–1.20), missed |" in table
     plot([row]).canvas.draw()

@@ -1,8 +1,8 @@
 """No number on a red gate: whether a contender computes what it should, before it is timed.
 
 What it should is the plain loop in float64. Rondo's budget is twice the error that the plain loop
-makes in float32, for the output and for every gradient. Peers only have to show that they compute
-the same; their rounding is not ours to judge.
+makes in the type of the data, for the output and for every gradient. Peers only have to show that
+they compute the same; their rounding is not ours to judge.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rondo.bench.options import OURS
 FACTOR = 2
 """What Rondo is allowed, in errors of plain torch."""
 
-FLOOR = torch.finfo(torch.float32).eps
+FLOOR = 2 * torch.finfo(torch.float32).eps
 """What plain torch counts as erring at least: over few numbers it may err less by luck."""
 
 PEER_FACTOR = 20
@@ -68,29 +68,41 @@ def gate(
     *,
     lengths: Tensor | None = None,
     resets: Tensor | None = None,
+    autocast: bool = False,
 ) -> Gate:
     """Returns the gate for a cell that runs over x (T, B, I).
 
     Args:
-        cell: The cell, in float32.
+        cell: The cell, of the type of x.
         x: The batch.
         grad_y: The gradient of the output (T, B, H).
         lengths: As of `rondo.Recurrent`.
         resets: As of `rondo.Recurrent`.
+        autocast: Whether its products are in bfloat16, though all else is not.
     """
 
-    def results(dtype: torch.dtype) -> Results:
+    def results(dtype: torch.dtype, is_autocast: bool) -> Results:
         loop = PlainLoop(deepcopy(cell)).to(dtype)
         rounded = x.to(dtype)
-        run = of_module("loop", loop, lambda: loop(rounded, lengths, resets)[0], grad_y.to(dtype))
-        return run.results()
 
-    exact, plain = results(torch.float64), results(torch.float32)
+        def run() -> Tensor:
+            with autocast_if(is_autocast):
+                y: Tensor = loop(rounded, lengths, resets)[0]
+            return y
+
+        return of_module("loop", loop, run, grad_y.to(dtype)).results()
+
+    exact, plain = results(torch.float64, False), results(x.dtype, autocast)
     budgets, peer_budgets = {}, {}
     for name, value in exact.items():
         error = max(relative_error(plain[name], value), FLOOR)
         budgets[name], peer_budgets[name] = FACTOR * error, PEER_FACTOR * error
     return Gate(exact, budgets, peer_budgets)
+
+
+def autocast_if(is_on: bool) -> torch.autocast:
+    """Returns the context in which products of the processor are in bfloat16, or not."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_on)
 
 
 def relative_error(value: Tensor, exact: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""Timing in turn, the peak of the machine, and what machine it is."""
+"""Timing in turn, and what machine it is."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
-from torch.nn.functional import linear
 
 import rondo
 from rondo.compiler.c_compiler import NoCompilerError, compiler, compiler_version
@@ -79,23 +77,56 @@ class Spread:
         return Spread(tuple(factor * value for value in self.values))
 
 
-def take_turns(runs: Mapping[str, Run], num_rounds: int, turn_s: float = 0.0) -> dict[str, Spread]:
+class Turns:
     """Times all in turn, so that a noisy machine hits all alike; every second round backwards.
 
     Args:
         runs: What to time, by name. Each is first called twice to warm up.
-        num_rounds: How often each has its turn.
         turn_s: How long a turn takes at least, in seconds: what is quicker is called repeatedly.
-
-    Returns:
-        The time of one call in each round, in seconds.
     """
-    num_calls = {name: _num_calls(run, turn_s) for name, run in runs.items()}
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(num_rounds):
-        for name in reversed(list(runs)) if number % 2 else runs:
-            times[name].append(_turn(runs[name], num_calls[name]))
-    return {name: Spread(tuple(values)) for name, values in times.items()}
+
+    def __init__(self, runs: Mapping[str, Run], turn_s: float = 0.0) -> None:
+        self.runs = runs
+        self.num_calls = {name: _num_calls(run, turn_s) for name, run in runs.items()}
+        self.times: dict[str, list[float]] = {name: [] for name in runs}
+        self.num_rounds = 0
+
+    def take(self) -> None:
+        """Gives each its turn."""
+        for name in reversed(list(self.runs)) if self.num_rounds % 2 else self.runs:
+            self.times[name].append(_turn(self.runs[name], self.num_calls[name]))
+        self.num_rounds += 1
+
+    def spreads(self) -> dict[str, Spread]:
+        """The time of one call in each round, in seconds."""
+        return {name: Spread(tuple(values)) for name, values in self.times.items()}
+
+
+def take_turns(runs: Mapping[str, Run], num_rounds: int, turn_s: float = 0.0) -> dict[str, Spread]:
+    """Returns the time of one call in each of so many rounds, in seconds; see `Turns`."""
+    turns = Turns(runs, turn_s)
+    for _ in range(num_rounds):
+        turns.take()
+    return turns.spreads()
+
+
+def take_turns_for(
+    runs: Mapping[str, Run], seconds: float, turn_s: float, least: int, most: int
+) -> dict[str, Spread]:
+    """Returns the same of as many rounds as fit some time, in seconds; the warm-up is not counted.
+
+    Args:
+        runs: What to time, by name.
+        seconds: The time.
+        turn_s: How long a turn takes at least.
+        least: How many rounds there are, however long they take.
+        most: Of more rounds nothing is learnt.
+    """
+    turns = Turns(runs, turn_s)
+    end = time.perf_counter() + seconds
+    while turns.num_rounds < least or (turns.num_rounds < most and time.perf_counter() < end):
+        turns.take()
+    return turns.spreads()
 
 
 def _num_calls(run: Run, turn_s: float) -> int:
@@ -111,32 +142,6 @@ def _turn(run: Run, num_calls: int) -> float:
     for _ in range(num_calls):
         run()
     return (time.perf_counter() - began) / num_calls
-
-
-@dataclass(frozen=True)
-class Peak:
-    """The best rate of float32 products on this machine, now, and what reached it."""
-
-    flops_per_s: float
-    reached_by: str
-
-    def __str__(self) -> str:
-        return f"{self.flops_per_s / 1e9:.0f} GFLOP/s, by {self.reached_by}"
-
-
-def measure_peak(size: int = 2048, num_rounds: int = 20) -> Peak:
-    """Returns the best rate that torch's own large products reach, plain and by oneDNN."""
-    flops, names = 2 * size * (size // 2) ** 2, f"{size} by {size // 2} by {size // 2}"
-    left, right = torch.randn(size, size // 2), torch.randn(size // 2, size // 2)
-    products: dict[str, Run] = {f"torch.mm, {names}": partial(torch.mm, left, right)}
-    if torch.backends.mkldnn.is_available():
-        product = partial(linear, left.to_mkldnn(), right.to_mkldnn())
-        products[f"oneDNN's linear, {names}"] = product
-    with torch.no_grad():
-        times = take_turns(products, num_rounds)
-    best = {name: min(spread.values) for name, spread in times.items()}
-    name = min(best, key=lambda name: best[name])
-    return Peak(flops / best[name], name)
 
 
 def machine() -> dict[str, str]:

@@ -36,6 +36,20 @@ IMPORT_BAR_S = 0.2
 """The most that importing rondo should take beyond torch, in seconds."""
 
 
+@dataclass(frozen=True)
+class Work:
+    """What a layer cannot do without.
+
+    Args:
+        flops: Operations of its products.
+        reads: Weights that are read, as pairs: the bytes that are in use together, and how often
+            they are read.
+    """
+
+    flops: int
+    reads: tuple[tuple[int, float], ...]
+
+
 class Sizes(NamedTuple):
     """The sizes of a batch and of a layer: T, B, I, H."""
 
@@ -47,12 +61,20 @@ class Sizes(NamedTuple):
     def flops(self, num_gates: int, *, training: bool) -> int:
         """Floating-point operations of the products, counting a multiplication and an addition.
 
-        Forward, x and h go through their matrices; the backward pass has the product of h and the
-        gradients of both matrices, but no gradient of x.
+        Forward, x and h go through their matrices: 2 T B gates H (I + H). Training counts three
+        times that: the backward pass has the gradients of x and h, and of both matrices.
         """
-        once = 2 * self.num_steps * self.batch_size * num_gates * self.hidden_size
-        forward = self.input_size + self.hidden_size
-        return once * (forward + (self.hidden_size + forward if training else 0))
+        rows, weights = self.num_steps * self.batch_size, num_gates * self.hidden_size
+        forward = 2 * rows * weights * (self.input_size + self.hidden_size)
+        return (3 if training else 1) * forward
+
+    def work(self, num_gates: int, *, training: bool) -> Work:
+        """What must be computed and read: the weights of h at each step, those of x once."""
+        of_h = 4 * num_gates * self.hidden_size**2
+        of_x = 4 * num_gates * self.hidden_size * self.input_size
+        num_reads = self.num_steps * (2 if training else 1)  # the backward loop reads them too
+        flops = self.flops(num_gates, training=training)
+        return Work(flops, ((of_h, num_reads), (of_h + of_x, of_x / (of_h + of_x))))
 
     def __str__(self) -> str:
         return ", ".join(map(str, self))
@@ -81,7 +103,7 @@ class Options:
         turn_s: How long a contender is timed in each round, in seconds, at least.
         layer_sizes: The sizes of the suite "layers".
         sizes: The sizes of all other suites; "streaming" takes one row and one step of them.
-        peak_size: The side of the products that the peak is measured with.
+        peak_rounds: How often each rate of the machine's peak is measured.
         is_quick: Whether the sizes are too small to say how fast anything is.
     """
 
@@ -93,7 +115,7 @@ class Options:
     turn_s: float = 0.02
     layer_sizes: tuple[Sizes, ...] = LAYER_SIZES
     sizes: Sizes = LAYER_SIZES[0]
-    peak_size: int = 2048
+    peak_rounds: int = 40
     is_quick: bool = False
 
 
@@ -105,7 +127,7 @@ QUICK = Options(
     turn_s=0.002,
     layer_sizes=(Sizes(7, 3, 5, 8),),
     sizes=Sizes(7, 4, 8, 8),
-    peak_size=256,
+    peak_rounds=10,
     is_quick=True,
 )
 """Few and small: to see in seconds that all works, not how fast it is."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ from typing import Any
 import torch
 
 from rondo.bench import peers
-from rondo.bench.measure import FEW_ROUNDS, Peak, Spread, busy_note, machine, measure_peak
+from rondo.bench.measure import FEW_ROUNDS, Spread, busy_note, machine
 from rondo.bench.options import Options
+from rondo.bench.peak import Peak, measure_peak
 from rondo.bench.rows import Row
 from rondo.bench.suites import SUITES
 from rondo.bench.tables import progress, suite_table
+from rondo.compiler.c_compiler import NoCompilerError
 from rondo.extras import how_to_install
 from rondo.system.files import write_bytes, write_text
 from rondo.system.json_text import json_text
@@ -30,7 +32,7 @@ class Report:
     Args:
         options: What was to be measured.
         machine: The processor, versions, date and command.
-        peak: The best rate of products, which is the bound of every row.
+        peak: The best rates of the machine, which bound every row; None without a compiler.
         rows: The results so far.
         is_whole: Whether all was measured that was to be.
         notes: What was left out and why, and what else a reader must know.
@@ -38,7 +40,7 @@ class Report:
 
     options: Options
     machine: dict[str, str]
-    peak: Peak
+    peak: Peak | None
     rows: list[Row] = field(default_factory=list)
     is_whole: bool = False
     notes: list[str] = field(default_factory=list)
@@ -46,30 +48,26 @@ class Report:
     @property
     def failures(self) -> list[str]:
         """A line for each contender that failed its conformance check."""
-        lines = [
-            f"{row.suite}, {row.case}{f' ({row.sizes})' if row.sizes else ''}: {name}: {failure}"
-            for row in self.rows
-            for name, failure in row.failures.items()
-        ]
-        return list(dict.fromkeys(lines))
+        return failure_lines(self.rows)
 
     def to_json(self) -> str:
         """The report for programs."""
         values = {
             "machine": self.machine,
             "options": asdict(self.options),
-            "peak": asdict(self.peak),
+            "peak": self.peak and self.peak.to_values(),
             "is_whole": self.is_whole,
             "notes": self.notes,
             "failures": self.failures,
-            "rows": [_row_values(row, self.peak) for row in self.rows],
+            "rows": [row_values(row, self.peak) for row in self.rows],
         }
         return json_text(values, indent=1)
 
     def to_markdown(self) -> str:
         """The report for people."""
         lines = [f"- {name}: {text}" for name, text in self.machine.items()]
-        lines.append(f"- peak of float32 products: {self.peak}")
+        if self.peak is not None:
+            lines.append(f"- peak: {self.peak}")
         lines.append(
             f"- rounds: {self.options.num_rounds}, in which all sides take turns; shown are "
             f"medians and in brackets {self._brackets()}; each side first agreed with the plain "
@@ -123,11 +121,10 @@ def run(options: Options, say: Say) -> Report:
         say(note)
 
     options = replace(options, peers=peers.available(options, leave_out))
-    torch.manual_seed(0)
-    say("measuring the peak")
-    report = Report(options, machine(), measure_peak(options.peak_size), notes=notes)
+    report = Report(options, machine(), peak_of(options.peak_rounds, leave_out), notes=notes)
     try:
         for suite in options.suites:
+            torch.manual_seed(0)  # what a suite draws does not depend on those before it
             for row in SUITES[suite](options):
                 report.rows.append(row)
                 say(progress(row))
@@ -135,6 +132,25 @@ def run(options: Options, say: Say) -> Report:
     except KeyboardInterrupt:
         say("interrupted; this is what was measured:")
     return report
+
+
+def peak_of(num_rounds: int, say: Say) -> Peak | None:
+    """Returns the peak; None without a compiler, which it says."""
+    try:
+        return measure_peak(num_rounds)
+    except NoCompilerError as error:
+        say(f"no share of the bound: {error}")
+        return None
+
+
+def failure_lines(rows: Iterable[Row]) -> list[str]:
+    """Returns a line for each contender that failed, once."""
+    lines = [
+        f"{row.suite}, {row.case}{f' ({row.sizes})' if row.sizes else ''}: {name}: {failure}"
+        for row in rows
+        for name, failure in row.failures.items()
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def quick_note(options: Options) -> str | None:
@@ -150,8 +166,8 @@ def quick_note(options: Options) -> str | None:
     return f"--quick: sizes too small to say how fast anything is{rest}"
 
 
-def _row_values(row: Row, peak: Peak) -> dict[str, Any]:
-    """A row as JSON has it."""
+def row_values(row: Row, peak: Peak | None) -> dict[str, Any]:
+    """Returns a row as JSON has it."""
     values: dict[str, Any] = {
         "suite": row.suite,
         "case": row.case,
@@ -164,12 +180,11 @@ def _row_values(row: Row, peak: Peak) -> dict[str, Any]:
         "failures": row.failures,
         "compile_s": row.compile_s,
     }
-    if row.flops is not None:
-        values |= {
-            "flops": row.flops,
-            "bound_s": row.flops / peak.flops_per_s,
-            "share_of_bound": row.share_of_bound(peak.flops_per_s),
-        }
+    if row.work is not None:
+        values["flops"] = row.work.flops
+    if row.work is not None and peak is not None:
+        values["bound_s"] = peak.bound_s(row.work)
+        values["share_of_bound"] = row.share_of_bound(peak)
     if (per_multiplication := row.per_multiplication()) is not None:
         values["per_multiplication"] = _spread_values(per_multiplication)
     if (beyond := row.beyond_arithmetic()) is not None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from rondo.bench.cells import TORCH_CELLS
 from rondo.bench.measure import Spread
-from rondo.bench.options import OURS, Sizes
+from rondo.bench.options import OURS, Sizes, Work
+from rondo.bench.peak import Peak
 
 OUR_LSTM = "rondo's LSTM"
 """The contender that others' time per multiplication is measured by."""
@@ -31,7 +32,7 @@ class Row:
         sizes: Of the batch and the layer, where there are any.
         times: The time of each contender in each round, in seconds.
         base: The contender that the others' times are divided by.
-        flops: Operations of the products of the base, where they are counted.
+        num_gates: Products, each H wide, of a step of the base, where its work is counted.
         bars: The most that a ratio should be, by contender; for the base, its time in seconds.
         failures: What is wrong with the contenders that failed the conformance check.
         compile_s: Seconds that compiling took, where it is worth telling.
@@ -43,7 +44,7 @@ class Row:
     sizes: Sizes | None
     times: dict[str, Spread]
     base: str = OURS
-    flops: int | None = None
+    num_gates: int | None = None
     bars: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     compile_s: dict[str, float] = field(default_factory=dict)
@@ -56,18 +57,25 @@ class Row:
         others = {n: t for n, t in self.times.items() if n not in (self.base, *YARDSTICKS)}
         return {name: times.over(base) for name, times in others.items()}
 
-    def share_of_bound(self, flops_per_s: float) -> float | None:
-        """The time that the products alone take at a rate, over the time of the base."""
-        if self.flops is None or self.base not in self.times:
+    @property
+    def work(self) -> Work | None:
+        """What the base cannot do without, where it is counted."""
+        if self.num_gates is None or self.sizes is None:
             return None
-        return self.flops / flops_per_s / self.times[self.base].median
+        return self.sizes.work(self.num_gates, training=self.run == "training")
+
+    def share_of_bound(self, peak: Peak) -> float | None:
+        """The least time that the machine needs, over the time of the base."""
+        if self.work is None or self.base not in self.times:
+            return None
+        return peak.bound_s(self.work) / self.times[self.base].median
 
     def per_multiplication(self) -> Spread | None:
         """The time for a multiplication, over that of Rondo's LSTM in the same rounds."""
-        if OUR_LSTM not in self.times or self.flops is None or self.sizes is None:
+        if OUR_LSTM not in self.times or self.num_gates is None:
             return None
-        lstm = self.sizes.flops(LSTM_GATES, training=self.run == "training")
-        return self.times[self.base].over(self.times[OUR_LSTM]).scaled(lstm / self.flops)
+        ratio = self.times[self.base].over(self.times[OUR_LSTM])
+        return ratio.scaled(LSTM_GATES / self.num_gates)
 
     def beyond_arithmetic(self) -> Spread | None:
         """The time of a step beyond that of a step within a sequence, in seconds."""

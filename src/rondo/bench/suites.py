@@ -87,7 +87,8 @@ def ragged(options: Options) -> Iterator[Row]:
                 bars = RAGGED_BARS if who == OURS and not options.is_quick else {}
                 if own or wrong:
                     case = f"{name}, {who}"
-                    yield Row("ragged", case, run, sizes, own, "dense", None, bars, wrong)
+                    gates = TORCH_CELLS[name][1]
+                    yield Row("ragged", case, run, sizes, own, "dense", gates, bars, wrong)
 
 
 def _ragged_contenders(
@@ -137,7 +138,8 @@ def streaming(options: Options) -> Iterator[Row]:
         times = _times(contenders, "forward", failures, options)
         if IN_SEQUENCE in times:
             times[IN_SEQUENCE] = times[IN_SEQUENCE].scaled(1 / stream.num_steps)
-        yield Row("streaming", name, "step", sizes, times, failures=failures)
+        num_gates = TORCH_CELLS[name][1]
+        yield Row("streaming", name, "step", sizes, times, num_gates=num_gates, failures=failures)
 
 
 def _streams(
@@ -262,7 +264,7 @@ def _compare(
             run,
             sizes,
             _times(contenders, run, check.failures, options),
-            flops=sizes.flops(num_gates, training=run == "training"),
+            num_gates=num_gates,
             failures=check.failures,
             compile_s=check.compile_s,
         )

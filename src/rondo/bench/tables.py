@@ -6,15 +6,22 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from rondo.bench.measure import Peak, Spread
+from rondo.bench.measure import Spread
+from rondo.bench.peak import Peak
 from rondo.bench.rows import IN_SEQUENCE, YARDSTICKS, Row
 from rondo.bench.suites import RESET_PROBABILITY
 
+BOUND = (
+    "The bound is the least time for the products (2 T B gates H (I + H) operations forward, three "
+    "times that in training; the gradient of x, a part of them, is not asked for) and for reading "
+    "the weights of h at each step, at the rates above."
+)
+"""What a share of the bound is of."""
+
 CAPTIONS = {
-    "layers": "Each peer's time over Rondo's: above 1, Rondo is faster. The bound is the time that "
-    "the products alone take at the peak.",
+    "layers": "Each peer's time over Rondo's: above 1, Rondo is faster. " + BOUND,
     "cells": "Each peer's time over Rondo's: above 1, Rondo is faster. The last ratio is Rondo's "
-    "time for a multiplication, over that of its LSTM.",
+    "time for a multiplication, over that of its LSTM. " + BOUND,
     "ragged": "The time over that of the dense batch: below 1, less is done. Resets come before a "
     f"step with probability {RESET_PROBABILITY}. A bar is the most that Rondo should take.",
     "streaming": "One step of one row, by `Recurrent.stream`. Each other's time over its: above "
@@ -34,13 +41,17 @@ UNITS = {"forward": ("ms", 1e3), "training": ("ms", 1e3), "step": ("µs", 1e6), 
 """In what the time of a run is told, and how many of it make a second."""
 
 
-def suite_table(suite: str, rows: Sequence[Row], peak: Peak) -> str:
+def suite_table(suite: str, rows: Sequence[Row], peak: Peak | None) -> str:
     """Returns the rows of a suite as a table, below what the numbers mean."""
     columns = _columns(rows, peak)
-    lines = [list(columns), ["---"] * len(columns)]
-    lines += [[text(row) for text in columns.values()] for row in rows]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{CAPTIONS[suite]}\n\n{table}"
+    lines = [list(columns), *([text(row) for text in columns.values()] for row in rows)]
+    return f"{CAPTIONS[suite]}\n\n{table(lines)}"
+
+
+def table(lines: Sequence[Sequence[str]]) -> str:
+    """Returns a table in Markdown, of which the first line holds the titles."""
+    titles, *rest = lines
+    return "\n".join(f"| {' | '.join(line)} |" for line in [titles, ["---"] * len(titles), *rest])
 
 
 def progress(row: Row) -> str:
@@ -51,7 +62,7 @@ def progress(row: Row) -> str:
     return f"{head}, {RUNS[row.run]}: {', '.join(parts)}"
 
 
-def _columns(rows: Sequence[Row], peak: Peak) -> dict[str, Callable[[Row], str]]:
+def _columns(rows: Sequence[Row], peak: Peak | None) -> dict[str, Callable[[Row], str]]:
     """The title of each column, and what stands in it; those that are empty are left out."""
     base, unit = rows[0].base, UNITS[rows[0].run][0]
     bars = {name: f" (bar {bar})" for row in rows for name, bar in row.bars.items()}
@@ -60,8 +71,8 @@ def _columns(rows: Sequence[Row], peak: Peak) -> dict[str, Callable[[Row], str]]
         columns["T, B, I, H"] = lambda row: str(row.sizes)
     columns["run"] = lambda row: RUNS[row.run]
     columns[f"{base}, {unit}{bars.get(base, '')}"] = partial(_time, base)
-    if any(row.flops for row in rows):
-        columns["of the bound"] = lambda row: _share(row, peak)
+    if peak is not None and any(row.num_gates for row in rows):
+        columns["% of bound"] = partial(_share, peak)
     if any(row.beyond_arithmetic() for row in rows):
         columns[f"arithmetic, {unit}"] = partial(_time, IN_SEQUENCE)
         columns[f"beyond it, {unit}"] = lambda row: _spread_time(row, row.beyond_arithmetic())
@@ -111,9 +122,9 @@ def _spread(spread: Spread | None) -> str:
     return f"**{spread.median:.2f}** {interval}"
 
 
-def _share(row: Row, peak: Peak) -> str:
-    share = row.share_of_bound(peak.flops_per_s)
-    return "–" if share is None else f"{100 * share:.0f} %"
+def _share(peak: Peak, row: Row) -> str:
+    share = row.share_of_bound(peak)
+    return "–" if share is None else f"{100 * share:.1f}" if share < 0.1 else f"{100 * share:.0f}"
 
 
 def _compile(name: str, row: Row) -> str:

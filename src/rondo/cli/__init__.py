@@ -11,18 +11,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from rondo.bench.options import DEFAULT_PEERS, MODULES, PEERS, QUICK, SUITES, Options
+from rondo.cli.bench import add_bench
 from rondo.cli.cache import add_cache, cache
-from rondo.cli.commands import (
-    INTERRUPTED,
-    SUCCESS,
-    USAGE,
-    bench,
-    say,
-)
+from rondo.cli.commands import INTERRUPTED, SUCCESS, USAGE, say
 from rondo.cli.doctor import add_doctor, doctor
 from rondo.cli.evaluate import evaluate
 from rondo.cli.manual import (
@@ -30,9 +23,6 @@ from rondo.cli.manual import (
     MANUAL,
     Parser,
     UsageError,
-    add_threads,
-    number_from_1,
-    words_of,
 )
 from rondo.cli.predict import predict
 from rondo.cli.runs import add_runs, runs
@@ -84,7 +74,7 @@ def build_parser() -> Parser:
     parser_of_runs = add_runs(commands)
     parser_of_runs.set_defaults(run=_on_runs(runs), parser=parser_of_runs, extra="tasks")
     commands.add_parser("sample", help="write text as a run has learnt to")
-    _add_bench(commands)
+    add_bench(commands)
     add_show(commands)
     parser_of_doctor = add_doctor(commands)
     parser_of_doctor.set_defaults(run=doctor, parser=parser_of_doctor)
@@ -93,33 +83,6 @@ def build_parser() -> Parser:
     parser_of_web = add_web(commands)
     parser_of_web.set_defaults(run=_on_runs(web), parser=parser_of_web, extra="web")
     return parser
-
-
-def _add_bench(commands: Any) -> None:
-    help_text = "measure recurrent layers beside torch.nn's and others"
-    parser = commands.add_parser("bench", help=help_text, description=help_text)
-    add = parser.add_argument
-    add("--suite", type=words_of(SUITES), metavar="NAMES",
-        help=f"{', '.join(SUITES)}; several with commas between, or all (default: all; with "
-        "--quick all but import)")  # fmt: skip
-    add("--module", type=words_of(MODULES), metavar="NAMES",
-        help=f"{', '.join(MODULES)}; several, or all (default: all; with --quick GRU)")  # fmt: skip
-    add("--peers", type=words_of(PEERS), metavar="NAMES",
-        help=f"{', '.join(PEERS)}; several, or all (default: {','.join(DEFAULT_PEERS)}; "
-        "compile takes minutes)")  # fmt: skip
-    add("--rounds", type=number_from_1, metavar="N",
-        help="how often each side has its turn "
-        f"(default: {Options.num_rounds}, with --quick {QUICK.num_rounds})")  # fmt: skip
-    add_threads(parser, "torch's")
-    add(
-        "--quick",
-        action="store_true",
-        help="small sizes and few of them, in seconds: to see that all works",
-    )
-    add("--output", type=Path, metavar="DIR",
-        help="where to write bench.json, bench.md and, with matplotlib, bench.svg (default: they "
-        "are not written)")  # fmt: skip
-    parser.set_defaults(run=bench, parser=parser)
 
 
 def program() -> NoReturn:

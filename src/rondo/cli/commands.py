@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
-import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from rondo.cli.manual import UsageError
 from rondo.system.free_cores import CoreWatch
 
 if TYPE_CHECKING:
@@ -34,49 +31,6 @@ def free_threads(watch: CoreWatch) -> int:
         return most
     say(f"other programs use the cores: {free} of {most} threads; --threads takes another number")
     return free
-
-
-def bench(arguments: argparse.Namespace) -> int:
-    """Measures recurrent layers side by side."""
-    from dataclasses import replace
-
-    import torch
-
-    from rondo.bench.options import QUICK, Options
-    from rondo.bench.report import run
-
-    if arguments.output is not None:
-        _check_writable(arguments.output)
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
-    given = {
-        "suites": arguments.suite,
-        "modules": arguments.module,
-        "peers": arguments.peers,
-        "num_rounds": arguments.rounds,
-    }
-    options = QUICK if arguments.quick else Options()
-    options = replace(options, **{key: value for key, value in given.items() if value is not None})
-    report = run(options, say)
-    print(report.to_markdown(), end="")
-    if arguments.output is not None:
-        report.write(arguments.output, say)
-    for line in report.failures:
-        say(f"rondo: {line}")
-    if not report.is_whole:
-        return INTERRUPTED
-    return SOME_FAILED if report.failures else SUCCESS
-
-
-def _check_writable(folder: Path) -> None:
-    """Makes a folder; raises `UsageError` now where it cannot be written to, not after an hour."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except FileExistsError:
-        raise UsageError(f"--output must be a folder, but {folder} is a file") from None
-    except OSError as error:
-        raise UsageError(f"nothing can be written to {folder}: {error.strerror}") from None
 
 
 def run_path(word: str) -> Path:

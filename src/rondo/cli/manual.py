@@ -6,6 +6,7 @@ import argparse
 import re
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from rondo.system.threads import check_num_threads, most_threads
@@ -43,6 +44,7 @@ examples:
   rondo predict last clips.npz video.avi       of a run on such clips
   rondo bench --suite layers --module GRU      Rondo's GRU beside torch.nn's and others (minutes)
   rondo bench --quick                          does the measuring work here? (seconds)
+  rondo bench map --kinds LSTM --output map/   beside torch.nn over 79 shapes (minutes)
   rondo show lstm --stage plan --output lstm.svg    draw a cell: rondo show --help
   rondo doctor                                 what this machine has and lacks, and a self-test
   rondo cache --clear                          delete the compiled kernels that are kept
@@ -131,9 +133,10 @@ class Parser(argparse.ArgumentParser):
 
         The word after such an option would else be taken for the command.
         """
-        first = args[0].split("=")[0] if args else ""
-        if self._subcommands and first.startswith("-") and first not in self._option_string_actions:
-            self._refuse(args[0])
+        known = self._subcommands
+        for word in takewhile(lambda word: word not in known, args or () if known else ()):
+            if word.startswith("-") and word.split("=")[0] not in self._option_string_actions:
+                self._refuse(word)
         return super().parse_known_args(args, namespace)
 
     def parse_all(self, arguments: Sequence[str]) -> argparse.Namespace:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import dataclass
 from pathlib import Path
 
 VECTOR_SETS = {
@@ -21,6 +22,7 @@ VECTOR_SETS = {
 """The vector instructions that matter here, by the word of `/proc/cpuinfo`."""
 
 CPUINFO = Path("/proc/cpuinfo")
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 def cpuinfo() -> list[str]:
@@ -46,3 +48,44 @@ def _values(key: str) -> list[str]:
     """What `/proc/cpuinfo` says under a key, for each core."""
     pairs = [line.partition(":") for line in cpuinfo()]
     return [value.strip() for name, _, value in pairs if name.strip() == key]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A cache for data.
+
+    Args:
+        level: Its number: 1 is the nearest.
+        size_bytes: How much it holds.
+        num_cores: How many cores share it.
+    """
+
+    level: int
+    size_bytes: int
+    num_cores: int
+
+
+def caches(folder: Path = CACHES) -> list[Cache]:
+    """Returns the caches of the first core, the nearest first; none where the system does not tell.
+
+    Args:
+        folder: Where the system describes them.
+    """
+    found = []
+    for place in folder.glob("index*"):
+        try:
+            kind, level, size, cores = (
+                (place / name).read_text(encoding="ascii").strip()
+                for name in ("type", "level", "size", "shared_cpu_list")
+            )
+        except OSError:
+            continue
+        if kind != "Instruction" and size.endswith("K"):
+            found.append(Cache(int(level), int(size[:-1]) << 10, _num_listed(cores)))
+    return sorted(found, key=lambda cache: cache.level)
+
+
+def _num_listed(cores: str) -> int:
+    """How many numbers a list such as `0-3,8` has."""
+    ends = (part.partition("-") for part in cores.split(","))
+    return sum(int(last or first) - int(first) + 1 for first, _, last in ends)

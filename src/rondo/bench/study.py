@@ -1,0 +1,153 @@
+"""The studies of `rondo bench NAME`: how one is run, and what is written of it.
+
+In go the name of a study and its options, out come Markdown, JSON and, where a study has one, a
+picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rondo.bench import bf16, busy, shape_map
+from rondo.bench.measure import busy_note, machine
+from rondo.bench.peak import Peak
+from rondo.bench.report import Say, failure_lines, peak_of, row_values
+from rondo.bench.study_options import StudyOptions
+from rondo.bench.tables import progress
+from rondo.extras import how_to_install
+from rondo.system.files import write_text
+from rondo.system.json_text import json_text
+
+PEAK_ROUNDS = 40
+
+
+@dataclass(frozen=True)
+class Study:
+    """How a question is answered.
+
+    Args:
+        title: What it is about.
+        measure: Takes the options; yields rows as they are measured.
+        progress: Tells of a row in one line.
+        tables: Returns the rows as Markdown, with what the numbers mean.
+        values: Returns a row as JSON has it.
+        picture: Returns the rows as SVG; it may need Matplotlib.
+    """
+
+    title: str
+    measure: Callable[[Any], Iterator[Any]]
+    tables: Callable[[Sequence[Any], Any], str]
+    progress: Callable[[Any], str] = progress
+    values: Callable[[Any, Peak | None], dict[str, Any]] = row_values
+    picture: Callable[[Sequence[Any]], str] | None = None
+
+
+def _map_svg(rows: Sequence[Any]) -> str:
+    from rondo.bench.map_plot import map_svg
+
+    return map_svg(rows)
+
+
+STUDIES: dict[str, Study] = {
+    "map": Study("Drop-ins over many shapes", shape_map.measure, shape_map.tables,
+                 picture=_map_svg),
+    "busy": Study("Drop-ins beside busy processes", busy.measure, busy.tables, busy.progress,
+                  busy.values),
+    "bf16": Study("Drop-ins in bfloat16", bf16.measure, bf16.tables),
+}  # fmt: skip
+"""By the word of the command. One that yields rows of `rondo.bench.rows` states three things."""
+
+
+@dataclass
+class Findings:
+    """What was measured for a study, where and how."""
+
+    name: str
+    options: StudyOptions
+    machine: dict[str, str]
+    peak: Peak | None
+    rows: list[Any] = field(default_factory=list)
+    is_whole: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def study(self) -> Study:
+        """How it was measured."""
+        return STUDIES[self.name]
+
+    @property
+    def failures(self) -> list[str]:
+        """A line for each side that computed something else, and was not timed."""
+        return failure_lines(self.rows)
+
+    def to_markdown(self) -> str:
+        """The findings for people."""
+        lines = [f"# {self.study.title}", ""]
+        lines += [f"- {name}: {text}" for name, text in self.machine.items()]
+        lines += [] if self.peak is None else [f"- peak: {self.peak}"]
+        lines += [f"- {note}" for note in self.notes]
+        lines += [] if self.is_whole else ["- interrupted: not all was measured"]
+        lines += ["", self.study.tables(self.rows, self.options)]
+        if self.failures:
+            lines += ["", "## Failed the conformance check, so not timed", ""]
+            lines += [f"- {line}" for line in self.failures]
+        return "\n".join(lines) + "\n"
+
+    def to_json(self) -> str:
+        """The findings for programs."""
+        values = {
+            "study": self.name,
+            "machine": self.machine,
+            "options": asdict(self.options),
+            "peak": self.peak and self.peak.to_values(),
+            "is_whole": self.is_whole,
+            "notes": self.notes,
+            "failures": self.failures,
+            "rows": [self.study.values(row, self.peak) for row in self.rows],
+        }
+        return json_text(values, indent=1)
+
+    def write(self, folder: Path, say: Say) -> None:
+        """Writes NAME.json, NAME.md and, where there is a picture of it, NAME.svg."""
+        texts = {"json": self.to_json(), "md": self.to_markdown()}
+        if self.study.picture is not None:
+            try:
+                texts["svg"] = self.study.picture(self.rows)
+            except ModuleNotFoundError as error:
+                say(f"no picture: {error.name} is not installed; {how_to_install('plot')}")
+        for ending, text in texts.items():
+            write_text(folder / f"{self.name}.{ending}", text)
+        say(f"wrote {', '.join(f'{self.name}.{ending}' for ending in texts)} in {folder}")
+
+
+def run(name: str, options: StudyOptions, say: Say) -> Findings:
+    """Measures a study; an interruption ends it with what there is.
+
+    Args:
+        name: A key of `STUDIES`.
+        options: Its options.
+        say: Tells the user what goes on.
+    """
+    study, notes = STUDIES[name], []
+    if options.is_quick:
+        notes.append("--quick: too small and too short to say how fast anything is")
+    if (note := busy_note()) is not None:
+        notes.append(note)
+    peak = peak_of(PEAK_ROUNDS, notes.append) if study.values is row_values else None
+    for note in notes:
+        say(note)
+    torch.manual_seed(0)
+    findings = Findings(name, options, machine(), peak, notes=notes)
+    try:
+        for row in study.measure(options):
+            findings.rows.append(row)
+            say(study.progress(row))
+        findings.is_whole = True
+    except KeyboardInterrupt:
+        say("interrupted; this is what was measured:")
+    return findings

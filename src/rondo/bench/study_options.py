@@ -1,0 +1,91 @@
+"""What the studies measure, as data; a study is a `rondo bench NAME`. Nothing here needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from rondo.bench.options import MODULES, Sizes
+
+PASSES = ("forward", "training")
+NEIGHBOURS = (0, 1, 2, 3, 4)
+MOST_FLOPS = 1e10
+"""Operations of a forward pass for each gate beyond which a shape is left out of the map."""
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What all studies take.
+
+    Args:
+        kinds: Which drop-ins, of `MODULES`.
+        passes: Forward alone, or training: forward and backward.
+        budget_s: About how long it measures, in seconds.
+        is_quick: Whether it is too small and too short to say how fast anything is.
+    """
+
+    kinds: tuple[str, ...] = MODULES
+    passes: tuple[str, ...] = PASSES
+    budget_s: float = 600.0
+    is_quick: bool = False
+
+
+@dataclass(frozen=True)
+class MapOptions(StudyOptions):
+    """The map: every T by every B by every H, where I = H."""
+
+    num_steps: tuple[int, ...] = (1, 4, 16, 64, 256)
+    batch_sizes: tuple[int, ...] = (1, 4, 16, 64)
+    hidden_sizes: tuple[int, ...] = (32, 128, 256, 512)
+
+    @property
+    def shapes(self) -> list[Sizes]:
+        """The sizes that are measured: all but those of too much work."""
+        sizes = product(self.num_steps, self.batch_sizes, self.hidden_sizes)
+        shapes = [Sizes(steps, rows, size, size) for steps, rows, size in sizes]
+        return [shape for shape in shapes if shape.flops(1, training=False) <= MOST_FLOPS]
+
+
+@dataclass(frozen=True)
+class BusyOptions(StudyOptions):
+    """Beside busy processes; `num_threads` None is as many as torch takes, I = H = `size`."""
+
+    neighbours: tuple[int, ...] = NEIGHBOURS
+    num_threads: int | None = None
+    batch_sizes: tuple[int, ...] = (1, 4, 16, 64)
+    num_steps: int = 50
+    size: int = 128
+
+
+@dataclass(frozen=True)
+class Bf16Options(StudyOptions):
+    """In bfloat16, at shapes whose products take most of the time."""
+
+    shapes: tuple[Sizes, ...] = (
+        Sizes(100, 32, 128, 128),
+        Sizes(100, 64, 256, 256),
+        Sizes(50, 64, 512, 512),
+        Sizes(35, 20, 650, 650),
+    )
+
+
+STUDIES: dict[str, StudyOptions] = {
+    "map": MapOptions(),
+    "busy": BusyOptions(),
+    "bf16": Bf16Options(),
+}
+"""The options of each study where nothing else is asked for, by its name."""
+
+QUICK_FIELDS: dict[str, dict[str, Any]] = {
+    "map": {"num_steps": (1, 4), "batch_sizes": (1, 4), "hidden_sizes": (32,)},
+    "busy": {"neighbours": (0, 1), "batch_sizes": (4,), "num_steps": 7, "size": 8},
+    "bf16": {"shapes": (Sizes(7, 4, 16, 16),)},
+}
+"""What is smaller of each study with --quick."""
+
+
+def quick(name: str) -> StudyOptions:
+    """Returns the options of a study that only shows that it works, in seconds."""
+    common: dict[str, Any] = {"kinds": ("GRU",), "budget_s": 1.0, "is_quick": True}
+    return replace(STUDIES[name], **common, **QUICK_FIELDS[name])
