@@ -95,6 +95,11 @@ class CompiledLoop:
         self.workspaces: list[Tensor] = []  # of runs that ended, for the next
         self.sizes: dict[Any, Sizes] = {}
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which the state is carried from step to step."""
+        return self.kernel.dtype
+
     def explained(self) -> Plan:
         """The plan, saying of every node who runs it."""
         kernel = self.kernel
