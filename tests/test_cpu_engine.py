@@ -21,6 +21,7 @@ from rondo.compiler.engines import engine_for
 from rondo.compiler.kernel import Compute, Level, Load, Loop
 from rondo.compiler.render_c import render_c
 from rondo.compiler.runtime import load
+from rondo.compiler.sharing import shares_steps
 from rondo.data.seeds import seed_layers
 
 
@@ -135,6 +136,58 @@ def test_threads_beyond_the_rows_share_the_work(
     for got in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(got, found[0], strict=True))
     assert all(torch.equal(output, found[0][0]) for output in outputs)
+
+
+@pytest.mark.parametrize("mode", ["dense", "ragged", "resets", "reverse"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "peephole-norm-lstm", "elman"])
+def test_threads_that_share_each_step_change_no_bit(
+    name: str, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = make_cell(name, 5, 37, torch.float64)
+    x = torch.randn(7, 23, 5, dtype=torch.float64)
+    keywords: dict[str, Tensor] = {}
+    if mode == "ragged":
+        keywords["lengths"] = torch.tensor([17, 4, 23, 1, 9, 9, 2])
+    if mode == "resets":
+        keywords["resets"] = torch.rand(7, 23) < 0.2
+
+    def run() -> list[Tensor]:
+        layer = rondo.Recurrent(cell, engine="cpu", reverse=mode == "reverse")
+        return results(layer, x, **keywords)
+
+    reference = rondo.Recurrent(cell, engine="reference", reverse=mode == "reverse")
+    expected, alone = results(reference, x, **keywords), run()
+    asked: list[int] = []
+
+    def shares(kernel: object, num_rows: int, num_threads: int) -> bool:
+        asked.append(num_rows)
+        return True
+
+    monkeypatch.setattr(cpu, "MIN_WORK_PER_THREAD", 1)
+    monkeypatch.setattr(cpu, "shares_steps", shares)
+    before = torch.get_num_threads()
+    try:
+        for num_threads in (2, 3, 8):
+            torch.set_num_threads(num_threads)
+            together = run()
+            for a, b, c in zip(together, expected, alone, strict=True):
+                torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+                assert a.shape == c.shape
+            assert torch.equal(together[0], alone[0])
+    finally:
+        torch.set_num_threads(before)
+    assert 7 in asked
+
+
+def test_few_rows_of_many_weights_are_shared_by_columns() -> None:
+    def choice(hidden_size: int, batch_size: int) -> bool:
+        layer = rondo.Recurrent(rondo.LSTMCell(hidden_size, hidden_size), engine="cpu")
+        with torch.no_grad():
+            layer(torch.zeros(1, 1, hidden_size))
+        return shares_steps(layer._program().run_forward.kernel, batch_size, 2)
+
+    assert [choice(16, rows) for rows in (1, 2, 64)] == [False, False, False]
+    assert [choice(512, rows) for rows in (1, 2, 64)] == [True, True, False]
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -468,7 +521,7 @@ def test_refuses_an_unknown_engine() -> None:
 
 
 def test_shows_its_source() -> None:
-    assert "static void one_step(" in rondo.Recurrent(rondo.GRUCell(2, 3)).source
+    assert "static void step_part_0(" in rondo.Recurrent(rondo.GRUCell(2, 3)).source
     with pytest.raises(ValueError, match="there is no kernel, the reference engine runs this cell"):
         _ = rondo.Recurrent(rondo.GRUCell(2, 3), engine="reference").source
 

@@ -47,9 +47,9 @@ static void opening(
     const call *c, struct room *room, int64_t first, int64_t rows) {
 }
 
-/* One step for some rows, which begin at `packed` among the rows of all steps, at
- * `row` in the batch and at `chunk_row` in the chunk. */
-static void one_step(
+/* The parts of a step for some rows, which begin at `packed` among the rows of all
+ * steps, at `row` in the batch and at `chunk_row` in the chunk. */
+static void step_part_0(
     const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
     int64_t rows) {
     const float *restrict const sigmoid_all = c->tensors[0];
@@ -61,9 +61,7 @@ static void one_step(
     const real *const *const h_rows = room->previous + 0 * room->capacity;
     float *restrict const cat_all = (float *)(room->chunk + 0 * room->capacity);
     float *restrict const cat_1_all = (float *)(room->chunk + 32 * room->capacity);
-    float *restrict const mm_all = (float *)(room->local + 0 * room->step_capacity);
-    const real *const matrix_0 = c->packed;
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = room->first_row; r < room->last_row; ++r) {
         const float *const grad_output_at = grad_output_all + (packed + r) * 5;
         float *const grad_h_at = grad_h_all + (row + r) * 5;
         const float *const sigmoid_1_at = sigmoid_1_all + (packed + r) * 5;
@@ -107,8 +105,25 @@ static void one_step(
             cat_1_at[j0 + 10] = (float)(v9);
         }
     }
-    c->products->of_rows(rows, 15, 5, cat_all + chunk_row * 32 + 0, 32, matrix_0, mm_all + 0, 32);
-    for (int64_t r = 0; r < rows; ++r) {
+}
+
+static void step_part_1(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    float *restrict const cat_all = (float *)(room->chunk + 0 * room->capacity);
+    float *restrict const mm_all = (float *)(room->local + 0 * room->step_capacity);
+    const real *const matrix_0 = c->packed;
+    c->products->of_rows(rows, 15, 5, cat_all + chunk_row * 32 + 0, 32, matrix_0, mm_all + 0, 32, room->member, room->team);
+}
+
+static void step_part_2(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    const float *restrict const sigmoid_1_all = c->tensors[3];
+    const float *restrict const grad_output_all = c->tensors[4];
+    float *restrict const grad_h_all = c->tensors[12];
+    float *restrict const mm_all = (float *)(room->local + 0 * room->step_capacity);
+    for (int64_t r = room->first_row; r < room->last_row; ++r) {
         const float *const grad_output_at = grad_output_all + (packed + r) * 5;
         float *const grad_h_at = grad_h_all + (row + r) * 5;
         const float *const sigmoid_1_at = sigmoid_1_all + (packed + r) * 5;
@@ -127,13 +142,20 @@ static void one_step(
     }
 }
 
+#define NUM_STEP_PARTS 3
+static const step_part STEP_PARTS[] = {
+    {step_part_0, BY_ROWS},
+    {step_part_1, BY_COLUMNS},
+    {step_part_2, BY_ROWS},
+};
+
 /* What is done for rows of some steps after these steps. */
 static void closing(
     const call *c, struct room *room, int64_t first, int64_t rows) {
     float *restrict const grad_x_all = c->tensors[7];
     float *restrict const cat_1_all = (float *)(room->chunk + 32 * room->capacity);
     const real *const matrix_1 = c->packed + packed_size(15, 5);
-    c->products->of_rows_anywhere(rows, 15, 3, rows_at(room->left, cat_1_all + first * 32 + 0, 32, 0, rows), matrix_1, (real *const *)rows_at(room->right, grad_x_all + 0, 3, room->packed_rows + first, rows));
+    c->products->of_rows_anywhere(rows, 15, 3, rows_at(room->left, cat_1_all + first * 32 + 0, 32, 0, rows), matrix_1, (real *const *)rows_at(room->right, grad_x_all + 0, 3, room->packed_rows + first, rows), 0, 1);
 }
 
 /* Add the rows of a chunk to the sums over all steps. */

@@ -45,12 +45,21 @@ static void opening(
     const float *restrict const x_all = c->tensors[2];
     float *restrict const addmm_product_all = (float *)(room->chunk + 0 * room->capacity);
     const real *const matrix_0 = c->packed;
-    c->products->of_rows_anywhere(rows, 3, 15, rows_at(room->left, x_all + 0, 3, room->packed_rows + first, rows), matrix_0, (real *const *)rows_at(room->right, addmm_product_all + first * 32 + 0, 32, 0, rows));
+    c->products->of_rows_anywhere(rows, 3, 15, rows_at(room->left, x_all + 0, 3, room->packed_rows + first, rows), matrix_0, (real *const *)rows_at(room->right, addmm_product_all + first * 32 + 0, 32, 0, rows), 0, 1);
 }
 
-/* One step for some rows, which begin at `packed` among the rows of all steps, at
- * `row` in the batch and at `chunk_row` in the chunk. */
-static void one_step(
+/* The parts of a step for some rows, which begin at `packed` among the rows of all
+ * steps, at `row` in the batch and at `chunk_row` in the chunk. */
+static void step_part_0(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    float *restrict const h_all = c->tensors[8];
+    float *restrict const addmm_1_product_all = (float *)(room->local + 0 * room->step_capacity);
+    const real *const matrix_1 = c->packed + packed_size(3, 15);
+    c->products->of_rows(rows, 5, 15, h_all + row * 5 + 0, 5, matrix_1, addmm_1_product_all + 0, 32, room->member, room->team);
+}
+
+static void step_part_1(
     const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
     int64_t rows) {
     const float *restrict const bias_hh_all = c->tensors[0];
@@ -63,9 +72,7 @@ static void one_step(
     float *restrict const h_all = c->tensors[8];
     float *restrict const addmm_product_all = (float *)(room->chunk + 0 * room->capacity);
     float *restrict const addmm_1_product_all = (float *)(room->local + 0 * room->step_capacity);
-    const real *const matrix_1 = c->packed + packed_size(3, 15);
-    c->products->of_rows(rows, 5, 15, h_all + row * 5 + 0, 5, matrix_1, addmm_1_product_all + 0, 32);
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = room->first_row; r < room->last_row; ++r) {
         float *const addmm_1_product_at = addmm_1_product_all + r * 32;
         const float *const bias_hh_at = bias_hh_all;
         float *const out_getitem_5_at = out_getitem_5_all + (packed + r) * 5;
@@ -117,6 +124,12 @@ static void one_step(
         }
     }
 }
+
+#define NUM_STEP_PARTS 2
+static const step_part STEP_PARTS[] = {
+    {step_part_0, BY_COLUMNS},
+    {step_part_1, BY_ROWS},
+};
 
 /* What is done for rows of some steps after these steps. */
 static void closing(

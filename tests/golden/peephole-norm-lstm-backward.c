@@ -61,7 +61,7 @@ static void opening(
     float *restrict const mm_3_all = (float *)(room->chunk + 64 * room->capacity);
     const real *const matrix_0 = c->packed;
     const real *const matrix_1 = c->packed + packed_size(2, 3);
-    c->products->of_rows_anywhere(rows, 2, 3, rows_at(room->left, grad_output_all + 0, 2, room->packed_rows + first, rows), matrix_0, (real *const *)rows_at(room->right, mm_1_all + first * 32 + 0, 32, 0, rows));
+    c->products->of_rows_anywhere(rows, 2, 3, rows_at(room->left, grad_output_all + 0, 2, room->packed_rows + first, rows), matrix_0, (real *const *)rows_at(room->right, mm_1_all + first * 32 + 0, 32, 0, rows), 0, 1);
     for (int64_t r = 0; r < rows; ++r) {
         float *const mm_1_at = mm_1_all + (first + r) * 32;
         const float *const add_4_at = add_4_all + room->packed_rows[first + r] * 3;
@@ -74,12 +74,12 @@ static void opening(
             mul_11_at[j0] = (float)(v2);
         }
     }
-    c->products->of_rows_anywhere(rows, 3, 5, rows_at(room->left, mul_11_all + first * 32 + 0, 32, 0, rows), matrix_1, (real *const *)rows_at(room->right, mm_3_all + first * 32 + 0, 32, 0, rows));
+    c->products->of_rows_anywhere(rows, 3, 5, rows_at(room->left, mul_11_all + first * 32 + 0, 32, 0, rows), matrix_1, (real *const *)rows_at(room->right, mm_3_all + first * 32 + 0, 32, 0, rows), 0, 1);
 }
 
-/* One step for some rows, which begin at `packed` among the rows of all steps, at
- * `row` in the batch and at `chunk_row` in the chunk. */
-static void one_step(
+/* The parts of a step for some rows, which begin at `packed` among the rows of all
+ * steps, at `row` in the batch and at `chunk_row` in the chunk. */
+static void step_part_0(
     const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
     int64_t rows) {
     const float *restrict const scale_all = c->tensors[0];
@@ -100,11 +100,9 @@ static void one_step(
     float *restrict const cat_all = (float *)(room->chunk + 128 * room->capacity);
     float *restrict const mul_23_all = (float *)(room->chunk + 176 * room->capacity);
     float *restrict const mul_37_all = (float *)(room->chunk + 208 * room->capacity);
-    float *restrict const mm_6_all = (float *)(room->local + 0 * room->step_capacity);
     float sum_2_row[1];
     float sum_3_row[1];
-    const real *const matrix_2 = c->packed + packed_size(2, 3) + packed_size(3, 5);
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = room->first_row; r < room->last_row; ++r) {
         float *const grad_h_at = grad_h_all + (row + r) * 5;
         float *const mm_3_at = mm_3_all + (chunk_row + r) * 32;
         const float *const scale_at = scale_all;
@@ -208,8 +206,23 @@ static void one_step(
             grad_c_at[j0] = (float)(v45);
         }
     }
-    c->products->of_rows(rows, 20, 5, cat_all + chunk_row * 48 + 0, 48, matrix_2, mm_6_all + 0, 32);
-    for (int64_t r = 0; r < rows; ++r) {
+}
+
+static void step_part_1(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    float *restrict const cat_all = (float *)(room->chunk + 128 * room->capacity);
+    float *restrict const mm_6_all = (float *)(room->local + 0 * room->step_capacity);
+    const real *const matrix_2 = c->packed + packed_size(2, 3) + packed_size(3, 5);
+    c->products->of_rows(rows, 20, 5, cat_all + chunk_row * 48 + 0, 48, matrix_2, mm_6_all + 0, 32, room->member, room->team);
+}
+
+static void step_part_2(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    float *restrict const grad_h_all = c->tensors[28];
+    float *restrict const mm_6_all = (float *)(room->local + 0 * room->step_capacity);
+    for (int64_t r = room->first_row; r < room->last_row; ++r) {
         float *const mm_6_at = mm_6_all + r * 32;
         float *const grad_h_at = grad_h_all + (row + r) * 5;
         #pragma omp simd
@@ -220,13 +233,20 @@ static void one_step(
     }
 }
 
+#define NUM_STEP_PARTS 3
+static const step_part STEP_PARTS[] = {
+    {step_part_0, BY_ROWS},
+    {step_part_1, BY_COLUMNS},
+    {step_part_2, BY_ROWS},
+};
+
 /* What is done for rows of some steps after these steps. */
 static void closing(
     const call *c, struct room *room, int64_t first, int64_t rows) {
     float *restrict const grad_x_all = c->tensors[17];
     float *restrict const cat_all = (float *)(room->chunk + 128 * room->capacity);
     const real *const matrix_3 = c->packed + packed_size(2, 3) + packed_size(3, 5) + packed_size(20, 5);
-    c->products->of_rows_anywhere(rows, 20, 3, rows_at(room->left, cat_all + first * 48 + 0, 48, 0, rows), matrix_3, (real *const *)rows_at(room->right, grad_x_all + 0, 3, room->packed_rows + first, rows));
+    c->products->of_rows_anywhere(rows, 20, 3, rows_at(room->left, cat_all + first * 48 + 0, 48, 0, rows), matrix_3, (real *const *)rows_at(room->right, grad_x_all + 0, 3, room->packed_rows + first, rows), 0, 1);
 }
 
 /* Add the rows of a chunk to the sums over all steps. */

@@ -47,12 +47,21 @@ static void opening(
     const float *restrict const x_all = c->tensors[7];
     float *restrict const addmm_product_all = (float *)(room->chunk + 0 * room->capacity);
     const real *const matrix_0 = c->packed;
-    c->products->of_rows_anywhere(rows, 3, 20, rows_at(room->left, x_all + 0, 3, room->packed_rows + first, rows), matrix_0, (real *const *)rows_at(room->right, addmm_product_all + first * 48 + 0, 48, 0, rows));
+    c->products->of_rows_anywhere(rows, 3, 20, rows_at(room->left, x_all + 0, 3, room->packed_rows + first, rows), matrix_0, (real *const *)rows_at(room->right, addmm_product_all + first * 48 + 0, 48, 0, rows), 0, 1);
 }
 
-/* One step for some rows, which begin at `packed` among the rows of all steps, at
- * `row` in the batch and at `chunk_row` in the chunk. */
-static void one_step(
+/* The parts of a step for some rows, which begin at `packed` among the rows of all
+ * steps, at `row` in the batch and at `chunk_row` in the chunk. */
+static void step_part_0(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    float *restrict const h_all = c->tensors[20];
+    float *restrict const mm_all = (float *)(room->local + 0 * room->step_capacity);
+    const real *const matrix_1 = c->packed + packed_size(3, 20);
+    c->products->of_rows(rows, 5, 20, h_all + row * 5 + 0, 5, matrix_1, mm_all + 0, 48, room->member, room->team);
+}
+
+static void step_part_1(
     const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
     int64_t rows) {
     const float *restrict const peephole_all = c->tensors[0];
@@ -76,9 +85,7 @@ static void one_step(
     float *restrict const next_c_all = (float *)(room->local + 48 * room->step_capacity);
     float native_layer_norm_sum_row[1];
     float native_layer_norm_squares_row[1];
-    const real *const matrix_1 = c->packed + packed_size(3, 20);
-    c->products->of_rows(rows, 5, 20, h_all + row * 5 + 0, 5, matrix_1, mm_all + 0, 48);
-    for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t r = room->first_row; r < room->last_row; ++r) {
         float *const addmm_product_at = addmm_product_all + (chunk_row + r) * 48;
         const float *const from_x_bias_at = from_x_bias_all;
         float *const mm_at = mm_all + r * 48;
@@ -191,9 +198,23 @@ static void one_step(
             div_at[j0] = (float)(v4);
         }
     }
-    for (int64_t r = 0; r < rows; ++r)
+}
+
+static void step_part_2(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    float *restrict const c_all = c->tensors[21];
+    float *restrict const next_c_all = (float *)(room->local + 48 * room->step_capacity);
+    for (int64_t r = room->first_row; r < room->last_row; ++r)
         memcpy(c_all + (row + r) * 5, next_c_all + r * 32, 5 * sizeof(real));
 }
+
+#define NUM_STEP_PARTS 3
+static const step_part STEP_PARTS[] = {
+    {step_part_0, BY_COLUMNS},
+    {step_part_1, BY_ROWS},
+    {step_part_2, BY_ROWS},
+};
 
 /* What is done for rows of some steps after these steps. */
 static void closing(
@@ -208,7 +229,7 @@ static void closing(
     float *restrict const addmm_2_product_all = (float *)(room->chunk + 80 * room->capacity);
     const real *const matrix_2 = c->packed + packed_size(3, 20) + packed_size(5, 20);
     const real *const matrix_3 = c->packed + packed_size(3, 20) + packed_size(5, 20) + packed_size(5, 3);
-    c->products->of_rows_anywhere(rows, 5, 3, rows_at(room->left, mul_4_all + 0, 5, room->packed_rows + first, rows), matrix_2, (real *const *)rows_at(room->right, addmm_1_product_all + first * 32 + 0, 32, 0, rows));
+    c->products->of_rows_anywhere(rows, 5, 3, rows_at(room->left, mul_4_all + 0, 5, room->packed_rows + first, rows), matrix_2, (real *const *)rows_at(room->right, addmm_1_product_all + first * 32 + 0, 32, 0, rows), 0, 1);
     for (int64_t r = 0; r < rows; ++r) {
         float *const addmm_1_product_at = addmm_1_product_all + (first + r) * 32;
         const float *const out_0_bias_at = out_0_bias_all;
@@ -234,7 +255,7 @@ static void closing(
             add_4_at[j0] = (float)(v13);
         }
     }
-    c->products->of_rows_anywhere(rows, 3, 2, rows_at(room->left, gelu_all + 0, 3, room->packed_rows + first, rows), matrix_3, (real *const *)rows_at(room->right, addmm_2_product_all + first * 32 + 0, 32, 0, rows));
+    c->products->of_rows_anywhere(rows, 3, 2, rows_at(room->left, gelu_all + 0, 3, room->packed_rows + first, rows), matrix_3, (real *const *)rows_at(room->right, addmm_2_product_all + first * 32 + 0, 32, 0, rows), 0, 1);
     for (int64_t r = 0; r < rows; ++r) {
         float *const addmm_2_product_at = addmm_2_product_all + (first + r) * 32;
         const float *const out_2_bias_at = out_2_bias_all;

@@ -112,9 +112,9 @@ class StackedCell(nn.Module):
     [y_1(t), ..., y_L(t)].
 
     Schmidhuber, 1992; Pascanu et al., 2014 (sRNN); shortcuts as in Graves, "Generating sequences
-    with recurrent neural networks", 2013. As one cell the stack is one loop, which suits streams
-    and wrappers such as :class:`rondo.ZoneoutCell`; a :class:`rondo.Recurrent` for each cell gives
-    the same numbers, with the input products of the upper cells outside their loops.
+    with recurrent neural networks", 2013. One cell suits streams and
+    wrappers such as :class:`rondo.ZoneoutCell`. Over whole sequences the cells are run one after
+    the other, each in a loop of its own, as a :class:`rondo.Recurrent` for each cell would.
 
     Args:
         cells: The cells, the lowest first; the input of each as wide as what enters it.

@@ -17,6 +17,7 @@ from rondo.compiler.plan import Plan, plan
 from rondo.compiler.program import Program, apart, compile_step
 from rondo.compiler.record import TraceError
 from rondo.compiler.reference import EngineWarning
+from rondo.compiler.several_loops import SeveralLoops
 from rondo.compiler.trace import trace
 from rondo.compiler.unroll import UnrolledGraph, unroll
 
@@ -35,6 +36,7 @@ __all__ = [
     "Plan",
     "Program",
     "RecurrentGraph",
+    "SeveralLoops",
     "Solution",
     "StepGraph",
     "TraceError",

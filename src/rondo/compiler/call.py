@@ -34,6 +34,7 @@ class Call(ctypes.Structure):
         ("divert", ctypes.c_int64),
         ("num_parts", ctypes.c_int64),
         ("team", ctypes.c_int64),
+        ("shares_steps", ctypes.c_int64),
         ("num_threads", ctypes.c_int64),
         ("chunk_rows", ctypes.c_int64),
         ("begins", ctypes.c_int64),

@@ -29,6 +29,7 @@ from rondo.compiler.reference import Previous, Resets, Result, Steps, named, not
 from rondo.compiler.render_c import render_c, render_product, tensor_order
 from rondo.compiler.run import Run
 from rondo.compiler.runtime import load
+from rondo.compiler.sharing import shares_steps
 from rondo.compiler.views import row_dim
 
 MIN_WORK_PER_THREAD = 200_000
@@ -94,6 +95,11 @@ class CompiledLoop:
         self.workspaces: list[Tensor] = []  # of runs that ended, for the next
         self.sizes: dict[Any, Sizes] = {}
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which the state is carried from step to step."""
+        return self.kernel.dtype
+
     def explained(self) -> Plan:
         """The plan, saying of every node who runs it."""
         kernel = self.kernel
@@ -150,7 +156,8 @@ class CompiledLoop:
     def _sizes_of(self, steps: Steps, num_rows: int) -> Sizes:
         per_thread = self.work * steps.num_rows // MIN_WORK_PER_THREAD
         threads = max(1, min(torch.get_num_threads(), per_thread))
-        num_parts = min(threads, num_rows)
+        together = shares_steps(self.kernel, num_rows, threads)
+        num_parts = 1 if together else min(threads, num_rows)
         batch_sizes = (ctypes.c_int64 * len(steps.batch_sizes))(*steps.batch_sizes)
         call = Call(
             batch_sizes=ctypes.addressof(batch_sizes),
@@ -158,6 +165,7 @@ class CompiledLoop:
             num_rows=num_rows,
             num_parts=num_parts,
             team=threads // num_parts,
+            shares_steps=together,
             num_threads=threads,
             chunk_rows=CHUNK_ROWS,
             products=ctypes.addressof(self.products[1]),

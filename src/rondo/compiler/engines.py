@@ -18,10 +18,12 @@ from torch import Tensor
 from rondo.compiler import reference
 from rondo.compiler.c_compiler import NoCompilerError
 from rondo.compiler.cpu import CompiledLoop
+from rondo.compiler.distribution import distribute
 from rondo.compiler.kernel import NotCoveredError
 from rondo.compiler.parallel import Newton, Parallel
 from rondo.compiler.plan import Plan
 from rondo.compiler.reference import Previous, Resets, Result, Steps
+from rondo.compiler.several_loops import SeveralLoops
 
 ENGINES = ("auto", "cpu", "cuda", "parallel", "plain", "reference")
 
@@ -116,7 +118,8 @@ def engine_for(
             return TritonLoop(plan, device, insists=engine == "cuda")
         if name == "cpu":
             _check_on_cpu(device)
-            return CompiledLoop(plan, previous)
+            parts = distribute(plan)
+            return SeveralLoops(plan, parts, previous) if parts else CompiledLoop(plan, previous)
     except (NotCoveredError, NoCompilerError) as error:
         reason = _with_line(plan, error)
         if engine != "auto":

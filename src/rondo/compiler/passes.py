@@ -20,6 +20,7 @@ from rondo.compiler.engines import Engine
 from rondo.compiler.graph import StepGraph, sizes_at
 from rondo.compiler.program import Program
 from rondo.compiler.reference import Chunk, Previous, Resets, Result, Steps
+from rondo.compiler.several_loops import SeveralLoops
 
 
 def resets_of(flags: Tensor | None, to: Sequence[Tensor], *, divert: bool = False) -> Resets | None:
@@ -192,8 +193,8 @@ def _copy_into(rows: Sequence[Tensor], parts: Sequence[Tensor]) -> None:
 
 def carried(engine: Engine, state: Sequence[Tensor]) -> list[Tensor]:
     """A state as the engine carries it from step to step, so that no segment rounds it."""
-    if isinstance(engine, CompiledLoop):
-        return [value.to(engine.kernel.dtype) for value in state]
+    if isinstance(engine, CompiledLoop | SeveralLoops):
+        return [value.to(engine.dtype) for value in state]
     return list(state)
 
 
@@ -273,7 +274,7 @@ def run_backward(
 
 def _gives_new_memory(engine: Engine) -> bool:
     """Whether no result of an engine can share memory with what it reads."""
-    return isinstance(engine, CompiledLoop) and not engine.copied
+    return isinstance(engine, CompiledLoop | SeveralLoops) and not engine.copied
 
 
 def num_segments(batch_sizes: Tensor, checkpoint_every: int) -> int:

@@ -3,7 +3,7 @@
 In goes a :class:`Kernel`, out comes the source of a library with one function, `rondo_run`, which
 runs all steps of the loop. The source is C with the vector extensions of GCC and Clang: what every
 kernel has in common lies beside this file in `c/`, and in front of it come the types, the tables of
-sizes and the function `step`, which does one step for some rows. Loops over the elements of a row
+sizes and the functions that do one step for some rows. Loops over the elements of a row
 are plain C that compilers turn into vector code.
 
 `-ffast-math` is not used: it breaks the range reduction of `exp_`. Results are the same for
@@ -62,7 +62,7 @@ def render_c(kernel: Kernel, *, spoils: bool = False) -> str:
             _common("share.c"),
             _common("call.c"),
             _stage(kernel, "opening", kernel.opening, spoils),
-            _stage(kernel, "one_step", kernel.levels, spoils),
+            _step(kernel, spoils),
             _stage(kernel, "closing", kernel.closing, spoils),
             _stage(kernel, "add_up", ()),
             _common("workspace.c"),
@@ -207,7 +207,7 @@ def _row_stride(buffer: Buffer) -> int:
 
 SIGNATURES = {
     "opening": "const call *c, struct room *room, int64_t first, int64_t rows",
-    "one_step": "const call *c, struct room *room, int64_t packed, int64_t row, "
+    "step": "const call *c, struct room *room, int64_t packed, int64_t row, "
     "int64_t chunk_row,\n    int64_t rows",
     "closing": "const call *c, struct room *room, int64_t first, int64_t rows",
     "add_up": "const call *c, struct room *room, int64_t rows",
@@ -216,8 +216,8 @@ SIGNATURES = {
 EXPLAINED = {
     "opening": "/* What is done for rows of some steps before these steps; the first is number"
     "\n * `first` of the chunk. */",
-    "one_step": "/* One step for some rows, which begin at `packed` among the rows of all steps, at"
-    "\n * `row` in the batch and at `chunk_row` in the chunk. */",
+    "step": "/* The parts of a step for some rows, which begin at `packed` among the rows of all"
+    "\n * steps, at `row` in the batch and at `chunk_row` in the chunk. */",
     "closing": "/* What is done for rows of some steps after these steps. */",
     "add_up": "/* Add the rows of a chunk to the sums over all steps. */",
 }
@@ -230,24 +230,70 @@ def _stage(kernel: Kernel, stage: str, levels: tuple[Level, ...], spoils: bool =
     body = []
     for level in levels:
         if level.loops:
-            body.append("for (int64_t r = 0; r < rows; ++r) {")
-            used = touched(level.loops)
-            rows = [kernel.buffers[name] for name in used if kernel.buffers[name].place == "row"]
-            body += [f"    SPOIL({row.name}_row, {row_bytes(row)});" for row in rows if spoils]
-            for loops in memory.groups(level):
-                lines = _row_lines(kernel, loops, stage)
-                if memory.is_long:
-                    name = f"{stage}_{len(functions)}"
-                    functions.append(_function(kernel, stage, lines, memory, name))
-                    lines = [f"{name}({', '.join(_arguments(stage))}, r);"]
-                body += [f"    {line}" for line in lines]
-            body.append("}")
+            body += _row_loops(kernel, level, stage, memory, functions, spoils)
         body += [_product(kernel, product, stage) for product in level.products]
-    if stage == "one_step":
-        body += [line for commit in kernel.commits for line in _commit(kernel, *commit)]
     if stage == "add_up":
         body += [_add_up(kernel, total) for total in kernel.sums]
     return "\n".join([*functions, EXPLAINED[stage], _function(kernel, stage, body, memory)])
+
+
+def _step(kernel: Kernel, spoils: bool) -> str:
+    """A step as functions in the order in which they run, and the table of them.
+
+    Threads may share each: loops and copies by rows, products by columns.
+    """
+    memory = memory_of(kernel, kernel.levels)
+    functions: list[str] = []
+    parts: list[tuple[str, list[str]]] = []
+    for level in kernel.levels:
+        if level.loops:
+            loops = _row_loops(kernel, level, "step", memory, functions, spoils)
+            parts.append(("BY_ROWS", loops))
+        if level.products:
+            products = [_product(kernel, product, "step") for product in level.products]
+            parts.append(("BY_COLUMNS", products))
+    if kernel.commits:
+        commits = [line for commit in kernel.commits for line in _commit(kernel, *commit)]
+        parts.append(("BY_ROWS", commits))
+    names = [f"step_part_{number}" for number in range(len(parts))]
+    texts = [
+        _function(kernel, "step", body, memory, of_step=name)
+        for name, (_, body) in zip(names, parts, strict=True)
+    ]
+    table = [f"{{{name}, {kind}}}," for name, (kind, _) in zip(names, parts, strict=True)]
+    return "\n".join(
+        [*functions, EXPLAINED["step"], *texts, *_table("step_part", "STEP_PARTS", table), ""]
+    )
+
+
+def _row_loops(
+    kernel: Kernel,
+    level: Level,
+    stage: str,
+    memory: RowMemory,
+    functions: list[str],
+    spoils: bool,
+) -> list[str]:
+    """The loops of a level, row by row; those of a long stage are added to `functions`."""
+    body = [_for_rows(stage) + " {"]
+    used = touched(level.loops)
+    rows = [kernel.buffers[name] for name in used if kernel.buffers[name].place == "row"]
+    body += [f"    SPOIL({row.name}_row, {row_bytes(row)});" for row in rows if spoils]
+    for loops in memory.groups(level):
+        lines = _row_lines(kernel, loops, stage)
+        if memory.is_long:
+            name = f"{stage}_{len(functions)}"
+            functions.append(_function(kernel, stage, lines, memory, of_row=name))
+            lines = [f"{name}({', '.join(_arguments(stage))}, r);"]
+        body += [f"    {line}" for line in lines]
+    return [*body, "}"]
+
+
+def _for_rows(stage: str) -> str:
+    """The rows that a stage does: in a step, those that fall to a thread."""
+    if stage == "step":
+        return "for (int64_t r = room->first_row; r < room->last_row; ++r)"
+    return "for (int64_t r = 0; r < rows; ++r)"
 
 
 def _row_lines(kernel: Kernel, loops: tuple[Loop, ...], stage: str) -> list[str]:
@@ -257,12 +303,18 @@ def _row_lines(kernel: Kernel, loops: tuple[Loop, ...], stage: str) -> list[str]
 
 
 def _function(
-    kernel: Kernel, stage: str, body: list[str], memory: RowMemory, name: str | None = None
+    kernel: Kernel,
+    stage: str,
+    body: list[str],
+    memory: RowMemory,
+    *,
+    of_row: str | None = None,
+    of_step: str | None = None,
 ) -> str:
-    """A function of a stage; with a name, one that does a part of it for row `r`."""
-    head, signature = f"static void {stage}", SIGNATURES[stage]
-    if name is not None:
-        head = f"static __attribute__((noinline)) void {name}"
+    """A function of a stage, or under a name one for a part of it: of row `r`, or of a step."""
+    head, signature = f"static void {of_step or stage}", SIGNATURES[stage]
+    if of_row is not None:
+        head = f"static __attribute__((noinline)) void {of_row}"
         signature = f"{signature}, int64_t r"
     lines = [*_pointers(kernel, "\n".join(body), memory), *body]
     return "\n".join((f"{head}(\n    {signature}) {{", *(f"    {x}" for x in lines), "}", ""))
@@ -276,7 +328,7 @@ def _arguments(stage: str) -> list[str]:
 def _commit(kernel: Kernel, state: str, local: str) -> tuple[str, str]:
     size, stride = kernel.buffers[state].size, _row_stride(kernel.buffers[local])
     return (
-        "for (int64_t r = 0; r < rows; ++r)",
+        _for_rows("step"),
         f"    memcpy({state}_all + (row + r) * {size}, {local}_all + r * {stride}, "
         f"{size} * sizeof(real));",
     )
@@ -320,7 +372,7 @@ def _pointers(kernel: Kernel, body: str, memory: RowMemory) -> list[str]:
 def _row_pointer(buffer: Buffer, stage: str) -> str:
     """The row at hand of a buffer."""
     kind, name, size = C_TYPES[buffer.dtype], buffer.name, buffer.size
-    in_step = stage == "one_step"
+    in_step = stage == "step"
     packed = "(packed + r)" if in_step else "room->packed_rows[first + r]"
     in_chunk = "chunk_row + r" if in_step else "first + r"
     place = {
@@ -341,16 +393,17 @@ def _product(kernel: Kernel, product: Product, stage: str) -> str:
     matrix = kernel.matrices[product.matrix]
     left, result = kernel.buffers[product.left], kernel.buffers[product.result]
     sizes = f"rows, {matrix.depth}, {matrix.width}"
-    if stage == "one_step" and left.place != "previous":
+    share = "room->member, room->team" if stage == "step" else "0, 1"
+    if stage == "step" and left.place != "previous":
         return (
             f"c->products->of_rows({sizes}, {_first_row(left)} + {product.left_offset}, "
             f"{_distance(left)}, matrix_{product.matrix}, {_first_row(result)} + "
-            f"{product.result_offset}, {_distance(result)});"
+            f"{product.result_offset}, {_distance(result)}, {share});"
         )
     return (
         f"c->products->of_rows_anywhere({sizes}, "
         f"{_rows(left, product.left_offset, 'left', stage)}, matrix_{product.matrix}, "
-        f"(real *const *){_rows(result, product.result_offset, 'right', stage)});"
+        f"(real *const *){_rows(result, product.result_offset, 'right', stage)}, {share});"
     )
 
 
@@ -374,10 +427,10 @@ def _distance(buffer: Buffer) -> int:
 def _rows(buffer: Buffer, offset: int, table: str, stage: str) -> str:
     """Pointers to the rows at hand of a buffer, in one of the tables of the room."""
     table, stride = f"room->{table}", _distance(buffer)
-    first = {"one_step": "chunk_row", "add_up": "0"}.get(stage, "first")
+    first = {"step": "chunk_row", "add_up": "0"}.get(stage, "first")
     if buffer.place == "previous":
         return f"rows_from({table}, {buffer.name}_rows + {first}, {offset}, rows)"
-    if stage == "one_step":
+    if stage == "step":
         return f"rows_at({table}, {_first_row(buffer)} + {offset}, {stride}, 0, rows)"
     if buffer.place == "chunk":
         begin = f"{buffer.name}_all + {first} * {stride} + {offset}"

@@ -17,6 +17,7 @@ from rondo.compiler import (
     KernelEngine,
     Parallel,
     Program,
+    SeveralLoops,
     TraceError,
 )
 from rondo.compiler.changes import unchanged
@@ -189,4 +190,4 @@ def _name_of(engine: Engine) -> str:
         return "parallel"
     if not isinstance(engine, KernelEngine):
         return "reference"
-    return "cpu" if isinstance(engine, CompiledLoop) else "cuda"
+    return "cpu" if isinstance(engine, CompiledLoop | SeveralLoops) else "cuda"

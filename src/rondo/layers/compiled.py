@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rondo.compiler import CompiledLoop, EngineName, Program, TraceError
+from rondo.compiler import CompiledLoop, EngineName, Program, SeveralLoops, TraceError
 from rondo.compiler.attributes import surroundings
 from rondo.compiler.changes import numbers_of
 from rondo.compiler.check import (
@@ -314,7 +314,7 @@ class Programs:
         program = self.program(call)
         if isinstance(program, Fallback) or not all(g.holds(len(x)) for g in program.guards):
             return None
-        loop = program.run
+        loop = program.run.whole if isinstance(program.run, SeveralLoops) else program.run
         if not isinstance(loop, CompiledLoop) or not Stepper.covers(loop) or program.form != form:
             return None
         return Stepper(loop, [*held.given.values(), *program.captured], x, leaves)

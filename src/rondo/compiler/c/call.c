@@ -13,6 +13,7 @@ typedef struct call {
     const uint8_t *resets;       /* a truth value for each packed row, or NULL */
     int64_t divert;              /* 1: after a step, move the state of reset rows to `to` */
     int64_t num_parts, team;     /* parts of the rows, and pieces of the work on a chunk of one */
+    int64_t shares_steps;        /* whether the team shares every step too */
     int64_t num_threads;         /* that may be at work */
     int64_t chunk_rows;          /* the rows of a chunk of a part, if those of a step are no more */
     int64_t begins, ends;        /* whether no steps were run before, and none follow */
@@ -38,7 +39,14 @@ struct room {
     char *rows;
     int64_t capacity, step_capacity;
     int64_t is_new, member, team;
+    int64_t first_row, last_row; /* those of a step that fall to it */
 };
+
+/* A part of a step, and how threads may share it. */
+typedef struct {
+    void (*run)(const call *, struct room *, int64_t, int64_t, int64_t, int64_t);
+    enum { BY_ROWS, BY_COLUMNS } kind;
+} step_part;
 
 /* The rows of a chunk of a value that lies at `base`: at numbers of rows, or one after the other. */
 static const real *const *rows_at(

@@ -73,26 +73,62 @@ static int64_t find_chunk(
     return number;
 }
 
+/* Call a function with data and the number of each piece. */
+static void share(const call *c, piece_function *function, void *data, int64_t num_pieces) {
+    if (c->num_threads > 1) c->pool->share(function, data, num_pieces);
+    else
+        for (int64_t piece = 0; piece < num_pieces; ++piece) function(data, piece);
+}
+
+/* A part of a step, in pieces. */
+typedef struct {
+    const call *c;
+    const step_part *part;
+    int64_t packed, row, chunk_row, rows;
+} step_work;
+
+static void step_piece(void *given, int64_t member) {
+    const step_work *const work = given;
+    const int64_t team = work->c->team;
+    struct room room;
+    room_of(work->c, 0, member, &room);
+    room.first_row = work->part->kind == BY_ROWS ? member * work->rows / team : 0;
+    room.last_row = work->part->kind == BY_ROWS ? (member + 1) * work->rows / team : work->rows;
+    work->part->run(work->c, &room, work->packed, work->row, work->chunk_row, work->rows);
+}
+
+/* One step for some rows: by this thread alone, or shared by a team that has all rows. */
+static void one_step(
+    const call *c, struct room *room, int64_t packed, int64_t row, int64_t chunk_row,
+    int64_t rows) {
+    room->first_row = 0;
+    room->last_row = rows;
+    for (const step_part *part = STEP_PARTS; part < STEP_PARTS + NUM_STEP_PARTS; ++part) {
+        if (c->shares_steps && (part->kind == BY_COLUMNS || rows > 1)) {
+            step_work work = {c, part, packed, row, chunk_row, rows};
+            share(c, step_piece, &work, c->team);
+        } else {
+            part->run(c, room, packed, row, chunk_row, rows);
+        }
+    }
+}
+
 static void run_steps(
     const call *c, struct room *room, int64_t part, int64_t number, int64_t last) {
     const int64_t row = c->bounds[part], end = c->bounds[part + 1];
+    struct room alone = *room;
+    alone.member = 0;
+    alone.team = 1;
     for (int64_t chunk_row = 0; number < last; ++number) {
         const int64_t step = step_number(c, number), first = c->starts[step] + row;
         const int64_t rows = rows_of_part(c, step, row, end);
         if (rows == 0) continue;
         SPOIL(room->local, room->step_capacity * LOCAL_SIZE * sizeof(real));
         if (c->resets && !c->divert) reset(c, first, row, rows);
-        one_step(c, room, first, row, chunk_row, rows);
+        one_step(c, &alone, first, row, chunk_row, rows);
         if (c->resets && c->divert) reset(c, first, row, rows);
         chunk_row += rows;
     }
-}
-
-/* Call a function with data and the number of each piece. */
-static void share(const call *c, piece_function *function, void *data, int64_t num_pieces) {
-    if (c->num_threads > 1) c->pool->share(function, data, num_pieces);
-    else
-        for (int64_t piece = 0; piece < num_pieces; ++piece) function(data, piece);
 }
 
 /* What is done with the rows of a chunk, in pieces. */

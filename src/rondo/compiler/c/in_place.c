@@ -66,11 +66,13 @@ static tile_function *const TILES[] = {tile_1x8, tile_2x4, tile_3x4, tile_4x4};
 /* Rows of the result have room for their width alone. */
 static void product_of_rows_anywhere(
     int64_t rows, int64_t depth, int64_t width, const real *const *left, const real *packed,
-    real *const *result) {
+    real *const *result, int64_t share, int64_t shares) {
     const place matrix = *(const place *)packed;
     const int64_t tile_columns = rows == 1 ? 8 : 4;
-    for (int64_t column = 0; column < width; column += tile_columns) {
-        const int64_t num_columns = at_most(width - column, tile_columns);
+    const int64_t last = share_of_columns(width, share + 1, shares);
+    for (int64_t column = share_of_columns(width, share, shares); column < last;
+         column += tile_columns) {
+        const int64_t num_columns = at_most(last - column, tile_columns);
         const real *columns[8];
         for (int64_t c = 0; c < 8; ++c) /* beyond the last one that one again */
             columns[c] = matrix.first + (column + at_most(c, num_columns - 1)) * matrix.stride;
@@ -86,7 +88,7 @@ static void product_of_rows_anywhere(
 
 static void product_of_rows(
     int64_t rows, int64_t depth, int64_t width, const real *left, int64_t left_stride,
-    const real *packed, real *result, int64_t result_stride) {
+    const real *packed, real *result, int64_t result_stride, int64_t share, int64_t shares) {
     const real *lefts[TILE_ROWS * 4];
     real *results[TILE_ROWS * 4];
     for (int64_t row = 0; row < rows; row += TILE_ROWS * 4) {
@@ -95,7 +97,8 @@ static void product_of_rows(
             lefts[r] = left + (row + r) * left_stride;
             results[r] = result + (row + r) * result_stride;
         }
-        product_of_rows_anywhere(num_rows, depth, width, lefts, packed, results);
+        product_of_rows_anywhere(
+            num_rows, depth, width, lefts, packed, results, share, shares);
     }
 }
 

@@ -1,17 +1,40 @@
+/* Numbers of a column that are copied together: a line of the cache, or more. */
+#define PACKED_TOGETHER 16
+
+/* Copy `rows` rows of some columns, of which those of a column follow each other. */
+static void pack_columns(
+    int64_t rows, int64_t columns, const stored *source, int64_t column_stride, real *target,
+    int64_t padded) {
+    for (int64_t j = 0; j < columns; ++j)
+        for (int64_t k = 0; k < rows; ++k)
+            target[k * padded + j] = from_stored(source[j * column_stride + k]);
+}
+
+/* Copy a row, whose columns follow each other or not. */
+static void pack_row(
+    int64_t columns, const stored *source, int64_t column_stride, real *target) {
+    if (column_stride == 1)
+        for (int64_t j = 0; j < columns; ++j) target[j] = from_stored(source[j]);
+    else
+        for (int64_t j = 0; j < columns; ++j) target[j] = from_stored(source[j * column_stride]);
+}
+
 /* Pack one panel of a matrix; columns beyond its width are zero. */
 static void pack_panel(
     int64_t number, int64_t depth, int64_t width, const stored *matrix, int64_t row_stride,
     int64_t column_stride, real *packed) {
-    const int64_t first = number * PANEL_VECTORS * LANES;
-    const int64_t columns = at_most(width - first, PANEL_VECTORS * LANES);
-    const int64_t padded = (columns + LANES - 1) / LANES * LANES;
-    const stored *source = matrix + first * column_stride;
-    real *target = packed + first * depth;
-    for (int64_t k = 0; k < depth; ++k) {
-        for (int64_t j = 0; j < columns; ++j)
-            target[k * padded + j] = from_stored(source[k * row_stride + j * column_stride]);
+    const int64_t first = number * PANEL_COLUMNS;
+    const int64_t columns = at_most(width - first, PANEL_COLUMNS), padded = in_vectors(columns);
+    const stored *const source = matrix + first * column_stride;
+    real *const target = packed + first * depth;
+    int64_t k = 0;
+    for (; row_stride == 1 && k + PACKED_TOGETHER <= depth; k += PACKED_TOGETHER)
+        pack_columns(
+            PACKED_TOGETHER, columns, source + k, column_stride, target + k * padded, padded);
+    for (; k < depth; ++k)
+        pack_row(columns, source + k * row_stride, column_stride, target + k * padded);
+    for (k = 0; columns < padded && k < depth; ++k)
         for (int64_t j = columns; j < padded; ++j) target[k * padded + j] = 0;
-    }
 }
 
 static int64_t all_panels(void) {

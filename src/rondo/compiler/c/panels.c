@@ -20,12 +20,15 @@ typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(rea
  * value where they lie one after the other (a pointer and a stride) or anywhere (pointers). */
 typedef struct {
     /* result = left * matrix: rows, depth, width, left, its stride, packed matrix, result, its
-     * stride. Rows of the result have room for whole vectors. */
+     * stride; then which of how many shares of the columns is done. Rows of the result have room for
+     * whole vectors. */
     void (*of_rows)(
-        int64_t, int64_t, int64_t, const real *, int64_t, const real *, real *, int64_t);
+        int64_t, int64_t, int64_t, const real *, int64_t, const real *, real *, int64_t, int64_t,
+        int64_t);
     /* The same for rows anywhere, whose result has room for its width alone. */
     void (*of_rows_anywhere)(
-        int64_t, int64_t, int64_t, const real *const *, const real *, real *const *);
+        int64_t, int64_t, int64_t, const real *const *, const real *, real *const *, int64_t,
+        int64_t);
     /* total += transposed left * right, or = where it is new: rows, height, width, left, right,
      * the total and its stride, room for a panel of `rows` rows, whether it is new. Rows of the
      * total have room for whole vectors. */
@@ -42,3 +45,9 @@ static inline int64_t in_vectors(int64_t width) { return (width + LANES - 1) / L
 static int64_t packed_size(int64_t depth, int64_t width) { return depth * in_vectors(width); }
 
 static int64_t num_panels(int64_t width) { return (width + PANEL_COLUMNS - 1) / PANEL_COLUMNS; }
+
+/* The first column of a share of the columns of a matrix, in whole panels. */
+static inline int64_t share_of_columns(int64_t width, int64_t number, int64_t shares) {
+    if (number == 0) return 0;
+    return number == shares ? width : number * num_panels(width) / shares * PANEL_COLUMNS;
+}
