@@ -15,12 +15,15 @@ typedef void sum_function(
 #define SUMS_AT_A_TIME 12
 
 /* result = left * PANELS panels for ROWS rows and VECTORS vectors of columns of each. With few sums
- * there are registers left, and a turn of the loop adds two rows of the panels. */
+ * there are registers left, and a turn of the loop adds two rows of whole panels. */
 #define TILE(ROWS, VECTORS, PANELS)                                                           \
     static void tile_##ROWS##x##VECTORS##x##PANELS(                                           \
         int64_t depth, const real *const *left, const real *restrict panel,                   \
         real *const *result, int64_t column) {                                                \
-        enum { together = ROWS * VECTORS * PANELS < SUMS_AT_A_TIME ? 2 : 1 };                 \
+        enum {                                                                                \
+            is_small = VECTORS == PANEL_VECTORS && ROWS * VECTORS * PANELS < SUMS_AT_A_TIME,  \
+            together = is_small ? 2 : 1                                                       \
+        };                                                                                    \
         const int64_t panel_size = depth * VECTORS * LANES;                                   \
         vector sum[ROWS][PANELS][VECTORS] = {{{{0}}}};                                        \
         const real *row[ROWS];                                                                \
