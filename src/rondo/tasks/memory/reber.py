@@ -113,4 +113,4 @@ def _is_allowed(outputs: Tensor, batch: Batch) -> Tensor:
     least_allowed = outputs.masked_fill(~batch.allowed, torch.inf).amin(-1)
     most_forbidden = outputs.masked_fill(batch.allowed, -torch.inf).amax(-1)
     padding = torch.arange(outputs.shape[1]) >= batch.lengths[:, None]
-    return ((least_allowed > most_forbidden) | padding).all(-1)
+    return ((least_allowed > most_forbidden) | padding.to(outputs.device)).all(-1)
