@@ -1,4 +1,4 @@
-"""A device that is none, for tests of what moves: its tensors call themselves "meta" and hold values.
+"""A device that is none, for tests of what moves: its tensors say "meta" and hold values.
 
 Inside `stand_in_device()` a tensor that goes to the device "meta", or is made there, keeps its
 values beside. An operation on such a tensor and on one that stayed on the CPU fails, as it does on
@@ -25,6 +25,7 @@ DEVICE = torch.device("meta")
 MAY_MIX = {
     *("aten::_to_copy", "aten::copy_", "aten::index.Tensor", "aten::index_put_"),
     *("aten::index_put", "aten::_index_put_impl_", "aten::index"),
+    *("aten::_ctc_loss", "aten::_ctc_loss_backward"),  # brings the lengths where it needs them
 }
 """What takes tensors of both devices on an accelerator too."""
 
@@ -41,6 +42,10 @@ class Moved(Tensor):
         )
         moved.held = held
         return moved
+
+    def tolist(self) -> Any:
+        """What it holds, as lists."""
+        return self.held.tolist()
 
     def __repr__(self, **_given: Any) -> str:  # type: ignore[override]
         return f"Moved({self.held!r})"
