@@ -1,4 +1,4 @@
-"""Where runs are trained: words, errors, and what is moved; a stand-in device is the accelerator."""
+"""Where runs are trained: words, errors, and what moves; the accelerator is a stand-in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from cases import slow_beyond
 from engine_cases import Config, drawn_case, final_case, photos_case, steps_case, streams_case
@@ -41,7 +40,7 @@ CASES = {
     "steps": (steps_case, {"window_size": 2, "num_shards": 2}),
     "weights": (steps_case, {"class_weights": "balanced", "averaging_decay": 0.9}),
     "final": (final_case, {"window_size": 2, "weight_noise": 0.0}),
-    "streams": (streams_case, {"window_size": 3, "optimizer": "rmsprop"}),
+    "streams": (streams_case, {"window_size": 20, "optimizer": "rmsprop"}),
     "photos": (photos_case, {}),
 }
 """What a task has beside the loop, and what a recipe may ask for."""
@@ -80,9 +79,7 @@ def check_equal(there: Any, here: Any) -> None:
         assert one == pytest.approx(other, rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    "name", slow_beyond(list(PLACES), ["adding", "reber", "parity", "actions"])
-)
+@pytest.mark.parametrize("name", slow_beyond(list(PLACES), ["adding", "parity"]))
 def test_every_task_moves_all_it_has(name: str, tmp_path: Path) -> None:
     given = {"hidden_size": 4, **SMALL.get(name, {}), "batch_size": 4, "threads": 1}
     if name in DATA:
@@ -149,7 +146,7 @@ def test_words_for_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     check_device("gpu")
     monkeypatch.setattr("rondo.training.device.accelerator", lambda: None)
     assert device_of(numbers, "gpu") == CPU  # a run of another machine goes on
-    with pytest.raises(RunError, match="torch finds no accelerator here, .* take --device cpu"):
+    with pytest.raises(RunError, match=r"torch finds no accelerator here, .* take --device cpu"):
         check_device("gpu")
     with pytest.raises(RunError, match="there is no device 'cuda'"):
         check_device("cuda")
@@ -166,19 +163,13 @@ def test_what_is_trained_fast_on_a_device_here() -> None:
     assert device_of(photos_case().task, "auto") == CPU
 
 
-def held(value: Tensor) -> Tensor:
-    return value.held if isinstance(value, Moved) else value
-
-
 def test_a_state_goes_on_where_it_is_trained() -> None:
     case = steps_case()
     with stand_in_device():
         first = Engine(Config(case.task.recipe, device="gpu"), case.task, case.build)
         first.train_step()
-        state = first.state()
-        on_cpu = {name: held(value) for name, value in state["model"].items()}
         second = Engine(Config(case.task.recipe, device="gpu"), case.task, case.build)
-        second.load_state({**state, "model": on_cpu})
+        second.load_state(first.state())
         check_moved(second)
         first.train_step()
         second.train_step()
