@@ -18,6 +18,7 @@ from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import count_multiplications  # noqa: E402
 from rondo.tasks.photo.build import NETWORKS  # noqa: E402
 from rondo.tasks.photo.drawn import draw_photos  # noqa: E402
+from rondo.tasks.photo.sets import Photos  # noqa: E402
 from rondo.tasks.photo.task import MODELS, RECIPES, photo_task  # noqa: E402
 from rondo.training.engine import Engine  # noqa: E402
 from rondo.training.precision import resolved_precision  # noqa: E402
