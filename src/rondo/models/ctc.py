@@ -79,7 +79,8 @@ def ctc_distances(logits: Tensor, targets: Tensor, steps: Tensor | None = None) 
         targets = targets.new_zeros(num_rows, 1)
     is_symbol = targets != BLANK
     lengths = is_symbol.sum(1)
-    if bool((is_symbol != (torch.arange(targets.shape[1]) < lengths[:, None])).any()):
+    places = torch.arange(targets.shape[1], device=targets.device)
+    if bool((is_symbol != (places < lengths[:, None])).any()):
         raise ValueError("targets must hold zeros, the blank, after the end of a text only")
     if steps is None:
         steps = torch.full((num_rows,), num_steps)
