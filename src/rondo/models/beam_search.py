@@ -139,22 +139,26 @@ def _next_symbols(
     logits: Tensor, begun: Begun, width: int, never: Sequence[int], end: int, ends: bool
 ) -> tuple[Tensor, Tensor]:
     """The likeliest next symbols of each beginning with the logarithms of their probabilities."""
-    logits = logits.double()
-    whole = logits.logsumexp(1, keepdim=True)
-    wrong = (~whole.isfinite()).nonzero()
-    if len(wrong):
-        row = int(wrong[0, 0])
-        raise ValueError(
-            "logits of the next symbol must be numbers below inf, not all of them -inf, got "
-            f"{logits[row].min():g} to {logits[row].max():g} for item {int(begun.items[row])} after "
-            f"{begun.symbols.shape[1]} symbols; look for what made them so in the network or its "
-            "input"
-        )
-    logs = logits - whole
+    top = logits.amax(1, keepdim=True)
+    whole = (logits - top).exp().sum(1, keepdim=True)
+    _check_probabilities(logits, whole, begun)
     if ends:
-        return logs[:, end : end + 1], torch.full((len(logs), 1), end)
-    logs[:, list(never)] = -torch.inf
-    return likeliest(logs, width)
+        values, symbols = logits[:, end : end + 1], torch.full((len(logits), 1), end)
+    else:
+        values, symbols = likeliest(logits.index_fill(1, torch.tensor(never, dtype=torch.long), -torch.inf), width)
+    return (values.double() - top.double()) - whole.double().log(), symbols
+
+
+def _check_probabilities(logits: Tensor, whole: Tensor, begun: Begun) -> None:
+    """Raises where a beginning has no probabilities of what follows."""
+    if bool(whole.isfinite().all()):
+        return
+    row = int((~whole.isfinite()).nonzero()[0, 0])
+    raise ValueError(
+        "logits of the next symbol must be numbers below inf, not all of them -inf, got "
+        f"{logits[row].min():g} to {logits[row].max():g} for item {int(begun.items[row])} after "
+        f"{begun.symbols.shape[1]} symbols; look for what made them so in the network or its input"
+    )
 
 
 def _best(
@@ -202,4 +206,4 @@ def _going_on(
 
 
 def _rows(tensor: Tensor, rows: Tensor) -> Tensor:
-    return tensor[rows]
+    return tensor.index_select(0, rows)
