@@ -22,13 +22,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
+from rondo.models import ctc_kernels
+from rondo.models.ctc_kernels import Symbols
 from rondo.models.prefix_beams import Beams
 
 BLANK = 0
 """The number of the blank."""
-
-Symbols = tuple[int, ...]
-"""A text as numbers from 1 on."""
 
 SCORED_TOGETHER = 512
 """Texts whose probability is computed at a time."""
@@ -114,11 +113,13 @@ def greedy(logits: Tensor, steps: Tensor | None = None) -> list[Symbols]:
         [(1, 1, 2)]
     """
     _check_logits(logits)
+    steps = _checked_steps(logits, steps)
+    library = ctc_kernels.library()
+    if library is not None and logits.dtype == torch.float32:
+        return ctc_kernels.read_paths(library, logits, steps)
     paths = logits.max(-1).indices
-    starts = paths != BLANK
+    starts = (paths != BLANK) & ~_beyond(logits, steps)
     starts[:, 1:] &= paths[:, 1:] != paths[:, :-1]
-    if steps is not None:
-        starts &= _inside(logits, steps)
     symbols = iter(paths[starts].tolist())
     return [tuple(islice(symbols, count)) for count in starts.sum(1).tolist()]
 
@@ -132,8 +133,8 @@ def beam_search(
     Step by step it keeps the `width` likeliest beginnings of each row; that of a beginning is the
     sum over the paths so far that read as it. With enough width it finds the likeliest text of all;
     the probabilities then are exact, otherwise they may lack paths that were given up. Texts that
-    no path can read, as where logits are -inf, are left out. All rows take a step together
-    (`prefix_beams`).
+    no path can read, as where logits are -inf, are left out. It runs in C (`ctc_kernels`); where
+    there is no compiler, all rows take a step together in torch (`prefix_beams`).
 
     Graves & Jaitly, "Towards end-to-end speech recognition with recurrent neural networks", 2014,
     Algorithm 1 without a language model.
@@ -164,16 +165,20 @@ def beam_search(
     _check_logits(logits)
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
+    steps = _checked_steps(logits, steps)
     logs = logits.double().log_softmax(-1)
-    if steps is not None:
-        beyond = ~_inside(logits, steps)
-        logs[beyond] = logs.new_full((logs.shape[2],), -math.inf)
-        logs[..., BLANK][beyond] = 0.0  # a blank that is certain changes nothing
-    _check_probabilities(logits, logs)
+    beyond = _beyond(logits, steps)
+    _check_probabilities(logits, logs.isnan().any(-1) & ~beyond)
+    library = ctc_kernels.library()
+    if library is not None:
+        rows = zip(logs, steps.tolist(), strict=True)
+        return [ctc_kernels.search(library, row[:count], width) for row, count in rows]
+    logs[beyond] = logs.new_full((logs.shape[2],), -math.inf)
+    logs[..., BLANK][beyond] = 0.0  # a blank that is certain changes nothing
     found = []
-    for rows in logs.split(max(1, MOST_CANDIDATES // (width * logs.shape[2]))):
-        beams = Beams.of(len(rows), width, logs.device)
-        for step in rows.unbind(1):
+    for some in logs.split(max(1, MOST_CANDIDATES // (width * logs.shape[2]))):
+        beams = Beams.of(len(some), width, logs.device)
+        for step in some.unbind(1):
             beams = beams.after(step)
         found += beams.texts()
     return found
@@ -232,9 +237,11 @@ def _check_logits(logits: Tensor) -> None:
         )
 
 
-def _inside(logits: Tensor, steps: Tensor) -> Tensor:
-    """Whether a step belongs to its row (B, T)."""
+def _checked_steps(logits: Tensor, steps: Tensor | None) -> Tensor:
+    """The steps of each row (B,), T where they are not told."""
     num_rows, num_steps, _ = logits.shape
+    if steps is None:
+        return torch.full((num_rows,), num_steps, device=logits.device)
     if steps.shape != (num_rows,):
         raise ValueError(
             f"steps must be (B,) with the B = {num_rows} of the logits, got {tuple(steps.shape)}"
@@ -244,12 +251,17 @@ def _inside(logits: Tensor, steps: Tensor) -> Tensor:
             f"steps must be from 0 to the T = {num_steps} of the logits, got {int(steps.min())} to "
             f"{int(steps.max())}"
         )
-    return torch.arange(num_steps, device=logits.device) < steps.to(logits.device)[:, None]
+    return steps.to(logits.device)
 
 
-def _check_probabilities(logits: Tensor, logs: Tensor) -> None:
-    """Raises where a step that is read has no probabilities."""
-    wrong = logs.isnan().any(-1).nonzero()
+def _beyond(logits: Tensor, steps: Tensor) -> Tensor:
+    """Whether a step belongs to its row no more (B, T)."""
+    return torch.arange(logits.shape[1], device=logits.device) >= steps[:, None]
+
+
+def _check_probabilities(logits: Tensor, is_wrong: Tensor) -> None:
+    """Raises where a step (B, T) that is read has no probabilities."""
+    wrong = is_wrong.nonzero()
     if len(wrong):
         row, step = wrong[0].tolist()
         raise ValueError(
