@@ -1,7 +1,7 @@
 """What decoding means, one item and one beginning at a time, in plain Python.
 
-The batched searches of `rondo.models` must give the same; `benchmarks/decoding.py` times them beside
-these.
+The searches of `rondo.models` for whole batches must give the same; `benchmarks/decoding.py` times
+them beside these.
 """
 
 from __future__ import annotations

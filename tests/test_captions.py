@@ -213,9 +213,7 @@ def test_a_forbidden_symbol_is_never_said_and_the_others_keep_their_probabilitie
     chain = Chain(4, 1)
     every = [s for n in range(5) for s in itertools.product((1, 3), repeat=n)]
     best = sorted(every, key=lambda s: -chain.log_probability(s) / (len(s) + 1))[:5]
-    (found,) = beam_search(
-        chain, 1, end=0, width=500, most_symbols=4, length_power=1.0, never=(2,)
-    )
+    (found,) = beam_search(chain, 1, end=0, width=500, most_symbols=4, length_power=1.0, never=(2,))
     assert [item.symbols for item in found[:5]] == best
     assert len(found) == len(every)
     assert found[0].log_probability == pytest.approx(chain.log_probability(best[0]), abs=1e-5)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from plain_decoding import Symbols, merged
 from rondo.models.ctc import (
     beam_search,
     best_of,
@@ -18,7 +19,6 @@ from rondo.models.ctc import (
     padded,
     steps_needed,
 )
-from plain_decoding import Symbols, merged
 
 
 def all_texts(logits: Tensor) -> dict[Symbols, float]:
@@ -152,7 +152,9 @@ def test_texts_are_padded_to_the_longest() -> None:
     assert padded([]).shape == (0, 0)
     assert padded([(), ()]).shape == (2, 0)
     logits, texts = random_logits(3, 5, 3), [(2, 1), (), (1,)]
-    alone = torch.cat([log_probabilities(row, [text]) for row, text in zip(logits, texts, strict=True)])
+    alone = torch.cat(
+        [log_probabilities(row, [text]) for row, text in zip(logits, texts, strict=True)]
+    )
     torch.testing.assert_close(-ctc_distances(logits, padded(texts)), alone)
 
 

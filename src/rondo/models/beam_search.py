@@ -112,7 +112,9 @@ def beam_search(
         )
     complete: list[list[Found]] = [[] for _ in range(batch_size)]
     none, every = torch.zeros(batch_size, 0, dtype=torch.long), torch.arange(batch_size)
-    begun = Begun(none, torch.zeros(batch_size, dtype=torch.float64), every, torch.zeros_like(every))
+    begun = Begun(
+        none, torch.zeros(batch_size, dtype=torch.float64), every, torch.zeros_like(every)
+    )
     last, state = torch.full((batch_size,), end), None
     for number in range(most_symbols + 1):
         if len(last) == 0:
@@ -145,7 +147,9 @@ def _next_symbols(
     if ends:
         values, symbols = logits[:, end : end + 1], torch.full((len(logits), 1), end)
     else:
-        values, symbols = likeliest(logits.index_fill(1, torch.tensor(never, dtype=torch.long), -torch.inf), width)
+        values, symbols = likeliest(
+            logits.index_fill(1, torch.tensor(never, dtype=torch.long), -torch.inf), width
+        )
     return (values.double() - top.double()) - whole.double().log(), symbols
 
 

@@ -165,12 +165,13 @@ static int32_t ordered(const float *number)
 
 static int32_t first_greatest(const float *numbers, int32_t size)
 {
-    int32_t most = INT32_MIN, first = size;
+    int32_t most = INT32_MIN, first = size, is_above = 0;
+    for (int32_t k = 0; k < size; k++) is_above |= !(numbers[k] <= numbers[0]);
+    if (!is_above) return 0; /* the blank, as at most steps */
     for (int32_t k = 0; k < size; k++) {
         int32_t here = ordered(numbers + k);
         most = here > most ? here : most;
     }
-    if (ordered(numbers) == most) return 0; /* the blank, as at most steps */
     for (int32_t k = 0; k < size; k++) {
         int32_t here = ordered(numbers + k) == most ? k : size;
         first = here < first ? here : first;

@@ -146,12 +146,13 @@ def beam_search(
         width: Beginnings that are kept.
 
     Returns:
-        The texts of each row, the likeliest first, of equally likely ones first that whose beginning
-        was the likelier, then that with the lower number of its last symbol.
+        The texts of each row, the likeliest first; of equally likely ones first that whose
+        beginning was the likelier, then that with the lower number of its last symbol.
 
     Raises:
         ValueError: Where there is no such width, shapes or numbers of steps do not fit, or a step
             has no probabilities: a logit of it is NaN or inf, or all are -inf.
+        MemoryError: Where there is too little for so many beginnings and steps.
 
     Example:
         >>> import torch

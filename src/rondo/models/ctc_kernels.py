@@ -21,6 +21,9 @@ from rondo.compiler.runtime import load
 Symbols = tuple[int, ...]
 """A text as numbers from 1 on."""
 
+MOST_TEXTS = 2**31 - 1
+"""Texts that a search can tell apart, by the type of their numbers in C."""
+
 
 def library() -> ctypes.CDLL | None:
     """Returns the compiled functions, or None where there is no compiler."""
@@ -74,12 +77,17 @@ def search(found: ctypes.CDLL, logs: Tensor, width: int) -> list[tuple[Symbols, 
     """
     logs = logs.cpu().contiguous()
     num_steps, size = logs.shape
-    symbols = torch.empty(width, num_steps, dtype=torch.int32)
-    lengths = torch.empty(width, dtype=torch.long)
-    totals = torch.empty(width, dtype=torch.float64)
-    memory = [values.data_ptr() for values in (logs, symbols, lengths, totals)]
-    count = found.rondo_beam_search(num_steps, size, width, *memory)
+    count = -1
+    if width * num_steps < MOST_TEXTS:
+        symbols = torch.empty(width, num_steps, dtype=torch.int32)
+        lengths = torch.empty(width, dtype=torch.long)
+        totals = torch.empty(width, dtype=torch.float64)
+        memory = [values.data_ptr() for values in (logs, symbols, lengths, totals)]
+        count = found.rondo_beam_search(num_steps, size, width, *memory)
     if count < 0:
-        raise MemoryError(f"no room to search {num_steps} steps with a width of {width}")
+        raise MemoryError(
+            f"there is no room to search {num_steps} steps with a width of {width}; take a smaller "
+            "width"
+        )
     texts = zip(symbols[:count], lengths.tolist(), totals.tolist(), strict=False)
     return [(tuple(text[:length].tolist()), total) for text, length, total in texts]

@@ -55,7 +55,7 @@ class Beams:
 
     @property
     def totals(self) -> Tensor:
-        """ln of the probability of each beginning (B, W)."""
+        """Ln of the probability of each beginning (B, W)."""
         return _log_sum(self.ends)
 
     def texts(self) -> list[list[tuple[tuple[int, ...], float]]]:
@@ -92,7 +92,7 @@ class Beams:
         return self._renewed(source, torch.where(stays, 0, chosen % size), ends)
 
     def _grown(self, logs: Tensor) -> Tensor:
-        """ln of each beginning with one symbol more (B, W, K + 1); number 0 means nothing."""
+        """Ln of each beginning with one symbol more (B, W, K + 1); number 0 means nothing."""
         ways = self.totals[:, :, None] + logs[:, None]
         last = self._last()
         again = self.ends[:, :, 0] + logs.gather(1, last)  # it needs a blank between
@@ -138,7 +138,7 @@ def _rows(values: Tensor, source: Tensor) -> Tensor:
 
 
 def _log_sum(ends: Tensor) -> Tensor:
-    """ln of the sum of two probabilities (..., 2).
+    """Ln of the sum of two probabilities (..., 2).
 
     The two lie beside each other, so torch takes one number at a time, by the C library: then equal
     numbers give equal sums wherever they lie in a batch, and ties stay ties.
