@@ -202,11 +202,13 @@ def _going_on(
     most_symbols: int,
     length_power: float,
 ) -> Tensor:
-    """Which beginnings (B, W) go on: those of items where one of them can become better."""
-    possible = sums.max(1).values / (most_symbols + 1) ** length_power
+    """Which beginnings (B, W) go on: those that can become better than what is complete.
+
+    One that cannot has a smaller sum than all that can, so it keeps no place from them.
+    """
+    possible = sums / (most_symbols + 1) ** length_power
     least = [found[-1].score if len(found) == width else -torch.inf for found in complete]
-    is_open = possible > torch.tensor(least, dtype=torch.float64)
-    return (sums > -torch.inf) & is_open[:, None]
+    return possible > torch.tensor(least, dtype=torch.float64)[:, None]
 
 
 def _rows(tensor: Tensor, rows: Tensor) -> Tensor:
