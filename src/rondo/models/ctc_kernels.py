@@ -10,7 +10,7 @@ import ctypes
 import functools
 import os
 from importlib.resources import files
-from itertools import islice
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -59,9 +59,9 @@ def read_paths(found: ctypes.CDLL, logits: Tensor, steps: Tensor) -> list[Symbol
     counts = torch.empty(num_rows, dtype=torch.long)
     memory = [values.data_ptr() for values in (steps, logits, symbols, counts)]
     found.rondo_greedy(num_rows, num_steps, size, *memory)
-    each = counts.tolist()
-    read = iter(symbols[: sum(each)].tolist())
-    return [tuple(islice(read, count)) for count in each]
+    ends = counts.cumsum(0).tolist()
+    read = symbols[: sum(ends[-1:])].tolist()
+    return [tuple(read[start:end]) for start, end in pairwise([0, *ends])]
 
 
 def search(found: ctypes.CDLL, logs: Tensor, width: int) -> list[tuple[Symbols, float]]:
