@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # what decoding me
 
 import plain_decoding as plain
 from kept_runs import note, write_page
-from rondo.bench.measure import take_turns
+from rondo.bench.measure import busy_note, take_turns
 from rondo.models import ctc, ctc_kernels
 from rondo.models.beam_search import Found, beam_search
 from rondo.models.multimodal_rnn import MultimodalRNN
@@ -207,8 +208,11 @@ def main() -> None:
             MULTIMODAL_SIZE["files"],
         ),
     ]
+    busy = busy_note()
     rows = [row_of(case, arguments.rounds) for case in cases]
     sections = ["\n".join([HEAD, *rows])]
+    if busy is not None:
+        sections.append(textwrap.fill(f"Not quiet: {busy}.", 98))
     write_page(arguments.output / "decoding.md", "Decoding", NOTES, sections, None)
 
 
