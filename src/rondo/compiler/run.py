@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rondo.compiler.call import SPOILS, Call, Slot
 from rondo.compiler.graph import sizes_at
+from rondo.compiler.in_place import pays_for_run, read_in_place
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.reference import Chunk, Previous, Resets, Result, Steps, sum_over_steps
 
@@ -87,6 +88,8 @@ class Run:
             flags = resets.flags.contiguous()
             self.kept.append(flags)
             call.resets, call.divert = flags.data_ptr(), resets.divert
+        if pays_for_run(loop, self.matrices, steps.num_rows):
+            read_in_place(call, loop)
         self.workspace = loop.workspace(self.sizes.workspace_bytes)
         call.workspace = self.workspace.data_ptr()
         return call

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.guarded import Guarded
-from rondo.compiler.in_place import pays_in_place, read_in_place
+from rondo.compiler.in_place import pays_for_steps, read_in_place
 from rondo.compiler.reference import Steps
 
 
@@ -81,13 +81,13 @@ class Stepper:
         self.aliases = [parameter.detach() for parameter in self.parameters]
         steps = Steps((len(self.example),))
         run = self.run = loop.start(self.aliases, [self.example], self.state, steps)
-        is_in_place = pays_in_place(run)
+        is_in_place = pays_for_steps(loop, run.matrices, run.num_all_rows)
+        if is_in_place:
+            read_in_place(run.call, loop)
         packed_from = _packed_from(loop, self.aliases, with_matrices=not is_in_place)
         self.guarded = Guarded(packed_from, loop.binary.rondo_run, run.call)
         run.all_chunks()
         run.call.begins = 0
-        if is_in_place:
-            read_in_place(run)
         self.addresses = run.addresses
 
     def _run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:

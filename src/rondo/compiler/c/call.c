@@ -16,6 +16,7 @@ typedef struct call {
     int64_t num_threads;         /* that may be at work */
     int64_t chunk_rows;          /* the rows of a chunk of a part, if those of a step are no more */
     int64_t begins, ends;        /* whether no steps were run before, and none follow */
+    int64_t in_place;            /* whether matrices are read where they lie, and nothing is packed */
     const products *products;
     const pool *pool;
     char *workspace;             /* room as rondo_workspace_bytes says */

@@ -176,7 +176,8 @@ RARE void divide(call *c) {
 
 static void run_all(void *given) {
     call *const c = given;
-    if (c->begins && NUM_MATRICES) share(c, pack_piece, c, all_panels());
+    if (c->in_place) place_matrices(c);
+    else if (c->begins && NUM_MATRICES) share(c, pack_piece, c, all_panels());
     share(c, run_part, c, c->num_parts);
     if (c->ends && TOTAL_ROWS) share(c, total_piece, c, c->num_threads);
 }
