@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rondo.compiler.call import Call
+from rondo.compiler.call import Call, Sizes
 from rondo.compiler.runtime import load
 
 WORKSPACE = 0
@@ -39,16 +39,20 @@ class KernelRun:
     Args:
         function: What runs it.
         call: What it is told, but for addresses.
+        sizes: What the call was made of, and points to.
         strides: Those of its matrices.
         tensors: Where its tensors lie.
         previous: Where the states before the first step lie, and those after a reset.
+        workspace: Where the memory lies that it takes for itself.
     """
 
     function: Any
     call: Call
+    sizes: Sizes
     strides: tuple[int, ...]
     tensors: tuple[Place, ...]
     previous: tuple[Place, ...] = ()
+    workspace: Place = Place(WORKSPACE)
 
 
 @dataclass(frozen=True)
@@ -184,8 +188,8 @@ class _Told:
         strides = (ctypes.c_int64 * len(action.strides))(*action.strides)
         call.tensors, call.previous = ctypes.addressof(tensors), ctypes.addressof(previous)
         call.strides = ctypes.addressof(strides)
-        self._link(ctypes.addressof(call) + Call.workspace.offset, Place(WORKSPACE))
-        self.kept += [call, tensors, previous, strides, action.call]
+        self._link(ctypes.addressof(call) + Call.workspace.offset, action.workspace)
+        self.kept += [call, tensors, previous, strides, action]
         function = ctypes.cast(action.function, ctypes.c_void_p).value
         return _Action(run=function, argument=ctypes.addressof(call))
 

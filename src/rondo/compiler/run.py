@@ -75,7 +75,7 @@ class Run:
         call = Call.from_buffer_copy(self.sizes.call)
         strides: list[int] = []
         for tensor, matrix in zip(self.matrices, loop.kernel.matrices, strict=True):
-            strides += _strides(tensor, matrix.transposed)
+            strides += strides_of(tensor, matrix.transposed)
         starts: list[int] = []
         for rows in self.previous:
             assert rows.reset_to is not None
@@ -267,7 +267,7 @@ def _address(rows: Tensor, first: int) -> int:
     return rows.data_ptr() - first * prod(rows.shape[1:]) * rows.itemsize
 
 
-def _strides(matrix: Tensor, transposed: bool) -> tuple[int, int, int]:
+def strides_of(matrix: Tensor, transposed: bool) -> tuple[int, int, int]:
     """From matrix to matrix, from row to row and from column to column."""
     *batch, row, column = matrix.stride()
     first = batch[0] if batch else 0

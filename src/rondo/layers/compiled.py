@@ -62,6 +62,7 @@ from rondo.layers.making import (
     tell_of_numbers,
 )
 from rondo.layers.sequence import Packing
+from rondo.layers.shortcut import Memory
 
 MAX_NUMBERS_OF_ROWS = 256
 """Numbers of rows that are remembered, for steps that ask for theirs."""
@@ -96,6 +97,7 @@ class Programs:
         self.variants: dict[Any, Variants] = {}
         self.numbers: Numbers = {}  # what the cell held when it was last compiled
         self.is_told_of_numbers = False
+        self.memory = Memory()
         ALL.add(self)
         self.lock = os.getpid(), threading.RLock()
 

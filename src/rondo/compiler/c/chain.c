@@ -32,7 +32,7 @@ typedef struct {
     for (int64_t j = 0; j < a->row_bytes / (int64_t)sizeof(real); ++j)                       \
         ((real *)to)[j] += ((const real *)from)[j];
 
-static void copy_rows(const action *a) {
+static void copy_whole_rows(const action *a) {
     for (int64_t r = 0; r < a->num_rows; ++r) {
         char *const to = a->to + r * a->to_stride;
         const char *const from = a->from + r * a->from_stride;
@@ -41,6 +41,18 @@ static void copy_rows(const action *a) {
         else if (a->added_bytes == sizeof(float)) ADD(float)
         else ADD(double)
     }
+}
+
+/* Rows of one number each, as where a matrix is turned. */
+#define COPY_NUMBERS(number)                                                                 \
+    for (int64_t r = 0; r < a->num_rows; ++r)                                                \
+        *(number *)(a->to + r * a->to_stride) = *(const number *)(a->from + r * a->from_stride);
+
+static void copy_rows(const action *a) {
+    const int is_copy = a->from && !a->added_bytes;
+    if (is_copy && a->row_bytes == sizeof(uint32_t)) COPY_NUMBERS(uint32_t)
+    else if (is_copy && a->row_bytes == sizeof(uint64_t)) COPY_NUMBERS(uint64_t)
+    else copy_whole_rows(a);
 }
 
 void rondo_run_chain(const chain *c) {

@@ -1,0 +1,428 @@
+"""Programs that run one after the other, layer by layer, as two chains of kernels.
+
+In go the programs of the layers and directions of a network and the sizes of a batch, out come a
+chain for the forward pass and one for the backward pass. Between the passes lie all values that the
+backward pass reads, in one block of memory. A chain is made only where kernels do all of a
+network: nothing is left to torch, and all numbers are of one type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+
+import torch
+from torch import Tensor
+
+from rondo.compiler.cached import cached_property
+from rondo.compiler.call import Call, Slot
+from rondo.compiler.chain import WORKSPACE, Chain, Copy, KernelRun, Place
+from rondo.compiler.cpu import CompiledLoop
+from rondo.compiler.engines import Engine
+from rondo.compiler.kernel import Buffer
+from rondo.compiler.in_place import pays_for_run, read_in_place
+from rondo.compiler.program import Program
+from rondo.compiler.reference import Steps
+from rondo.compiler.run import strides_of
+
+aten = torch.ops.aten
+
+X, OUTPUT, BLOCK = 1, 2, 3
+"""The bases of a chain after the workspace: the input, the output, what is kept; then come the
+initial states, the last ones and the weights. In the backward pass the gradients follow."""
+
+RENAMES = (aten.view, aten._unsafe_view, aten.reshape)
+"""What gives the same numbers in the same order, under another shape."""
+
+
+class NotChainedError(Exception):
+    """A network that kernels do not run alone, and why."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One direction of one layer.
+
+    Args:
+        program: What runs it.
+        weights: Which of the network's weights are its program's parameters, in order.
+        reverse: Whether it runs from the last step to the first.
+    """
+
+    program: Program
+    weights: tuple[int, ...]
+    reverse: bool = False
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers of one or two directions on a batch of sequences of one length.
+
+    Args:
+        layers: The directions of each layer; a layer reads the outputs of all directions of the one
+            before it, side by side.
+        weights: Tensors like those that it will be run with.
+        state_sizes: The size of a row of each tensor of the state.
+        num_steps: The number of steps.
+        num_rows: The number of rows.
+        input_size: The size of a row of the input.
+        has_gradient: Whether a backward pass is to follow.
+        wants_input: Whether that gives the gradient of the input.
+        workspaces: Workspaces of runs that ended.
+    """
+
+    layers: tuple[tuple[Unit, ...], ...]
+    weights: tuple[Tensor, ...]
+    state_sizes: tuple[int, ...]
+    num_steps: int
+    num_rows: int
+    input_size: int
+    has_gradient: bool
+    wants_input: bool
+    workspaces: list[Tensor] = field(repr=False)
+
+    @property
+    def num_packed(self) -> int:
+        """The rows of all steps."""
+        return self.num_steps * self.num_rows
+
+    @property
+    def units(self) -> list[Unit]:
+        """All directions of all layers, as their states lie."""
+        return [unit for layer in self.layers for unit in layer]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of all numbers."""
+        return self.weights[0].dtype
+
+    @property
+    def output_size(self) -> int:
+        """The size of a row of what a direction puts out."""
+        program = self.layers[0][0].program
+        shape = program.graph.step.by_name[program.graph.step.outputs[0]].shape or ()
+        return prod(size for size in shape[1:] if isinstance(size, int))
+
+    @property
+    def initial(self) -> int:
+        """The base of the first initial state."""
+        return BLOCK + 1
+
+    @property
+    def last(self) -> int:
+        """The base of the first state after the last step; in the backward pass, of its gradient."""
+        return self.initial + len(self.state_sizes)
+
+    @property
+    def first_weight(self) -> int:
+        """The base of the first weight."""
+        return self.last + len(self.state_sizes)
+
+    @property
+    def gradient(self) -> int:
+        """The base of the gradient of the output; those of the input and the weights follow."""
+        return self.first_weight + len(self.weights)
+
+    def states_at(self, base: int, unit: int) -> list[Place]:
+        """Where the states of a unit lie, which are those of all units one after the other."""
+        row_bytes = [self.num_rows * size * self.dtype.itemsize for size in self.state_sizes]
+        return [Place(base + number, unit * size) for number, size in enumerate(row_bytes)]
+
+    def make(self) -> None:
+        """Make what runs the passes.
+
+        Raises:
+            NotChainedError: Where kernels do not do all of it.
+        """
+        assert self.forward
+        assert not self.has_gradient or self.backward
+
+    @cached_property
+    def forward(self) -> Chain:
+        """The forward pass; its bases are the input, ..., the weights."""
+        passed = _Forward(self)
+        return self._chain(passed.actions, self.gradient, passed.room)
+
+    @cached_property
+    def backward(self) -> Chain:
+        """The backward pass; its bases are those of the forward pass, then the gradients."""
+        passed = _Backward(self)
+        return self._chain(passed.actions, self.gradient + 2 + len(self.weights), passed.scratch)
+
+    @cached_property
+    def block_bytes(self) -> int:
+        """The memory that is kept between the passes."""
+        return _Forward(self).room.size if self.has_gradient else 0
+
+    def _chain(
+        self, actions: Sequence[KernelRun | Copy], num_bases: int, room: _Room
+    ) -> Chain:
+        """A chain; what kernels take for themselves lies behind what they give each other."""
+        begin = room.size if room.base == WORKSPACE else 0
+        own = max(run.sizes.workspace_bytes for run in actions if isinstance(run, KernelRun))
+        moved = [
+            replace(action, workspace=Place(WORKSPACE, begin))
+            if isinstance(action, KernelRun)
+            else action
+            for action in actions
+        ]
+        return Chain(moved, num_bases, begin + own, self.workspaces)
+
+
+class _Room:
+    """Memory that is handed out piece by piece."""
+
+    def __init__(self, base: int) -> None:
+        self.base, self.size = base, 0
+
+    def take(self, num_bytes: int) -> Place:
+        place = Place(self.base, self.size)
+        self.size += -(-num_bytes // 64) * 64
+        return place
+
+
+class _Forward:
+    """What the forward pass does."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.room = _Room(BLOCK if network.has_gradient else WORKSPACE)
+        self.actions: list[KernelRun | Copy] = []
+        self.outputs: list[dict[str, Place]] = []  # of each unit, its outputs by name
+        self.inputs: list[Place] = []  # of each layer
+        rows = Place(X)
+        for number, layer in enumerate(network.layers):
+            self.inputs.append(rows)
+            rows = self._layer(layer, rows, is_last=number == len(network.layers) - 1)
+
+    def _layer(self, layer: Sequence[Unit], rows: Place, *, is_last: bool) -> Place:
+        network, size = self.network, self.network.output_size * self.network.dtype.itemsize
+        whole = Place(OUTPUT)
+        if not is_last:
+            whole = self.room.take(network.num_packed * size * len(layer))
+        parts = [whole]
+        if len(layer) > 1:
+            parts = [self.room.take(network.num_packed * size) for _ in layer]
+        for unit, part in zip(layer, parts, strict=True):
+            self._unit(unit, rows, part)
+        if len(layer) > 1:
+            for number, part in enumerate(parts):
+                to = whole._replace(offset=whole.offset + number * size)
+                stride = len(layer) * size
+                self.actions.append(Copy(to, part, size, network.num_packed, stride, size))
+        return whole
+
+    def _unit(self, unit: Unit, rows: Place, output: Place) -> None:
+        network, program = self.network, unit.program
+        loop = _covered(program.run_forward if network.has_gradient else program.run)
+        step = loop.plan.step
+        places = {step.inputs[0].name: rows, step.outputs[program.places[0]]: output}
+        for slot in loop.slots:
+            if slot.buffer.place == "output" and slot.output not in places:
+                _check(slot.output is not None, "a value passes between torch and the kernel")
+                assert slot.output is not None
+                row_bytes = slot.buffer.size * slot.buffer.dtype.itemsize
+                places[slot.output] = self.room.take(network.num_packed * row_bytes)
+        states = network.states_at(network.last, len(self.outputs))
+        steps = Steps((network.num_rows,) * network.num_steps, unit.reverse)
+        self.actions.append(_KernelRuns(network, unit, loop, places).run(steps, states))
+        self.outputs.append(places)
+
+
+class _Backward:
+    """What the backward pass does, the last layer first."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.scratch = _Room(WORKSPACE)
+        self.actions: list[KernelRun | Copy] = []
+        self.forward = _Forward(network)
+        gradient, end = Place(network.gradient), len(network.units)
+        for number in reversed(range(len(network.layers))):
+            layer = network.layers[number]
+            end -= len(layer)
+            gradient = self._layer(number, end, gradient)
+
+    def _layer(self, number: int, first_unit: int, gradient: Place) -> Place:
+        """Run a layer back; where the gradient of its input lies."""
+        network, layer = self.network, self.network.layers[number]
+        size = network.output_size * network.dtype.itemsize
+        input_size = len(layer) * size if number else network.input_size * network.dtype.itemsize
+        is_wanted = bool(number) or network.wants_input
+        found: list[Place] = []
+        for direction, unit in enumerate(layer):
+            part = gradient
+            if len(layer) > 1:
+                part = self.scratch.take(network.num_packed * size)
+                source = gradient._replace(offset=gradient.offset + direction * size)
+                stride = len(layer) * size
+                self.actions.append(Copy(part, source, size, network.num_packed, size, stride))
+            of_input = Place(network.gradient + 1)
+            if number or direction:
+                of_input = self.scratch.take(network.num_packed * input_size)
+            self._unit(unit, number, first_unit + direction, part, of_input)
+            found.append(of_input)
+        for other in found[1:] if is_wanted else ():
+            total, itemsize = network.num_packed * input_size, network.dtype.itemsize
+            self.actions.append(Copy(found[0], other, total, added_bytes=itemsize))
+        return found[0]
+
+    def _unit(
+        self, unit: Unit, layer: int, number: int, gradient: Place, of_input: Place
+    ) -> None:
+        network, program = self.network, unit.program
+        assert program.gradient is not None
+        loop, given = _covered(program.run_backward), program.gradient
+        made, forward = self.forward.outputs[number], program.forward.step
+        initial = network.states_at(network.initial, number)
+        places: dict[str, Place] = {}
+        starts: dict[str, Place] = {}
+        for name, (kind, which) in zip(loop.input_names, given.reads, strict=True):
+            if kind == "input":
+                places[name] = self.forward.inputs[layer]
+            elif kind == "gradient":
+                _check(which == program.places[0], "a gradient of a value beside the output")
+                places[name] = gradient
+            elif kind == "saved":
+                places[name] = made[str(which)]
+            else:
+                places[name] = made[forward.next_state[int(which)]]
+                starts[name] = initial[int(which)]
+        _check(given.states == tuple(range(len(initial))), "a state without a gradient")
+        _check(len(loop.plan.step.outputs) <= 1, "a gradient of a value beside the input")
+        places |= dict.fromkeys(loop.plan.step.outputs, of_input)
+        totals, copies = self._totals(unit, loop)
+        steps = Steps((network.num_rows,) * network.num_steps, not unit.reverse)
+        states = network.states_at(network.last, number)
+        runs = _KernelRuns(network, unit, loop, places | totals, starts)
+        self.actions += [runs.run(steps, states, previous_reverse=unit.reverse), *copies]
+
+    def _totals(self, unit: Unit, loop: CompiledLoop) -> tuple[dict[str, Place], list[Copy]]:
+        """Where the kernel puts the gradients of weights, and what is copied from there."""
+        network, step, program = self.network, loop.plan.step, unit.program
+        wanted = [number for number, is_wanted in enumerate(program.wanted) if is_wanted]
+        _check(len(wanted) == len(step.sums), "a gradient of a constant")
+        totals: dict[str, Place] = {}
+        copies: list[Copy] = []
+        for number, name in zip(wanted, step.sums, strict=True):
+            weight = unit.weights[number]
+            to, total = Place(network.gradient + 2 + weight), _total_of(loop, name)
+            size, is_turned = network.weights[weight].nbytes, total.sizes != loop.shape(total.name)
+            if total.name in totals or is_turned:
+                source = totals.setdefault(total.name, self.scratch.take(size))
+                copies += _turned(to, source, total) if is_turned else [Copy(to, source, size)]
+            totals.setdefault(total.name, to)
+        return totals, copies
+
+
+def _turned(to: Place, source: Place, total: Buffer) -> list[Copy]:
+    """Copies of the columns of a matrix, which are rows elsewhere."""
+    height, width = total.sizes
+    size = total.dtype.itemsize
+    return [
+        Copy(
+            to._replace(offset=to.offset + row * size),
+            source._replace(offset=source.offset + row * width * size),
+            size,
+            width,
+            height * size,
+            size,
+        )
+        for row in range(height)
+    ]
+
+
+@dataclass(frozen=True)
+class _KernelRuns:
+    """What a kernel of a unit is told."""
+
+    network: Network
+    unit: Unit
+    loop: CompiledLoop
+    places: Mapping[str, Place]
+    starts: Mapping[str, Place] = field(default_factory=dict)
+
+    def run(
+        self, steps: Steps, states: Sequence[Place], *, previous_reverse: bool = False
+    ) -> KernelRun:
+        """A run over all steps."""
+        loop, kernel = self.loop, self.loop.kernel
+        named = self._weights()
+        matrices = [named[matrix.tensor] for matrix in kernel.matrices]
+        tensors = [self.network.weights[place.base - self.network.first_weight] for place in matrices]
+        now = iter(states)
+        places = [
+            next(now) if slot.buffer.place == "state" else self._place(slot, named)
+            for slot in loop.slots
+        ]
+        sizes = loop.sizes_of(steps, self.network.num_rows)
+        call = Call.from_buffer_copy(sizes.call)
+        call.num_steps, call.begins, call.ends = len(steps.batch_sizes), 1, 1
+        call.reverse, call.previous_reverse = steps.reverse, previous_reverse
+        if pays_for_run(loop, tensors, steps.num_rows):
+            read_in_place(call, loop)
+        strides = [
+            stride
+            for tensor, matrix in zip(tensors, kernel.matrices, strict=True)
+            for stride in strides_of(tensor, matrix.transposed)
+        ]
+        starts = [self.starts[slot.buffer.name] for slot in loop.slots if _is_previous(slot)]
+        return KernelRun(
+            loop.binary.rondo_run,
+            call,
+            sizes,
+            tuple(strides),
+            (*places, *states, *matrices),
+            tuple(place for place in starts for _ in range(2)),
+        )
+
+    def _weights(self) -> dict[str, Place]:
+        """Where the weights of the unit lie, by name."""
+        first, step = self.network.first_weight, self.loop.plan.step
+        pairs = zip(step.parameters, self.unit.weights, strict=True)
+        return {value.name: Place(first + number) for value, number in pairs}
+
+    def _place(self, slot: Slot, weights: Mapping[str, Place]) -> Place:
+        buffer = slot.buffer
+        if buffer.place == "shared":
+            _check(buffer.name in weights, "a value that is computed once")
+            tensor = self.network.weights[weights[buffer.name].base - self.network.first_weight]
+            _check(tensor.is_contiguous() and tensor.dtype == buffer.dtype, "a weight in pieces")
+            return weights[buffer.name]
+        name = buffer.name if slot.output is None else slot.output
+        _check(name in self.places and not slot.dim, f"{name}, which lies elsewhere")
+        _check(_is_previous(slot) or name not in self.starts, "a state of another type")
+        return self.places[name]
+
+
+def _covered(engine: Engine) -> CompiledLoop:
+    """A kernel that does all of a pass itself, on memory that it is given."""
+    if not isinstance(engine, CompiledLoop):
+        raise NotChainedError("an engine without a kernel")
+    kernel = engine.kernel
+    _check(kernel.stored == kernel.dtype, "numbers of two types")
+    by_torch = kernel.before or kernel.after or engine.copied or engine.constants
+    _check(not by_torch, "a part that torch computes")
+    return engine
+
+
+def _total_of(loop: CompiledLoop, name: str) -> Buffer:
+    """The buffer of a kernel in which a sum lies that a plan gives."""
+    totals = {buffer.name: buffer for buffer in loop.kernel.at("total")}
+    nodes = {node.name: node for node in loop.kernel.totals}
+    while name not in totals:
+        node = nodes.get(name)
+        _check(node is not None and node.packet in RENAMES, "a sum of which torch makes another")
+        assert node is not None
+        name = node.reads[0]
+    return totals[name]
+
+
+def _is_previous(slot: Slot) -> bool:
+    return slot.buffer.place == "previous"
+
+
+def _check(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise NotChainedError(otherwise)
