@@ -35,6 +35,10 @@ FEW_ROWS_OF_A_RUN = 8, 32
 """Rows of all steps for which it takes longer to pack weights than is won by that: few, and many."""
 
 
+FEW_ROWS_OF_A_SUM = 8
+"""Rows of which a sum is bound by where it is written."""
+
+
 def pays_for_steps(loop: CompiledLoop, matrices: Sequence[Tensor], num_rows: int) -> bool:
     """Whether single steps, one after the other, should read their weights where they lie."""
     is_large = sum(tensor.nbytes for tensor in matrices) > MANY_BYTES
@@ -64,25 +68,26 @@ def _is_readable(tensor: Tensor, matrix: Matrix) -> bool:
     return is_own and 1 in tensor.stride()[-2:]
 
 
-def read_in_place(call: Call, loop: CompiledLoop) -> None:
+def read_in_place(call: Call, loop: CompiledLoop, num_rows: int) -> None:
     """Have a call of a kernel read its matrices where they are."""
     call.in_place = 1
-    made, _ = _products(loop.kernel.dtype, ctypes.addressof(loop.products[1]))
+    packed = ctypes.addressof(loop.products[1])
+    made, _ = _products(loop.kernel.dtype, packed, few=num_rows <= FEW_ROWS_OF_A_SUM)
     call.products = ctypes.addressof(made)
 
 
 @functools.cache
-def _products(dtype: torch.dtype, packed: int) -> tuple[Any, Any]:
+def _products(dtype: torch.dtype, packed: int, *, few: bool) -> tuple[Any, Any]:
     """The products with matrices that lie where they were given, and whose library they are of.
 
-    `packed` is the address of the products with packed matrices, of which those remain that have no
-    matrix.
+    `packed` is the address of the products with packed matrices, of which those over rows remain,
+    unless rows are few.
     """
     library = _library(dtype)
     in_place = ctypes.addressof(ctypes.c_char.in_dll(library, "rondo_products_in_place"))
     functions = ctypes.c_void_p * 3
     own, other = functions.from_address(in_place), functions.from_address(packed)
-    return functions(own[0], own[1], other[2]), library
+    return functions(own[0], own[1], (own if few else other)[2]), library
 
 
 def _library(dtype: torch.dtype) -> Any:

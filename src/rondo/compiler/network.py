@@ -69,6 +69,7 @@ class Network:
         input_size: The size of a row of the input.
         has_gradient: Whether a backward pass is to follow.
         wants_input: Whether that gives the gradient of the input.
+        wants_state: Whether that gives the gradient of the initial state.
         workspaces: Workspaces of runs that ended.
     """
 
@@ -80,6 +81,7 @@ class Network:
     input_size: int
     has_gradient: bool
     wants_input: bool
+    wants_state: bool
     workspaces: list[Tensor] = field(repr=False)
 
     @property
@@ -296,7 +298,9 @@ class _Backward:
         steps = Steps((network.num_rows,) * network.num_steps, not unit.reverse)
         states = network.states_at(network.last, number)
         runs = _KernelRuns(network, unit, loop, places | totals, starts)
-        self.actions += [runs.run(steps, states, previous_reverse=unit.reverse), *copies]
+        unread, reverse = not network.wants_state, unit.reverse
+        run = runs.run(steps, states, previous_reverse=reverse, state_unread=unread)
+        self.actions += [run, *copies]
 
     def _totals(self, unit: Unit, loop: CompiledLoop) -> tuple[dict[str, Place], list[Copy]]:
         """Where the kernel puts the gradients of weights, and what is copied from there."""
@@ -344,7 +348,12 @@ class _KernelRuns:
     starts: Mapping[str, Place] = field(default_factory=dict)
 
     def run(
-        self, steps: Steps, states: Sequence[Place], *, previous_reverse: bool = False
+        self,
+        steps: Steps,
+        states: Sequence[Place],
+        *,
+        previous_reverse: bool = False,
+        state_unread: bool = False,
     ) -> KernelRun:
         """A run over all steps."""
         loop, kernel = self.loop, self.loop.kernel
@@ -359,9 +368,10 @@ class _KernelRuns:
         sizes = loop.sizes_of(steps, self.network.num_rows)
         call = Call.from_buffer_copy(sizes.call)
         call.num_steps, call.begins, call.ends = len(steps.batch_sizes), 1, 1
+        call.state_unread = state_unread
         call.reverse, call.previous_reverse = steps.reverse, previous_reverse
         if pays_for_run(loop, tensors, steps.num_rows):
-            read_in_place(call, loop)
+            read_in_place(call, loop, steps.num_rows)
         strides = [
             stride
             for tensor, matrix in zip(tensors, kernel.matrices, strict=True)

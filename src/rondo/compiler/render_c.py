@@ -21,7 +21,7 @@ import torch
 
 from rondo.compiler.c_loops import C_TYPES, loop_lines
 from rondo.compiler.identifiers import identifiers, with_names
-from rondo.compiler.kernel import Buffer, Kernel, Level, Loop, Product, Sum
+from rondo.compiler.kernel import Buffer, Kernel, Level, Loop, Product, Reduce, Store, Sum
 from rondo.compiler.row_memory import RowMemory, memory_of, row_bytes, touched
 
 ALIGNMENT = 16
@@ -223,12 +223,21 @@ EXPLAINED = {
 }
 
 
+OF_STATE = ("local", "row", "state")
+"""Where values lie that no other step reads, and the state."""
+
+UNLESS_WANTED = "if (room->is_last) return; /* the rest makes the state, which nobody reads */"
+
+
 def _stage(kernel: Kernel, stage: str, levels: tuple[Level, ...], spoils: bool = False) -> str:
     """A stage as a function; the loops of a very long one in functions of their own."""
     memory = memory_of(kernel, levels)
     functions: list[str] = []
-    body = []
-    for level in levels:
+    body: list[str] = []
+    of_state = _begin_of_state(kernel, levels) if stage == "one_step" else None
+    for number, level in enumerate(levels):
+        if of_state == (number, "loops"):
+            body.append(UNLESS_WANTED)
         if level.loops:
             body.append("for (int64_t r = 0; r < rows; ++r) {")
             used = touched(level.loops)
@@ -242,12 +251,34 @@ def _stage(kernel: Kernel, stage: str, levels: tuple[Level, ...], spoils: bool =
                     lines = [f"{name}({', '.join(_arguments(stage))}, r);"]
                 body += [f"    {line}" for line in lines]
             body.append("}")
+        if of_state == (number, "products"):
+            body.append(UNLESS_WANTED)
         body += [_product(kernel, product, stage) for product in level.products]
     if stage == "one_step":
         body += [line for commit in kernel.commits for line in _commit(kernel, *commit)]
     if stage == "add_up":
         body += [_add_up(kernel, total) for total in kernel.sums]
     return "\n".join([*functions, EXPLAINED[stage], _function(kernel, stage, body, memory)])
+
+
+def _begin_of_state(kernel: Kernel, levels: tuple[Level, ...]) -> tuple[int, str] | None:
+    """From where on a step does nothing but make the state after it; None where that is little."""
+    begin, num_products = None, 0
+    for number in reversed(range(len(levels))):
+        for part in ("products", "loops"):
+            if not all(kernel.buffers[name].place in OF_STATE for name in _written(levels[number], part)):
+                return begin if num_products else None
+            begin = number, part
+            num_products += len(levels[number].products) if part == "products" else 0
+    return begin if num_products else None
+
+
+def _written(level: Level, part: str) -> set[str]:
+    """The buffers that a part of a level writes."""
+    if part == "products":
+        return {product.result for product in level.products}
+    items = [item for loop in level.loops for item in loop.body]
+    return {item.buffer for item in items if isinstance(item, Store | Reduce)}
 
 
 def _row_lines(kernel: Kernel, loops: tuple[Loop, ...], stage: str) -> list[str]:

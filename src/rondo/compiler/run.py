@@ -89,7 +89,7 @@ class Run:
             self.kept.append(flags)
             call.resets, call.divert = flags.data_ptr(), resets.divert
         if pays_for_run(loop, self.matrices, steps.num_rows):
-            read_in_place(call, loop)
+            read_in_place(call, loop, steps.num_rows)
         self.workspace = loop.workspace(self.sizes.workspace_bytes)
         call.workspace = self.workspace.data_ptr()
         return call

@@ -83,7 +83,7 @@ class Stepper:
         run = self.run = loop.start(self.aliases, [self.example], self.state, steps)
         is_in_place = pays_for_steps(loop, run.matrices, run.num_all_rows)
         if is_in_place:
-            read_in_place(run.call, loop)
+            read_in_place(run.call, loop, run.num_all_rows)
         packed_from = _packed_from(loop, self.aliases, with_matrices=not is_in_place)
         self.guarded = Guarded(packed_from, loop.binary.rondo_run, run.call)
         run.all_chunks()

@@ -247,6 +247,7 @@ def _network(
         layer.input_size,
         has_gradient,
         grad and x.requires_grad,
+        grad and any(tensor.requires_grad for tensor in state),
         programs.memory.workspaces,
     )
 

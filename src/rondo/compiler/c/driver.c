@@ -81,6 +81,7 @@ static void run_steps(
         const int64_t rows = rows_of_part(c, step, row, end);
         if (rows == 0) continue;
         SPOIL(room->local, room->step_capacity * LOCAL_SIZE * sizeof(real));
+        room->is_last = c->state_unread && number == c->num_steps - 1;
         if (c->resets && !c->divert) reset(c, first, row, rows);
         one_step(c, room, first, row, chunk_row, rows);
         if (c->resets && c->divert) reset(c, first, row, rows);

@@ -158,4 +158,43 @@ static void product_of_rows(
     }
 }
 
-const products rondo_products_in_place = {product_of_rows, product_of_rows_anywhere, NULL};
+/* total += DEPTH columns of transposed left * rows of right, or = where it is new. */
+#define OUTER(DEPTH)                                                                          \
+    static void outer_##DEPTH(                                                                \
+        int64_t width, const real *const *left, int64_t column, const real *const *right,     \
+        real *restrict total, int64_t is_new) {                                               \
+        real factor[DEPTH];                                                                   \
+        _Pragma("GCC unroll 8") for (int d = 0; d < DEPTH; ++d) factor[d] = left[d][column];  \
+        int64_t j = 0;                                                                        \
+        for (; j + LANES <= width; j += LANES) {                                              \
+            vector sum = {0};                                                                 \
+            if (!is_new) sum = *(vector *)(total + j);                                        \
+            _Pragma("GCC unroll 8") for (int d = 0; d < DEPTH; ++d)                           \
+                sum += factor[d] * *(const vector *)(right[d] + j);                           \
+            *(vector *)(total + j) = sum;                                                     \
+        }                                                                                     \
+        for (; j < width; ++j) {                                                              \
+            real sum = is_new ? 0 : total[j];                                                 \
+            for (int d = 0; d < DEPTH; ++d) sum += factor[d] * right[d][j];                   \
+            total[j] = sum;                                                                   \
+        }                                                                                     \
+    }
+
+OUTER(1)
+OUTER(2)
+OUTER(4)
+
+/* For few rows: the total is written once, from its beginning to its end. */
+static void product_over_rows(
+    int64_t rows, int64_t height, int64_t width, const real *const *left,
+    const real *const *right, real *total, int64_t stride, real *panel, int64_t is_new) {
+    for (int64_t i = 0; i < height; ++i, total += stride)
+        for (int64_t k = 0, num; k < rows; k += num) {
+            num = rows - k < 2 ? 1 : rows - k < 4 ? 2 : 4;
+            (num == 1 ? outer_1 : num == 2 ? outer_2 : outer_4)(
+                width, left + k, i, right + k, total, is_new && !k);
+        }
+}
+
+const products rondo_products_in_place = {
+    product_of_rows, product_of_rows_anywhere, product_over_rows};
