@@ -32,6 +32,10 @@ class Place(NamedTuple):
     offset: int = 0
 
 
+OWN = Place(WORKSPACE)
+"""The beginning of that memory."""
+
+
 @dataclass(frozen=True)
 class KernelRun:
     """A run of a kernel.
@@ -52,7 +56,7 @@ class KernelRun:
     strides: tuple[int, ...]
     tensors: tuple[Place, ...]
     previous: tuple[Place, ...] = ()
-    workspace: Place = Place(WORKSPACE)
+    workspace: Place = OWN
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ class _Told:
 
     def __init__(self, actions: Sequence[KernelRun | Copy], num_bases: int) -> None:
         self.kept: list[Any] = []
-        self.links: list[tuple[int, int, int]] = []
+        self.links: list[_Link] = []
         made = [
             self._copy(action) if isinstance(action, Copy) else self._run(action)
             for action in actions
@@ -214,7 +218,7 @@ class _Told:
             self._link(ctypes.addressof(made) + _Action.source.offset, action.source)
 
     def _link(self, target: int, place: Place) -> None:
-        self.links.append((target, place.base, place.offset))
+        self.links.append(_Link(target, place.base, place.offset))
 
 
 @functools.cache

@@ -15,7 +15,12 @@ from torch import Tensor
 
 from rondo.compiler.call import SPOILS
 from rondo.compiler.network import Network
-from rondo.compiler.operators import differentiable_gradients, is_batched, is_transformed, recurrence
+from rondo.compiler.operators import (
+    differentiable_gradients,
+    is_batched,
+    is_transformed,
+    recurrence,
+)
 from rondo.compiler.passes import Given
 
 Shape = tuple[int, ...]
@@ -51,7 +56,7 @@ def run_chained(
         weights: The weights of the network.
     """
     if chained.network.has_gradient:
-        return apply(chained, len(state), x, *state, *weights)  # type: ignore[no-any-return]
+        return apply(chained, len(state), x, *state, *weights)
     return _forward(chained, x, state, weights)[0]
 
 
@@ -129,13 +134,13 @@ def _planned(
     """The gradients of the input, the initial state and the weights, by the backward chain."""
     x, output, block, tensors = saved
     network, dtype = chained.network, x.dtype
-    begin, weights = tensors[:num_states] or chained.zeros, tensors[num_states:]
+    begin, weights = tensors[:num_states] or chained.zeros or (), tensors[num_states:]
     of_output, *of_last = gradients
     seed = _contiguous(of_output, chained.output, dtype)
     of_state = [
         torch.zeros(shape, dtype=dtype, device="cpu")
         if gradient is None
-        else gradient.clone(memory_format=torch.contiguous_format)
+        else gradient.clone(memory_format=torch.contiguous_format).resolve_neg()
         for gradient, shape in zip(of_last, chained.states, strict=True)
     ]
     needed = ctx.needs_input_grad[2:]

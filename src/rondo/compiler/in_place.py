@@ -32,7 +32,7 @@ FEW_ROWS = 16
 """Rows for which memory and not arithmetic is the limit, where a packed copy is there already."""
 
 FEW_ROWS_OF_A_RUN = 8, 32
-"""Rows of all steps for which it takes longer to pack weights than is won by that: few, and many."""
+"""Rows of all steps for which packing takes longer than it wins, of few weights and of many."""
 
 
 FEW_ROWS_OF_A_SUM = 8

@@ -20,8 +20,8 @@ from rondo.compiler.call import Call, Slot
 from rondo.compiler.chain import WORKSPACE, Chain, Copy, KernelRun, Place
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.engines import Engine
-from rondo.compiler.kernel import Buffer
 from rondo.compiler.in_place import pays_for_run, read_in_place
+from rondo.compiler.kernel import Buffer
 from rondo.compiler.program import Program
 from rondo.compiler.reference import Steps
 from rondo.compiler.run import strides_of
@@ -113,7 +113,7 @@ class Network:
 
     @property
     def last(self) -> int:
-        """The base of the first state after the last step; in the backward pass, of its gradient."""
+        """The base of the first state at the end; in the backward pass, of its gradient."""
         return self.initial + len(self.state_sizes)
 
     @property
@@ -157,9 +157,7 @@ class Network:
         """The memory that is kept between the passes."""
         return _Forward(self).room.size if self.has_gradient else 0
 
-    def _chain(
-        self, actions: Sequence[KernelRun | Copy], num_bases: int, room: _Room
-    ) -> Chain:
+    def _chain(self, actions: Sequence[KernelRun | Copy], num_bases: int, room: _Room) -> Chain:
         """A chain; what kernels take for themselves lies behind what they give each other."""
         begin = room.size if room.base == WORKSPACE else 0
         own = max(run.sizes.workspace_bytes for run in actions if isinstance(run, KernelRun))
@@ -270,9 +268,7 @@ class _Backward:
             self.actions.append(Copy(found[0], other, total, added_bytes=itemsize))
         return found[0]
 
-    def _unit(
-        self, unit: Unit, layer: int, number: int, gradient: Place, of_input: Place
-    ) -> None:
+    def _unit(self, unit: Unit, layer: int, number: int, gradient: Place, of_input: Place) -> None:
         network, program = self.network, unit.program
         assert program.gradient is not None
         loop, given = _covered(program.run_backward), program.gradient
@@ -359,7 +355,9 @@ class _KernelRuns:
         loop, kernel = self.loop, self.loop.kernel
         named = self._weights()
         matrices = [named[matrix.tensor] for matrix in kernel.matrices]
-        tensors = [self.network.weights[place.base - self.network.first_weight] for place in matrices]
+        tensors = [
+            self.network.weights[place.base - self.network.first_weight] for place in matrices
+        ]
         now = iter(states)
         places = [
             next(now) if slot.buffer.place == "state" else self._place(slot, named)

@@ -266,7 +266,9 @@ def _begin_of_state(kernel: Kernel, levels: tuple[Level, ...]) -> tuple[int, str
     begin, num_products = None, 0
     for number in reversed(range(len(levels))):
         for part in ("products", "loops"):
-            if not all(kernel.buffers[name].place in OF_STATE for name in _written(levels[number], part)):
+            if not all(
+                kernel.buffers[name].place in OF_STATE for name in _written(levels[number], part)
+            ):
                 return begin if num_products else None
             begin = number, part
             num_products += len(levels[number].products) if part == "products" else 0

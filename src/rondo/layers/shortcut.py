@@ -1,7 +1,7 @@
 """A drop-in's call that was seen before: one look-up, one node of autograd's, one call of C.
 
-In go a layer and the arguments of its `forward`, out comes the result, or None: then the long way is
-gone, which checks all that it is given. A call is remembered when it has been made twice. What may
+In go a layer and the arguments of its `forward`, out comes the result, or None: then the call goes
+the long way, which checks all that it is given. A call is remembered when it has been made twice. What may
 be another the next time is in the key of the memory, or is looked at by torch's guards of tensors:
 types, sizes, strides, what needs a gradient, and whatever stands between the caller and the kernel
 (transforms, modes, autocast, inference, tensors without numbers). Weights are given anew at every
@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch._C._dynamo.guards import TensorGuards  # type: ignore[import-not-found]
 from torch.autograd import forward_ad
 
 from rondo.compiler import EngineName
 from rondo.compiler.chained import Chained, run_chained
+from rondo.compiler.guarded import guards_of
 from rondo.compiler.network import Network, NotChainedError, Unit
 from rondo.compiler.program import Program
 from rondo.compiler.state import flatten
@@ -66,7 +66,7 @@ class Remembered:
         self.chained = chained
         self.weights_of = itemgetter(*names)
         self.turned = turned
-        self.guards = TensorGuards(*tensors, dynamic_dims_sizes=None, dynamic_dims_strides=None)
+        self.guards = guards_of(tensors)
 
     def __call__(self, layer: Layer, x: Tensor, state: State) -> State | None:
         """The output and the last state; None where this call is another one."""
