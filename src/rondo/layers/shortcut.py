@@ -1,11 +1,11 @@
 """A drop-in's call that was seen before: one look-up, one node of autograd's, one call of C.
 
 In go a layer and the arguments of its `forward`, out comes the result, or None: then the call goes
-the long way, which checks all that it is given. A call is remembered when it has been made twice. What may
-be another the next time is in the key of the memory, or is looked at by torch's guards of tensors:
-types, sizes, strides, what needs a gradient, and whatever stands between the caller and the kernel
-(transforms, modes, autocast, inference, tensors without numbers). Weights are given anew at every
-call, so it does not matter who changed them, or how.
+the long way, which checks all that it is given. A call is remembered when it has been made twice.
+What may be another the next time is in the key of the memory, or is looked at by torch's guards of
+tensors: types, sizes, strides, what needs a gradient, and whatever stands between the caller and
+the kernel (transforms, modes, autocast, inference, tensors without numbers). Weights are given anew
+at every call, so it does not matter who changed them, or how.
 """
 
 from __future__ import annotations
