@@ -27,7 +27,7 @@ HEAD = """# Calls of one or a few steps
 Drop-ins and torch.nn with the same weights, H = I, float32, {threads} threads of torch, in turn in
 one process. Medians of {rounds} rounds in microseconds; the ratio is our time over torch.nn's of
 each round, its median and in brackets what is shown of its spread: below 1, Rondo is faster. "six
-layers" is the forward pass of a stack, "stream" a step of `Recurrent.stream` beside torch.nn's cell.
+layers" is the forward pass of a stack, "stream" a step of a stream beside torch.nn's cell.
 
 {machine}
 """

@@ -18,7 +18,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import rondo
-from rondo.layers import shortcut, torch_compat
+from cases import CELLS, make_cell
+from rondo.compiler.state import flatten
+from rondo.layers import remembered, torch_compat
 
 Pair = tuple[nn.Module, nn.Module]
 
@@ -505,9 +507,154 @@ def test_what_is_remembered_can_be_let_go(long_ways: list[int]) -> None:
 
 
 def test_a_layer_remembers_so_many_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shortcut, "MAX_REMEMBERED", 4)
+    monkeypatch.setattr(remembered, "MAX_REMEMBERED", 4)
     layer = rondo.GRU(3, 5)
     for num_steps in range(1, 12):
         learned(layer, torch.randn(num_steps, 2, 3))
     memory = layer.__dict__["_rondo"][1].memory
     assert 0 < len(memory.found) <= len(memory.seen) <= 4
+
+
+# ---- cells of any kind ----
+
+
+def looped(cell: nn.Module, **options: Any) -> tuple[rondo.Recurrent, rondo.Recurrent]:
+    """The plain loop over a cell, and the layer."""
+    return rondo.Recurrent(cell, engine="plain", **options), rondo.Recurrent(cell, **options)
+
+
+def trained_loop(layer: rondo.Recurrent, x: Tensor, state: Any = None) -> list[Tensor]:
+    """The results of a call of a loop, and the gradients of x, the state and the weights."""
+    x = x.detach().clone().requires_grad_()
+    given, form = ([], None) if state is None else flatten(state)
+    leaves = [leaf.detach().clone().requires_grad_() for leaf in given]
+    output, last = layer(x, None if form is None else form.unflatten(leaves))
+    results = [output, *flatten(last)[0]]
+    weights = [torch.linspace(-1, 2, r.numel(), dtype=r.dtype).view(r.shape) for r in results]
+    loss = sum((result * weight).sum() for result, weight in zip(results, weights, strict=True))
+    wanted = [x, *leaves, *layer.parameters()]
+    gradients = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
+    return [*results, *gradients]
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_gives_the_same_when_it_was_seen_before(name: str) -> None:
+    plain, layer = looped(make_cell(name, 3, 5, torch.float64))
+    x = torch.randn(2, 3, 3, dtype=torch.float64)
+    expected = trained_loop(plain, x)
+    for _ in range(3):
+        assert_same(trained_loop(layer, x), expected)
+    with torch.no_grad():
+        for _ in range(3):
+            torch.testing.assert_close(layer(x), plain(x))
+
+
+COMMON_CELLS = ["gru", "lstm", "elman"]
+
+
+@pytest.fixture
+def long_loops(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows with each call of a loop that goes the long way."""
+    found: list[int] = []
+    long_way = rondo.Recurrent._long_way
+
+    def counted(*args: Any, **options: Any) -> Any:
+        found.append(1)
+        return long_way(*args, **options)
+
+    monkeypatch.setattr(rondo.Recurrent, "_long_way", counted)
+    return found
+
+
+@pytest.mark.parametrize("options", [{}, {"reverse": True}, {"batch_first": False}])
+@pytest.mark.parametrize("name", COMMON_CELLS)
+def test_loops_take_the_short_way(
+    name: str, options: dict[str, Any], long_loops: list[int]
+) -> None:
+    plain, layer = looped(make_cell(name, 3, 5, torch.float64), **options)
+    x, state = torch.randn(2, 4, 3, dtype=torch.float64), None
+    for _ in range(2):
+        for _ in range(2):
+            trained_loop(layer, x, state)
+        long_loops.clear()
+        found = trained_loop(layer, x, state)
+        assert not long_loops
+        assert_same(found, trained_loop(plain, x, state))
+        state = layer(x)[1]
+
+
+class Scaled(nn.Module):
+    """A cell with a number, a list and a learned initial state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(4, 4, dtype=torch.float64))
+        self.begin = nn.Parameter(torch.randn(4, dtype=torch.float64))
+        self.scale, self.offsets = 1.0, [0.5, 2.0]
+
+    def initial_state(self, batch_size: int) -> Tensor:
+        return self.begin.expand(batch_size, 4).contiguous()
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(h @ self.weight * self.scale + x + self.offsets[1])
+        return h, h
+
+
+def change_number(cell: Scaled) -> None:
+    cell.scale = 0.25
+
+
+def change_list(cell: Scaled) -> None:
+    cell.offsets[1] = -1.0
+
+
+def change_weight(cell: Scaled) -> None:
+    cell.weight.data.neg_()
+
+
+def replace_weight(cell: Scaled) -> None:
+    cell.weight = nn.Parameter(cell.weight.detach() * 2)
+
+
+def change_begin(cell: Scaled) -> None:
+    cell.begin.detach().numpy()[...] = 0.3
+
+
+def hook(cell: Scaled) -> None:
+    cell.register_forward_hook(lambda module, args, result: (result[0] * 2, result[1]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change_number, change_list, change_weight, replace_weight, change_begin, hook],
+)
+def test_what_changes_of_a_cell_is_noticed(change: Callable[[Scaled], None]) -> None:
+    cell = Scaled()
+    plain, layer = looped(cell)
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
+    for _ in range(3):
+        trained_loop(layer, x)
+    change(cell)
+    for _ in range(3):
+        assert_same(trained_loop(layer, x), trained_loop(plain, x))
+
+
+def test_a_random_initial_state_is_drawn_once_a_call() -> None:
+    class Drawn(rondo.GRUCell):
+        def initial_state(self, batch_size: int) -> Tensor:
+            return torch.randn(batch_size, 5)
+
+    layer, x = rondo.Recurrent(Drawn(3, 5)), torch.randn(2, 4, 3)
+    for number in range(4):
+        torch.manual_seed(number)
+        found = layer(x if number < 3 else x.clone().requires_grad_())[1]
+        torch.manual_seed(number)
+        torch.testing.assert_close(found, layer(x, torch.randn(2, 5))[1])
+
+
+def test_second_derivatives_of_a_loop() -> None:
+    layer = rondo.Recurrent(rondo.GRUCell(2, 2).double())
+    x = torch.randn(1, 2, 2, dtype=torch.float64, requires_grad=True)
+    for _ in range(3):
+        layer(x)
+    assert torch.autograd.gradgradcheck(lambda x: layer(x)[0], (x,))

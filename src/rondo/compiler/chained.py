@@ -33,6 +33,8 @@ class Chained(NamedTuple):
         network: The network.
         output: The shape of the output.
         states: The shape of each tensor of the state.
+        row: The shape of a row of the input.
+        state_rows: The shape of a row of each tensor of the state.
         zeros: The state to begin with where none is given, or None.
         batch_sizes: The rows of each step.
     """
@@ -40,6 +42,8 @@ class Chained(NamedTuple):
     network: Network
     output: Shape
     states: tuple[Shape, ...]
+    row: Shape
+    state_rows: tuple[Shape, ...]
     zeros: tuple[Tensor, ...] | None
     batch_sizes: Tensor
 
@@ -146,7 +150,7 @@ def _planned(
     needed = ctx.needs_input_grad[2:]
     of_x = _new(x.shape, dtype) if needed[0] else None
     of_weights = [
-        _new(weight.shape, dtype) if is_needed else None
+        _new(weight.shape, weight.dtype) if is_needed else None
         for weight, is_needed in zip(weights, needed[1 + num_states :], strict=True)
     ]
     addressed = (x, output, block, *begin, *of_state, *weights, seed, of_x, *of_weights)
@@ -190,11 +194,10 @@ def _differentiable(
 def one_by_one(chained: Chained, given: Given) -> tuple[list[Tensor], list[Tensor]]:
     """The output and the last state, by the programs of a network one after the other."""
     network, batch_sizes = chained.network, given.batch_sizes
-    rows = given.x.reshape(network.num_packed, network.input_size)
-    sizes = network.state_sizes
+    rows = given.x.reshape(network.num_packed, *chained.row)
     states = [
-        tensor.reshape(len(network.units), network.num_rows, size)
-        for tensor, size in zip(given.state, sizes, strict=True)
+        tensor.reshape(len(network.units), network.num_rows, *row)
+        for tensor, row in zip(given.state, chained.state_rows, strict=True)
     ]
     last: list[list[Tensor]] = []
     for layer in network.layers:

@@ -25,6 +25,7 @@ from rondo.compiler.kernel import Buffer
 from rondo.compiler.program import Program
 from rondo.compiler.reference import Steps
 from rondo.compiler.run import strides_of
+from rondo.compiler.views import row_sizes
 
 aten = torch.ops.aten
 
@@ -67,6 +68,7 @@ class Network:
         num_steps: The number of steps.
         num_rows: The number of rows.
         input_size: The size of a row of the input.
+        dtype: The type of the input and the state.
         has_gradient: Whether a backward pass is to follow.
         wants_input: Whether that gives the gradient of the input.
         wants_state: Whether that gives the gradient of the initial state.
@@ -79,6 +81,7 @@ class Network:
     num_steps: int
     num_rows: int
     input_size: int
+    dtype: torch.dtype
     has_gradient: bool
     wants_input: bool
     wants_state: bool
@@ -95,16 +98,15 @@ class Network:
         return [unit for layer in self.layers for unit in layer]
 
     @property
-    def dtype(self) -> torch.dtype:
-        """The type of all numbers."""
-        return self.weights[0].dtype
+    def output_row(self) -> tuple[int, ...]:
+        """The shape of a row of what a direction puts out."""
+        step = self.layers[0][0].program.graph.step
+        return row_sizes(step.by_name[step.outputs[0]].shape or ())
 
     @property
     def output_size(self) -> int:
         """The size of a row of what a direction puts out."""
-        program = self.layers[0][0].program
-        shape = program.graph.step.by_name[program.graph.step.outputs[0]].shape or ()
-        return prod(size for size in shape[1:] if isinstance(size, int))
+        return prod(self.output_row)
 
     @property
     def initial(self) -> int:
@@ -137,6 +139,8 @@ class Network:
         Raises:
             NotChainedError: Where kernels do not do all of it.
         """
+        for unit in self.units:
+            _check_program(unit.program)
         assert self.forward
         assert not self.has_gradient or self.backward
 
@@ -190,6 +194,7 @@ class _Forward:
         self.room = _Room(BLOCK if network.has_gradient else WORKSPACE)
         self.actions: list[KernelRun | Copy] = []
         self.outputs: list[dict[str, Place]] = []  # of each unit, its outputs by name
+        self.dtypes: list[dict[str, torch.dtype]] = []  # and their types
         self.inputs: list[Place] = []  # of each layer
         rows = Place(X)
         for number, layer in enumerate(network.layers):
@@ -215,6 +220,7 @@ class _Forward:
 
     def _unit(self, unit: Unit, rows: Place, output: Place) -> None:
         network, program = self.network, unit.program
+        _check(program.gradient is not None or not network.has_gradient, "no gradient")
         loop = _covered(program.run_forward if network.has_gradient else program.run)
         step = loop.plan.step
         places = {step.inputs[0].name: rows, step.outputs[program.places[0]]: output}
@@ -226,8 +232,14 @@ class _Forward:
                 places[slot.output] = self.room.take(network.num_packed * row_bytes)
         states = network.states_at(network.last, len(self.outputs))
         steps = Steps((network.num_rows,) * network.num_steps, unit.reverse)
-        self.actions.append(_KernelRuns(network, unit, loop, places).run(steps, states))
+        dtypes = dict.fromkeys(places, network.dtype)
+        dtypes |= {slot.output: slot.buffer.dtype for slot in loop.slots if slot.output}
+        _check(
+            dtypes[step.outputs[program.places[0]]] == network.dtype, "an output of another type"
+        )
+        self.actions.append(_KernelRuns(network, unit, loop, places, dtypes).run(steps, states))
         self.outputs.append(places)
+        self.dtypes.append(dtypes)
 
 
 class _Backward:
@@ -276,6 +288,7 @@ class _Backward:
         initial = network.states_at(network.initial, number)
         places: dict[str, Place] = {}
         starts: dict[str, Place] = {}
+        types = dict.fromkeys((*loop.input_names, *loop.plan.step.outputs), network.dtype)
         for name, (kind, which) in zip(loop.input_names, given.reads, strict=True):
             if kind == "input":
                 places[name] = self.forward.inputs[layer]
@@ -284,6 +297,7 @@ class _Backward:
                 places[name] = gradient
             elif kind == "saved":
                 places[name] = made[str(which)]
+                types[name] = self.forward.dtypes[number][str(which)]
             else:
                 places[name] = made[forward.next_state[int(which)]]
                 starts[name] = initial[int(which)]
@@ -293,7 +307,7 @@ class _Backward:
         totals, copies = self._totals(unit, loop)
         steps = Steps((network.num_rows,) * network.num_steps, not unit.reverse)
         states = network.states_at(network.last, number)
-        runs = _KernelRuns(network, unit, loop, places | totals, starts)
+        runs = _KernelRuns(network, unit, loop, places | totals, types, starts)
         unread, reverse = not network.wants_state, unit.reverse
         run = runs.run(steps, states, previous_reverse=reverse, state_unread=unread)
         self.actions += [run, *copies]
@@ -308,6 +322,7 @@ class _Backward:
         for number, name in zip(wanted, step.sums, strict=True):
             weight = unit.weights[number]
             to, total = Place(network.gradient + 2 + weight), _total_of(loop, name)
+            _check(network.weights[weight].dtype == total.dtype, "a weight of another type")
             size, is_turned = network.weights[weight].nbytes, total.sizes != loop.shape(total.name)
             if total.name in totals or is_turned:
                 source = totals.setdefault(total.name, self.scratch.take(size))
@@ -341,6 +356,7 @@ class _KernelRuns:
     unit: Unit
     loop: CompiledLoop
     places: Mapping[str, Place]
+    dtypes: Mapping[str, torch.dtype]
     starts: Mapping[str, Place] = field(default_factory=dict)
 
     def run(
@@ -401,7 +417,18 @@ class _KernelRuns:
         name = buffer.name if slot.output is None else slot.output
         _check(name in self.places and not slot.dim, f"{name}, which lies elsewhere")
         _check(_is_previous(slot) or name not in self.starts, "a state of another type")
+        _check(self.dtypes.get(name, buffer.dtype) == buffer.dtype, "a value of another type")
         return self.places[name]
+
+
+def _check_program(program: Program) -> None:
+    """Fail where more must be known of a call than its sizes."""
+    _check(not program.captured and program.library is None, "a loop without a kernel of its own")
+    _check(not program.guards and not program.asks_rows, "a step that asks how many rows there are")
+    _check(all(program.read), "a weight that is not read")
+    if program.gradient is not None:
+        _check(program.own_gradient is None, "a step with a gradient of its own")
+        _check(all(program.gradient.differentiable), "a result without a gradient")
 
 
 def _covered(engine: Engine) -> CompiledLoop:
@@ -412,6 +439,7 @@ def _covered(engine: Engine) -> CompiledLoop:
     _check(kernel.stored == kernel.dtype, "numbers of two types")
     by_torch = kernel.before or kernel.after or engine.copied or engine.constants
     _check(not by_torch, "a part that torch computes")
+    _check(len(engine.plan.step.state) == len(kernel.at("state")), "a state that is not kept")
     return engine
 
 

@@ -17,29 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 
 from rondo.compiler import EngineName
-from rondo.compiler.chained import Chained, run_chained
-from rondo.compiler.guarded import guards_of
 from rondo.compiler.network import Network, NotChainedError, Unit
 from rondo.compiler.program import Program
 from rondo.compiler.state import flatten
 from rondo.layers.call import Call, held_by
+from rondo.layers.remembered import Remembered, State, are_plain, is_unseen, remembered
 from rondo.layers.sequence import dense
 from rondo.layers.weights import suffixes, weight_names
 
 if TYPE_CHECKING:
     from rondo.layers.compiled import Programs
     from rondo.layers.torch_compat import Layer
-
-State = tuple[Tensor, ...]
-
-MAX_REMEMBERED = 64
-"""Kinds of calls of a layer that are remembered."""
-
-MAX_TRIES = 8
-"""Calls of one kind that are remembered anew, since something else of them has changed."""
 
 SETTINGS = (
     *("mode", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout"),
@@ -50,70 +40,11 @@ SETTINGS = (
 settings_of = itemgetter(*SETTINGS)
 
 
-class Remembered:
-    """A call that was seen before.
-
-    Args:
-        chained: What runs it.
-        names: The names of the layer's weights.
-        tensors: The input, the state and the weights.
-        turned: Whether the input comes batch first and must be laid out step after step.
-    """
-
-    def __init__(
-        self, chained: Chained, names: Sequence[str], tensors: Sequence[Tensor], *, turned: bool
-    ) -> None:
-        self.chained = chained
-        self.weights_of = itemgetter(*names)
-        self.turned = turned
-        self.guards = guards_of(tensors)
-
-    def __call__(self, layer: Layer, x: Tensor, state: State) -> State | None:
-        """The output and the last state; None where this call is another one."""
-        try:
-            weights = self.weights_of(layer._parameters)
-        except KeyError:
-            return None
-        if not self.guards.check(x, *state, *weights):
-            return None
-        if self.turned:
-            x = x.transpose(0, 1).contiguous()
-            output, *last = run_chained(self.chained, x, state, weights)
-            return output.transpose(0, 1), *last
-        return run_chained(self.chained, x, state, weights)
-
-
-class Memory:
-    """The calls of a layer that were seen before."""
-
-    def __init__(self) -> None:
-        self.found: dict[Any, Remembered] = {}
-        self.seen: dict[Any, int] = {}
-        self.workspaces: list[Tensor] = []
-
-    def note(self, key: Any) -> bool:
-        """Note a call; returns whether it should be remembered."""
-        if key not in self.seen and len(self.seen) >= MAX_REMEMBERED:
-            self.seen.clear()
-            self.found.clear()
-        self.seen[key] = times = self.seen.get(key, 0) + 1
-        return 1 < times <= MAX_TRIES
-
-
 def key_of(
     layer: Layer, x: Any, hx: Any, engine: EngineName
 ) -> tuple[tuple[Any, ...], State] | None:
     """What a call is found by, and the tensors of its state; None if it is never remembered."""
-    if (
-        type(x) is not Tensor
-        or engine != "auto"
-        or torch.compiler.is_compiling()
-        or forward_ad._current_level >= 0
-        or torch._C._len_torch_function_stack()
-    ):
-        return None
-    grad = torch.is_grad_enabled()
-    if grad and torch._C._autograd._top_saved_tensors_default_hooks(True) is not None:
+    if engine != "auto" or not is_unseen(x):
         return None
     state = _as_state(hx)
     try:
@@ -122,8 +53,8 @@ def key_of(
         return None
     if state is None:
         return None
-    threads = torch.get_num_threads()
-    return (type(layer), settings, x.shape, x.dtype, len(state), grad, threads), state
+    how = torch.is_grad_enabled(), torch.get_num_threads()
+    return (type(layer), settings, x.shape, x.dtype, len(state), *how), state
 
 
 def _as_state(hx: Any) -> State | None:
@@ -141,20 +72,21 @@ def recall(layer: Layer, key: tuple[Any, ...], x: Tensor, state: State) -> State
     """The output and the last state of a call that was seen before, or None."""
     made = layer.__dict__.get("_rondo")
     found = None if made is None else made[1].memory.found.get(key)
-    return None if found is None else found(layer, x, state)
+    if found is None:
+        return None
+    try:
+        weights = found.about(layer._parameters)
+    except KeyError:
+        return None
+    return found(x, state, weights)
 
 
 def remember(layer: Layer, key: tuple[Any, ...], x: Tensor, state: State) -> None:
     """Remember a call that has just gone the long way, if it was not the first of its kind."""
     cell, programs = layer.__dict__["_rondo"]
-    memory = programs.memory
-    if not memory.note(key):
-        return
-    memory.found.pop(key, None)
-    if not _is_common(layer) or not _are_plain((x, *state)):
-        return
-    with suppress(NotChainedError):
-        memory.found[key] = _remembered(layer, cell, programs, x, state)
+    if programs.memory.note(key) and _is_common(layer):
+        with suppress(NotChainedError):
+            programs.memory.found[key] = _remembered(layer, cell, programs, x, state)
 
 
 def _is_common(layer: Layer) -> bool:
@@ -165,47 +97,24 @@ def _is_common(layer: Layer) -> bool:
     return type(layer) in (RNN, LSTM, GRU) and not is_dropping
 
 
-def _are_plain(tensors: Sequence[Tensor | None]) -> bool:
-    """Whether tensors are numbers in memory that nothing else looks at."""
-    return not torch.is_autocast_enabled("cpu") and all(
-        tensor is not None
-        and tensor.is_cpu
-        and tensor.layout == torch.strided
-        and not tensor.is_neg()
-        and tensor.numel() > 0
-        for tensor in tensors
-    )
-
-
 def _remembered(
     layer: Layer, cell: nn.Module, programs: Programs, x: Tensor, state: State
 ) -> Remembered:
     endings = [ending for endings in suffixes(layer) for ending in endings]
     names = [name for ending in endings for name in weight_names(layer, ending).values()]
     found = [layer._parameters.get(name) for name in names]
-    weights = tuple(weight for weight in found if weight is not None)
-    if not _are_plain(found):
+    if not are_plain((x, *state, *found)):
         raise NotChainedError("weights that are no parameters")
+    weights = tuple(weight for weight in found if weight is not None)
     network = _network(layer, cell, programs, weights, x, state)
-    turned = layer.batch_first and min(network.num_steps, network.num_rows) > 1 and x.dim() == 3
-    given = (*state, *weights) if turned else (x, *state, *weights)
-    if not all(tensor.is_contiguous() for tensor in given):
-        raise NotChainedError("tensors in pieces")
-    network.make()
-    chained = _chained(network, x, has_state=bool(state), turned=turned)
-    return Remembered(chained, names, (x, *state, *weights), turned=turned)
-
-
-def _chained(network: Network, x: Tensor, *, has_state: bool, turned: bool) -> Chained:
-    output = *x.shape[:-1], network.output_size * len(network.layers[0])
-    output = (output[1], output[0], output[2]) if turned else output
-    rows = (network.num_rows,) if x.dim() == 3 else ()
-    shapes = tuple((len(network.units), *rows, size) for size in network.state_sizes)
-    zeros = None
-    if not has_state:
-        zeros = tuple(torch.zeros(shape, dtype=x.dtype, device="cpu") for shape in shapes)
-    batch_sizes = dense(network.num_rows, network.num_steps).batch_sizes
-    return Chained(network, output, shapes, zeros, batch_sizes)
+    rows = (layer.input_size,), *((size,) for size in network.state_sizes)
+    return remembered(
+        network,
+        (x, state, weights),
+        rows,
+        batch_first=layer.batch_first and x.dim() == 3,
+        about=itemgetter(*names),
+    )
 
 
 def _network(
@@ -245,6 +154,7 @@ def _network(
         num_steps,
         num_rows,
         layer.input_size,
+        x.dtype,
         has_gradient,
         grad and x.requires_grad,
         grad and any(tensor.requires_grad for tensor in state),
@@ -265,6 +175,6 @@ def _program(
     held = held_by(cell, given, stays=True)
     call = Call(cell, held, rows, leaves, form, dense(1, 1), "auto", None, False, None, False)
     program = programs.program(call)
-    if not isinstance(program, Program) or program.captured or program.library is not None:
+    if not isinstance(program, Program):
         raise NotChainedError("a loop without a program of its own")
     return program
