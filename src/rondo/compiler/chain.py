@@ -80,6 +80,7 @@ class Chain:
         num_bases: The number of bases, the workspace included.
         workspace_bytes: The memory that a run takes for itself.
         workspaces: Workspaces of runs that ended, for the next; it may serve several chains.
+        keeps: Whether its own workspaces are kept there.
     """
 
     def __init__(
@@ -88,11 +89,14 @@ class Chain:
         num_bases: int,
         workspace_bytes: int,
         workspaces: list[Tensor],
+        *,
+        keeps: bool = True,
     ) -> None:
         self.actions = actions
         self.num_bases = num_bases
         self.workspace_bytes = workspace_bytes
         self.workspaces = workspaces
+        self.keeps = keeps
         self.idle: list[_Told] = []
 
     def __call__(self, *bases: int) -> None:
@@ -101,7 +105,8 @@ class Chain:
         told.write(told.bases, 0, workspace.data_ptr(), *bases)
         told.function(told.argument)
         self.idle.append(told)
-        self.workspaces.append(workspace)
+        if self.keeps:
+            self.workspaces.append(workspace)
 
     def _idle(self) -> _Told:
         try:

@@ -33,6 +33,9 @@ X, OUTPUT, BLOCK = 1, 2, 3
 """The bases of a chain after the workspace: the input, the output, what is kept; then come the
 initial states, the last ones and the weights. In the backward pass the gradients follow."""
 
+MOST_KEPT_BYTES = 4 << 20
+"""What layers give each other may take so much of a workspace that is kept for the next run."""
+
 RENAMES = (aten.view, aten._unsafe_view, aten.reshape)
 """What gives the same numbers in the same order, under another shape."""
 
@@ -154,7 +157,7 @@ class Network:
     def backward(self) -> Chain:
         """The backward pass; its bases are those of the forward pass, then the gradients."""
         passed = _Backward(self)
-        return self._chain(passed.actions, self.gradient + 2 + len(self.weights), passed.scratch)
+        return self._chain(passed.actions, self.gradient + 2 + len(self.weights), passed.sums)
 
     @cached_property
     def block_bytes(self) -> int:
@@ -171,19 +174,25 @@ class Network:
             else action
             for action in actions
         ]
-        return Chain(moved, num_bases, begin + own, self.workspaces)
+        keeps = begin <= MOST_KEPT_BYTES
+        return Chain(moved, num_bases, begin + own, self.workspaces, keeps=keeps)
 
 
 class _Room:
-    """Memory that is handed out piece by piece."""
+    """Memory that is handed out piece by piece, from an offset on."""
 
-    def __init__(self, base: int) -> None:
-        self.base, self.size = base, 0
+    def __init__(self, base: int, begin: int = 0) -> None:
+        self.base, self.size = base, begin
 
     def take(self, num_bytes: int) -> Place:
         place = Place(self.base, self.size)
-        self.size += -(-num_bytes // 64) * 64
+        self.size += in_lines(num_bytes)
         return place
+
+
+def in_lines(num_bytes: int) -> int:
+    """So many bytes in whole lines of the cache."""
+    return -(-num_bytes // 64) * 64
 
 
 class _Forward:
@@ -247,14 +256,25 @@ class _Backward:
 
     def __init__(self, network: Network) -> None:
         self.network = network
-        self.scratch = _Room(WORKSPACE)
+        self.of_layer = _Room(WORKSPACE)  # what a layer gives to the one before it
+        self.layer_bytes = self._layer_bytes() if len(network.units) > 1 else 0
+        self.sums = _Room(WORKSPACE, 2 * self.layer_bytes)
         self.actions: list[KernelRun | Copy] = []
         self.forward = _Forward(network)
         gradient, end = Place(network.gradient), len(network.units)
         for number in reversed(range(len(network.layers))):
-            layer = network.layers[number]
-            end -= len(layer)
+            end -= len(network.layers[number])
+            self.of_layer = _Room(WORKSPACE, number % 2 * self.layer_bytes)
             gradient = self._layer(number, end, gradient)
+
+    def _layer_bytes(self) -> int:
+        """The most that a layer takes."""
+        network, num_directions = self.network, len(self.network.layers[0])
+        row, itemsize = network.output_size, network.dtype.itemsize
+        widest = max(network.input_size, row * num_directions)
+        num_parts = num_directions if num_directions > 1 else 0
+        part = in_lines(network.num_packed * row * itemsize)
+        return num_parts * part + num_directions * in_lines(network.num_packed * widest * itemsize)
 
     def _layer(self, number: int, first_unit: int, gradient: Place) -> Place:
         """Run a layer back; where the gradient of its input lies."""
@@ -266,13 +286,13 @@ class _Backward:
         for direction, unit in enumerate(layer):
             part = gradient
             if len(layer) > 1:
-                part = self.scratch.take(network.num_packed * size)
+                part = self.of_layer.take(network.num_packed * size)
                 source = gradient._replace(offset=gradient.offset + direction * size)
                 stride = len(layer) * size
                 self.actions.append(Copy(part, source, size, network.num_packed, size, stride))
             of_input = Place(network.gradient + 1)
             if number or direction:
-                of_input = self.scratch.take(network.num_packed * input_size)
+                of_input = self.of_layer.take(network.num_packed * input_size)
             self._unit(unit, number, first_unit + direction, part, of_input)
             found.append(of_input)
         for other in found[1:] if is_wanted else ():
@@ -325,7 +345,7 @@ class _Backward:
             _check(network.weights[weight].dtype == total.dtype, "a weight of another type")
             size, is_turned = network.weights[weight].nbytes, total.sizes != loop.shape(total.name)
             if total.name in totals or is_turned:
-                source = totals.setdefault(total.name, self.scratch.take(size))
+                source = totals.setdefault(total.name, self.sums.take(size))
                 copies += _turned(to, source, total) if is_turned else [Copy(to, source, size)]
             totals.setdefault(total.name, to)
         return totals, copies
