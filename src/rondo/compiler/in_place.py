@@ -64,8 +64,7 @@ def can_read(loop: CompiledLoop, matrices: Sequence[Tensor]) -> bool:
 
 def _is_readable(tensor: Tensor, matrix: Matrix) -> bool:
     """Whether the weights of each column, or those of each row, follow each other."""
-    is_own = matrix.batch is None and matrix.depth > 1  # its place needs the room of two vectors
-    is_own = is_own and tensor.dtype in C_TYPES and not tensor.is_neg()
+    is_own = matrix.batch is None and tensor.dtype in C_TYPES and not tensor.is_neg()
     return is_own and 1 in tensor.stride()[-2:]
 
 

@@ -96,18 +96,17 @@ static void share(const call *c, piece_function *function, void *data, int64_t n
         for (int64_t piece = 0; piece < num_pieces; ++piece) function(data, piece);
 }
 
-/* What is done with the rows of a chunk, in pieces; products with matrices that lie where they were
- * given are cut into pieces themselves. */
+/* What is done with the rows of a chunk, in pieces. */
 typedef struct {
     const call *c;
-    int64_t part, rows, pieces;
+    int64_t part, rows;
     void (*stage)(const call *, struct room *, int64_t, int64_t);
 } chunk_work;
 
 static void stage_piece(void *given, int64_t piece) {
     const chunk_work *const work = given;
-    const int64_t first = piece * work->rows / work->pieces;
-    const int64_t rows = (piece + 1) * work->rows / work->pieces - first;
+    const int64_t first = piece * work->rows / work->c->team;
+    const int64_t rows = (piece + 1) * work->rows / work->c->team - first;
     struct room room;
     room_of(work->c, work->part, piece, &room);
     if (rows) work->stage(work->c, &room, first, rows);
@@ -125,13 +124,13 @@ static void run_part(void *given, int64_t part) {
     struct room room;
     room_of(c, part, 0, &room);
     for (int64_t number = 0, next; number < c->num_steps; number = next) {
-        chunk_work work = {c, part, 0, c->in_place ? 1 : c->team, opening};
+        chunk_work work = {c, part, 0, opening};
         SPOIL(room.chunk, room.capacity * CHUNK_SIZE * sizeof(real));
         next = find_chunk(c, &room, part, number, &work.rows);
-        if (HAS_OPENING && work.rows) share(c, stage_piece, &work, work.pieces);
+        if (HAS_OPENING && work.rows) share(c, stage_piece, &work, c->team);
         run_steps(c, &room, part, number, next);
         work.stage = closing;
-        if (HAS_CLOSING && work.rows) share(c, stage_piece, &work, work.pieces);
+        if (HAS_CLOSING && work.rows) share(c, stage_piece, &work, c->team);
         if (TOTAL_ROWS && work.rows) {
             share(c, sum_piece, &work, c->team);
             c->is_new[part] = 0;

@@ -60,30 +60,22 @@ TILE(3, 4)
 TILE(4, 4)
 static tile_function *const TILES[] = {tile_1x8, tile_2x4, tile_3x4, tile_4x4};
 
-/* result = left * matrix, of which pieces are some columns each. */
-typedef struct {
-    int64_t rows, depth, width;
-    const real *const *left;
-    const real *matrix;
-    int64_t stride;
-    real *const *result;
-    int64_t is_by_rows, num_pieces;
-} product;
-
 /* Rows of the result have room for their width alone. */
-static void by_columns(const product *p, int64_t first, int64_t last) {
-    const int64_t tile_columns = p->rows == 1 ? 8 : 4;
-    for (int64_t column = first; column < last; column += tile_columns) {
-        const int64_t num_columns = at_most(last - column, tile_columns);
+static void by_columns(
+    int64_t rows, int64_t depth, int64_t width, const real *const *left, place matrix,
+    real *const *result) {
+    const int64_t tile_columns = rows == 1 ? 8 : 4;
+    for (int64_t column = 0; column < width; column += tile_columns) {
+        const int64_t num_columns = at_most(width - column, tile_columns);
         const real *columns[8];
         for (int64_t c = 0; c < 8; ++c) /* beyond the last one that one again */
-            columns[c] = p->matrix + (column + at_most(c, num_columns - 1)) * p->stride;
-        for (int64_t row = 0; row < p->rows; row += TILE_ROWS) {
-            const int64_t num_rows = at_most(p->rows - row, TILE_ROWS);
+            columns[c] = matrix.first + (column + at_most(c, num_columns - 1)) * matrix.stride;
+        for (int64_t row = 0; row < rows; row += TILE_ROWS) {
+            const int64_t num_rows = at_most(rows - row, TILE_ROWS);
             tile sums;
-            TILES[num_rows - 1](p->depth, p->left + row, columns, sums);
+            TILES[num_rows - 1](depth, left + row, columns, sums);
             for (int64_t r = 0; r < num_rows; ++r)
-                memcpy(p->result[row + r] + column, sums[r], num_columns * sizeof(real));
+                memcpy(result[row + r] + column, sums[r], num_columns * sizeof(real));
         }
     }
 }
@@ -91,13 +83,14 @@ static void by_columns(const product *p, int64_t first, int64_t last) {
 /* result += left * DEPTH rows of the matrix for ROWS rows. */
 #define LAYER(ROWS, DEPTH)                                                                    \
     static void layer_##ROWS##x##DEPTH(                                                       \
-        int64_t j, int64_t end, const real *const *left, int64_t k, const real *matrix,       \
-        int64_t stride, real *const *result) {                                                \
+        int64_t width, const real *const *left, int64_t k, const real *matrix, int64_t stride, \
+        real *const *result) {                                                                \
         real factor[ROWS][DEPTH];                                                             \
         _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; ++r)                                \
             _Pragma("GCC unroll 8") for (int d = 0; d < DEPTH; ++d)                           \
                 factor[r][d] = left[r][k + d];                                                \
-        for (; j + LANES <= end; j += LANES) {                                                \
+        int64_t j = 0;                                                                        \
+        for (; j + LANES <= width; j += LANES) {                                              \
             vector weight[DEPTH];                                                             \
             _Pragma("GCC unroll 8") for (int d = 0; d < DEPTH; ++d)                           \
                 weight[d] = *(const vector *)(matrix + d * stride + j);                       \
@@ -108,7 +101,7 @@ static void by_columns(const product *p, int64_t first, int64_t last) {
                 *(vector *)(result[r] + j) = sum;                                             \
             }                                                                                 \
         }                                                                                     \
-        for (; j < end; ++j)                                                                  \
+        for (; j < width; ++j)                                                                \
             for (int r = 0; r < ROWS; ++r)                                                    \
                 for (int d = 0; d < DEPTH; ++d)                                               \
                     result[r][j] += factor[r][d] * matrix[d * stride + j];                    \
@@ -121,47 +114,33 @@ LAYER(2, 1)
 
 /* The same where the weights of a row follow each other: the matrix is read once, some rows of it at
  * a time, and the results stay in the cache. */
-static void by_rows(const product *p, int64_t first, int64_t last) {
-    const real *const *const left = p->left;
-    for (int64_t r = 0; r < p->rows; ++r)
-        memset(p->result[r] + first, 0, (last - first) * sizeof(real));
-    for (int64_t k = 0, num; k < p->depth; k += num) {
-        const real *const from = p->matrix + k * p->stride;
-        num = p->depth - k < 4 ? 1 : 4;
+static void by_rows(
+    int64_t rows, int64_t depth, int64_t width, const real *const *left, place matrix,
+    real *const *result) {
+    for (int64_t r = 0; r < rows; ++r) memset(result[r], 0, width * sizeof(real));
+    for (int64_t k = 0, num; k < depth; k += num) {
+        const real *const from = matrix.first + k * matrix.stride;
+        num = depth - k < 4 ? 1 : 4;
         int64_t r = 0;
-        for (; r + 2 <= p->rows; r += 2)
+        for (; r + 2 <= rows; r += 2)
             (num == 4 ? layer_2x4 : layer_2x1)(
-                first, last, left + r, k, from, p->stride, p->result + r);
-        if (r < p->rows)
+                width, left + r, k, from, matrix.stride, result + r);
+        if (r < rows)
             (num == 4 ? layer_1x4 : layer_1x1)(
-                first, last, left + r, k, from, p->stride, p->result + r);
+                width, left + r, k, from, matrix.stride, result + r);
     }
 }
-
-/* A piece begins where lines of the cache do, and its vectors where they would without pieces. */
-#define LINE_COLUMNS 16
-static void product_piece(void *given, int64_t piece) {
-    const product *const p = given;
-    const int64_t lines = (p->width + LINE_COLUMNS - 1) / LINE_COLUMNS;
-    const int64_t first = piece * lines / p->num_pieces * LINE_COLUMNS;
-    const int64_t last = at_most((piece + 1) * lines / p->num_pieces * LINE_COLUMNS, p->width);
-    (p->is_by_rows ? by_rows : by_columns)(p, first, last);
-}
-
-/* Multiplications that are worth a thread. */
-#define LEAST_WORK 200000
 
 static void product_of_rows_anywhere(
     int64_t rows, int64_t depth, int64_t width, const real *const *left, const real *packed,
     real *const *result) {
-    const place at = *(const place *)packed;
-    const int64_t is_by_rows = at.stride < 0;
-    const int64_t pieces = at_most(at.team, rows * depth * width / LEAST_WORK);
-    product p = {
-        rows, depth, width, left, at.first, is_by_rows ? ~at.stride : at.stride, result, is_by_rows,
-        pieces < 2 ? 1 : pieces};
-    if (p.num_pieces > 1) at.share(product_piece, &p, p.num_pieces);
-    else product_piece(&p, 0);
+    place matrix = *(const place *)packed;
+    if (matrix.stride >= 0) {
+        by_columns(rows, depth, width, left, matrix, result);
+    } else {
+        matrix.stride = ~matrix.stride;
+        by_rows(rows, depth, width, left, matrix, result);
+    }
 }
 
 static void product_of_rows(

@@ -47,8 +47,7 @@ static void place_matrices(const call *c) {
         const int64_t *const strides = c->strides + 3 * m;
         const real *const first = (const real *)c->tensors[MATRICES[m].tensor];
         const place here = {
-            first + MATRICES[m].batch * strides[0], strides[1] == 1 ? strides[2] : ~strides[1],
-            c->pool->share, c->team};
+            first + MATRICES[m].batch * strides[0], strides[1] == 1 ? strides[2] : ~strides[1]};
         memcpy(packed, &here, sizeof here);
         packed += packed_size(MATRICES[m].depth, MATRICES[m].width);
     }

@@ -35,13 +35,10 @@ typedef struct {
 } products;
 
 /* Where a matrix lies that is read in place. Either the weights of each column follow each other and
- * columns are `stride` apart, or those of each row do, and rows are ~stride apart. A large product is
- * shared by `team` threads, which have nothing else to do. */
+ * columns are `stride` apart, or those of each row do, and rows are ~stride apart. */
 typedef struct {
     const real *first;
     int64_t stride;
-    void (*share)(void (*)(void *, int64_t), void *, int64_t);
-    int64_t team;
 } place;
 
 static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
