@@ -357,6 +357,37 @@ def test_settings_that_change_are_noticed() -> None:
         assert_same(tensors_of(layer(x)), tensors_of(plain(x)))
 
 
+def test_weights_that_are_frozen_now_and_then(long_ways: list[int]) -> None:
+    plain, layer = pair("GRU")
+    x = torch.randn(2, 4, 3, dtype=torch.float64)
+    for number in range(12):
+        for one in (plain, layer):
+            one.requires_grad_(number % 2 == 0)
+        assert_same(trained_input(layer, x), trained_input(plain, x))
+        if number == 3:
+            long_ways.clear()
+    assert not long_ways
+
+
+def trained_input(layer: nn.Module, x: Tensor) -> list[Tensor]:
+    """The output, and the gradient of the input."""
+    x = x.detach().requires_grad_()
+    output = layer(x)[0]
+    return [output, *torch.autograd.grad(output.square().sum(), x)]
+
+
+def test_weights_of_another_class_go_the_long_way(long_ways: list[int]) -> None:
+    class Own(nn.Parameter):
+        pass
+
+    layer, x = rondo.GRU(3, 5), torch.randn(2, 4, 3)
+    expected = layer(x)[0]
+    layer.weight_hh_l0 = Own(layer.weight_hh_l0.detach())
+    for _ in range(4):
+        torch.testing.assert_close(layer(x)[0], expected)
+    assert len(long_ways) == 5
+
+
 def test_hooks_on_weights_are_called() -> None:
     layer, seen = rondo.GRU(3, 5), []
     x = torch.randn(2, 4, 3)

@@ -94,6 +94,11 @@ def _new(shape: Shape, dtype: torch.dtype) -> Tensor:
     return made
 
 
+def _like(tensor: Tensor) -> Tensor:
+    """The same for memory like that of a tensor whose numbers follow each other."""
+    return _new(tensor.shape, tensor.dtype) if SPOILS else torch.empty_like(tensor)
+
+
 class _Chained(torch.autograd.Function):
     """A network as one node."""
 
@@ -124,7 +129,7 @@ apply: Any = super(torch.autograd.Function, _Chained).apply
 def _is_ordinary(gradient: Tensor | None) -> bool:
     """Whether a gradient is one, in memory that may be read."""
     return gradient is None or (
-        type(gradient) is Tensor and gradient.device.type == "cpu" and not is_batched(gradient)
+        type(gradient) is Tensor and gradient.is_cpu and not is_batched(gradient)
     )
 
 
@@ -148,9 +153,9 @@ def _planned(
         for gradient, shape in zip(of_last, chained.states, strict=True)
     ]
     needed = ctx.needs_input_grad[2:]
-    of_x = _new(x.shape, dtype) if needed[0] else None
+    of_x = _like(x) if needed[0] else None
     of_weights = [
-        _new(weight.shape, weight.dtype) if is_needed else None
+        _like(weight) if is_needed else None
         for weight, is_needed in zip(weights, needed[1 + num_states :], strict=True)
     ]
     addressed = (x, output, block, *begin, *of_state, *weights, seed, of_x, *of_weights)

@@ -19,7 +19,7 @@ from rondo.compiler.network import Network, NotChainedError, Unit
 from rondo.compiler.program import Program
 from rondo.compiler.state import Form, flatten
 from rondo.layers.call import Call, Held
-from rondo.layers.remembered import Remembered, are_plain, is_unseen, remembered
+from rondo.layers.remembered import Remembered, are_plain, circumstances, is_unseen, remembered
 from rondo.layers.sequence import dense
 
 if TYPE_CHECKING:
@@ -47,26 +47,28 @@ def key_of(layer: Recurrent, x: Any, state: Any) -> Seen | None:
     if x.dim() < 3 or x.layout != torch.strided:
         return None
     held = surroundings(layer.cell)
-    how = layer.batch_first, layer.reverse, torch.is_grad_enabled(), torch.get_num_threads()
-    return Seen((x.shape, x.dtype, state is None, *how, *held.key), held, state)
+    how = layer.batch_first, layer.reverse, circumstances()
+    key = x.shape, x.dtype, x.requires_grad, state is None, *how, *held.key
+    return Seen(key, held, state)
 
 
 def recall(layer: Recurrent, seen: Seen, x: Any) -> tuple[Tensor, Any] | Seen:
     """The output and the last state; or what was found out of a call that goes the long way."""
-    found = layer._programs.memory.found.get(seen.key)
-    if found is None:
+    known = layer._programs.memory.found.get(seen.key)
+    if not known:
         return seen
     state = seen.state
     if state is None:
         batch_size = x.shape[0 if layer.batch_first else 1]
         state = initial_state(layer.cell, x.new_zeros(batch_size, *x.shape[2:]))
     leaves, form = flatten(state)
-    if form != found.about or not all(type(leaf) is Tensor for leaf in leaves):
-        return seen._replace(state=state)
-    results = found(x, tuple(leaves), tuple(seen.held.tensors.values()))
-    if results is None:
-        return seen._replace(state=state)
-    return results[0], form.unflatten(list(results[1:]))
+    weights = tuple(seen.held.tensors.values())
+    is_plain = all(type(leaf) is Tensor for leaf in leaves)
+    for found in known if is_plain else ():
+        results = found(x, tuple(leaves), weights) if form == found.about else None
+        if results is not None:
+            return results[0], form.unflatten(list(results[1:]))
+    return seen._replace(state=state)
 
 
 def remember(layer: Recurrent, seen: Seen, x: Any, state: Any) -> None:
@@ -74,7 +76,7 @@ def remember(layer: Recurrent, seen: Seen, x: Any, state: Any) -> None:
     memory = layer._programs.memory
     if memory.note(seen.key):
         with suppress(NotChainedError):
-            memory.found[seen.key] = _remembered(layer, seen, x, state)
+            memory.keep(seen.key, _remembered(layer, seen, x, state))
 
 
 def _remembered(layer: Recurrent, seen: Seen, x: Tensor, state: Any) -> Remembered:

@@ -23,8 +23,11 @@ State = tuple[Tensor, ...]
 MAX_REMEMBERED = 64
 """Kinds of calls of a layer that are remembered."""
 
-MAX_TRIES = 8
-"""Calls of one kind that are remembered anew, since something else of them has changed."""
+MAX_TRIES = 16
+"""How often calls of one kind are remembered anew, since something else of them has changed."""
+
+MAX_ALIKE = 4
+"""Calls of one kind that are remembered at a time, such as with weights that are frozen or not."""
 
 
 class Remembered:
@@ -60,7 +63,7 @@ class Memory:
     """The calls of a layer that were seen before."""
 
     def __init__(self) -> None:
-        self.found: dict[Any, Remembered] = {}
+        self.found: dict[Any, list[Remembered]] = {}
         self.seen: dict[Any, int] = {}
         self.workspaces: list[Tensor] = []
 
@@ -70,8 +73,17 @@ class Memory:
             self.seen.clear()
             self.found.clear()
         self.seen[key] = times = self.seen.get(key, 0) + 1
-        self.found.pop(key, None)
         return 1 < times <= MAX_TRIES
+
+    def keep(self, key: Any, call: Remembered) -> None:
+        """Keep a call, of which some of the same key may differ in what their guards look at."""
+        self.found[key] = [call, *self.found.get(key, ())][:MAX_ALIKE]
+
+
+def circumstances() -> tuple[Any, ...]:
+    """What beside its arguments decides how a call goes."""
+    grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+    return grad, inference, torch.get_num_threads()
 
 
 def is_unseen(x: Any) -> bool:
@@ -81,6 +93,7 @@ def is_unseen(x: Any) -> bool:
         or torch.compiler.is_compiling()
         or forward_ad._current_level >= 0
         or torch._C._len_torch_function_stack()
+        or torch._C._is_tracing()
     ):
         return False
     hooks = torch._C._autograd._top_saved_tensors_default_hooks
@@ -91,6 +104,7 @@ def are_plain(tensors: Sequence[Tensor | None]) -> bool:
     """Whether tensors are numbers in memory that nothing else looks at."""
     return not torch.is_autocast_enabled("cpu") and all(
         tensor is not None
+        and type(tensor) in (Tensor, torch.nn.Parameter)
         and tensor.is_cpu
         and tensor.layout == torch.strided
         and not tensor.is_neg()

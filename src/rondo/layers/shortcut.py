@@ -23,7 +23,14 @@ from rondo.compiler.network import Network, NotChainedError, Unit
 from rondo.compiler.program import Program
 from rondo.compiler.state import flatten
 from rondo.layers.call import Call, held_by
-from rondo.layers.remembered import Remembered, State, are_plain, is_unseen, remembered
+from rondo.layers.remembered import (
+    Remembered,
+    State,
+    are_plain,
+    circumstances,
+    is_unseen,
+    remembered,
+)
 from rondo.layers.sequence import dense
 from rondo.layers.weights import suffixes, weight_names
 
@@ -53,8 +60,8 @@ def key_of(
         return None
     if state is None:
         return None
-    how = torch.is_grad_enabled(), torch.get_num_threads()
-    return (type(layer), settings, x.shape, x.dtype, len(state), *how), state
+    key = type(layer), settings, x.shape, x.dtype, x.requires_grad, len(state)
+    return (*key, circumstances()), state
 
 
 def _as_state(hx: Any) -> State | None:
@@ -71,14 +78,15 @@ def _as_state(hx: Any) -> State | None:
 def recall(layer: Layer, key: tuple[Any, ...], x: Tensor, state: State) -> State | None:
     """The output and the last state of a call that was seen before, or None."""
     made = layer.__dict__.get("_rondo")
-    found = None if made is None else made[1].memory.found.get(key)
-    if found is None:
-        return None
-    try:
-        weights = found.about(layer._parameters)
-    except KeyError:
-        return None
-    return found(x, state, weights)
+    for found in () if made is None else made[1].memory.found.get(key, ()):
+        try:
+            weights = found.about(layer._parameters)
+        except KeyError:
+            return None
+        results = found(x, state, weights)
+        if results is not None:
+            return results
+    return None
 
 
 def remember(layer: Layer, key: tuple[Any, ...], x: Tensor, state: State) -> None:
@@ -86,7 +94,7 @@ def remember(layer: Layer, key: tuple[Any, ...], x: Tensor, state: State) -> Non
     cell, programs = layer.__dict__["_rondo"]
     if programs.memory.note(key) and _is_common(layer):
         with suppress(NotChainedError):
-            programs.memory.found[key] = _remembered(layer, cell, programs, x, state)
+            programs.memory.keep(key, _remembered(layer, cell, programs, x, state))
 
 
 def _is_common(layer: Layer) -> bool:
