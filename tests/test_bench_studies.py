@@ -280,7 +280,7 @@ def test_every_study_has_options_words_and_a_quick_form() -> None:
     [
         ("mpa", "there is no 'mpa' here; did you mean 'map'?"),
         ("bsy", "there is no 'bsy' here; did you mean 'busy'?"),
-        ("nothing", "there is no 'nothing' here; there are: map, busy, bf16"),
+        ("nothing", "there is no 'nothing' here; there are: map, busy, bf16, call"),
         ("map --kinds GUR", "there is no 'GUR' here; did you mean 'GRU'?"),
         ("map --passes trainin", "there is no 'trainin' here; did you mean 'training'?"),
         ("map --budget soon", "argument --budget: must be seconds, more than 0, but is 'soon'"),

@@ -1,20 +1,25 @@
-"""What `benchmarks/call.py` measures and writes."""
+"""What `rondo bench call` measures and writes."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-from rondo.bench.call import FORWARD, STACK, STREAM, TRAINING, CallRow, call_rows
+import pytest
+import torch
+from torch import Tensor
 
-ROOT = Path(__file__).parents[1]
+import rondo
+from rondo import cli
+from rondo.bench.call import FORWARD, STACK, STREAM, TRAINING, measure
+from rondo.bench.study_options import CallOptions
+
+FEW = {"num_steps": (1, 2), "batch_sizes": (3,), "hidden_sizes": (4,), "num_rounds": 2}
 
 
 def test_each_kind_of_call_has_a_row() -> None:
-    sizes = {"steps": (1, 2), "batches": (3,), "sizes": (4,)}
-    rows = list(call_rows(kinds=("LSTM", "RNN"), **sizes, num_rounds=2, turn_s=0.0))
+    options = CallOptions(kinds=("LSTM", "RNN"), budget_s=0.01, **FEW)  # type: ignore[arg-type]
+    rows = list(measure(options))
     expected = [
         (kind, steps, batch, 4, what)
         for kind in ("LSTM", "RNN")
@@ -24,25 +29,38 @@ def test_each_kind_of_call_has_a_row() -> None:
         )
     ]
     assert [tuple(vars(row).values())[:5] for row in rows] == expected
+    assert len(rows) == options.num_rows
     for row in rows:
-        assert isinstance(row, CallRow)
-        assert row.rondo_us > 0
-        assert row.torch_us > 0
-        low, high = row.spread
+        assert row.ratio is not None, row
+        assert min(row.rondo_us, row.torch_us) > 0
+        low, high = row.ratio.shown
         assert low <= row.ratio.median <= high
-        assert len(row.ratio.values) == 2
 
 
-def test_the_table_is_printed_and_written(tmp_path: Path) -> None:
-    script = str(ROOT / "benchmarks" / "call.py")
-    words = ["--quick", "--rounds", "1", "--threads", "1", "--output", str(tmp_path)]
-    done = subprocess.run(
-        [sys.executable, script, *words], capture_output=True, text=True, check=True, timeout=300
-    )
+def test_what_computes_something_else_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(rondo.GRU):
+        def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            output, last = super().forward(input, hx)
+            return output + 0.1, last
+
+    monkeypatch.setattr(rondo, "GRU", Wrong)
+    options = CallOptions(kinds=("GRU",), passes=("training",), budget_s=0.01, **FEW)  # type: ignore[arg-type]
+    rows = list(measure(options))
+    assert rows
+    assert all(row.ratio is None and "differs by" in row.failures["Rondo"] for row in rows)
+
+
+def test_the_table_is_printed_and_written(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    threads = torch.get_num_threads()
+    try:
+        assert cli.main(["bench", "call", "--quick", "--output", str(tmp_path)]) == 0
+    finally:
+        torch.set_num_threads(threads)
     written = (tmp_path / "call.md").read_text()
-    rows = [line for line in done.stdout.splitlines() if line.startswith("| GRU")]
-    assert len(rows) == 2 * 2 * 2 * 2 + 2 + 1
-    assert all(row in written for row in rows)
-    assert "| GRU | forward | 8 |" in written  # the summary
+    assert written.strip().splitlines()[-1] in capsys.readouterr().out
     told = json.loads((tmp_path / "call.json").read_text())
-    assert (told["rounds"], told["threads"], len(told["rows"])) == (1, 1, len(rows))
+    assert told["is_whole"]
+    assert len(told["rows"]) == 2 * 2 * 2 + 2
+    assert written.count("| GRU") == len(told["rows"]) + 4

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from rondo.bench import bf16, busy, shape_map
+from rondo.bench import bf16, busy, call, shape_map
 from rondo.bench.measure import busy_note, machine
 from rondo.bench.peak import Peak
 from rondo.bench.report import Say, failure_lines, peak_of, row_values
@@ -59,6 +59,8 @@ STUDIES: dict[str, Study] = {
     "busy": Study("Drop-ins beside busy processes", busy.measure, busy.tables, busy.progress,
                   busy.values),
     "bf16": Study("Drop-ins in bfloat16", bf16.measure, bf16.tables),
+    "call": Study("Calls of one or a few steps", call.measure, call.tables, call.progress,
+                  call.values),
 }  # fmt: skip
 """By the word of the command. One that yields rows of `rondo.bench.rows` states three things."""
 

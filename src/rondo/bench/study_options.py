@@ -70,10 +70,28 @@ class Bf16Options(StudyOptions):
     )
 
 
+@dataclass(frozen=True)
+class CallOptions(StudyOptions):
+    """Calls of one or a few steps, where I = H."""
+
+    budget_s: float = 60.0
+    num_rounds: int = 9
+    num_steps: tuple[int, ...] = (1, 2, 4)
+    batch_sizes: tuple[int, ...] = (1, 4, 8)
+    hidden_sizes: tuple[int, ...] = (32, 64, 128, 256, 512)
+
+    @property
+    def num_rows(self) -> int:
+        """The calls that are measured."""
+        sizes = len(self.num_steps) * len(self.batch_sizes) * len(self.passes) + 1
+        return len(self.kinds) * (len(self.hidden_sizes) * sizes + 1)
+
+
 STUDIES: dict[str, StudyOptions] = {
     "map": MapOptions(),
     "busy": BusyOptions(),
     "bf16": Bf16Options(),
+    "call": CallOptions(),
 }
 """The options of each study where nothing else is asked for, by its name."""
 
@@ -81,6 +99,7 @@ QUICK_FIELDS: dict[str, dict[str, Any]] = {
     "map": {"num_steps": (1, 4), "batch_sizes": (1, 4), "hidden_sizes": (32,)},
     "busy": {"neighbours": (0, 1), "batch_sizes": (4,), "num_steps": 7, "size": 8},
     "bf16": {"shapes": (Sizes(7, 4, 16, 16),)},
+    "call": {"num_steps": (1, 4), "batch_sizes": (1, 8), "hidden_sizes": (32,), "num_rounds": 3},
 }
 """What is smaller of each study with --quick."""
 

@@ -24,6 +24,7 @@ STUDY_HELP = {
     "map": "the drop-ins over many shapes T, B, H: a grid of ratios, and a heat map",
     "busy": "the drop-ins beside 0 to 4 processes that keep the cores busy: median, mean, p99",
     "bf16": "the drop-ins in bfloat16, as modules and under autocast, beside float32",
+    "call": "calls of one or a few steps, where fixed costs count: policies, decoders, streams",
 }
 
 OF_SUITES = ("suite", "module", "peers", "rounds")
