@@ -48,6 +48,8 @@ def render_c(kernel: Kernel, *, spoils: bool = False, paired: bool | None = None
         kernel: The kernel.
         spoils: Whether memory holds NaN until something is written there, so that tests see what is
             read too early; otherwise it holds what happens to lie there.
+        paired: Whether a kernel of bfloat16 multiplies pairs of numbers; None: where the processor
+            has an instruction for it.
     """
     real = C_TYPES[kernel.dtype]
     kernel = with_names(kernel, identifiers(kernel, _words(real), _endings))
@@ -435,8 +437,9 @@ def _product(kernel: Kernel, product: Product, stage: str) -> str:
             f"{_distance(left)}, matrix_{product.matrix}, {_first_row(result)} + "
             f"{product.result_offset}, {_distance(result)}, {share});"
         )
+    assert not _is_half(kernel), "of bfloat16, torch multiplies what is not in a step"
     return (
-        f"{products}of_rows_anywhere({given}{sizes}, "
+        f"c->products->of_rows_anywhere({sizes}, "
         f"{_rows(left, product.left_offset, 'left', stage)}, matrix_{product.matrix}, "
         f"(real *const *){_rows(result, product.result_offset, 'right', stage)}, {share});"
     )
