@@ -33,7 +33,7 @@ from rondo.tasks.photo import build as photo_build  # noqa: E402
 from rondo.tasks.photo.build import NETWORKS  # noqa: E402
 from rondo.tasks.photo.definition import PHOTO  # noqa: E402
 from rondo.tasks.photo.evaluation import predict  # noqa: E402
-from rondo.tasks.photo.files import PhotoSet  # noqa: E402
+from rondo.tasks.photo.sets import PhotoSet  # noqa: E402
 from rondo.tasks.photo.task import MODELS, PhotoNetwork, fingerprint, load_data  # noqa: E402
 from rondo.training import session  # noqa: E402
 from rondo.training.fit import fit  # noqa: E402

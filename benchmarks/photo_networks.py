@@ -18,7 +18,8 @@ from rondo.cells.named import num_parameters  # noqa: E402
 from rondo.models import count_multiplications  # noqa: E402
 from rondo.tasks.photo.build import NETWORKS  # noqa: E402
 from rondo.tasks.photo.drawn import draw_photos  # noqa: E402
-from rondo.tasks.photo.task import MODELS, RECIPES, PhotoSet, photo_task  # noqa: E402
+from rondo.tasks.photo.sets import Photos  # noqa: E402
+from rondo.tasks.photo.task import MODELS, RECIPES, photo_task  # noqa: E402
 from rondo.training.engine import Engine  # noqa: E402
 from rondo.training.precision import resolved_precision  # noqa: E402
 from rondo.training.recipe import Recipe  # noqa: E402
@@ -30,9 +31,10 @@ class Settings:
 
     recipe: Recipe
     seed: int = 0
+    device: str = "auto"
 
 
-def make_engine(name: str, photos: PhotoSet) -> Engine:
+def make_engine(name: str, photos: Photos) -> Engine:
     """A network of `MODELS` as the recipe trains it; transfer learning on a ResNet-18."""
     size = photos.pixels.shape[-1]
     depth = {"depth": 18} if MODELS[name].takes_weights else {}

@@ -67,7 +67,7 @@ def train(source: Path, words: str) -> Measured:
         command = [sys.executable, "-m", "rondo", "train", *words.split(), "--threads", "2"]
         process = subprocess.Popen(
             [*command, "--run", str(run)],
-            env={**os.environ, "PYTHONPATH": str(source)},
+            env={**os.environ, "PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": ""},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -23,8 +23,9 @@ from rondo.data.sources import Example
 from rondo.measures.classes import ClassEvaluation
 from rondo.measures.intervals import percent
 from rondo.tasks.actions.answers import Recogniser
-from rondo.tasks.actions.drawn import ACTIONS, BONES, draw_clips
+from rondo.tasks.actions.drawn import BONES, draw_clips
 from rondo.tasks.actions.evaluate import evaluate
+from rondo.tasks.actions.motions import ACTIONS
 from rondo.tasks.registry import folder_of
 
 SHOWN = ("squat", "jump", "kick")

@@ -30,7 +30,8 @@ def main() -> None:
     arguments = parser.parse_args()
     captioner = Captioner(arguments.run)
     pictures = drawn_test()
-    said = [captioner.text_of(captioner.say(told.seen)[0]) for told in pictures]
+    found = captioner.say([told.seen for told in pictures])
+    said = [captioner.text_of(best) for best, *_ in found]
     num_true = sum(text in told.captions for text, told in zip(said, pictures, strict=True))
     print(f"{num_true} of {len(pictures)} captions are true")
     page_of(pictures, said).save(arguments.output, optimize=True)

@@ -55,12 +55,15 @@ def train(model: CRNN, setter: Typesetter, num_steps: int) -> None:
             print(f"step {step + 1}: {loss.item():.2f} nats a word", flush=True)
 
 
-def show(logits: Tensor, word: Word) -> None:
-    """Print what three ways of decoding make of a word."""
-    plain = decoded(greedy(logits[None])[0], ALPHABET)
-    beam = decoded(beam_search(logits)[0][0], ALPHABET)
-    index, _ = best_of(logits, [encoded(text, ALPHABET) for text in LEXICON])
-    print(f"{word.text:10} {plain:10} {beam:10} {LEXICON[index]}")
+def show(logits: Tensor, steps: Tensor, words: list[Word]) -> None:
+    """Print what three ways of decoding make of words."""
+    lexicon = [encoded(text, ALPHABET) for text in LEXICON]
+    paths, beams = greedy(logits, steps), beam_search(logits, steps)
+    for number, word in enumerate(words):
+        plain = decoded(paths[number], ALPHABET)
+        beam = decoded(beams[number][0][0], ALPHABET)
+        index, _ = best_of(logits[number, : steps[number]], lexicon)
+        print(f"{word.text:10} {plain:10} {beam:10} {LEXICON[index]}")
 
 
 def save_picture(run: Path, path: Path) -> None:
@@ -98,10 +101,7 @@ def main() -> None:
     train(model, setter, arguments.steps)
     words = [draw(text, 50_000 + i, setter) for i, text in enumerate(LEXICON)]
     print(f"\n{'drawn':10} {'greedy':10} {'beam':10} lexicon")
-    for word, logits in zip(
-        words, logits_of(model.eval(), [w.columns for w in words]), strict=True
-    ):
-        show(logits, word)
+    show(*logits_of(model.eval(), [word.columns for word in words]), words)
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class Config:
     recipe: Recipe
     seed: int = 3
     num_threads: int = 1
+    device: str = "auto"
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -16,9 +16,9 @@ from rondo.data.skipped import Skipped
 from rondo.tasks.photo import build, networks
 from rondo.tasks.photo.classes import SEXES
 from rondo.tasks.photo.definition import PHOTO, RECIPES
-from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.lists import Photo
 from rondo.tasks.photo.networks import PhotoNetwork
+from rondo.tasks.photo.sets import PhotoSet
 from rondo.tasks.photo.task import fingerprint
 from rondo.training.config import RunConfig
 from rondo.training.recipe import Recipe

@@ -21,8 +21,9 @@ from rondo.models.frame_features import PoseFeatures, SignalFeatures, VideoFeatu
 from rondo.models.motion import DifferenceCell
 from rondo.tasks.actions.augment import OTHER_SIDE, augmented, cut, mirrored, stretched
 from rondo.tasks.actions.clips import hold_out
-from rondo.tasks.actions.drawn import ACTIONS, BONES, JOINTS, draw_clip, drawn_split
+from rondo.tasks.actions.drawn import BONES, JOINTS, draw_clip, drawn_split
 from rondo.tasks.actions.files import read_clips
+from rondo.tasks.actions.motions import ACTIONS
 from rondo.tasks.actions.task import actions, read_actions
 
 LENGTHS = torch.tensor([11, 4, 1, 7])

@@ -187,7 +187,8 @@ def test_a_wide_beam_finds_what_trying_everything_finds(seed: int, power: float)
     every = [s for n in range(most + 1) for s in itertools.product((1, 2, 3), repeat=n)]
     scores = {s: chain.log_probability(s) / (len(s) + 1) ** power for s in every}
     best = sorted(scores, key=lambda s: -scores[s])[:5]
-    found = beam_search(chain, end=0, width=500, most_symbols=most, length_power=power)[:5]
+    (found,) = beam_search(chain, 1, end=0, width=500, most_symbols=most, length_power=power)
+    found = found[:5]
     assert [item.symbols for item in found] == best
     for item in found:
         assert item.log_probability == pytest.approx(chain.log_probability(item.symbols), abs=1e-5)
@@ -203,7 +204,7 @@ def test_a_beam_of_one_is_greedy(seed: int, power: float) -> None:
     while len(symbols) < 10 and (found := int(chain.table[before, last].argmax())) != 0:
         symbols.append(found)
         before, last = last, found
-    (answer,) = beam_search(chain, end=0, width=1, most_symbols=10, length_power=power)
+    ((answer,),) = beam_search(chain, 1, end=0, width=1, most_symbols=10, length_power=power)
     assert answer.symbols == tuple(symbols)
     assert answer.log_probability == pytest.approx(chain.log_probability(symbols), abs=1e-5)
 
@@ -212,7 +213,7 @@ def test_a_forbidden_symbol_is_never_said_and_the_others_keep_their_probabilitie
     chain = Chain(4, 1)
     every = [s for n in range(5) for s in itertools.product((1, 3), repeat=n)]
     best = sorted(every, key=lambda s: -chain.log_probability(s) / (len(s) + 1))[:5]
-    found = beam_search(chain, end=0, width=500, most_symbols=4, length_power=1.0, never=(2,))
+    (found,) = beam_search(chain, 1, end=0, width=500, most_symbols=4, length_power=1.0, never=(2,))
     assert [item.symbols for item in found[:5]] == best
     assert len(found) == len(every)
     assert found[0].log_probability == pytest.approx(chain.log_probability(best[0]), abs=1e-5)
@@ -221,7 +222,7 @@ def test_a_forbidden_symbol_is_never_said_and_the_others_keep_their_probabilitie
 @pytest.mark.parametrize("options", [{"width": 0}, {"most_symbols": 0}, {"length_power": 1.5}])
 def test_beam_search_needs_numbers(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="width and most_symbols must be at least 1"):
-        beam_search(Chain(3, 0), end=0, **options)
+        beam_search(Chain(3, 0), 1, end=0, **options)
 
 
 # ---- files ----

@@ -70,6 +70,24 @@ def test_one_caption_and_more_for_a_photo(walls: Path) -> None:
         Captioner(walls / "run", beam_width=0)
 
 
+def test_photos_are_told_of_some_together_in_their_order(
+    walls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_text("nothing")
+    images = walls / "data" / "images"
+    photos = [images / "28.png", broken, images / "27.png", images / "29.png", images / "3.png"]
+    captioner = Captioner(walls / "run")
+    alone = [next(captioner.captions([photo])) for photo in photos]
+    monkeypatch.setattr("rondo.tasks.captions.answers.TOLD_TOGETHER", 3)
+    together = list(captioner.captions(photos))
+    assert [item.source for item in together] == [str(photo) for photo in photos]
+    assert [(item.text, item.others, item.error) for item in together] == [
+        (item.text, item.others, item.error) for item in alone
+    ]
+    assert [item.error is None for item in together] == [True, False, True, True, True]
+
+
 @pytest.mark.usefixtures("few")
 def test_the_commands(rondo: Run, tmp_path: Path) -> None:
     words = ("--hidden-size", "8", "--embedding-size", "4", "--threads", "1", "--run", "mine")

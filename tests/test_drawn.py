@@ -6,6 +6,7 @@ import torch
 
 from rondo.tasks.photo import drawn
 from rondo.tasks.photo.drawn import FACTORS, best_error, draw_photos, draw_portrait
+from rondo.tasks.photo.sets import PhotoSet
 
 
 def portraits(count: int, image_size: int = 16, **options):
@@ -58,7 +59,7 @@ def test_drawings_depend_on_seed_split_and_number_alone():
 def test_sets_are_labelled_like_photos():
     sets = draw_photos(16, num_train=2, num_val=1, num_test=2, num_cross=1)
     for one in sets.values():
-        one.check()
+        PhotoSet(one.pixels, one.labels, one.photos, one.classes).check()
     last = sets["test"].photos[-1]
     assert (last.path.as_posix(), last.split, last.source) == ("drawn/test/000001", "test", "drawn")
     assert (last.age, last.groups) == (None, ())

@@ -184,14 +184,14 @@ def test_class_weights_without_classes_to_count_are_refused() -> None:
     drawn, steps = drawn_case(), final_case()
     recipe = replace(drawn.task.recipe, class_weights="balanced")
     with pytest.raises(RunError, match=r"drawn cannot weigh classes: its answers are no classes"):
-        check_fits(drawn.task, recipe)
+        check_fits(drawn.task, recipe, torch.device("cpu"))
     anew = replace(steps.task, source=drawn.task.source)
     with pytest.raises(RunError, match="it draws its training examples anew, so there are none to"):
-        check_fits(anew, recipe)
+        check_fits(anew, recipe, torch.device("cpu"))
     silent = replace(steps.task, source=streams_case().task.source)
     with pytest.raises(RunError, match=r"do not tell all .* leave out recipe\.class_weights"):
-        check_fits(silent, recipe)
-    check_fits(steps.task, recipe)
+        check_fits(silent, recipe, torch.device("cpu"))
+    check_fits(steps.task, recipe, torch.device("cpu"))
 
 
 # --- learning rates

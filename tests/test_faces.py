@@ -14,8 +14,9 @@ from rondo.data.skipped import Skipped
 from rondo.tasks.photo import files
 from rondo.tasks.photo.classes import SEXES
 from rondo.tasks.photo.division import split_photos
-from rondo.tasks.photo.files import PhotoSet, list_photos, load_photos
+from rondo.tasks.photo.files import list_photos, load_photos
 from rondo.tasks.photo.lists import Photo, PhotoList
+from rondo.tasks.photo.sets import PhotoSet
 
 HEADER = "file,sex,split,source,age,race\n"
 

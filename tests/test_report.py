@@ -21,9 +21,9 @@ from rondo.tasks.photo.evaluation import (
     majority_rate,
     predict,
 )
-from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.report.build import ReportInput, render_report
 from rondo.tasks.photo.report.tables import accuracy_table, detail_table
+from rondo.tasks.photo.sets import PhotoSet
 
 # --- figures
 

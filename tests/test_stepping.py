@@ -15,7 +15,7 @@ import rondo
 from cases import CELLS, make_cell
 from rondo.compiler.call import Call
 from rondo.compiler.guarded import Guarded
-from rondo.compiler.in_place import pays_in_place
+from rondo.compiler.in_place import pays_for_steps
 
 
 def stream(layer: rondo.Recurrent, x: Tensor) -> Tensor:
@@ -400,7 +400,8 @@ def test_memory_of_two_tensors_is_kept_apart() -> None:
 
 def reads_in_place(stream: rondo.Stream) -> bool:
     assert stream._stepper is not None
-    return pays_in_place(stream._stepper.run)
+    run = stream._stepper.run
+    return pays_for_steps(run.loop, run.matrices, run.num_all_rows)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -9,23 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from plain_decoding import Symbols, merged
 from rondo.models.ctc import (
     beam_search,
     best_of,
     ctc_distances,
     greedy,
     log_probabilities,
-    merged,
+    padded,
     steps_needed,
 )
-
-Symbols = tuple[int, ...]
-
-
-def read(path: tuple[int, ...]) -> Symbols:
-    """What a path reads, by the definition: repeats merged, then blanks dropped."""
-    runs = [symbol for symbol, _ in itertools.groupby(path)]
-    return tuple(symbol for symbol in runs if symbol != 0)
 
 
 def all_texts(logits: Tensor) -> dict[Symbols, float]:
@@ -34,7 +27,7 @@ def all_texts(logits: Tensor) -> dict[Symbols, float]:
     found: dict[Symbols, float] = {}
     for path in itertools.product(range(logits.shape[1]), repeat=len(logits)):
         share = math.prod(float(probabilities[t, k]) for t, k in enumerate(path))
-        found[read(path)] = found.get(read(path), 0.0) + share
+        found[merged(path)] = found.get(merged(path), 0.0) + share
     return found
 
 
@@ -53,7 +46,8 @@ def random_logits(*sizes: int, seed: int = 0) -> Tensor:
     ],
 )
 def test_a_path_reads(path: Symbols, text: Symbols) -> None:
-    assert merged(path) == text == read(path)
+    assert merged(path) == text
+    assert greedy(torch.eye(3)[list(path)][None]) == [text]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +100,7 @@ def test_a_wide_beam_finds_every_text_with_its_probability(
 ) -> None:
     logits = random_logits(num_steps, num_classes, seed=seed)
     expected = all_texts(logits)
-    found = beam_search(logits, width=1000)
+    (found,) = beam_search(logits[None], width=1000)
     assert {symbols: math.exp(log) for symbols, log in found} == pytest.approx(expected)
     assert found[0][0] == max(expected, key=lambda text: expected[text])
     logs = [log for _, log in found]
@@ -117,15 +111,15 @@ def test_a_wide_beam_finds_every_text_with_its_probability(
 def test_a_narrow_beam_never_promises_more_than_there_is(seed: int) -> None:
     logits = random_logits(5, 4, seed=seed)
     expected = all_texts(logits)
-    found = beam_search(logits, width=3)
+    (found,) = beam_search(logits[None], width=3)
     assert len(found) == 3
     assert all(math.exp(log) <= expected[symbols] * (1 + 1e-9) for symbols, log in found)
 
 
 def test_the_likeliest_path_may_read_another_text_than_the_likeliest() -> None:
-    logits = torch.tensor([[0.6, 0.4], [0.6, 0.4]]).log()
-    assert greedy(logits[None]) == [()]
-    assert beam_search(logits, width=2)[0] == ((1,), pytest.approx(math.log(0.64)))
+    logits = torch.tensor([[[0.6, 0.4], [0.6, 0.4]]]).log()
+    assert greedy(logits) == [()]
+    assert beam_search(logits, width=2)[0][0] == ((1,), pytest.approx(math.log(0.64)))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -154,6 +148,16 @@ def test_a_lexicon_of_more_words_than_are_scored_together(monkeypatch: pytest.Mo
     torch.testing.assert_close(log_probabilities(logits, words), whole)
 
 
+def test_texts_are_padded_to_the_longest() -> None:
+    assert padded([]).shape == (0, 0)
+    assert padded([(), ()]).shape == (2, 0)
+    logits, texts = random_logits(3, 5, 3), [(2, 1), (), (1,)]
+    alone = torch.cat(
+        [log_probabilities(row, [text]) for row, text in zip(logits, texts, strict=True)]
+    )
+    torch.testing.assert_close(-ctc_distances(logits, padded(texts)), alone)
+
+
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
@@ -175,7 +179,7 @@ def test_wrong_targets_are_refused(targets: Tensor, message: str) -> None:
 def test_wrong_logits_are_refused() -> None:
     with pytest.raises(ValueError, match=r"logits must be \(B, T, K \+ 1\) .* got \(4, 3\)"):
         greedy(torch.zeros(4, 3))
-    with pytest.raises(ValueError, match=r"logits must be \(T, K \+ 1\), .* got \(1, 4, 3\)"):
-        beam_search(torch.zeros(1, 4, 3))
+    with pytest.raises(ValueError, match=r"logits must be \(B, T, K \+ 1\) .* got \(2, 4, 1\)"):
+        beam_search(torch.zeros(2, 4, 1))
     with pytest.raises(ValueError, match="width must be at least 1, got 0"):
-        beam_search(torch.zeros(4, 3), width=0)
+        beam_search(torch.zeros(1, 4, 3), width=0)

@@ -147,8 +147,9 @@ def test_other_data_with_characters_that_the_run_does_not_know(trained: Path, ro
     assert values["character_error_rate"] == edit_distance(wrong["text"], "xoZ") / 7
 
 
-def test_a_reading_does_not_depend_on_what_is_read_beside_it(trained: Path) -> None:
-    reader = Reader.load(trained / "run")
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+def test_a_reading_does_not_depend_on_what_is_read_beside_it(trained: Path, decoder: str) -> None:
+    reader = Reader.load(trained / "run", Decoding(decoder))
     columns = [word.columns for word in load_words(trained / "words").splits["test"]]
     wide = torch.randint(256, (400, 32)).byte()
     alone = [reader.texts([one])[0] for one in columns]

@@ -115,8 +115,8 @@ def test_decay_spares_what_is_no_matrix_where_the_recipe_says_so() -> None:
 
 
 def test_precision_auto_becomes_one_that_can_be_trained() -> None:
-    assert resolved_precision("auto") in PRECISIONS
-    assert resolved_precision("float32") == "float32"
+    assert resolved_precision("auto", torch.device("cpu")) in PRECISIONS
+    assert resolved_precision("float32", torch.device("cpu")) == "float32"
 
 
 # --- batches

@@ -31,12 +31,12 @@ from rondo.measures.corruptions import CORRUPTIONS
 from rondo.measures.intervals import percent
 from rondo.tasks.photo.answers import Predictor
 from rondo.tasks.photo.evaluation import predict
-from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.report.build import render_report
 from rondo.tasks.photo.report.card import render_card
 from rondo.tasks.photo.report.finish import evaluate_splits, finish, predict_splits
 from rondo.tasks.photo.report.input import ReportInput
 from rondo.tasks.photo.report.looks import mean_sweeps
+from rondo.tasks.photo.sets import PhotoSet
 from rondo.tasks.photo.task import PhotoSource
 from rondo.training.run_folder import RunFolder
 from rondo.training.session import Session

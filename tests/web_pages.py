@@ -24,7 +24,7 @@ import rondo
 from commands import STUCK_S
 from photo_runs import add_network, new_run, photo_data, run_config, session_of
 from rondo.tasks.photo.answers import Predictor
-from rondo.tasks.photo.files import PhotoSet
+from rondo.tasks.photo.sets import PhotoSet
 from rondo.web.app import make_app
 from rondo.web.serve import hosts_of, listening, server_of
 

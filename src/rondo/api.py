@@ -121,6 +121,7 @@ def train(
     start_from: str | Path | None = None,
     seed: int = 0,
     threads: int | None = None,
+    device: str = "auto",
     log: Sequence[str] = (),
     say: Callable[[str], None] = print,
     **options: Any,
@@ -134,6 +135,8 @@ def train(
         start_from: A run folder, a file of weights or a name on the hub to start from.
         seed: The seed of all that is random.
         threads: The number of threads; None: torch's.
+        device: Where to train: "cpu", "gpu", or "auto", which is the accelerator for photos, where
+            there is one, and the processor for all else.
         log: Where records go beside `metrics.jsonl`, such as "csv" or "tensorboard".
         say: Is given each line for the user.
         options: Options of the task, and fields of its recipe, as `rondo train TASK --help` lists
@@ -162,6 +165,7 @@ def train(
         start_from=None if start_from is None else str(start_from),
         seed=seed,
         threads=threads,
+        device=device,
     )
     started = session.begin(definition, request, None if run is None else Path(run), say)
     return _fitted(started, say, ",".join(log) or None)

@@ -130,6 +130,7 @@ static const step_part STEP_PARTS[] = {
     {step_part_0, BY_COLUMNS},
     {step_part_1, BY_ROWS},
 };
+#define PARTS_OF_LAST 2 /* where nobody reads the state */
 
 /* What is done for rows of some steps after these steps. */
 static void closing(

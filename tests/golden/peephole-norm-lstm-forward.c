@@ -215,6 +215,7 @@ static const step_part STEP_PARTS[] = {
     {step_part_1, BY_ROWS},
     {step_part_2, BY_ROWS},
 };
+#define PARTS_OF_LAST 3 /* where nobody reads the state */
 
 /* What is done for rows of some steps after these steps. */
 static void closing(

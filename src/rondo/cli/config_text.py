@@ -26,7 +26,7 @@ def config_text(definition: Definition, given: Mapping[str, Any]) -> str:
         default = "PATH" if item.default is MISSING else item.default
         lines.append(_line(item.name, given[item.name], default))
     lines.append(_line("seed", given["seed"], 0))
-    for name in ("threads", "start_from", "log", "report", "run_path"):
+    for name in ("threads", "device", "start_from", "log", "report", "run_path"):
         if given[name] is not None:
             lines.append(_line(name.replace("run_path", "run"), given[name], None))
     lines += ["", "[recipe]", _line("name", changes["name"], kind)]

@@ -295,6 +295,9 @@ def _add_run(parser: OptionsParser) -> None:
     add("--seed", type=whole, metavar="N", help="seed of all that is random (default: 0)")
     add("--threads", type=_threads, metavar="N",
         help=f"threads, from 1 to {most_threads()} here (default: {FREE})")  # fmt: skip
+    add("--device", type=word, metavar="auto|cpu|gpu",
+        help="where it is trained: the gpu is what accelerator torch finds; auto is the gpu for "
+        "photos, where there is one, and the cpu for all else (default: auto)")  # fmt: skip
     add("--log", type=word, metavar="NAMES",
         help="where the figures go beside metrics.jsonl: tensorboard, mlflow, wandb, trackio, csv; "
         "several with commas between, or none (default: none)")  # fmt: skip

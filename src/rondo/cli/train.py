@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rondo.training.session import Request, Session
 
 OF_RUN = (
-    *("set", "start_from", "seed", "threads", "log", "report", "find_learning_rate"),
+    *("set", "start_from", "seed", "threads", "device", "log", "report", "find_learning_rate"),
     *("print_config", "run_path", "resume"),
 )
 """The options of every training."""
@@ -114,6 +114,7 @@ def request_of(given: dict[str, Any], watch: CoreWatch) -> Request:
         start_from=given["start_from"],
         seed=given["seed"] or 0,
         threads=free_threads(watch) if given["threads"] is None else given["threads"],
+        device=given["device"] or "auto",
     )
 
 

@@ -45,6 +45,8 @@ class Call(ctypes.Structure):
         ("chunk_rows", ctypes.c_int64),
         ("begins", ctypes.c_int64),
         ("ends", ctypes.c_int64),
+        ("in_place", ctypes.c_int64),
+        ("state_unread", ctypes.c_int64),
         ("products", ctypes.c_void_p),
         ("pool", ctypes.c_void_p),
         ("workspace", ctypes.c_void_p),

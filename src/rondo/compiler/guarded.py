@@ -1,7 +1,8 @@
 """A call of a kernel that is made only while memory holds what it held.
 
 In go tensors, of which a kernel was given something that was made of them, and its call; out comes
-a function that makes the call, or says that a tensor was written since.
+a function that makes the call, or says that a tensor was written since. `guards_of` tells whether
+the tensors themselves are others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from torch import Tensor
+from torch._C._dynamo.guards import TensorGuards
 
 from rondo.compiler.runtime import load
 
@@ -61,6 +63,15 @@ class Guarded:
     def run_unless_changed(self) -> bool:
         """Make the call; where the tensors hold something else, return False instead."""
         return bool(self.function(self.argument))
+
+
+def guards_of(tensors: Sequence[Tensor]) -> TensorGuards:
+    """What tells by `check(*others)` whether other tensors are like these.
+
+    That is torch's own look at tensors: their types, devices, sizes, strides, whether they need a
+    gradient, and what stands between them and a kernel: transforms, modes, autocast, inference.
+    """
+    return TensorGuards(*tensors, dynamic_dims_sizes=None, dynamic_dims_strides=None)
 
 
 def _span(tensor: Tensor) -> tuple[int, int]:

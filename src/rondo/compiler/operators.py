@@ -315,12 +315,12 @@ def _backward(ctx, gradients):  # type: ignore[no-untyped-def]
     batch_sizes, resets, kept = saved[0], saved[1], saved[2:]
     cotangents = _cotangents(ctx.program, gradients, x, state)
     given = Given(parameters, x, state, batch_sizes, resets, *ctx.how)
-    if torch.is_grad_enabled() or is_transformed() or any(map(_is_batched, gradients)):
-        return _differentiable_gradients(ctx.again, given, cotangents)
+    if torch.is_grad_enabled() or is_transformed() or any(map(is_batched, gradients)):
+        return differentiable_gradients(ctx.again, given, cotangents)
     return _planned_gradients(ctx.program, given, kept, cotangents)
 
 
-def _is_batched(gradient: Tensor | None) -> bool:
+def is_batched(gradient: Tensor | None) -> bool:
     """Whether a gradient stands for several, as `is_grads_batched` has it."""
     return gradient is not None and torch._C._dispatch_keys(gradient).has(BATCHED)
 
@@ -377,7 +377,7 @@ def _planned_gradients(  # type: ignore[no-untyped-def]
     return [next(wanted) if keep else None for keep in program.wanted], of_x, of_state
 
 
-def _differentiable_gradients(  # type: ignore[no-untyped-def]
+def differentiable_gradients(  # type: ignore[no-untyped-def]
     again: Again, given: Given, cotangents: Sequence[Tensor]
 ):
     """Gradients that can be differentiated again, or batched: autograd through another run."""
@@ -480,7 +480,7 @@ class _ByLibrary(torch.autograd.Function):
             batch_sizes, reverse = ctx.how
             given = Given(parameters, x, state, batch_sizes, None, reverse, None)
             again = _by_reference(ctx.program)
-            of_own, of_x, of_state = _differentiable_gradients(again, given, gradients)
+            of_own, of_x, of_state = differentiable_gradients(again, given, gradients)
             return (None, None, None, None, *of_own, of_x, *of_state)
         wanted = [leaf for leaf in leaves if leaf.requires_grad]
         found = iter(torch.autograd.grad(results, wanted, gradients, True, allow_unused=True))

@@ -21,7 +21,7 @@ import torch
 
 from rondo.compiler.c_loops import C_TYPES, loop_lines
 from rondo.compiler.identifiers import identifiers, with_names
-from rondo.compiler.kernel import Buffer, Kernel, Level, Loop, Product, Sum
+from rondo.compiler.kernel import Buffer, Kernel, Level, Loop, Product, Reduce, Store, Sum
 from rondo.compiler.row_memory import RowMemory, memory_of, row_bytes, touched
 
 ALIGNMENT = 16
@@ -259,6 +259,10 @@ EXPLAINED = {
 }
 
 
+OF_STATE = ("local", "row", "state")
+"""Where values lie that no other step reads, and the state."""
+
+
 def _stage(kernel: Kernel, stage: str, levels: tuple[Level, ...], spoils: bool = False) -> str:
     """A stage as a function; the loops of a very long one in functions of their own."""
     memory = memory_of(kernel, levels)
@@ -296,10 +300,10 @@ def _step(kernel: Kernel, spoils: bool) -> str:
         _function(kernel, "step", body, memory, of_step=name)
         for name, (_, body) in zip(names, parts, strict=True)
     ]
-    table = [f"{{{name}, {kind}}}," for name, (kind, _) in zip(names, parts, strict=True)]
-    return "\n".join(
-        [*functions, EXPLAINED["step"], *texts, *_table("step_part", "STEP_PARTS", table), ""]
-    )
+    rows = [f"{{{name}, {kind}}}," for name, (kind, _) in zip(names, parts, strict=True)]
+    table = _table("step_part", "STEP_PARTS", rows)
+    end = f"#define PARTS_OF_LAST {_parts_unless_last(kernel)} /* where nobody reads the state */"
+    return "\n".join([*functions, EXPLAINED["step"], *texts, *table, end, ""])
 
 
 def _row_loops(
@@ -330,6 +334,29 @@ def _for_rows(stage: str) -> str:
     if stage == "step":
         return "for (int64_t r = room->first_row; r < room->last_row; ++r)"
     return "for (int64_t r = 0; r < rows; ++r)"
+
+
+def _parts_unless_last(kernel: Kernel) -> int:
+    """How many parts of a step make more than the state after it; all, where that is little."""
+    written = [
+        (part, _written(level, part))
+        for level in kernel.levels
+        for part in ("loops", "products")
+        if (level.loops if part == "loops" else level.products)
+    ]
+    number = len(written)
+    while number and all(kernel.buffers[name].place in OF_STATE for name in written[number - 1][1]):
+        number -= 1
+    saves = any(part == "products" for part, _ in written[number:])
+    return number if saves else len(written) + bool(kernel.commits)
+
+
+def _written(level: Level, part: str) -> set[str]:
+    """The buffers that a part of a level writes."""
+    if part == "products":
+        return {product.result for product in level.products}
+    items = [item for loop in level.loops for item in loop.body]
+    return {item.buffer for item in items if isinstance(item, Store | Reduce)}
 
 
 def _row_lines(kernel: Kernel, loops: tuple[Loop, ...], stage: str) -> list[str]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rondo.compiler.call import SPOILS, Call, Slot
 from rondo.compiler.graph import sizes_at
+from rondo.compiler.in_place import pays_for_run, read_in_place
 from rondo.compiler.interpret import Environment, evaluate
 from rondo.compiler.reference import Chunk, Previous, Resets, Result, Steps, sum_over_steps
 
@@ -74,7 +75,7 @@ class Run:
         call = Call.from_buffer_copy(self.sizes.call)
         strides: list[int] = []
         for tensor, matrix in zip(self.matrices, loop.kernel.matrices, strict=True):
-            strides += _strides(tensor, matrix.transposed)
+            strides += strides_of(tensor, matrix.transposed)
         starts: list[int] = []
         for rows in self.previous:
             assert rows.reset_to is not None
@@ -87,6 +88,8 @@ class Run:
             flags = resets.flags.contiguous()
             self.kept.append(flags)
             call.resets, call.divert = flags.data_ptr(), resets.divert
+        if pays_for_run(loop, self.matrices, steps.num_rows):
+            read_in_place(call, loop, steps.num_rows)
         self.workspace = loop.workspace(self.sizes.workspace_bytes)
         call.workspace = self.workspace.data_ptr()
         return call
@@ -264,7 +267,7 @@ def _address(rows: Tensor, first: int) -> int:
     return rows.data_ptr() - first * prod(rows.shape[1:]) * rows.itemsize
 
 
-def _strides(matrix: Tensor, transposed: bool) -> tuple[int, int, int]:
+def strides_of(matrix: Tensor, transposed: bool) -> tuple[int, int, int]:
     """From matrix to matrix, from row to row and from column to column."""
     *batch, row, column = matrix.stride()
     first = batch[0] if batch else 0

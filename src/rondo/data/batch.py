@@ -32,10 +32,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device, but for the lengths, which stay on the CPU."""
-        moved = {
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
             name: value.to(device)
-            for name in ("inputs", "targets", "allowed", "pictures")
-            if (value := getattr(self, name)) is not None
+            for name, value in values.items()
+            if isinstance(value, Tensor) and name != "lengths"
         }
         return replace(self, **moved)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rondo.compiler import EngineName
-from rondo.compiler.attributes import surroundings
+from rondo.compiler.attributes import Surroundings, surroundings
 from rondo.compiler.operators import (
     is_observed,
     is_transformed,
@@ -146,7 +146,11 @@ class Call:
 
 
 def held_by(
-    cell: nn.Module, tensors: Mapping[str, Tensor] | None = None, *, stays: bool = False
+    cell: nn.Module,
+    tensors: Mapping[str, Tensor] | None = None,
+    *,
+    stays: bool = False,
+    known: Surroundings | None = None,
 ) -> Held:
     """What a cell is run on.
 
@@ -154,12 +158,13 @@ def held_by(
         cell: The cell.
         tensors: What to use for its tensors, by name; default these.
         stays: Whether nothing of the cell but these changes.
+        known: What the cell holds, where that is known.
     """
     if torch.compiler.is_dynamo_compiling() or stays:
         own = named_tensors(cell)
         given = own if tensors is None else tensors
         return Held(None, {name: own[name] for name in given}, dict(given))
-    found = surroundings(cell)
+    found = surroundings(cell) if known is None else known
     return Held(tuple(found.key), found.tensors, dict(found.tensors))
 
 

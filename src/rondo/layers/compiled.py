@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from rondo.compiler import CompiledLoop, EngineName, Program, SeveralLoops, TraceError
-from rondo.compiler.attributes import surroundings
+from rondo.compiler.attributes import Surroundings, surroundings
 from rondo.compiler.changes import numbers_of
 from rondo.compiler.check import (
     is_checking,
@@ -61,6 +61,7 @@ from rondo.layers.making import (
     tell_of_engine,
     tell_of_numbers,
 )
+from rondo.layers.remembered import Memory
 from rondo.layers.sequence import Packing
 
 MAX_NUMBERS_OF_ROWS = 256
@@ -96,6 +97,7 @@ class Programs:
         self.variants: dict[Any, Variants] = {}
         self.numbers: Numbers = {}  # what the cell held when it was last compiled
         self.is_told_of_numbers = False
+        self.memory = Memory()
         ALL.add(self)
         self.lock = os.getpid(), threading.RLock()
 
@@ -122,6 +124,7 @@ class Programs:
         reverse: bool = False,
         checkpoint_every: int | None = None,
         return_states: bool = False,
+        known: Surroundings | None = None,
     ) -> tuple[Tensor, Any, Any]:
         """Run the cell over all steps.
 
@@ -136,6 +139,7 @@ class Programs:
             reverse: Whether to run from the last step to the first.
             checkpoint_every: Of which steps to keep the state alone; see :class:`rondo.Recurrent`.
             return_states: Whether the states of all steps are wanted.
+            known: What the cell holds, where that is known.
 
         Returns:
             The output of all steps, packed; the state at the end; the states of all steps, packed,
@@ -143,7 +147,7 @@ class Programs:
         """
         leaves, form = flatten(state)
         how = engine, resets, reverse, checkpoint_every, return_states
-        held = held_by(cell, tensors, stays=self.cell_stays)
+        held = held_by(cell, tensors, stays=self.cell_stays, known=known)
         call = Call(cell, held, rows, leaves, form, packing, *how)
         if runs_plain(engine, rows):
             results = self._plain(call)

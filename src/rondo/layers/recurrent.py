@@ -25,12 +25,13 @@ from rondo.compiler import (
     is_parallel,
     unroll,
 )
-from rondo.compiler.attributes import surroundings
+from rondo.compiler.attributes import Surroundings, surroundings
 from rondo.compiler.names import LazyNames, saved_names
 from rondo.compiler.state import flatten, map_state
 from rondo.layers.checks import check_checkpoint_every, check_engine, check_state
 from rondo.layers.compiled import Programs
 from rondo.layers.drawn import draw_layer, layer_as_svg
+from rondo.layers.loop_shortcut import Seen, key_of, recall, remember
 from rondo.layers.making import Fallback
 from rondo.layers.names import names_of, state_form
 from rondo.layers.sequence import (
@@ -153,13 +154,35 @@ class Recurrent(nn.Module):
             >>> c.shape, bool((c[:, -1] == c_n).all())
             (torch.Size([2, 7, 5]), True)
         """
+        is_whole = lengths is None and resets is None and not return_states
+        seen = key_of(self, x, state) if is_whole else None
+        if seen is not None:
+            found = recall(self, seen, x)
+            if not isinstance(found, Seen):
+                return found
+            state = found.state
+        held = None if seen is None else seen.held
         given = self._given(x, lengths, resets)
+        returned, state = self._long_way(given, state, held, return_states=return_states)
+        if seen is not None:
+            remember(self, seen, x, state)
+        return returned
+
+    def _long_way(
+        self,
+        given: _Given,
+        state: Any,
+        held: Surroundings | None,
+        *,
+        return_states: bool,
+    ) -> tuple[tuple[Any, ...], Any]:
+        """What `forward` returns, with all checks, and the state that it began with."""
         example = given.rows.new_zeros(given.batch_size, *given.rows.shape[1:])
         state = initial_state(self.cell, example) if state is None else state
         check_state(flatten(state)[0], given.batch_size)
         if torch.compiler.is_dynamo_compiling():
             self._read_cell(example, state)
-        y, state, states = self._programs.run(
+        y, last, states = self._programs.run(
             self.cell,
             given.rows,
             state,
@@ -169,9 +192,11 @@ class Recurrent(nn.Module):
             reverse=self.reverse,
             checkpoint_every=self._checkpoint_every(given.packing.batch_sizes.shape[0]),
             return_states=return_states,
+            known=held,
         )
         y = given.unpack(y)
-        return (y, state, map_state(given.unpack, states)) if return_states else (y, state)
+        more = (map_state(given.unpack, states),) if return_states else ()
+        return (y, last, *more), state
 
     def step(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """One step, for streams: x (B, ...) and the state so far; the output and the new state.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from rondo.cells import initial_state
 from rondo.compiler.state import flatten
@@ -42,14 +44,20 @@ class Stream:
         self._state = state
         self._x: Tensor | None = None  # an example
         self._stepper: Stepper | None = None  # keeps the state while there is one
-        self._watched: list[tuple[dict[str, Any], str, Any]] = []
+        self._watched: list[tuple[dict[str, Any], list[str], list[Any]]] = []
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output of the next step."""
-        x = x.contiguous()
         stepper = self._stepper
-        if stepper is not None and self._fits(x):
-            return stepper.advance(x)
+        if stepper is not None and not torch.compiler.is_compiling() and self._has_its_parts():
+            if forward_ad._current_level < 0:
+                y = stepper.advance_again(x)
+                if y is not None:
+                    return y
+            x = x.contiguous()
+            if self._fits(x) and stepper.is_in_place():
+                return stepper.advance(x)
+        x = x.contiguous()
         with torch.no_grad():
             y, state = self._layer.step(x, self.state)
             self._x, self._state = x.detach(), state
@@ -105,20 +113,25 @@ class Stream:
             return None
         stepper = layer._programs.new_stepper(layer.cell, x, state, layer._stepping_engine)
         if stepper is not None:
-            self._watched = [
-                (owner, name, part)
+            owners = [
+                owner
                 for module in layer.cell.modules()
                 for owner in (module._parameters, module._buffers, module._modules)
-                for name, part in owner.items()
+                if owner
             ]
+            self._watched = [(owner, [*owner], [*owner.values()]) for owner in owners]
         return stepper
 
+    def _has_its_parts(self) -> bool:
+        """Whether the cell holds the same tensors and modules as when the stream began."""
+        for owner, names, parts in self._watched:
+            if not all(map(is_, map(owner.get, names), parts)):
+                return False
+        return True
+
     def _fits(self, x: Tensor) -> bool:
-        """Whether the next step is like the last one, of the same tensors."""
-        example, stepper = self._x, self._stepper
+        """Whether x is like that of the last step."""
+        example = self._x
         assert example is not None
-        assert stepper is not None
-        if not isinstance(x, Tensor) or x.shape != example.shape or x.dtype != example.dtype:
-            return False
-        is_same = all(owner.get(name) is part for owner, name, part in self._watched)
-        return is_same and is_plain(x) and stepper.is_in_place()
+        is_like = isinstance(x, Tensor) and x.shape == example.shape and x.dtype == example.dtype
+        return is_like and is_plain(x)

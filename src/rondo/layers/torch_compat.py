@@ -25,6 +25,8 @@ from rondo.compiler.lines import stack_level_of_user
 from rondo.layers.compiled import Programs
 from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.sequence import Packing, check_jagged, dense, jagged, jagged_like
+from rondo.layers.shortcut import key_of, recall, remember
+from rondo.layers.weights import suffixes, weight_names
 
 Hidden = tuple[Tensor, ...]
 
@@ -145,6 +147,20 @@ def _note_quantization(layer: Layer, name: str) -> None:
 
 
 def _forward(layer: Layer, input: Any, hx: Any) -> Any:
+    """What `torch.nn`'s forward does, by the shortest way that there is."""
+    found = key_of(layer, input, hx, ENGINE)
+    if found is None:
+        return _long_way(layer, input, hx)
+    key, state = found
+    results = recall(layer, key, input, state)
+    if results is None:
+        returned = _long_way(layer, input, hx)
+        remember(layer, key, input, state)
+        return returned
+    return results[0], (results[1] if len(results) == 2 else results[1:])
+
+
+def _long_way(layer: Layer, input: Any, hx: Any) -> Any:
     """What `torch.nn`'s forward does, checks and errors included."""
     if isinstance(input, PackedSequence):
         return _forward_packed(layer, input, hx)
@@ -238,13 +254,12 @@ def _run_layers(
     """All layers and directions over packed rows."""
     cell, programs = cell_and_programs(layer)
     last: list[list[Tensor]] = []
-    directions = ("", "_reverse") if layer.bidirectional else ("",)
-    for number in range(layer.num_layers):
+    for number, endings in enumerate(suffixes(layer)):
         if number > 0 and layer.dropout > 0:
             rows = dropout(rows, layer.dropout, layer.training)
         outputs = []
-        for direction in directions:
-            tensors = _tensors(layer, f"_l{number}{direction}")
+        for ending in endings:
+            tensors = _tensors(layer, ending)
             state = tuple(h[len(last)] for h in hidden)
             output, new, _ = programs.run(
                 cell,
@@ -253,7 +268,7 @@ def _run_layers(
                 packing,
                 tensors=tensors,
                 engine=ENGINE,
-                reverse=bool(direction),
+                reverse=ending.endswith("_reverse"),
             )
             outputs.append(output)
             last.append(list(_as_tuple(new)))
@@ -266,10 +281,7 @@ def _run_layers(
 
 def _tensors(layer: Layer, suffix: str) -> dict[str, Tensor]:
     """The weights of one layer and direction, by the names that they have in the cell."""
-    names = ["weight_ih", "weight_hh"]
-    names += ["bias_ih", "bias_hh"] if layer.bias else []
-    names += ["weight_hr"] if layer.proj_size else []
-    return {name: getattr(layer, name + suffix) for name in names}
+    return {name: getattr(layer, own) for name, own in weight_names(layer, suffix).items()}
 
 
 def cell_and_programs(layer: Layer) -> tuple[nn.Module, Programs]:

@@ -167,6 +167,7 @@ class CRNN(nn.Module):
 
         Without widths none is padded.
         """
+        widths = None if widths is None else widths.to(pictures.device)
         x = _normalised(pictures.float(), widths).transpose(1, 2)[:, None]
         for number, (convolution, norm) in enumerate(
             zip(self.convolutions, self.norms, strict=True)

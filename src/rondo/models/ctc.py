@@ -5,6 +5,7 @@ A network gives, at every step t, probabilities of K symbols (numbers 1 to K) an
 merged and blanks then dropped: a a - a b b reads a a b. The probability of a text is the sum over
 all paths that read as it. Decoding looks for the likeliest text: `greedy` takes the likeliest
 path, `beam_search` sums over paths of the likeliest beginnings, `best_of` compares given texts.
+The first two read all rows of a batch together.
 
 Graves, Fernandez, Gomez & Schmidhuber, "Connectionist temporal classification: labelling
 unsegmented sequence data with recurrent neural networks", 2006. Known limits: texts are compared
@@ -15,20 +16,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import torch
 from torch import Tensor
 from torch.nn.functional import ctc_loss
 
+from rondo.models import ctc_kernels
+from rondo.models.ctc_kernels import Symbols
+from rondo.models.prefix_beams import Beams
+
 BLANK = 0
 """The number of the blank."""
 
-Symbols = tuple[int, ...]
-"""A text as numbers from 1 on."""
-
 SCORED_TOGETHER = 512
 """Texts whose probability is computed at a time."""
+
+MOST_CANDIDATES = 2**20
+"""Beginnings that beam search looks at together: what it needs of memory grows with them."""
 
 
 def steps_needed(symbols: Sequence[int]) -> int:
@@ -79,7 +84,8 @@ def ctc_distances(logits: Tensor, targets: Tensor, steps: Tensor | None = None) 
         targets = targets.new_zeros(num_rows, 1)
     is_symbol = targets != BLANK
     lengths = is_symbol.sum(1)
-    if bool((is_symbol != (torch.arange(targets.shape[1]) < lengths[:, None])).any()):
+    places = torch.arange(targets.shape[1], device=targets.device)
+    if bool((is_symbol != (places < lengths[:, None])).any()):
         raise ValueError("targets must hold zeros, the blank, after the end of a text only")
     if steps is None:
         steps = torch.full((num_rows,), num_steps)
@@ -88,20 +94,18 @@ def ctc_distances(logits: Tensor, targets: Tensor, steps: Tensor | None = None) 
     )
 
 
-def merged(path: Sequence[int]) -> Symbols:
-    """Returns what a path reads: repeats merged, then blanks dropped.
-
-    Example:
-        >>> from rondo.models.ctc import merged
-        >>> merged([1, 1, 0, 1, 2, 2])
-        (1, 1, 2)
-    """
-    kept = [*path[:1], *(b for a, b in pairwise(path) if a != b)]
-    return tuple(symbol for symbol in kept if symbol != BLANK)
-
-
 def greedy(logits: Tensor, steps: Tensor | None = None) -> list[Symbols]:
-    """Returns what the likeliest path of every row reads; arguments as for `ctc_distances`.
+    """Returns what the likeliest path of every row reads.
+
+    Of equally likely symbols of a step it takes the one with the lowest number; NaN counts as the
+    likeliest.
+
+    Args:
+        logits: (B, T, K + 1), of which number 0 is the blank.
+        steps: (B,) the steps of each row. Default T.
+
+    Raises:
+        ValueError: Where shapes or numbers of steps do not fit.
 
     Example:
         >>> import torch
@@ -110,46 +114,76 @@ def greedy(logits: Tensor, steps: Tensor | None = None) -> list[Symbols]:
         [(1, 1, 2)]
     """
     _check_logits(logits)
-    paths = logits.argmax(-1).tolist()
-    counts = [len(path) for path in paths] if steps is None else steps.tolist()
-    return [merged(path[:count]) for path, count in zip(paths, counts, strict=True)]
+    steps = _checked_steps(logits, steps)
+    library = ctc_kernels.library()
+    if library is not None and logits.dtype == torch.float32:
+        return ctc_kernels.read_paths(library, logits, steps)
+    paths = logits.max(-1).indices
+    starts = (paths != BLANK) & ~_beyond(logits, steps)
+    starts[:, 1:] &= paths[:, 1:] != paths[:, :-1]
+    symbols = iter(paths[starts].tolist())
+    return [tuple(islice(symbols, count)) for count in starts.sum(1).tolist()]
 
 
-def beam_search(logits: Tensor, width: int = 10) -> list[tuple[Symbols, float]]:
-    """Returns the likeliest texts of one row with the logarithms of their probabilities.
+@torch.no_grad()
+def beam_search(
+    logits: Tensor, steps: Tensor | None = None, *, width: int = 10
+) -> list[list[tuple[Symbols, float]]]:
+    """Returns the likeliest texts of every row with the logarithms of their probabilities.
 
-    Step by step it keeps the `width` likeliest beginnings; that of a beginning is the sum over the
-    paths so far that read as it. With enough width it finds the likeliest text of all; the
-    probabilities then are exact, otherwise they may lack paths that were given up.
+    Step by step it keeps the `width` likeliest beginnings of each row; that of a beginning is the
+    sum over the paths so far that read as it. With enough width it finds the likeliest text of all;
+    the probabilities then are exact, otherwise they may lack paths that were given up. Texts that
+    no path can read, as where logits are -inf, are left out. It runs in C (`ctc_kernels`); where
+    there is no compiler, all rows take a step together in torch (`prefix_beams`).
 
     Graves & Jaitly, "Towards end-to-end speech recognition with recurrent neural networks", 2014,
     Algorithm 1 without a language model.
 
     Args:
-        logits: (T, K + 1) of one row.
+        logits: (B, T, K + 1), of which number 0 is the blank; what lies beyond the steps of a row
+            is not read.
+        steps: (B,) the steps of each row. Default T.
         width: Beginnings that are kept.
 
+    Returns:
+        The texts of each row, the likeliest first; of equally likely ones first that whose
+        beginning was the likelier, then that with the lower number of its last symbol.
+
     Raises:
-        ValueError: Where there is no such width, or the logits are others.
+        ValueError: Where there is no such width, shapes or numbers of steps do not fit, or a step
+            has no probabilities: a logit of it is NaN or inf, or all are -inf.
+        MemoryError: Where there is too little for so many beginnings and steps.
 
     Example:
         >>> import torch
         >>> from rondo.models.ctc import beam_search, greedy
-        >>> logits = torch.tensor([[0.6, 0.4], [0.6, 0.4]]).log()
-        >>> greedy(logits[None])  # the path -- has 0.36 alone, but 0.64 read "a"
+        >>> logits = torch.tensor([[[0.6, 0.4], [0.6, 0.4]]]).log()
+        >>> greedy(logits)  # the path -- has 0.36 alone, but 0.64 read "a"
         [()]
-        >>> [(symbols, round(math.exp(log), 2)) for symbols, log in beam_search(logits)]
+        >>> [(symbols, round(math.exp(log), 2)) for symbols, log in beam_search(logits)[0]]
         [((1,), 0.64), ((), 0.36)]
     """
-    if logits.ndim != 2:
-        raise ValueError(f"logits must be (T, K + 1), those of one row, got {tuple(logits.shape)}")
+    _check_logits(logits)
     if width < 1:
         raise ValueError(f"width must be at least 1, got {width}")
-    beams: dict[Symbols, tuple[float, float]] = {(): (0.0, -math.inf)}
-    for row in logits.double().log_softmax(-1).tolist():
-        beams = _kept(_extended(beams, row), width)
-    found = [(symbols, _log_sum(*ends)) for symbols, ends in beams.items()]
-    return sorted(found, key=lambda item: -item[1])
+    steps = _checked_steps(logits, steps)
+    logs = logits.double().log_softmax(-1)
+    beyond = _beyond(logits, steps)
+    _check_probabilities(logits, logs.isnan().any(-1) & ~beyond)
+    library = ctc_kernels.library()
+    if library is not None:
+        rows = zip(logs, steps.tolist(), strict=True)
+        return [ctc_kernels.search(library, row[:count], width) for row, count in rows]
+    logs[beyond] = logs.new_full((logs.shape[2],), -math.inf)
+    logs[..., BLANK][beyond] = 0.0  # a blank that is certain changes nothing
+    found = []
+    for some in logs.split(max(1, MOST_CANDIDATES // (width * logs.shape[2]))):
+        beams = Beams.of(len(some), width, logs.device)
+        for step in some.unbind(1):
+            beams = beams.after(step)
+        found += beams.texts()
+    return found
 
 
 def best_of(logits: Tensor, texts: Sequence[Symbols]) -> tuple[int, float]:
@@ -178,45 +212,23 @@ def log_probabilities(logits: Tensor, texts: Sequence[Symbols]) -> Tensor:
     logs = []
     for first in range(0, len(texts), SCORED_TOGETHER):
         some = texts[first : first + SCORED_TOGETHER]
-        targets = torch.zeros(len(some), max(1, *map(len, some)), dtype=torch.long)
-        for row, symbols in zip(targets, some, strict=True):
-            row[: len(symbols)] = torch.tensor(symbols, dtype=torch.long)
-        logs.append(-ctc_distances(logits.expand(len(some), -1, -1), targets))
+        logs.append(-ctc_distances(logits.expand(len(some), -1, -1), padded(some)))
     return torch.cat(logs) if logs else torch.zeros(0)
 
 
-def _extended(
-    beams: dict[Symbols, tuple[float, float]], row: Sequence[float]
-) -> dict[Symbols, tuple[float, float]]:
-    """One step further: logs of the paths that end in a blank, and of those that do not."""
-    new: dict[Symbols, tuple[float, float]] = {}
+def padded(texts: Sequence[Symbols]) -> Tensor:
+    """Returns texts as `ctc_distances` takes them, (B, L).
 
-    def add(symbols: Symbols, blank: float, other: float) -> None:
-        before = new.get(symbols, (-math.inf, -math.inf))
-        new[symbols] = _log_sum(before[0], blank), _log_sum(before[1], other)
-
-    for symbols, (in_blank, in_other) in beams.items():
-        both = _log_sum(in_blank, in_other)
-        last = symbols[-1] if symbols else BLANK
-        add(symbols, both + row[BLANK], in_other + row[last] if symbols else -math.inf)
-        for symbol in range(1, len(row)):
-            before = in_blank if symbol == last else both
-            if before > -math.inf:
-                add((*symbols, symbol), -math.inf, before + row[symbol])
-    return new
-
-
-def _kept(
-    beams: dict[Symbols, tuple[float, float]], width: int
-) -> dict[Symbols, tuple[float, float]]:
-    best = sorted(beams, key=lambda symbols: -_log_sum(*beams[symbols]))[:width]
-    return {symbols: beams[symbols] for symbols in best}
-
-
-def _log_sum(a: float, b: float) -> float:
-    """log(exp(a) + exp(b))."""
-    high, low = max(a, b), min(a, b)
-    return high if low == -math.inf else high + math.log1p(math.exp(low - high))
+    Example:
+        >>> from rondo.models.ctc import padded
+        >>> padded([(1, 2), (), (3,)])
+        tensor([[1, 2],
+                [0, 0],
+                [3, 0]])
+    """
+    longest = max(map(len, texts), default=0)
+    rows = [[*symbols, *[BLANK] * (longest - len(symbols))] for symbols in texts]
+    return torch.tensor(rows, dtype=torch.long).view(len(texts), longest)
 
 
 def _check_logits(logits: Tensor) -> None:
@@ -224,4 +236,38 @@ def _check_logits(logits: Tensor) -> None:
         raise ValueError(
             f"logits must be (B, T, K + 1) with the blank and a symbol at least, got "
             f"{tuple(logits.shape)}"
+        )
+
+
+def _checked_steps(logits: Tensor, steps: Tensor | None) -> Tensor:
+    """The steps of each row (B,), T where they are not told."""
+    num_rows, num_steps, _ = logits.shape
+    if steps is None:
+        return torch.full((num_rows,), num_steps, device=logits.device)
+    if steps.shape != (num_rows,):
+        raise ValueError(
+            f"steps must be (B,) with the B = {num_rows} of the logits, got {tuple(steps.shape)}"
+        )
+    if bool(((steps < 0) | (steps > num_steps)).any()):
+        raise ValueError(
+            f"steps must be from 0 to the T = {num_steps} of the logits, got {int(steps.min())} to "
+            f"{int(steps.max())}"
+        )
+    return steps.to(logits.device)
+
+
+def _beyond(logits: Tensor, steps: Tensor) -> Tensor:
+    """Whether a step belongs to its row no more (B, T)."""
+    return torch.arange(logits.shape[1], device=logits.device) >= steps[:, None]
+
+
+def _check_probabilities(logits: Tensor, is_wrong: Tensor) -> None:
+    """Raises where a step (B, T) that is read has no probabilities."""
+    wrong = is_wrong.nonzero()
+    if len(wrong):
+        row, step = wrong[0].tolist()
+        raise ValueError(
+            "logits of a step must be numbers below inf, not all of them -inf, got "
+            f"{logits[row, step].min():g} to {logits[row, step].max():g} at step {step} of row "
+            f"{row}; look for what made them so in the network or its input"
         )

@@ -9,7 +9,7 @@ from; `fit` takes these figures, and they are kept beside the weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +103,8 @@ class PoseFeatures(Standardised):
 
     def __init__(self, shape: Sequence[int], num_lags: int) -> None:
         num_joints, num_dims = shape
-        first, second = torch.triu_indices(num_joints, num_joints, 1)
+        pairs = list(combinations(range(num_joints), 2))
+        first, second = torch.tensor(pairs, dtype=torch.long).view(-1, 2).unbind(1)
         super().__init__(num_joints * num_dims * (1 + num_lags) + len(first))
         self.shape = (num_joints, num_dims)
         self.register_buffer("first", first, persistent=False)

@@ -121,12 +121,28 @@ class MultimodalRNN(nn.Module):
             pictures: What is told of: (B, F) or (B, 3, S, S).
             lengths: (B,) the symbols of each row, or None where all have T.
         """
+        return self.next_words(words, state, seen=self.seen(pictures), lengths=lengths)
+
+    def seen(self, pictures: Tensor) -> Tensor:
+        """What the words meet of pictures (B, F) or (B, 3, S, S), V_I I: (B, multimodal_size)."""
         if pictures.shape[1:] != self.picture_shape:
             raise ValueError(
                 f"pictures must be (B, {', '.join(map(str, self.picture_shape))}), got "
                 f"{tuple(pictures.shape)}"
             )
-        features = self.dropout((self.look(pictures.float()) - self.mean) / self.deviation)
+        features = (self.look(pictures.float()) - self.mean) / self.deviation
+        of_picture: Tensor = self.from_picture(self.dropout(features))
+        return of_picture
+
+    def next_words(
+        self,
+        words: Tensor,
+        state: tuple[Any, ...] | None = None,
+        *,
+        seen: Tensor,
+        lengths: Tensor | None = None,
+    ) -> tuple[Tensor, tuple[Any, ...]]:
+        """What `forward` returns, from what was `seen` of the pictures before."""
         w = self.dropout(self.to_words(self.embed(words)).relu())
         r, states = w, []
         for number, layer in enumerate(self.layers):
@@ -134,8 +150,8 @@ class MultimodalRNN(nn.Module):
             r, after = layer(r, before, lengths=lengths)
             r = self.dropout(r)
             states.append(after)
-        seen = self.from_picture(features)[:, None]
-        m = 1.7159 * torch.tanh((self.from_words(w) + self.from_state(r) + seen) * (2 / 3))
+        m = self.from_words(w) + self.from_state(r) + seen[:, None]
+        m = 1.7159 * torch.tanh(m * (2 / 3))
         logits: Tensor = self.output(self.dropout(m))
         return logits, tuple(states)
 

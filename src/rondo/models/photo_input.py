@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -41,8 +42,8 @@ class PhotoInput(nn.Module):
         super().__init__()
         self.least_size = least_size
         for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
-            constant = 255 * torch.tensor(values).view(3, 1, 1)
-            self.register_buffer(name, constant, persistent=False)
+            constant = torch.tensor((255 * np.array(values, np.float32)).tolist())
+            self.register_buffer(name, constant.view(3, 1, 1), persistent=False)
 
     def forward(self, photos: Tensor) -> Tensor:
         """Normalise photos."""

@@ -8,9 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-FILLS = (Tensor.normal_, Tensor.uniform_, Tensor.random_, Tensor.bernoulli_, Tensor.exponential_)
+FILLS = (
+    *(Tensor.normal_, Tensor.uniform_, Tensor.random_, Tensor.bernoulli_, Tensor.exponential_),
+    *(init.normal_, init.uniform_),
+)
 """How networks fill their weights with random numbers."""
 
 
@@ -20,7 +24,7 @@ def sizes_alone() -> Iterator[None]:
 
     It is `torch.device("meta")` without random numbers, of which tensors without memory need none:
     to draw them there, torch loads TorchDynamo, which takes seconds. It still does for networks
-    that compute with tensors when they are made, such as a ResNet.
+    that multiply or add tensors when they are made.
 
     Example:
         >>> import torch
@@ -44,6 +48,7 @@ class _Unfilled(TorchFunctionMode):
         arguments: Sequence[Any] = (),
         options: Mapping[str, Any] | None = None,
     ) -> Any:
+        given = options or {}
         if function in FILLS:
-            return arguments[0]
-        return function(*arguments, **(options or {}))
+            return arguments[0] if arguments else given["tensor"]
+        return function(*arguments, **given)

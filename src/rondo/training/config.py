@@ -10,6 +10,7 @@ from typing import Any
 from rondo.errors import RunError, check_from_0, check_from_1, look_up
 from rondo.system.json_text import dataclass_text
 from rondo.training.definition import Definition
+from rondo.training.device import DEVICES
 from rondo.training.precision import PRECISIONS
 from rondo.training.recipe import Recipe, recipe_from
 
@@ -43,6 +44,7 @@ class RunConfig:
         seed: Seed of the weights and of all that is drawn.
         num_threads: Threads of torch; other numbers of threads round differently.
         start_from: The run, file or hub name whose weights it starts from, or None: new weights.
+        device: Where it is trained: "auto", "cpu" or "gpu"; see `rondo.training.device`.
         versions: Versions of what computed the run.
         format: Form of the run folder.
     """
@@ -55,6 +57,7 @@ class RunConfig:
     seed: int
     num_threads: int
     start_from: str | None = None
+    device: str = "auto"
     versions: dict[str, str] = field(default_factory=current_versions)
     format: int = FORMAT
 
@@ -62,6 +65,7 @@ class RunConfig:
         """Raises `RunError` where a value cannot be used."""
         self.recipe.check()
         look_up("precision", self.recipe.precision, dict.fromkeys(PRECISIONS))
+        look_up("device", self.device, dict.fromkeys(DEVICES))
         check_from_1(number_of_threads=self.num_threads)
         check_from_0(seed=self.seed)
 

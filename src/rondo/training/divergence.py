@@ -85,6 +85,11 @@ def first_not_finite(weights: Mapping[str, Any]) -> str | None:
     """
     for name, value in weights.items():
         is_float = isinstance(value, Tensor) and value.is_floating_point()
-        if is_float and not bool(torch.isfinite(value).all()):
+        if is_float and not _is_finite(value):
             return name
     return None
+
+
+def _is_finite(value: Tensor) -> bool:
+    """Whether all numbers are finite; the norm, which may overflow, tells it fast where it is."""
+    return bool(torch.linalg.vector_norm(value).isfinite()) or bool(value.isfinite().all())

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from rondo.data.batch import Batch
 from rondo.training.averaging import averaged
 from rondo.training.class_weights import check_class_weights, class_weights, weights_text
+from rondo.training.device import device_of
 from rondo.training.divergence import check_weights
 from rondo.training.gradient import BatchGradient, answered, draw_for
 from rondo.training.losses import Losses
@@ -49,6 +50,11 @@ class Settings(Protocol):
         """The seed of all that is random."""
         ...
 
+    @property
+    def device(self) -> str:
+        """Where to train: see `rondo.training.device`."""
+        ...
+
 
 Examined = tuple[Batch, Tensor, Tensor, Tensor | None]
 """A batch, the outputs, the loss of each row, and whether each is answered rightly."""
@@ -69,8 +75,8 @@ class Engine:
     def __init__(self, config: Settings, task: Task, build: Callable[[], nn.Module]) -> None:
         torch.manual_seed(config.seed)
         self.config, self.task, self.recipe = config, task, config.recipe
-        self.device = device_of(task)
-        check_fits(task, self.recipe)
+        self.device = device_of(task, config.device)
+        check_fits(task, self.recipe, self.device)
         self.model = build()
         check_windows(task, self.recipe, self.model)
         self.model.to(self.device)
@@ -262,7 +268,7 @@ class Engine:
         """What a batch of a check adds to its score."""
         losses, right = self.losses.one_by_one(outputs, batch), self.task.right
         return Tally(
-            losses.double().sum().item(),
+            losses.cpu().double().sum().item(),
             self.losses.num_terms(losses, batch),
             0 if right is None else right(outputs, batch).sum().item(),
             len(batch.inputs),
@@ -276,11 +282,13 @@ class Engine:
         """Yields batches with what the weights that predict make of them, as at the end.
 
         Each is the batch as the network saw it, the outputs, the loss of each row (B,) in nats: the
-        mean over its steps, and what `Task.right` says of them.
+        mean over its steps, and what `Task.right` says of them; all on the CPU.
         """
+        cpu = torch.device("cpu")
         for batch, outputs in self._answers(batches, at_end=True):
-            right = None if self.task.right is None else self.task.right(outputs, batch)
-            yield batch, outputs, self.losses.of_examples(outputs, batch), right
+            right = None if self.task.right is None else self.task.right(outputs, batch).cpu()
+            losses = self.losses.of_examples(outputs, batch).cpu()
+            yield batch.to(cpu), outputs.cpu(), losses, right
 
     def kept_weights(self) -> dict[str, Tensor]:
         """Returns the weights that predict: the last, or the best where there was a check."""
@@ -350,18 +358,12 @@ class Engine:
             parameter.copy_(value)
 
 
-def device_of(task: Task) -> torch.device:
-    """Returns the accelerator, or the processor where there is none or the task is not for one."""
-    found = torch.accelerator.current_accelerator() if task.is_on_accelerator else None
-    return found or torch.device("cpu")
-
-
-def check_fits(task: Task, recipe: Recipe) -> None:
-    """Raises `RunError` where a recipe does not fit a task or this machine.
+def check_fits(task: Task, recipe: Recipe, device: torch.device) -> None:
+    """Raises `RunError` where a recipe does not fit a task or a device.
 
     Some networks are refused later, by the engine that gets them.
     """
-    check_autocast(recipe.precision, device_of(task))
+    check_autocast(recipe.precision, device)
     check_class_weights(task, recipe)
     check_windows(task, recipe)
 

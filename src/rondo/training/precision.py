@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -15,22 +16,24 @@ HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 """The types of half the size: products and convolutions are computed in them, sums are not."""
 
 
-def resolved_precision(precision: str) -> str:
-    """Returns what a precision means here: "auto" is what this machine computes fastest."""
+def resolved_precision(precision: str, device: torch.device) -> str:
+    """Returns what a precision means on a device: "auto" is what it computes fastest."""
     if precision != "auto":
         return precision
-    if torch.cuda.is_available():
+    if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type != "cpu":
+        fast = False
     else:
         features = torch.cpu.get_capabilities()
         fast = bool(features.get("avx512_bf16") or features.get("amx_bf16"))
     return "bfloat16" if fast else "float32"
 
 
-def autocast(precision: str, device: torch.device) -> torch.autocast:
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
     """Returns the context in which a network computes in a precision."""
     kind = HALVES.get(precision)
-    return torch.autocast(device.type, kind or torch.bfloat16, enabled=kind is not None)
+    return nullcontext() if kind is None else torch.autocast(device.type, kind)
 
 
 def check_autocast(precision: str, device: torch.device) -> None:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rondo.cells.named import NAMED_CELLS, named_cell
 from rondo.errors import RunError, check_from_0, look_up, num_threads_of, suggestion
 from rondo.training.config import RunConfig
 from rondo.training.definition import DRAWN, Definition
+from rondo.training.device import check_device, device_of
 from rondo.training.engine import check_fits
 from rondo.training.precision import resolved_precision
 from rondo.training.recipe import SOME_HAVE, Recipe
@@ -32,6 +35,7 @@ class Request:
         start_from: A run folder, a file of weights or a name on the hub to start from.
         seed: The seed of all that is random.
         threads: The number of threads.
+        device: Where to train: "auto", "cpu" or "gpu"; see `rondo.training.device`.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -41,6 +45,7 @@ class Request:
     start_from: str | None = None
     seed: int = 0
     threads: int | None = None
+    device: str = "auto"
 
 
 def make_config(
@@ -68,9 +73,10 @@ def make_config(
         start_from=None if start is None else start.source,
         seed=request.seed,
         num_threads=num_threads_of(request.threads),
+        device=request.device,
     )
     config.check()
-    check_recipe(task, recipe)
+    check_recipe(task, recipe, device_of(task, request.device))
     return config, task, start
 
 
@@ -104,7 +110,8 @@ def make_recipe(
         raise RunError(
             f"{task.name} draws a new sequence every time and has no epochs; give --sequences"
         )
-    return replace(recipe, precision=resolved_precision(recipe.precision))
+    device = device_of(task, request.device)
+    return replace(recipe, precision=resolved_precision(recipe.precision, device))
 
 
 def checks_by_default(recipe: Recipe) -> bool:
@@ -128,6 +135,7 @@ def check_before_reading(definition: Definition, request: Request) -> None:
     """Raises `RunError` where a request cannot be used whatever the data, which may be many."""
     check_from_0(seed=request.seed)
     num_threads_of(request.threads)
+    check_device(request.device)
     recipes, changes = definition.recipes, changes_of(request)
     if request.recipe_name is not None:
         recipes = {request.recipe_name: look_up("recipe", request.recipe_name, recipes)}
@@ -141,9 +149,9 @@ def check_before_reading(definition: Definition, request: Request) -> None:
         raise refused[0]
 
 
-def check_recipe(task: Task, recipe: Recipe) -> None:
-    """Raises `RunError` where a recipe does not go with the data of a task."""
-    check_fits(task, recipe)
+def check_recipe(task: Task, recipe: Recipe, device: torch.device) -> None:
+    """Raises `RunError` where a recipe does not go with the data of a task, or with a device."""
+    check_fits(task, recipe, device)
     try:
         if task.check is not None:
             task.check(recipe)

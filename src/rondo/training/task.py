@@ -118,7 +118,8 @@ class Task:
         show: How an example looks in a report; None: only figures are told.
         may_be_shown: Whether reports may hold examples; False where they show people.
         unused: The fields of a recipe that it does not look at.
-        is_on_accelerator: Whether it is trained on an accelerator, where there is one.
+        is_on_accelerator: Whether it is trained on an accelerator, where there is one and nothing
+            else is asked for.
         digest: What tells other data from these, where the files of `data` do not tell it.
         settled: Options that the data have settled, such as a depth that weights are for; the run
             keeps them.

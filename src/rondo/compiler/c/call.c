@@ -17,6 +17,8 @@ typedef struct call {
     int64_t num_threads;         /* that may be at work */
     int64_t chunk_rows;          /* the rows of a chunk of a part, if those of a step are no more */
     int64_t begins, ends;        /* whether no steps were run before, and none follow */
+    int64_t in_place;            /* whether matrices are read where they lie, and nothing is packed */
+    int64_t state_unread;        /* nobody reads the state after the last step */
     const products *products;
     const pool *pool;
     char *workspace;             /* room as rondo_workspace_bytes says */
@@ -40,6 +42,7 @@ struct room {
     int64_t capacity, step_capacity;
     int64_t is_new, member, team;
     int64_t first_row, last_row; /* those of a step that fall to it */
+    int64_t is_last;    /* whether no step follows, and nobody reads the state */
 };
 
 /* A part of a step, and how threads may share it. */

@@ -103,7 +103,8 @@ static void one_step(
     int64_t rows) {
     room->first_row = 0;
     room->last_row = rows;
-    for (const step_part *part = STEP_PARTS; part < STEP_PARTS + NUM_STEP_PARTS; ++part) {
+    const step_part *const end = STEP_PARTS + (room->is_last ? PARTS_OF_LAST : NUM_STEP_PARTS);
+    for (const step_part *part = STEP_PARTS; part < end; ++part) {
         if (c->shares_steps && (part->kind == BY_COLUMNS || rows > 1)) {
             step_work work = {c, part, packed, row, chunk_row, rows};
             share(c, step_piece, &work, c->team);
@@ -124,6 +125,7 @@ static void run_steps(
         const int64_t rows = rows_of_part(c, step, row, end);
         if (rows == 0) continue;
         SPOIL(room->local, room->step_capacity * LOCAL_SIZE * sizeof(real));
+        alone.is_last = c->state_unread && number == c->num_steps - 1;
         if (c->resets && !c->divert) reset(c, first, row, rows);
         one_step(c, &alone, first, row, chunk_row, rows);
         if (c->resets && c->divert) reset(c, first, row, rows);
@@ -212,7 +214,8 @@ RARE void divide(call *c) {
 
 static void run_all(void *given) {
     call *const c = given;
-    if (c->begins && NUM_MATRICES) share(c, pack_piece, c, all_panels());
+    if (c->in_place) place_matrices(c);
+    else if (c->begins && NUM_MATRICES) share(c, pack_piece, c, all_panels());
     share(c, run_part, c, c->num_parts);
     if (c->ends && TOTAL_ROWS) share(c, total_piece, c, c->num_threads);
 }

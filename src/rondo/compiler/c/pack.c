@@ -68,3 +68,16 @@ static void pack_numbered(const call *c, int64_t number) {
 }
 
 static void pack_piece(void *given, int64_t number) { pack_numbered(given, number); }
+
+/* Put the places of the matrices where packed ones would be. */
+static void place_matrices(const call *c) {
+    real *packed = c->packed;
+    for (int m = 0; m < NUM_MATRICES; ++m) {
+        const int64_t *const strides = c->strides + 3 * m;
+        const real *const first = (const real *)c->tensors[MATRICES[m].tensor];
+        const place here = {
+            first + MATRICES[m].batch * strides[0], strides[1] == 1 ? strides[2] : ~strides[1]};
+        memcpy(packed, &here, sizeof here);
+        packed += packed_size(MATRICES[m].depth, MATRICES[m].width);
+    }
+}

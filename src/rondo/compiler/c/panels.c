@@ -41,6 +41,13 @@ typedef struct {
         real *, int64_t);
 } products;
 
+/* Where a matrix lies that is read in place. Either the weights of each column follow each other and
+ * columns are `stride` apart, or those of each row do, and rows are ~stride apart. */
+typedef struct {
+    const real *first;
+    int64_t stride;
+} place;
+
 static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static inline int64_t in_vectors(int64_t width) { return (width + LANES - 1) / LANES * LANES; }

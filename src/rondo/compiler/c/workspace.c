@@ -57,6 +57,7 @@ RARE void room_of(const call *c, int64_t part, int64_t member, struct room *room
     room->is_new = c->is_new[part];
     room->member = member;
     room->team = c->team;
+    room->is_last = 0;
 }
 
 /* Bytes that a run takes, in which only the sizes are set. */

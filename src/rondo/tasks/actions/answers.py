@@ -16,8 +16,9 @@ from rondo.errors import RunError
 from rondo.measures.abstention import check_min_confidence
 from rondo.models.action_model import ActionModel
 from rondo.tasks.actions.definition import ACTIONS as TASK
-from rondo.tasks.actions.drawn import ACTIONS, draw_clips
+from rondo.tasks.actions.drawn import draw_clips
 from rondo.tasks.actions.files import read_clips
+from rondo.tasks.actions.motions import ACTIONS
 from rondo.training.answers import Given, why_not
 from rondo.training.definition import DRAWN
 from rondo.training.run_folder import read_run

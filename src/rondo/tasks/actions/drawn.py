@@ -9,14 +9,16 @@ about two units tall, 16 to 48 frames. The joints stand in the order of JHMDB (J
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from rondo.data.lazy import Lazy
 from rondo.data.seeds import generator_for
 from rondo.data.sources import TEST_SEED, Example
+from rondo.tasks.actions.motions import ACTIONS, LEFT, MOTIONS, RIGHT, Posture
 
 JOINTS = (
     *("neck", "belly", "face", "right shoulder", "left shoulder", "right hip", "left hip"),
@@ -43,132 +45,49 @@ NOISE = 0.02
 SPLITS = {"train": 480, "val": 160, "test": 400}
 """The clips that are drawn for each split."""
 
-RIGHT, LEFT = 0, 1
 
-
-@dataclass
-class Posture:
-    """What the limbs do over T frames; angles in radians, 0 where a limb hangs down.
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """What is drawn by chance of a clip.
 
     Args:
+        action: What the figure does.
         num_frames: T.
-        arms: For the right and the left arm: forward, sideways, the bend of the elbow, and how much
-            further sideways the forearm goes.
-        legs: The same for the legs, with knees and lower legs.
-        lean: How far the trunk leans forward.
-        height: How far the hips are above where they stand.
-        place: How far the figure has gone forward.
+        begin: The phase of the first frame.
+        pace: The speed, as a part of the usual one.
+        side: The side of what one arm or leg does.
+        size: How far it moves.
+        limbs: The lengths of trunk, arms and legs and the width, as parts of the usual ones.
+        turn: The angle from which it is seen.
+        scale: How large it is in the picture.
+        shift: How far it lies to the right and down.
+        noise: (T, 15, 2), of deviation 1.
     """
 
+    action: str
     num_frames: int
-    arms: list[list[Tensor]] = field(default_factory=list)
-    legs: list[list[Tensor]] = field(default_factory=list)
-    lean: Tensor = field(default_factory=lambda: torch.zeros(1))
-    height: Tensor = field(default_factory=lambda: torch.zeros(1))
-    place: Tensor = field(default_factory=lambda: torch.zeros(1))
+    begin: float
+    pace: float
+    side: int
+    size: float
+    limbs: list[float]
+    turn: float
+    scale: float
+    shift: list[float]
+    noise: Tensor
 
-    def __post_init__(self) -> None:
-        zero = torch.zeros(self.num_frames)
-        self.arms = [[zero + 0.1, zero + 0.15, zero + 0.2, zero] for _ in (RIGHT, LEFT)]
-        self.legs = [[zero, zero + 0.1, zero, zero] for _ in (RIGHT, LEFT)]
-        self.lean, self.height, self.place = zero, zero, zero
+    def poses(self) -> Tensor:
+        """The poses, laid flat (T, 30)."""
+        motion, speed = MOTIONS[self.action]
+        seconds = torch.arange(self.num_frames) / FRAME_RATE
+        posture = motion(self.begin + speed * self.pace * seconds, self.size, self.side)
+        pose = _projected(_figure(posture, self.limbs), self.turn) * self.scale
+        pose = pose + torch.tensor(self.shift)
+        return (pose + NOISE * self.noise).flatten(1)
 
-
-Motion = Callable[[Tensor, float, int], Posture]
-"""From the phase at each frame (T,), a size about 1 and a side to what the limbs do."""
-
-
-def _stride(phase: Tensor, swing: float, bend: float, elbow: float) -> Posture:
-    """Legs that swing in turn, and arms against them."""
-    posture = Posture(len(phase))
-    for side, turn in ((RIGHT, 0.0), (LEFT, math.pi)):
-        leg = (phase + turn).sin()
-        posture.legs[side][0] = swing * leg
-        posture.legs[side][2] = bend * (0.15 + (phase + turn + 1.2).cos().clamp_min(0))
-        posture.arms[side][0] = -0.9 * swing * leg
-        posture.arms[side][2] = posture.arms[side][2] + elbow
-    return posture
-
-
-def _walk(phase: Tensor, size: float, _side: int) -> Posture:
-    posture = _stride(phase, 0.45 * size, 0.5, 0.1)
-    posture.place = 0.3 * size * phase
-    return posture
-
-
-def _run(phase: Tensor, size: float, _side: int) -> Posture:
-    posture = _stride(phase, 0.75 * size, 1.2, 1.3)
-    posture.place = 0.45 * size * phase
-    posture.height = 0.08 * (2 * phase).sin()
-    posture.lean = posture.lean + 0.2
-    return posture
-
-
-def _wave(phase: Tensor, size: float, side: int) -> Posture:
-    posture = Posture(len(phase))
-    posture.arms[side][1] = torch.full_like(phase, 1.5)
-    posture.arms[side][3] = 1.2 + 0.7 * size * phase.sin()
-    return posture
-
-
-def _clap(phase: Tensor, size: float, _side: int) -> Posture:
-    posture = Posture(len(phase))
-    for side in (RIGHT, LEFT):
-        posture.arms[side][0] = torch.full_like(phase, 1.0)
-        posture.arms[side][1] = 0.15 + 0.35 * size * (1 + phase.cos()) - 0.4
-        posture.arms[side][2] = torch.full_like(phase, 0.6)
-    return posture
-
-
-def _squat(phase: Tensor, size: float, _side: int) -> Posture:
-    posture = Posture(len(phase))
-    depth = size * (1 - phase.cos()) / 2
-    for side in (RIGHT, LEFT):
-        posture.legs[side][0], posture.legs[side][2] = 1.1 * depth, 2.1 * depth
-        posture.arms[side][0] = posture.arms[side][0] + 1.2 * depth
-    posture.height = -_folded(1.1 * depth, 2.1 * depth)
-    posture.lean = 0.4 * depth
-    return posture
-
-
-def _jump(phase: Tensor, size: float, side: int) -> Posture:
-    low = (-phase.sin()).clamp_min(0)
-    posture = _squat(torch.acos((1 - 1.4 * low * size).clamp(-1, 1)), 1.0, side)
-    posture.height = posture.height + 0.6 * size * phase.sin().clamp_min(0)
-    for arm in (RIGHT, LEFT):
-        posture.arms[arm][0] = 0.3 + 1.5 * phase.sin()
-    return posture
-
-
-def _kick(phase: Tensor, size: float, side: int) -> Posture:
-    posture = Posture(len(phase))
-    posture.legs[side][0] = 1.2 * size * phase.sin().clamp_min(-0.35)
-    posture.legs[side][2] = 0.9 * (-phase.sin()).clamp_min(0) + 0.1
-    posture.arms[1 - side][0] = posture.arms[1 - side][0] + 0.5 * phase.sin()
-    posture.lean = -0.15 * phase.sin()
-    return posture
-
-
-def _bow(phase: Tensor, size: float, _side: int) -> Posture:
-    posture = Posture(len(phase))
-    posture.lean = 1.1 * size * (1 - phase.cos()) / 2
-    return posture
-
-
-MOTIONS: dict[str, tuple[Motion, float]] = {
-    "bow": (_bow, 3.0),
-    "clap": (_clap, 9.0),
-    "jump": (_jump, 6.0),
-    "kick": (_kick, 5.0),
-    "run": (_run, 9.0),
-    "squat": (_squat, 4.0),
-    "walk": (_walk, 6.0),
-    "wave": (_wave, 9.0),
-}
-"""What a figure can do, and its usual speed: the phase in a second, in radians."""
-
-ACTIONS = tuple(MOTIONS)
-"""The names of the actions, in the order of their numbers."""
+    def example(self) -> Example:
+        """The poses with the number of the action."""
+        return Example(self.poses(), torch.tensor(ACTIONS.index(self.action)))
 
 
 def draw_clips(num_clips: int, generator: torch.Generator) -> list[Example]:
@@ -181,36 +100,49 @@ def draw_clips(num_clips: int, generator: torch.Generator) -> list[Example]:
         >>> 16 <= len(clip.inputs) <= 48, clip.inputs.shape[1], clip.targets
         (True, 30, tensor(3))
     """
-    return [
-        Example(draw_clip(ACTIONS[number], generator), torch.tensor(number))
-        for number in (place % len(ACTIONS) for place in range(num_clips))
-    ]
+    return [figure.example() for figure in draw_figures(num_clips, generator)]
 
 
-def drawn_split(split: str) -> list[Example]:
-    """Returns the clips of a split, the same at every call."""
+def draw_figures(num_clips: int, generator: torch.Generator) -> list[Figure]:
+    """Draws what clips of all actions in turn are to be."""
+    return [draw_figure(ACTIONS[place % len(ACTIONS)], generator) for place in range(num_clips)]
+
+
+def drawn_split(split: str) -> Sequence[Example]:
+    """Returns the clips of a split, the same at every call; each is made when it is asked for."""
     number = TEST_SEED + list(SPLITS).index(split)
-    return draw_clips(SPLITS[split], generator_for("stick figures", number))
+    return Lazy(
+        SPLITS[split],
+        lambda: draw_figures(SPLITS[split], generator_for("stick figures", number)),
+        Figure.example,
+    )
 
 
 def draw_clip(action: str, generator: torch.Generator) -> Tensor:
     """Returns one clip of an action, its poses laid flat (T, 30)."""
+    return draw_figure(action, generator).poses()
+
+
+def draw_figure(action: str, generator: torch.Generator) -> Figure:
+    """Draws what one clip of an action is to be."""
 
     def between(low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=generator))
 
-    motion, speed = MOTIONS[action]
     num_frames = int(torch.randint(FRAMES[0], FRAMES[1] + 1, (), generator=generator))
-    seconds = torch.arange(num_frames) / FRAME_RATE
-    phase = between(0, 2 * math.pi) + speed * between(0.7, 1.4) * seconds
-    side = int(torch.randint(2, (), generator=generator))
-    posture = motion(phase, between(0.7, 1.15), side)
-    limbs = [between(0.85, 1.15) for _ in range(4)]
-    figure = _figure(posture, limbs)
-    pose = _projected(figure, between(0, 2 * math.pi)) * between(0.85, 1.15)
-    pose = pose + torch.tensor([between(-0.5, 0.5), between(-0.2, 0.2)])
-    pose = pose + NOISE * torch.randn(pose.shape, generator=generator)
-    return pose.flatten(1)
+    return Figure(
+        action,
+        num_frames,
+        begin=between(0, 2 * math.pi),
+        pace=between(0.7, 1.4),
+        side=int(torch.randint(2, (), generator=generator)),
+        size=between(0.7, 1.15),
+        limbs=[between(0.85, 1.15) for _ in range(4)],
+        turn=between(0, 2 * math.pi),
+        scale=between(0.85, 1.15),
+        shift=[between(-0.5, 0.5), between(-0.2, 0.2)],
+        noise=torch.randn(num_frames, len(JOINTS), 2, generator=generator),
+    )
 
 
 def _figure(posture: Posture, limbs: list[float]) -> Tensor:
@@ -246,11 +178,6 @@ def _limb(
 def _direction(forward: Tensor, sideways: Tensor, sign: float) -> Tensor:
     down = sideways.cos()
     return torch.stack([sign * sideways.sin(), -down * forward.cos(), down * forward.sin()], -1)
-
-
-def _folded(thigh: Tensor, knee: Tensor) -> Tensor:
-    """Returns how much lower the hips are on bent legs whose feet stay on the ground."""
-    return 0.45 * (2 - thigh.cos() - (thigh - knee).cos())
 
 
 def _projected(figure: Tensor, turn: float) -> Tensor:

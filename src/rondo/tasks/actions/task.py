@@ -10,6 +10,7 @@ classify actions by recurrent layers over features of frames.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -19,9 +20,10 @@ from rondo.data.sources import Collection, Example, together
 from rondo.tasks.actions.augment import augmented
 from rondo.tasks.actions.clips import ActionSet
 from rondo.tasks.actions.definition import RECIPES
-from rondo.tasks.actions.drawn import ACTIONS, JOINTS, drawn_split
+from rondo.tasks.actions.drawn import JOINTS, drawn_split
 from rondo.tasks.actions.files import read_action_files
 from rondo.tasks.actions.kth import LIST, read_kth
+from rondo.tasks.actions.motions import ACTIONS
 from rondo.tasks.shows import show_classes
 from rondo.training.task import Task, is_likeliest
 
@@ -55,7 +57,6 @@ def actions(data: str | None = None, bidirectional: bool = False) -> Task:
         (30, torch.Size([4]), torch.Size([4]))
     """
     found = drawn_actions() if data is None else read_actions(Path(data))
-    found.check()
     recipe_name = "drawn" if data is None else found.kind
     arguments: dict[str, Any] = {
         "frames": found.kind,
@@ -71,7 +72,7 @@ def actions(data: str | None = None, bidirectional: bool = False) -> Task:
             found.test,
             partial(augmented, kind=found.kind, shape=found.shape),
         ),
-        input_size=found.train[0].inputs.shape[1],
+        input_size=math.prod(found.shape),
         output_size=len(found.classes),
         distance="cross_entropy",
         recipe=RECIPES[recipe_name],
@@ -107,7 +108,9 @@ def read_actions(folder: Path) -> ActionSet:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise ValueError(f"{folder} {what}; actions need a folder of npz files or of KTH's videos")
-    return read_kth(folder) if (folder / LIST).is_file() else read_action_files(folder)
+    found = read_kth(folder) if (folder / LIST).is_file() else read_action_files(folder)
+    found.check()
+    return found
 
 
 def _fit_input(model: Any, *, clips: Sequence[Example]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,6 +37,9 @@ BEAM_WIDTH = 5
 
 MOST_WORDS = 30
 """No caption has more words."""
+
+TOLD_TOGETHER = 64
+"""Pictures whose captions are looked for together."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +81,32 @@ class Captioner:
         self.vocabulary = Vocabulary(tuple(origin["words"]))
         self.sees_pixels = len(self.model.picture_shape) == 3
 
-    def say(self, seen: Tensor) -> list[Found]:
-        """Returns the best captions of a picture, as the network sees it, the best first.
+    def say(self, seen: Sequence[Tensor]) -> list[list[Found]]:
+        """Returns the best captions of each picture, as the network sees it, the best first.
 
         None of them has the symbol of unknown words in it.
         """
+        said: list[list[Found]] = []
+        for first in range(0, len(seen), TOLD_TOGETHER):
+            said += self._say(torch.stack(list(seen[first : first + TOLD_TOGETHER])))
+        return said
+
+    @torch.no_grad()
+    def _say(self, pictures: Tensor) -> list[list[Found]]:
+        of_pictures = self.model.seen(pictures)  # once, not at each word
 
         def step(symbols: Tensor, state: Any) -> tuple[Tensor, Any]:
-            pictures = seen.expand(len(symbols), *seen.shape)
-            logits, after = self.model(symbols[:, None], state, pictures=pictures)
-            return logits[:, -1], after
+            before, seen = (None, of_pictures) if state is None else state
+            logits, after = self.model.next_words(symbols[:, None], before, seen=seen)
+            return logits[:, -1], (after, seen)
 
         return beam_search(
-            step, end=END, width=self.beam_width, most_symbols=MOST_WORDS, never=(UNKNOWN,)
+            step,
+            len(pictures),
+            end=END,
+            width=self.beam_width,
+            most_symbols=MOST_WORDS,
+            never=(UNKNOWN,),
         )
 
     def text_of(self, found: Found) -> str:
@@ -102,33 +119,41 @@ class Captioner:
         Raises:
             RunError: Where the weights that make the features of photos are gone.
         """
-        for source in sources:
-            if source == DRAWN:
-                yield from self._of_drawn()
-            else:
-                yield from map(self._of_file, each_file([source], FILE_ENDINGS, "picture"))
+        for is_drawn, some in groupby(sources, lambda source: source == DRAWN):
+            yield from self._of_drawn() if is_drawn else self._of_files(list(some))
 
-    def _of_file(self, file: Path | BinaryIO | Unusable) -> Caption:
-        """The caption of a picture, or why there is none."""
-        name = source_name(file)
+    def _of_files(self, sources: Sequence[Given]) -> Iterator[Caption]:
+        """The caption of each picture, or why there is none, some pictures at a time."""
+        files = each_file(sources, FILE_ENDINGS, "picture")
+        while some := list(islice(files, TOLD_TOGETHER)):
+            opened = [self._opened(file) for file in some]
+            said = iter(self.say([item for item in opened if isinstance(item, Tensor)]))
+            for file, item in zip(some, opened, strict=True):
+                name = source_name(file)
+                is_seen = isinstance(item, Tensor)
+                yield self._caption(name, next(said)) if is_seen else Caption(name, error=str(item))
+
+    def _opened(self, file: Path | BinaryIO | Unusable) -> Tensor | str:
+        """A picture as the network sees it, or why it cannot be read."""
         if isinstance(file, Unusable):
-            return Caption(name, error=file.error)
+            return file.error
         try:
-            seen = self._seen(file)
+            return self._seen(file)
         except (PhotoError, OSError) as error:
             reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
-            return Caption(name, error=reason or str(error))
-        return self._caption(name, seen)
+            return reason or str(error)
 
     def _of_drawn(self) -> Iterator[Caption]:
         if not self.sees_pixels:
             yield Caption(DRAWN, error="the run learnt from photos; give it photos")
             return
-        for told in drawn_test()[:NUM_DRAWN]:
-            yield self._caption(told.name, told.seen)
+        pictures = drawn_test()[:NUM_DRAWN]
+        said = self.say([told.seen for told in pictures])
+        for told, found in zip(pictures, said, strict=True):
+            yield self._caption(told.name, found)
 
-    def _caption(self, source: str, seen: Tensor) -> Caption:
-        best, *others = self.say(seen)
+    def _caption(self, source: str, said: Sequence[Found]) -> Caption:
+        best, *others = said
         return Caption(
             source,
             self.text_of(best),

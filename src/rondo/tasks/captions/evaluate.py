@@ -150,7 +150,7 @@ def _score(
     simple: Simple | None,
     batches: Iterator[Batch] | None,
 ) -> CaptionScore:
-    said = [captioner.text_of(captioner.say(item.seen)[0]) for item in told]
+    said = [captioner.text_of(best) for best, *_ in captioner.say([item.seen for item in told])]
     references = [item.captions for item in told]
     typical = nearest = None
     if simple is not None:

@@ -70,4 +70,4 @@ def _show(outputs: Tensor, batch: Batch, row: int) -> Shown:
 def _is_right(outputs: Tensor, batch: Batch) -> Tensor:
     assert batch.lengths is not None
     padding = torch.arange(outputs.shape[1]) >= batch.lengths[:, None]
-    return ((outputs.argmax(-1) == batch.targets) | padding).all(-1)
+    return ((outputs.argmax(-1) == batch.targets) | padding.to(outputs.device)).all(-1)

@@ -15,10 +15,13 @@ that may come next has a larger output than each that may not. Solved: all strin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from rondo.data.batch import Batch
+from rondo.data.lazy import Lazy
 from rondo.data.seeds import generator_for
 from rondo.data.sources import TEST_SEED, Collection, Example, one_hot
 from rondo.tasks.memory.definitions import REBER, REBER_STRINGS
@@ -55,12 +58,10 @@ def reber(seed_of_strings: int = 0) -> Task:
         >>> batch.inputs.shape[2], batch.allowed.shape[2]
         (7, 7)
     """
-    train, val = (
-        draw_strings(generator_for(f"reber {name}", seed_of_strings)) for name in ("train", "val")
-    )
+    train, val = (_split(name, seed_of_strings) for name in ("train", "val"))
     return Task(
         name="reber",
-        source=Collection(train, val, draw_strings(generator_for("reber test", TEST_SEED))),
+        source=Collection(train, val, _split("test", TEST_SEED)),
         input_size=len(SYMBOLS),
         output_size=len(SYMBOLS),
         distance="cross_entropy",
@@ -71,9 +72,14 @@ def reber(seed_of_strings: int = 0) -> Task:
     )
 
 
-def draw_strings(generator: torch.Generator) -> list[Example]:
-    """Returns strings of the embedded grammar, each with what may come next at every step."""
-    return [example_of(*draw_string(generator)) for _ in range(NUM_STRINGS)]
+def _split(split: str, seed: int) -> Sequence[Example]:
+    """The strings of a split, each with what may come next at every step."""
+
+    def plan() -> list[tuple[str, list[str]]]:
+        generator = generator_for(f"reber {split}", seed)
+        return [draw_string(generator) for _ in range(NUM_STRINGS)]
+
+    return Lazy(NUM_STRINGS, plan, lambda string: example_of(*string))
 
 
 def draw_string(generator: torch.Generator) -> tuple[str, list[str]]:
@@ -107,4 +113,4 @@ def _is_allowed(outputs: Tensor, batch: Batch) -> Tensor:
     least_allowed = outputs.masked_fill(~batch.allowed, torch.inf).amin(-1)
     most_forbidden = outputs.masked_fill(batch.allowed, -torch.inf).amax(-1)
     padding = torch.arange(outputs.shape[1]) >= batch.lengths[:, None]
-    return ((least_allowed > most_forbidden) | padding).all(-1)
+    return ((least_allowed > most_forbidden) | padding.to(outputs.device)).all(-1)

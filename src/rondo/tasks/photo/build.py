@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,8 +13,8 @@ from rondo.errors import RunError, check_from_1, look_up
 from rondo.models import Checkpoint, TransferNetwork, load_checkpoint
 from rondo.models.lecture_rnn1 import FORMS
 from rondo.tasks.photo.definition import RECIPES
-from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.networks import MODELS, PhotoNetwork
+from rondo.tasks.photo.sets import Photos
 from rondo.tasks.photo.task import DRAWN, counts_words, fingerprint, load_data, photo_task
 from rondo.training.recipe import SIZE_STEP, Recipe
 from rondo.training.task import Network, Task
@@ -89,7 +89,7 @@ def photo(
 
 def _photos(
     data: str | None, size: int, layout: str | None, seed: int, num_drawn: int
-) -> dict[str, PhotoSet]:
+) -> Mapping[str, Photos]:
     source = DRAWN if data is None else data
     try:
         return load_data(source, size, layout=layout, seed=seed, num_drawn=num_drawn)

@@ -19,15 +19,18 @@ Known limits: see `portrait_shapes`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
+from torch import Tensor
 
+from rondo.data.skipped import Skipped
 from rondo.tasks.photo.classes import SEXES
-from rondo.tasks.photo.files import PhotoSet
-from rondo.tasks.photo.lists import Photo
+from rondo.tasks.photo.lists import Photo, describe_labels
 from rondo.tasks.photo.portrait_shapes import (
     Canvas,
     Colour,
@@ -37,6 +40,7 @@ from rondo.tasks.photo.portrait_shapes import (
     draw_person,
     shade,
 )
+from rondo.tasks.photo.sets import Rows
 
 FACTORS = {
     # name: (separation in standard deviations, value at -2.2, value at +2.2)
@@ -101,7 +105,7 @@ def draw_portrait(
         The pixels, uint8 (3, image_size, image_size); the drawn sex label, an index into `SEXES`;
         and the informative factors in standard deviations, by the names of `FACTORS`.
     """
-    sex = int(rng.integers(2))
+    sex = _draw_sex(rng)
     factors = {
         name: (sex - 0.5) * separation + float(rng.normal())
         for name, (separation, _, _) in FACTORS.items()
@@ -114,6 +118,77 @@ def draw_portrait(
     return _photograph(rng, image, image_size, harsh), sex, factors
 
 
+class DrawnPhotos:
+    """The portraits of a split, each drawn when it is first asked for, and kept.
+
+    Args:
+        image_size: S, their width and height in pixels.
+        split: A name in `SPLITS`; the portraits of "cross" are harsh.
+        num_photos: N.
+        seed: Portrait i depends on it, the split and i alone.
+    """
+
+    classes = SEXES
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, image_size: int, split: str, num_photos: int, seed: int) -> None:
+        self.split, self.seed, self.is_harsh = split, seed, split == "cross"
+        self._pixels = np.empty((num_photos, 3, image_size, image_size), np.uint8)
+        self._is_drawn = np.zeros(num_photos, bool)
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __str__(self) -> str:
+        found = describe_labels((photo.label for photo in self.photos), self.classes)
+        return f"{found}, {self._pixels.shape[-1]} pixels wide"
+
+    @property
+    def pixels(self) -> Tensor:
+        """uint8 (N, 3, S, S), of all."""
+        self._draw(range(len(self)))
+        return torch.from_numpy(self._pixels)
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """int64 (N,), indices into `SEXES`, of all."""
+        return self._labels(range(len(self)))
+
+    @cached_property
+    def photos(self) -> tuple[Photo, ...]:
+        """N descriptions."""
+        split, source = self.split, "drawn-harsh" if self.is_harsh else "drawn"
+        return tuple(
+            Photo(Path(f"drawn/{split}/{row:06d}"), label, split, source)
+            for row, label in enumerate(self.labels.tolist())
+        )
+
+    def rows(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """Pixels and labels of some portraits."""
+        numbers = range(len(self))[rows] if isinstance(rows, slice) else rows
+        self._draw(numbers)
+        return torch.from_numpy(self._pixels[rows]), self._labels(numbers)
+
+    def evidence(self) -> tuple[Tensor, Tensor]:
+        """Those of the first portrait: what draws one otherwise draws all otherwise."""
+        return self.rows([0])
+
+    def _draw(self, rows: Sequence[int]) -> None:
+        """Draws those of some portraits that are not drawn yet."""
+        size = self._pixels.shape[-1]
+        for row in rows:
+            if not self._is_drawn[row]:
+                self._pixels[row], *_ = draw_portrait(self._random(row), size, harsh=self.is_harsh)
+                self._is_drawn[row] = True
+
+    def _labels(self, rows: Sequence[int]) -> Tensor:
+        return torch.tensor([_draw_sex(self._random(row)) for row in rows], dtype=torch.int64)
+
+    def _random(self, row: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, SPLITS.index(self.split), row])
+
+
 def draw_photos(
     image_size: int,
     *,
@@ -122,8 +197,8 @@ def draw_photos(
     num_test: int,
     num_cross: int = 0,
     seed: int = 0,
-) -> dict[str, PhotoSet]:
-    """Draws the sets "train", "val" and "test", and "cross" where `num_cross` is above 0.
+) -> dict[str, DrawnPhotos]:
+    """Returns the sets "train", "val" and "test", and "cross" where `num_cross` is above 0.
 
     Portrait i of a split depends on `seed`, the split and i alone, not on how many are drawn.
     The portraits of "cross" have the source "drawn-harsh", all others "drawn".
@@ -134,7 +209,7 @@ def draw_photos(
     sizes = dict(zip(SPLITS, (num_train, num_val, num_test, num_cross), strict=True))
     _check_sizes(image_size, seed, sizes)
     return {
-        split: _draw_split(image_size, split, num_photos, seed)
+        split: DrawnPhotos(image_size, split, num_photos, seed)
         for split, num_photos in sizes.items()
         if split != "cross" or num_photos
     }
@@ -151,17 +226,9 @@ def _check_sizes(image_size: int, seed: int, sizes: dict[str, int]) -> None:
             raise ValueError(f"num_{split} must be at least {least}, got {num_photos}")
 
 
-def _draw_split(image_size: int, split: str, num_photos: int, seed: int) -> PhotoSet:
-    pixels = np.empty((num_photos, 3, image_size, image_size), np.uint8)
-    photos = []
-    harsh = split == "cross"
-    for i in range(num_photos):
-        rng = np.random.default_rng([seed, SPLITS.index(split), i])
-        pixels[i], sex, _ = draw_portrait(rng, image_size, harsh=harsh)
-        source = "drawn-harsh" if harsh else "drawn"
-        photos.append(Photo(Path(f"drawn/{split}/{i:06d}"), sex, split, source))
-    labels = torch.tensor([photo.label for photo in photos])
-    return PhotoSet(torch.from_numpy(pixels), labels, tuple(photos), SEXES)
+def _draw_sex(rng: np.random.Generator) -> int:
+    """The drawn sex label, an index into `SEXES`; it is drawn before all else of a portrait."""
+    return int(rng.integers(2))
 
 
 def _draw_traits(rng: np.random.Generator, factors: dict[str, float]) -> dict[str, float]:

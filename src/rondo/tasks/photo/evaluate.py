@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,10 +10,10 @@ from rondo.errors import RunError, look_up
 from rondo.measures.abstention import Answered, answered, check_min_confidence
 from rondo.measures.calibration import Temperature, temper
 from rondo.tasks.photo.evaluation import Evaluation, unseen
-from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.report import tables
 from rondo.tasks.photo.report.finish import evaluate_splits, predict_splits
 from rondo.tasks.photo.robustness import Trial, try_splits
+from rondo.tasks.photo.sets import Photos
 from rondo.tasks.photo.task import counts_words, load_data
 from rondo.training.definition import DRAWN
 from rondo.training.measure import options_with
@@ -100,7 +100,7 @@ def _photos(
     data: str | None,
     split: str | None,
     say: Callable[[str], None],
-) -> dict[str, PhotoSet]:
+) -> Mapping[str, Photos]:
     """Returns the photos of the splits to measure."""
     options: Any = folder.read_config().options
     if data is not None:

@@ -25,7 +25,7 @@ from rondo.measures.classes import (
     top_accuracy,
 )
 from rondo.measures.intervals import Share, wilson
-from rondo.tasks.photo.files import PhotoSet
+from rondo.tasks.photo.sets import Photos
 from rondo.tasks.photo.task import PREDICTED_TOGETHER, majority_rate, probabilities_of
 
 Value = TypeVar("Value")
@@ -78,7 +78,7 @@ class Evaluation:
         }
 
 
-def evaluate(probabilities: Tensor, photo_set: PhotoSet, temperature: float = 1.0) -> Evaluation:
+def evaluate(probabilities: Tensor, photo_set: Photos, temperature: float = 1.0) -> Evaluation:
     """Returns what predictions are worth on the photos of one split.
 
     Args:
@@ -108,7 +108,7 @@ def evaluate(probabilities: Tensor, photo_set: PhotoSet, temperature: float = 1.
     )
 
 
-def _by_groups(photo_set: PhotoSet, correct: Tensor) -> dict[str, dict[str, Share]]:
+def _by_groups(photo_set: Photos, correct: Tensor) -> dict[str, dict[str, Share]]:
     groups = [dict(photo.groups) for photo in photo_set.photos]
     names = sorted({name for found in groups for name in found})
     return {name: accuracy_by([found.get(name) for found in groups], correct) for name in names}

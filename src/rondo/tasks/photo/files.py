@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -40,7 +40,8 @@ from rondo.tasks.photo.layouts import (
     read_csv,
     read_folders,
 )
-from rondo.tasks.photo.lists import Photo, PhotoList, describe_labels
+from rondo.tasks.photo.lists import Photo, PhotoList
+from rondo.tasks.photo.sets import PhotoSet
 
 Finder = Callable[[Path], Path | None]
 Reader = Callable[[Path], PhotoList]
@@ -54,44 +55,6 @@ LAYOUTS: dict[str, tuple[Finder, Reader, str]] = {
     "classes": (find_classes, read_classes, "a folder of pictures for each class"),
 }
 """How to find and read each layout, and what it looks like; the first that is found is taken."""
-
-
-@dataclass(frozen=True, eq=False)
-class PhotoSet:
-    """The photos of one split, in memory.
-
-    Attributes:
-        pixels: uint8 (N, 3, S, S), red, green and blue.
-        labels: int64 (N,), indices into `classes`.
-        photos: N descriptions, in the same order.
-        classes: The classes of the data set.
-        skipped: What is not in the set. All sets of a data set together name each skipped file
-            once; what its list skipped before a split was known stands with "train".
-        notes: What the user should know of the data set; it stands with "train".
-    """
-
-    pixels: torch.Tensor
-    labels: torch.Tensor
-    photos: tuple[Photo, ...]
-    classes: tuple[str, ...]
-    skipped: tuple[Skipped, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def check(self) -> PhotoSet:
-        """Returns itself; asserts that pixels, labels and descriptions fit together."""
-        num_photos = len(self.photos)
-        assert self.pixels.dtype == torch.uint8, self.pixels.dtype
-        assert self.pixels.shape[:2] == (num_photos, 3), self.pixels.shape
-        assert self.pixels.shape[2] == self.pixels.shape[3], self.pixels.shape
-        assert self.labels.tolist() == [photo.label for photo in self.photos]
-        return self
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def __str__(self) -> str:
-        found = describe_labels((photo.label for photo in self.photos), self.classes)
-        return f"{found}, {self.pixels.shape[-1]} pixels wide; {describe_skipped(self.skipped)}"
 
 
 def load_photos(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from rondo.measures.calibration import temper
 from rondo.measures.corruptions import CORRUPTIONS, corrupt
 from rondo.measures.intervals import Share, wilson
 from rondo.tasks.photo.evaluation import predict
-from rondo.tasks.photo.files import PhotoSet
+from rondo.tasks.photo.sets import Photos
 from rondo.training.config import RunConfig
 
 NUM_PHOTOS = 300
@@ -50,7 +50,7 @@ class Trial:
 def try_splits(
     model: nn.Module,
     config: RunConfig,
-    data: dict[str, PhotoSet],
+    data: Mapping[str, Photos],
     temperature: float,
     say: Callable[[str], None],
 ) -> dict[str, tuple[Trial, ...]]:
@@ -73,7 +73,7 @@ def try_splits(
 def try_photos(
     model: nn.Module,
     config: RunConfig,
-    photos: PhotoSet,
+    photos: Photos,
     temperature: float,
     *,
     num_photos: int = NUM_PHOTOS,

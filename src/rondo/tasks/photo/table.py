@@ -25,7 +25,8 @@ from rondo.tasks.photo.classes import SEXES, are_of_people
 from rondo.tasks.photo.evaluation import predict
 from rondo.tasks.photo.networks import LECTURE_RESULTS, MODELS
 from rondo.tasks.photo.report.uses import LIMITS, WARNING
-from rondo.tasks.photo.task import DRAWN, PhotoSet, load_data
+from rondo.tasks.photo.sets import Photos
+from rondo.tasks.photo.task import DRAWN, load_data
 from rondo.tasks.photo.time_plot import Point, accuracy_over_time
 from rondo.tasks.registry import folder_of
 from rondo.training.config import RunConfig
@@ -144,7 +145,7 @@ def measure(path: Path) -> Run:
         test=wilson(round(test["right"] * test["num_examples"]), test["num_examples"]),
         cross=None if cross is None else wilson(num_correct, len(cross)),
         num_parameters=num_parameters(model),
-        num_multiplications=count_multiplications(model, photos["test"].pixels[:1].float()),
+        num_multiplications=count_multiplications(model, photos["test"].rows([0])[0].float()),
         learning_rate=recipe.learning_rate,
         photos_per_second=statistics.median(record["per_second"] for record in train),
         seconds=train[-1]["seconds"],
@@ -154,7 +155,7 @@ def measure(path: Path) -> Run:
 @cache
 def _photos(
     data: str, image_size: int, layout: str | None, split_seed: int, num_drawn: int
-) -> dict[str, PhotoSet]:
+) -> Mapping[str, Photos]:
     """The photos of every split; all runs of a sweep share them."""
     return load_data(data, image_size, layout=layout, seed=split_seed, num_drawn=num_drawn)
 

@@ -26,7 +26,7 @@ from rondo.data.skipped import describe_skipped
 from rondo.tasks.photo.classes import SEXES, names_of
 from rondo.tasks.photo.definition import RECIPES, UNUSED
 from rondo.tasks.photo.drawn import draw_photos
-from rondo.tasks.photo.files import PhotoSet, load_photos
+from rondo.tasks.photo.files import load_photos
 from rondo.tasks.photo.networks import (
     LECTURE_RESULTS,
     MODELS,
@@ -34,6 +34,7 @@ from rondo.tasks.photo.networks import (
     PhotoNetwork,
     build_model,
 )
+from rondo.tasks.photo.sets import Photos
 from rondo.training.definition import DRAWN
 from rondo.training.recipe import SIZE_STEP, Recipe
 from rondo.training.task import Place, Task, is_likeliest
@@ -47,7 +48,7 @@ def load_data(
     seed: int,
     num_drawn: int,
     classes: Sequence[str] | None = None,
-) -> dict[str, PhotoSet]:
+) -> Mapping[str, Photos]:
     """Returns the photos of every split ("train", "val", "test" and others).
 
     Args:
@@ -92,9 +93,9 @@ class PhotoSource:
         data: The photos of every split.
     """
 
-    def __init__(self, data: Mapping[str, PhotoSet]) -> None:
+    def __init__(self, data: Mapping[str, Photos]) -> None:
         self.data = data
-        self.order = Order(len(data["train"].labels))
+        self.order = Order(len(data["train"]))
 
     def num_train(self) -> int | None:
         """How many training photos there are."""
@@ -103,7 +104,7 @@ class PhotoSource:
     def training_batch(self, seed: int, step: int, batch_size: int) -> Batch:
         """The photos of a step."""
         photos, rows = self.data["train"], self.order.rows(seed, step, batch_size)
-        return Batch(photos.pixels[rows], photos.labels[rows])
+        return Batch(*photos.rows(rows))
 
     def training_targets(self) -> Tensor:
         """The labels of all training photos."""
@@ -120,11 +121,11 @@ class PhotoSource:
     def batches(self, split: str) -> Iterator[Batch]:
         """The photos of a split, in their order."""
         photos = self.data[split]
-        parts = (values.split(PREDICTED_TOGETHER) for values in (photos.pixels, photos.labels))
-        yield from map(Batch, *parts)
+        for first in range(0, len(photos), PREDICTED_TOGETHER):
+            yield Batch(*photos.rows(slice(first, first + PREDICTED_TOGETHER)))
 
 
-def photo_task(data: Mapping[str, PhotoSet], image_size: int, recipe: Recipe) -> Task:
+def photo_task(data: Mapping[str, Photos], image_size: int, recipe: Recipe) -> Task:
     """Returns the task on the photos of some splits.
 
     Args:
@@ -159,9 +160,9 @@ def photo_task(data: Mapping[str, PhotoSet], image_size: int, recipe: Recipe) ->
     )
 
 
-def counts_words(data: Mapping[str, PhotoSet], image_size: int) -> str:
+def counts_words(data: Mapping[str, Photos], image_size: int) -> str:
     """Returns how many photos there are in each split, and how many were skipped."""
-    counts = ", ".join(f"{name} {len(photos.labels)}" for name, photos in data.items())
+    counts = ", ".join(f"{name} {len(photos)}" for name, photos in data.items())
     skipped = {item for photos in data.values() for item in photos.skipped}
     words = f"{counts} at {image_size} px"
     return words + (f"; {describe_skipped(skipped)}" if skipped else "")
@@ -215,15 +216,21 @@ def _changed(image_size: int, batch: Batch, place: Place) -> Batch:
     return replace(batch, inputs=images)
 
 
-def fingerprint(data: dict[str, PhotoSet]) -> str:
-    """Returns 16 hexadecimal digits that change when any photo, label, class or split does."""
+def fingerprint(data: Mapping[str, Photos]) -> str:
+    """Returns 16 hexadecimal digits that change when any photo, label, class or split does.
+
+    Of drawn portraits it sees the number and the first of each split.
+    """
     digest = hashlib.blake2b(digest_size=8)
     classes = next((photos.classes for photos in data.values()), ())
     digest.update("\n".join(classes).encode())
-    for name, photo_set in sorted(data.items()):
+    for name, photos in sorted(data.items()):
         digest.update(name.encode())
-        digest.update(photo_set.pixels.contiguous().numpy().data)
-        digest.update(photo_set.labels.contiguous().numpy().data)
+        values = photos.evidence()
+        if len(photos) > len(values[0]):
+            digest.update(str(len(photos)).encode())
+        for value in values:
+            digest.update(value.contiguous().numpy().data)
     return digest.hexdigest()
 
 

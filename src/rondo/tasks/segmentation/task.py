@@ -179,6 +179,7 @@ def pixel_losses(outputs: Tensor, batch: Batch, *, weights: Tensor) -> Tensor:
         batch: Its targets are (B, T, H, W).
         weights: The weight of each class (K,).
     """
+    weights = weights.to(outputs.device)
     losses = cross_entropy(
         outputs.flatten(0, 1), batch.targets.flatten(0, 1), weights,
         ignore_index=VOID, reduction="none",

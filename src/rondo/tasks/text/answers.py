@@ -19,7 +19,7 @@ from rondo.errors import RunError, check_from_1, look_up
 from rondo.measures.abstention import check_min_confidence
 from rondo.measures.intervals import Share, wilson
 from rondo.models.crnn import CRNN, num_steps
-from rondo.models.ctc import Symbols, beam_search, best_of, greedy, log_probabilities
+from rondo.models.ctc import Symbols, beam_search, best_of, ctc_distances, greedy, padded
 from rondo.tasks.text.definition import TEXT
 from rondo.tasks.text.task import decoded, encoded, shown_words
 from rondo.tasks.text.words import Word, composed, read_columns
@@ -165,8 +165,8 @@ class Reader:
         """Returns the text of each picture (W, 32) and its probability."""
         found: list[tuple[str, float]] = []
         for first in range(0, len(pictures), READ_TOGETHER):
-            logits = logits_of(self.model, pictures[first : first + READ_TOGETHER])
-            found += [self._decoded(row) for row in logits]
+            some = pictures[first : first + READ_TOGETHER]
+            found += self._decoded(*logits_of(self.model, some))
         return found
 
     def score(self, words: Sequence[Word]) -> TextScore:
@@ -200,16 +200,26 @@ class Reader:
         is_sure = probability >= self.decoding.min_confidence
         return Reading(name, text if is_sure else None, probability)
 
-    def _decoded(self, logits: Tensor) -> tuple[str, float]:
-        """Returns the text of one row of logits (T, K + 1) and its probability."""
+    def _decoded(self, logits: Tensor, steps: Tensor) -> list[tuple[str, float]]:
+        """Returns the text of each row of logits (B, T, K + 1) and its probability."""
         if self.lexicon is not None:
-            best, log = best_of(logits, self.lexicon)
-            return decoded(self.lexicon[best], self.symbols) if best >= 0 else "", _probability(log)
+            return [self._of_lexicon(row[:count]) for row, count in zip(logits, steps, strict=True)]
         if self.decoding.decoder == "beam":
-            symbols = beam_search(logits, self.decoding.beam_width)[0][0]
+            rows = beam_search(logits, steps, width=self.decoding.beam_width)
+            texts = [best for (best, _), *_ in rows]
         else:
-            symbols = greedy(logits[None])[0]
-        return decoded(symbols, self.symbols), _probability(log_probabilities(logits, [symbols])[0])
+            texts = greedy(logits, steps)
+        logs = -ctc_distances(logits, padded(texts), steps)
+        return [
+            (decoded(text, self.symbols), _probability(log))
+            for text, log in zip(texts, logs.tolist(), strict=True)
+        ]
+
+    def _of_lexicon(self, logits: Tensor) -> tuple[str, float]:
+        """Returns the likeliest word for a row of logits (T, K + 1) and its probability."""
+        assert self.lexicon is not None
+        best, log = best_of(logits, self.lexicon)
+        return decoded(self.lexicon[best], self.symbols) if best >= 0 else "", _probability(log)
 
     def _encoded(self, words: Sequence[str]) -> list[Symbols]:
         """Returns the words of a lexicon that the network has outputs for.
@@ -294,12 +304,12 @@ def decoding_of(
 
 
 @torch.no_grad()
-def logits_of(model: CRNN, pictures: Sequence[Tensor]) -> list[Tensor]:
-    """Returns the logits (T, K + 1) of each of some pictures (W, 32)."""
+def logits_of(model: CRNN, pictures: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Returns the logits (B, T, K + 1) of some pictures (W, 32), and the steps of each."""
     widths = torch.tensor([len(picture) for picture in pictures])
-    padded = pad_sequence(list(pictures), batch_first=True).float()
-    logits, _ = model(padded, lengths=widths)
-    return [row[:count] for row, count in zip(logits, num_steps(widths).tolist(), strict=True)]
+    together = pad_sequence(list(pictures), batch_first=True).float()
+    logits, _ = model(together, lengths=widths)
+    return logits, num_steps(widths)
 
 
 def read_lexicon(path: Path) -> tuple[str, ...]:
@@ -336,6 +346,6 @@ def edit_distance(a: str, b: str) -> int:
     return row[-1]
 
 
-def _probability(log: Tensor | float) -> float:
+def _probability(log: float) -> float:
     """Returns the probability of a logarithm, which rounding may have brought above 0."""
-    return math.exp(min(float(log), 0.0))
+    return math.exp(min(log, 0.0))

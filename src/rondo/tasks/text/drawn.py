@@ -71,7 +71,8 @@ class Typesetter:
         self.alphabet = alphabet
         if not self.fonts:
             lacking = next(
-                (one for one in alphabet if not any(_has(font, one) for font, _ in fonts)), alphabet
+                (one for one in alphabet if not any(_has_all(font, one) for font, _ in fonts)),
+                alphabet,
             )
             raise ValueError(
                 f"no font found has the character {lacking!r}; give a folder of fonts that have "
@@ -188,12 +189,6 @@ def _embedded() -> tuple[Font, str]:
 
 
 def _has_all(font: Font, alphabet: str) -> bool:
-    return all(_has(font, character) for character in alphabet)
-
-
-def _has(font: Font, character: str) -> bool:
-    """Whether a font draws a character otherwise than one that it lacks."""
-    if character.isspace():
-        return True
-    drawn, lacking = (bytes(font.getmask(one)) for one in (character, NO_CHARACTER))
-    return drawn != lacking
+    """Whether a font draws each character otherwise than one that it lacks."""
+    lacking = bytes(font.getmask(NO_CHARACTER))
+    return all(one.isspace() or bytes(font.getmask(one)) != lacking for one in alphabet)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 
 from torch import Tensor, nn
@@ -10,17 +10,17 @@ from torch import Tensor, nn
 from rondo.measures.calibration import fit_temperature, temper
 from rondo.system.files import write_text
 from rondo.tasks.photo.evaluation import Evaluation, evaluate, predict, unseen
-from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.report.build import ReportInput, render_report
 from rondo.tasks.photo.report.card import render_card
 from rondo.tasks.photo.robustness import try_splits
+from rondo.tasks.photo.sets import Photos
 from rondo.tasks.photo.task import PhotoSource
 from rondo.training.config import RunConfig
 from rondo.training.session import Session
 
 
 def predict_splits(
-    model: nn.Module, config: RunConfig, data: dict[str, PhotoSet]
+    model: nn.Module, config: RunConfig, data: Mapping[str, Photos]
 ) -> dict[str, Tensor]:
     """Returns the probabilities on every split given, before any temperature."""
     probabilities = {}
@@ -33,7 +33,7 @@ def predict_splits(
 
 
 def evaluate_splits(
-    probabilities: dict[str, Tensor], data: dict[str, PhotoSet], temperature: float
+    probabilities: dict[str, Tensor], data: Mapping[str, Photos], temperature: float
 ) -> dict[str, Evaluation]:
     """Returns what probabilities are worth on every split, once divided by the temperature."""
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,8 @@ from torch import Tensor, nn
 from rondo.measures.calibration import Temperature
 from rondo.tasks.photo.classes import SEXES, are_of_people
 from rondo.tasks.photo.evaluation import Evaluation, unseen
-from rondo.tasks.photo.files import PhotoSet
 from rondo.tasks.photo.robustness import Trial
+from rondo.tasks.photo.sets import Photos
 from rondo.tasks.photo.task import DRAWN
 from rondo.training.config import RunConfig
 
@@ -38,7 +39,7 @@ class ReportInput:
 
     config: RunConfig
     records: list[dict[str, Any]]
-    data: dict[str, PhotoSet]
+    data: Mapping[str, Photos]
     probabilities: dict[str, Tensor]
     evaluations: dict[str, Evaluation]
     model: nn.Module
