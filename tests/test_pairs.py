@@ -5,10 +5,12 @@ They are chosen here whatever the processor is. Numbers are small integers where
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import platform
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -209,38 +211,46 @@ def test_rows_are_rounded_as_the_plain_loop_rounds_them() -> None:
     assert torch.equal(got["output"], expected["output"])
 
 
+def assert_within_budget(cell: nn.Module, given: list[Sequences], **keywords: bool) -> None:
+    """Over some draws, at most twice the error of the plain loop in bfloat16.
+
+    Of one draw, a sum of numbers that nearly cancel out may be exact by chance.
+    """
+    reverse = keywords.pop("reverse", False)
+    layer = rondo.Recurrent(cell, engine="cpu", reverse=reverse)
+    wide = copy.deepcopy(cell).double()
+    squares: dict[str, list[tuple[float, float]]] = {}
+    for draw in given:
+        got = run_layer(layer, draw, **keywords)
+        plain = run_plain(cell, draw, reverse=reverse, **keywords)
+        x = draw.x.detach().double().requires_grad_()
+        for key, truth in run_plain(wide, replace(draw, x=x), reverse=reverse).items():
+            errors = relative_error(got[key], truth), max(relative_error(plain[key], truth), EPS)
+            squares.setdefault(key, []).append((errors[0] ** 2, errors[1] ** 2))
+    assert is_paired(layer)
+    for key, pairs_of_errors in squares.items():
+        ours, theirs = map(sum, zip(*pairs_of_errors, strict=True))
+        assert ours <= 4 * theirs, key
+
+
 @pytest.mark.parametrize("mode", ["dense", "ragged", "resets", "reverse"])
 @pytest.mark.parametrize("name", slow_beyond(CELLS, ["gru", "lstm", "peephole-norm-lstm"]))
 def test_pairs_are_as_close_to_float64_as_torch_is(name: str, mode: str) -> None:
-    """At most twice the error of the plain loop in bfloat16."""
     for input_size, hidden_size in ((4, 7), (3, 34))[: 2 if mode == "dense" else 1]:
-        cell = make_cell(name, input_size, hidden_size, HALF)
-        x = torch.randn(5, 6, input_size).to(HALF).requires_grad_()
         lengths = torch.tensor([6, 0, 3, 4, 1]) if mode == "ragged" else None
         resets = torch.rand(5, 6) < 0.3 if mode == "resets" else None
-        given = Sequences(x, lengths=lengths, resets=resets)
-        layer = rondo.Recurrent(cell, engine="cpu", reverse=mode == "reverse")
-        got = run_layer(layer, given)
-        assert is_paired(layer)
-        plain = run_plain(cell, given, reverse=mode == "reverse")
-        wide = Sequences(x.detach().double().requires_grad_(), lengths=lengths, resets=resets)
-        exact = run_plain(cell.double(), wide, reverse=mode == "reverse")
-        for key, truth in exact.items():
-            budget = 2 * max(relative_error(plain[key], truth), EPS)
-            assert relative_error(got[key], truth) <= budget, key
+        given = [
+            Sequences(draw.to(HALF).requires_grad_(), lengths=lengths, resets=resets)
+            for draw in torch.randn(4, 5, 6, input_size)
+        ]
+        cell = make_cell(name, input_size, hidden_size, HALF)
+        assert_within_budget(cell, given, reverse=mode == "reverse")
 
 
 def test_autocast_multiplies_pairs() -> None:
     cell = make_cell("lstm", 5, 33, torch.float32)
-    given = Sequences(torch.randn(7, 9, 5).requires_grad_())
-    layer = rondo.Recurrent(cell, engine="cpu")
-    got = run_layer(layer, given, autocast=True)
-    assert is_paired(layer)
-    plain = run_plain(cell, given, autocast=True)
-    exact = run_plain(cell.double(), Sequences(given.x.detach().double().requires_grad_()))
-    for key, truth in exact.items():
-        budget = 2 * max(relative_error(plain[key], truth), EPS)
-        assert relative_error(got[key], truth) <= budget, key
+    given = [Sequences(draw.requires_grad_()) for draw in torch.randn(4, 7, 9, 5)]
+    assert_within_budget(cell, given, autocast=True)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
