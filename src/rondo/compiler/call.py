@@ -15,6 +15,12 @@ SPOILS = bool(os.environ.get("RONDO_SPOIL"))
 It is read once; without it, kernels have no trace of it.
 """
 
+PAIRED = {"": None, "0": False}.get(os.environ.get("RONDO_PAIRED", ""), True)
+"""Whether kernels of bfloat16 multiply pairs of them; None: where the processor does.
+
+It is read once. Tests see so what other processors do, and it can be timed what it brings.
+"""
+
 
 class Call(ctypes.Structure):
     """What a run of a kernel is given; see `c/call.c`."""

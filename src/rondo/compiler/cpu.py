@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rondo.compiler.c_operators import C_TARGET
-from rondo.compiler.call import SPOILS, Call, Sizes, Slot
+from rondo.compiler.call import PAIRED, SPOILS, Call, Sizes, Slot
 from rondo.compiler.graph import Node, Shape, live_nodes
 from rondo.compiler.interpret import evaluate
 from rondo.compiler.kernel import Kernel, Level
@@ -60,10 +60,12 @@ class CompiledLoop:
     def __init__(self, plan: Plan, previous: Collection[str] = ()) -> None:
         self.plan = plan
         self.kernel = kernel = in_pieces(lower(plan, C_TARGET, previous))
-        self.source = render_c(kernel, spoils=SPOILS)
+        self.source = render_c(kernel, spoils=SPOILS, paired=PAIRED)
         self.binary = load(self.source)
         self.binary.rondo_workspace_bytes.restype = ctypes.c_int64
-        library = load(render_product(kernel.dtype))  # kept: the kernel calls into it
+        self.is_paired = _is_paired(kernel, self.binary)
+        source = render_product(kernel.dtype, paired=self.is_paired)
+        library = load(source)  # kept: the kernel calls into it
         self.products = library, ctypes.c_void_p.in_dll(library, "rondo_products")
         outputs = {  # those that the kernel writes where they are wanted
             buffer: name
@@ -218,6 +220,12 @@ class CompiledLoop:
         if self.constants:
             evaluate(self.constants, shared, 0)
         return Run(self, shared, inputs, state, steps, resets)
+
+
+def _is_paired(kernel: Kernel, binary: ctypes.CDLL) -> bool:
+    """Whether a kernel multiplies pairs of bfloat16: who compiled it knows the processor."""
+    is_half = kernel.stored == torch.bfloat16
+    return is_half and bool(ctypes.c_int64.in_dll(binary, "rondo_paired").value)
 
 
 def _work(kernel: Kernel) -> int:

@@ -27,6 +27,9 @@ from rondo.compiler.row_memory import RowMemory, memory_of, row_bytes, touched
 ALIGNMENT = 16
 """Rows of local values take a multiple of so many numbers: the widest vectors."""
 
+ROUNDED_ROWS = 96
+"""Rows that are rounded to bfloat16 before they are multiplied, at most at a time."""
+
 
 def _endings(buffer: Buffer) -> tuple[str, ...]:
     """What stands behind a buffer's name.
@@ -38,29 +41,32 @@ def _endings(buffer: Buffer) -> tuple[str, ...]:
     return all_rows, "_at", "_sum", "_product", "_max", "_min"
 
 
-def render_c(kernel: Kernel, *, spoils: bool = False) -> str:
+def render_c(kernel: Kernel, *, spoils: bool = False, paired: bool | None = None) -> str:
     """Write a kernel down as C.
 
     Args:
         kernel: The kernel.
         spoils: Whether memory holds NaN until something is written there, so that tests see what is
             read too early; otherwise it holds what happens to lie there.
+        paired: Whether a kernel of bfloat16 multiplies pairs of numbers; None: where the processor
+            has an instruction for it.
     """
     real = C_TYPES[kernel.dtype]
     kernel = with_names(kernel, identifiers(kernel, _words(real), _endings))
-    is_half = kernel.stored == torch.bfloat16
+    is_half = _is_half(kernel)
     return "\n".join(
         (
             _types(kernel.dtype),
             f"typedef {'uint16_t' if is_half else real} stored;",
             f"typedef {'stored' if is_half else 'uint16_t'} bfloat16;\n",
             *map(_common, functions_of(real)),
-            _common("bfloat16.c") if is_half else "#define from_stored(x) (x)\n",
+            *_halves(is_half, paired),
             _spoil(spoils),
             _common("panels.c"),
             _tables(kernel),
             _common("share.c"),
             _common("call.c"),
+            *([_common("pairs.c")] if is_half else []),
             _stage(kernel, "opening", kernel.opening, spoils),
             _step(kernel, spoils),
             _stage(kernel, "closing", kernel.closing, spoils),
@@ -70,6 +76,18 @@ def render_c(kernel: Kernel, *, spoils: bool = False) -> str:
             _common("driver.c"),
         )
     )
+
+
+def _is_half(kernel: Kernel) -> bool:
+    return kernel.stored == torch.bfloat16
+
+
+def _halves(is_half: bool, paired: bool | None) -> list[str]:
+    """How numbers are read that are stored, and whether products take pairs of them."""
+    if not is_half:
+        return ["#define from_stored(x) (x)\n"]
+    chosen = [] if paired is None else [f"#define PAIRED {int(paired)}\n"]
+    return [*chosen, _common("bfloat16.c")]
 
 
 def _spoil(spoils: bool) -> str:
@@ -91,9 +109,16 @@ def functions_of(real: str) -> tuple[str, ...]:
     )
 
 
-def render_product(dtype: torch.dtype) -> str:
-    """Write down the library of products that all kernels of a type share."""
-    return "\n".join((_types(dtype), _common("panels.c"), _common("product.c")))
+def render_product(dtype: torch.dtype, *, paired: bool = False) -> str:
+    """Write down the library of products that all kernels of a type share.
+
+    Args:
+        dtype: The type of the sums, and of rows and matrices if they are not paired.
+        paired: Whether these are pairs of bfloat16.
+    """
+    chosen = ("#define PAIRED 1\n", _common("panels.c"), _common("dot.c"))
+    layout = chosen if paired else (_common("panels.c"),)
+    return "\n".join((_types(dtype), *layout, _common("product.c")))
 
 
 def _types(dtype: torch.dtype) -> str:
@@ -109,7 +134,7 @@ def _types(dtype: torch.dtype) -> str:
 @functools.cache
 def _words(real: str) -> frozenset[str]:
     """What means something where the stages of a kernel stand."""
-    names = (*functions_of(real), "bfloat16.c", "panels.c", "share.c", "call.c")
+    names = (*functions_of(real), "bfloat16.c", "panels.c", "share.c", "call.c", "pairs.c")
     texts = (*map(_common, names), *SIGNATURES.values())
     return frozenset(word for text in texts for word in re.findall(r"\w+", text))
 
@@ -163,7 +188,7 @@ def _tables(kernel: Kernel) -> str:
             f"#define HAS_CLOSING {int(bool(kernel.closing))}",
             f"#define CHUNK_SIZE {sum(map(_row_stride, kernel.at('chunk')))}",
             f"#define LOCAL_SIZE {sum(map(_row_stride, kernel.at('local')))}",
-            f"#define ROWS_BYTES {_rows_bytes(kernel)}",
+            *_rows_bytes(kernel),
             "",
         )
     )
@@ -191,10 +216,21 @@ def _is_chunked(kernel: Kernel) -> bool:
     return bool(kernel.opening or kernel.closing or kernel.sums or kernel.at("previous"))
 
 
-def _rows_bytes(kernel: Kernel) -> int:
-    """What the rows take in the workspace of a piece of work, whichever stage it does."""
+def _rows_bytes(kernel: Kernel) -> list[str]:
+    """What the rows take in the workspace of a piece of work, whichever stage it does.
+
+    Behind them lie rows that are rounded to bfloat16, in pairs.
+    """
     stages = (kernel.opening, kernel.levels, kernel.closing)
-    return max(memory_of(kernel, levels).workspace_bytes for levels in stages)
+    rows = max(memory_of(kernel, levels).workspace_bytes for levels in stages)
+    if not _is_half(kernel):
+        return [f"#define ROWS_BYTES {rows}"]
+    depth = max((matrix.depth for matrix in kernel.matrices), default=0)
+    return [
+        f"#define ROUNDED_ROWS {ROUNDED_ROWS}",
+        f"#define ROUNDED_AT {rows}",
+        f"#define ROWS_BYTES (ROUNDED_AT + PAIRED * {ROUNDED_ROWS * 4 * -(-depth // 2)})",
+    ]
 
 
 def _row_stride(buffer: Buffer) -> int:
@@ -421,12 +457,14 @@ def _product(kernel: Kernel, product: Product, stage: str) -> str:
     left, result = kernel.buffers[product.left], kernel.buffers[product.result]
     sizes = f"rows, {matrix.depth}, {matrix.width}"
     share = "room->member, room->team" if stage == "step" else "0, 1"
+    products, given = ("", "c, room, ") if _is_half(kernel) else ("c->products->", "")
     if stage == "step" and left.place != "previous":
         return (
-            f"c->products->of_rows({sizes}, {_first_row(left)} + {product.left_offset}, "
+            f"{products}of_rows({given}{sizes}, {_first_row(left)} + {product.left_offset}, "
             f"{_distance(left)}, matrix_{product.matrix}, {_first_row(result)} + "
             f"{product.result_offset}, {_distance(result)}, {share});"
         )
+    assert not _is_half(kernel), "of bfloat16, torch multiplies what is not in a step"
     return (
         f"c->products->of_rows_anywhere({sizes}, "
         f"{_rows(left, product.left_offset, 'left', stage)}, matrix_{product.matrix}, "

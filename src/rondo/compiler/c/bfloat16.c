@@ -1,4 +1,13 @@
-/* Numbers that lie in memory as bfloat16, the upper half of a float, and are computed as float. */
+/* Numbers that lie in memory as bfloat16, the upper half of a float, and are computed as float; in
+ * pairs where the processor multiplies and adds them so. */
+
+#ifndef PAIRED
+#if defined(__AVX512BF16__) || defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#define PAIRED 1
+#else
+#define PAIRED 0
+#endif
+#endif
 
 INLINED float from_stored(uint16_t half) { return from_bits((uint32_t)half << 16); }
 

@@ -37,6 +37,12 @@ static void pack_panel(
         for (int64_t j = columns; j < padded; ++j) target[k * padded + j] = 0;
 }
 
+#if PAIRED
+#define PACK_PANEL pack_pairs
+#else
+#define PACK_PANEL pack_panel
+#endif
+
 static int64_t all_panels(void) {
     int64_t total = 0;
     for (int m = 0; m < NUM_MATRICES; ++m) total += num_panels(MATRICES[m].width);
@@ -51,7 +57,7 @@ static void pack_numbered(const call *c, int64_t number) {
         if (number < panels) {
             const stored *source =
                 (const stored *)c->tensors[this->tensor] + this->batch * c->strides[3 * m];
-            pack_panel(
+            PACK_PANEL(
                 number, this->depth, this->width, source, c->strides[3 * m + 1],
                 c->strides[3 * m + 2], packed);
             return;

@@ -11,6 +11,10 @@
 #define PANEL_VECTORS 2
 #endif
 
+#ifndef PAIRED
+#define PAIRED 0
+#endif
+
 #define LANES ((int64_t)(VECTOR_BYTES / sizeof(real)))
 #define PANEL_COLUMNS (PANEL_VECTORS * LANES)
 
@@ -48,8 +52,13 @@ static inline int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static inline int64_t in_vectors(int64_t width) { return (width + LANES - 1) / LANES * LANES; }
 
+/* Numbers that a column of a packed matrix takes, in which two of bfloat16 may have the place of one. */
+static inline int64_t packed_depth(int64_t depth) { return PAIRED ? (depth + 1) / 2 : depth; }
+
 /* Numbers that a packed matrix takes. */
-static int64_t packed_size(int64_t depth, int64_t width) { return depth * in_vectors(width); }
+static int64_t packed_size(int64_t depth, int64_t width) {
+    return packed_depth(depth) * in_vectors(width);
+}
 
 static int64_t num_panels(int64_t width) { return (width + PANEL_COLUMNS - 1) / PANEL_COLUMNS; }
 

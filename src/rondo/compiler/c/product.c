@@ -2,6 +2,14 @@
  * registers while a panel is read. This is a library of its own, which all kernels of a type share.
  */
 
+#if PAIRED
+typedef uint32_t factor; /* a pair of bfloat16 */
+#define MULTIPLY_ADD(sum, factor, weight) dot(sum, factor, weight)
+#else
+typedef real factor;
+#define MULTIPLY_ADD(sum, factor, weight) ((sum) + (factor) * (weight))
+#endif
+
 #define TILE_ROWS 6
 typedef void tile_function(
     int64_t, const real *const *, const real *, real *const *, int64_t);
@@ -48,10 +56,10 @@ typedef void sum_function(
                 weight[p][v] = *(const vector *)(panel + p * panel_size + v * LANES);         \
         panel += VECTORS * LANES;                                                             \
         _Pragma("GCC unroll 8") for (int r = 0; r < ROWS; ++r) {                              \
-            const real factor = row[r][K];                                                    \
+            const factor one = ((const factor *)row[r])[K];                                   \
             _Pragma("GCC unroll 8") for (int p = 0; p < PANELS; ++p)                          \
                 _Pragma("GCC unroll 8") for (int v = 0; v < VECTORS; ++v)                     \
-                    sum[r][p][v] += factor * weight[p][v];                                    \
+                    sum[r][p][v] = MULTIPLY_ADD(sum[r][p][v], one, weight[p][v]);             \
         }                                                                                     \
     } while (0)
 
