@@ -66,12 +66,12 @@ def of_rows(products: Products, depth: int, width: int) -> dict[str, Callable[[]
     function = ctypes.CFUNCTYPE(
         None,
         *(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64),
-        *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64),
+        *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64),
     )(products.of_rows)
 
     def rondo() -> None:
         rows, packed, at = left.data_ptr(), matrix.data_ptr(), result.data_ptr()
-        function(ROWS, depth, width, rows, depth, packed, at, padded)
+        function(ROWS, depth, width, rows, depth, packed, at, padded, 0, 1)
 
     return {
         "rondo": rondo,

@@ -129,8 +129,8 @@ def overview(layer: rondo.Recurrent, theme: Theme) -> str:
 
 def excerpt(source: str) -> list[str]:
     """The lines of a kernel that end a step: the product with the state, and the last loop."""
-    body = source[source.index("static void one_step(") :]
-    lines = body[: body.index("\n}\n")].splitlines()
+    body = source[source.index("static void step_part_0(") :]
+    lines = body[: body.index("#define NUM_STEP_PARTS")].splitlines()
     product = max(i for i, line in enumerate(lines) if "c->products->" in line)
     loop = max(i for i, line in enumerate(lines) if "#pragma omp simd" in line)
     end = next(i for i in range(loop, len(lines)) if lines[i] == "        }")
