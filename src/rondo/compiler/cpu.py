@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rondo.compiler.c_operators import C_TARGET
+from rondo.compiler.c_tables import tensor_order
 from rondo.compiler.call import PAIRED, SPOILS, Call, Sizes, Slot
 from rondo.compiler.graph import Node, Shape, live_nodes
 from rondo.compiler.interpret import evaluate
@@ -26,7 +27,7 @@ from rondo.compiler.pieces import in_pieces
 from rondo.compiler.plan import Plan
 from rondo.compiler.pool import pool
 from rondo.compiler.reference import Previous, Resets, Result, Steps, named, nothing
-from rondo.compiler.render_c import render_c, render_product, tensor_order
+from rondo.compiler.render_c import render_c, render_product
 from rondo.compiler.run import Run
 from rondo.compiler.runtime import load
 from rondo.compiler.sharing import shares_steps
