@@ -20,6 +20,7 @@ from rondo.tasks.series.scores import ForecastScore, mase_scales, score_forecast
 from rondo.tasks.series.task import series
 from rondo.tasks.series.windows import TEST, TRAIN, VAL, Windows, splits_by_time
 from rondo.training.network import new_network
+from rondo.training.request import checks_by_default
 from series_files import sales_rows, sensor_rows, sensors, shops, write
 
 
@@ -328,3 +329,9 @@ def test_a_constant_column_far_from_zero_is_nothing_by_its_own_figures() -> None
     z[1, :, 0] = 0.1
     own = both_views(z, torch.tensor([9, 4]))[..., 1]
     assert own.abs().max() < 0.2
+
+
+def test_a_forecast_is_checked_after_each_pass_over_its_windows() -> None:
+    task = series(kind="forecast", horizon=6)
+    assert checks_by_default(task.recipe)
+    assert task.recipe.patience == 6

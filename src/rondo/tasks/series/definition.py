@@ -65,7 +65,7 @@ RECIPES = {
     ),
     "forecast": Recipe(
         cell="gru", hidden_size=32, batch_size=32, learning_rate=2e-3, schedule="cosine",
-        num_sequences=12_000, check_every=1_000, dropout=0.1, patience=6,
+        num_sequences=12_000, dropout=0.1, patience=6,
     ),
 }  # fmt: skip
 """How to train for each kind."""
