@@ -135,7 +135,8 @@ class Parser(argparse.ArgumentParser):
         """
         known = self._subcommands
         for word in takewhile(lambda word: word not in known, args or () if known else ()):
-            if word.startswith("-") and word.split("=")[0] not in self._option_string_actions:
+            is_option = word.startswith("-") and not self._negative_number_matcher.match(word)
+            if is_option and word.split("=")[0] not in self._option_string_actions:
                 self._refuse(word)
         return super().parse_known_args(args, namespace)
 

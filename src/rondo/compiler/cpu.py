@@ -192,15 +192,17 @@ class CompiledLoop:
         resets: Resets | None = None,
         *,
         into: Sequence[Tensor] = (),
+        whole_rows: int | None = None,
     ) -> Result:
         """Run all steps; see `reference.run`.
 
         `into` are the first outputs: contiguous memory for their rows, which is used where the
-        kernel writes them itself.
+        kernel writes them itself. `whole_rows` are the rows of all steps where these are a part of
+        them: what is chosen by their number is then the same for all parts.
         """
         if steps.num_rows == 0:
             return nothing(self.plan.step, list(state))
-        run = self.start(parameters, inputs, state, steps, resets)
+        run = self.start(parameters, inputs, state, steps, resets, whole_rows)
         direct = {slot.output for slot in self.slots}
         pairs = zip(self.plan.step.outputs, into, strict=False)
         run.whole |= {name: rows for name, rows in pairs if name in direct}
@@ -215,12 +217,13 @@ class CompiledLoop:
         state: Sequence[Tensor],
         steps: Steps,
         resets: Resets | None = None,
+        whole_rows: int | None = None,
     ) -> Run:
         """A run that is ready to begin."""
         shared = named(self.plan.step.parameters, parameters)
         if self.constants:
             evaluate(self.constants, shared, 0)
-        return Run(self, shared, inputs, state, steps, resets)
+        return Run(self, shared, inputs, state, steps, resets, whole_rows)
 
 
 def _is_paired(kernel: Kernel, binary: ctypes.CDLL) -> bool:

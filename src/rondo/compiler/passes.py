@@ -165,22 +165,24 @@ class Segments:
         )
         divert = resets_of(flags, to_initial, divert=True)
         given = (self.parameters, inputs, grad_state, steps.backward(), divert)
-        return _run_into(self.program.run_backward, into, *given)
+        return _run_into(self.program.run_backward, into, segment.whole.num_rows, *given)
 
     def _run(self, segment: Chunk, start: Sequence[Tensor], into: Sequence[Tensor] = ()) -> Result:
         resets = resets_of(self._flags(segment), self.state)
         rows = segment.rows(self.x)
         given = (self.parameters, [rows], start, segment.steps, resets)
-        return _run_into(self.program.run_forward, into, *given)
+        return _run_into(self.program.run_forward, into, segment.whole.num_rows, *given)
 
     def _flags(self, segment: Chunk) -> Tensor | None:
         return None if self.resets is None else segment.rows(self.resets)
 
 
-def _run_into(engine: Engine, into: Sequence[Tensor], *given: Any) -> Result:
-    """Run an engine, giving it the memory for its first outputs if it takes that."""
+def _run_into(engine: Engine, into: Sequence[Tensor], whole_rows: int, *given: Any) -> Result:
+    """Run an engine over a part of so many rows, giving it memory for outputs if it takes that."""
     if isinstance(engine, CompiledLoop):
-        return engine(*given, into=into)
+        return engine(*given, into=into, whole_rows=whole_rows)
+    if isinstance(engine, SeveralLoops):
+        return engine(*given, whole_rows=whole_rows)
     return engine(*given)
 
 

@@ -35,7 +35,9 @@ class Run:
         state: Sequence[Tensor],
         steps: Steps,
         resets: Resets | None,
+        whole_rows: int | None = None,
     ) -> None:
+        self.whole_rows = steps.num_rows if whole_rows is None else whole_rows
         self.loop, self.shared, self.steps, self.resets = loop, shared, steps, resets
         self.inputs = dict(zip(loop.input_names, inputs, strict=True))
         dtype = loop.kernel.dtype
@@ -88,8 +90,8 @@ class Run:
             flags = resets.flags.contiguous()
             self.kept.append(flags)
             call.resets, call.divert = flags.data_ptr(), resets.divert
-        if pays_for_run(loop, self.matrices, steps.num_rows):
-            read_in_place(call, loop, steps.num_rows)
+        if pays_for_run(loop, self.matrices, self.whole_rows):
+            read_in_place(call, loop, self.whole_rows)
         self.workspace = loop.workspace(self.sizes.workspace_bytes)
         call.workspace = self.workspace.data_ptr()
         return call

@@ -68,8 +68,10 @@ class SeveralLoops:
         state: Sequence[torch.Tensor],
         steps: Steps,
         resets: Resets | None = None,
+        *,
+        whole_rows: int | None = None,
     ) -> Result:
-        """Run all steps; see `reference.run`."""
+        """Run all steps; see `reference.run` and `CompiledLoop`."""
         step = self.plan.step
         if steps.num_rows == 0:
             return nothing(step, list(state))
@@ -84,6 +86,7 @@ class SeveralLoops:
                 [state[number] for number in part.states],
                 steps,
                 _of_part(resets, part),
+                whole_rows=whole_rows,
             )
             values.update(zip(own.outputs, result.outputs, strict=True))
             sums.update(zip(own.sums, result.sums, strict=True))
