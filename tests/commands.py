@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from rondo import cli
+
 STUCK_S = 600
 """Seconds after which a process counts as stuck, however busy the machine is."""
 
@@ -27,6 +29,15 @@ def check_answered_in_one_line(rondo: Run, folder: Path, words: str, message: st
     with pytest.raises(ValueError, match=message):
         raise ValueError(line)
     assert not (folder / "runs").exists()
+
+
+def check_refused(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
+    """Asserts that a command is answered by one line that begins with a message."""
+    assert cli.main(words.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"rondo: {message}")
+    assert captured.err.count("\n") == 1
 
 
 def command_that_is_ended(

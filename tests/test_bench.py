@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import rondo
+from commands import check_refused
 from rondo import cli
 from rondo.bench import cells, peers, report, rows, suites
 from rondo.bench.conformance import gate
@@ -340,11 +341,7 @@ def test_wrong_words_are_answered_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: str, message: str
 ) -> None:
     monkeypatch.chdir(Path(__file__).parents[1])
-    assert cli.main(["bench", *words.split()]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith(f"rondo: {message}")
-    assert captured.err.count("\n") == 1
+    check_refused(capsys, f"bench {words}", message)
 
 
 def test_an_interrupted_run_tells_what_it_has(

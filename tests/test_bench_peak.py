@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rondo import cli
-from rondo.bench import report
+from rondo.bench import findings
 from rondo.bench.measure import Spread
 from rondo.bench.options import OURS, Sizes, Work
 from rondo.bench.peak import Level, Peak, measure_peak
@@ -88,7 +88,7 @@ def test_without_a_compiler_the_column_is_left_out_and_that_is_said(
     def fail(num_rounds: int) -> Peak:
         raise NoCompilerError("no C compiler was found")
 
-    monkeypatch.setattr(report, "measure_peak", fail)
+    monkeypatch.setattr(findings, "measure_peak", fail)
     words = ["--suite", "streaming", "--rounds", "1", "--peers", "nn"]
     assert cli.main(["bench", "--quick", *words]) == 0
     captured = capsys.readouterr()

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 import rondo
+from commands import check_refused
 from rondo import cli
 from rondo.bench import bf16, busy, busy_sides, shape_map, study
 from rondo.bench.busy import BusyRow, Calls
@@ -118,7 +119,7 @@ def test_a_wrong_layer_gets_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert short_one.ratios()
     assert long.times == {}
     assert long.failures[OURS].startswith("the output is off by ")
-    findings = study.Findings("map", options, {}, None, [long, short_one], is_whole=True)
+    findings = study.StudyFindings(options, {}, None, [long, short_one], is_whole=True, name="map")
     assert findings.failures == [f"map, GRU (6, 1, 8, 8): {OURS}: {long.failures[OURS]}"]
     assert "| 6, 1 | failed |" in findings.to_markdown()
     assert "## Failed the conformance check, so not timed" in findings.to_markdown()
@@ -299,11 +300,7 @@ def test_wrong_words_are_answered_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: str, message: str
 ) -> None:
     monkeypatch.chdir(Path(__file__).parents[1])
-    assert cli.main(["bench", *words.split()]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith(f"rondo: {message}")
-    assert captured.err.count("\n") == 1
+    check_refused(capsys, f"bench {words}", message)
 
 
 def test_what_stands_before_the_name_counts(

@@ -323,3 +323,15 @@ def test_the_picture_of_a_flow_holds_no_date(tmp_path: Path, form: str) -> None:
     contents = (tmp_path / f"flow.{form}").read_bytes()
     assert b"Date" not in contents
     assert b"dc:date" not in contents
+
+
+@pytest.mark.parametrize("kind", ["drop-in", "loop"])
+def test_a_layer_whose_calls_are_remembered_is_watched_all_the_same(kind: str) -> None:
+    layer = rondo.GRU(3, 4) if kind == "drop-in" else rondo.Recurrent(rondo.GRUCell(3, 4))
+    x = torch.randn(2, 5, 3)
+    for _ in range(4):
+        layer(x)
+    with watching(layer) as runs:
+        for number in range(1, 5):
+            layer(x)
+            assert len(runs) == number

@@ -3,87 +3,43 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rondo.bench import peers
-from rondo.bench.measure import FEW_ROUNDS, Spread, busy_note, machine
+from rondo.bench.findings import Findings, Say, first_notes, noting, peak_of
+from rondo.bench.measure import FEW_ROUNDS, Spread, machine
 from rondo.bench.options import Options
-from rondo.bench.peak import Peak, measure_peak
+from rondo.bench.peak import Peak
 from rondo.bench.rows import Row
 from rondo.bench.suites import SUITES
 from rondo.bench.tables import progress, suite_table
-from rondo.compiler.c_compiler import NoCompilerError
 from rondo.extras import how_to_install
 from rondo.system.files import write_bytes, write_text
-from rondo.system.json_text import json_text
-
-Say = Callable[[str], None]
 
 
-@dataclass
-class Report:
-    """What was measured, where and how.
-
-    Args:
-        options: What was to be measured.
-        machine: The processor, versions, date and command.
-        peak: The best rates of the machine, which bound every row; None without a compiler.
-        rows: The results so far.
-        is_whole: Whether all was measured that was to be.
-        notes: What was left out and why, and what else a reader must know.
-    """
-
-    options: Options
-    machine: dict[str, str]
-    peak: Peak | None
-    rows: list[Row] = field(default_factory=list)
-    is_whole: bool = False
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def failures(self) -> list[str]:
-        """A line for each contender that failed its conformance check."""
-        return failure_lines(self.rows)
+class Report(Findings):
+    """What was measured of the suites."""
 
     def to_json(self) -> str:
         """The report for programs."""
-        values = {
-            "machine": self.machine,
-            "options": asdict(self.options),
-            "peak": self.peak and self.peak.to_values(),
-            "is_whole": self.is_whole,
-            "notes": self.notes,
-            "failures": self.failures,
-            "rows": [row_values(row, self.peak) for row in self.rows],
-        }
-        return json_text(values, indent=1)
+        return self.as_json(row_values)
 
     def to_markdown(self) -> str:
         """The report for people."""
-        lines = [f"- {name}: {text}" for name, text in self.machine.items()]
-        if self.peak is not None:
-            lines.append(f"- peak: {self.peak}")
-        lines.append(
-            f"- rounds: {self.options.num_rounds}, in which all sides take turns; shown are "
+        lines = self.head_lines(
+            f"rounds: {self.options.num_rounds}, in which all sides take turns; shown are "
             f"medians and in brackets {self._brackets()}; each side first agreed with the plain "
             "loop in float64; a ratio whose brackets cover 1 shows no difference"
         )
-        lines += [f"- {note}" for note in self.notes]
-        if not self.is_whole:
-            lines.append("- interrupted: not all was measured")
         for suite in SUITES:
             rows = [row for row in self.rows if row.suite == suite]
             if rows:
                 lines += ["", f"## {suite}", "", suite_table(suite, rows, self.peak)]
-        if self.failures:
-            lines += ["", "## Failed the conformance check, so not timed", ""]
-            lines += [f"- {line}" for line in self.failures]
-        return "\n".join(lines) + "\n"
+        return "\n".join([*lines, *self.failed_lines()]) + "\n"
 
     def _brackets(self) -> str:
         return "quartiles" if self.options.num_rounds >= FEW_ROUNDS else "the lowest and highest"
@@ -112,14 +68,8 @@ def run(options: Options, say: Say) -> Report:
         options: What to measure.
         say: Tells the user what goes on.
     """
-    notes = [note for note in (busy_note(), quick_note(options)) if note is not None]
-    for note in notes:
-        say(note)
-
-    def leave_out(note: str) -> None:
-        notes.append(note)
-        say(note)
-
+    notes = first_notes(quick_note(options), say)
+    leave_out = noting(notes, say)
     options = replace(options, peers=peers.available(options, leave_out))
     report = Report(options, machine(), peak_of(options.peak_rounds, leave_out), notes=notes)
     try:
@@ -132,25 +82,6 @@ def run(options: Options, say: Say) -> Report:
     except KeyboardInterrupt:
         say("interrupted; this is what was measured:")
     return report
-
-
-def peak_of(num_rounds: int, say: Say) -> Peak | None:
-    """Returns the peak; None without a compiler, which it says."""
-    try:
-        return measure_peak(num_rounds)
-    except NoCompilerError as error:
-        say(f"no share of the bound: {error}")
-        return None
-
-
-def failure_lines(rows: Iterable[Row]) -> list[str]:
-    """Returns a line for each contender that failed, once."""
-    lines = [
-        f"{row.suite}, {row.case}{f' ({row.sizes})' if row.sizes else ''}: {name}: {failure}"
-        for row in rows
-        for name, failure in row.failures.items()
-    ]
-    return list(dict.fromkeys(lines))
 
 
 def quick_note(options: Options) -> str | None:

@@ -7,21 +7,21 @@ picture.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rondo.bench import bf16, busy, call, shape_map
-from rondo.bench.measure import busy_note, machine
+from rondo.bench.findings import Findings, Say, first_notes, noting, peak_of
+from rondo.bench.measure import machine
 from rondo.bench.peak import Peak
-from rondo.bench.report import Say, failure_lines, peak_of, row_values
+from rondo.bench.report import row_values
 from rondo.bench.study_options import StudyOptions
 from rondo.bench.tables import progress
 from rondo.extras import how_to_install
 from rondo.system.files import write_text
-from rondo.system.json_text import json_text
 
 PEAK_ROUNDS = 40
 
@@ -66,53 +66,29 @@ STUDIES: dict[str, Study] = {
 
 
 @dataclass
-class Findings:
-    """What was measured for a study, where and how."""
+class StudyFindings(Findings):
+    """What was measured for a study.
 
-    name: str
-    options: StudyOptions
-    machine: dict[str, str]
-    peak: Peak | None
-    rows: list[Any] = field(default_factory=list)
-    is_whole: bool = False
-    notes: list[str] = field(default_factory=list)
+    Args:
+        name: The study, of `STUDIES`.
+    """
+
+    name: str = ""
 
     @property
     def study(self) -> Study:
         """How it was measured."""
         return STUDIES[self.name]
 
-    @property
-    def failures(self) -> list[str]:
-        """A line for each side that computed something else, and was not timed."""
-        return failure_lines(self.rows)
+    def to_json(self) -> str:
+        """The findings for programs."""
+        return self.as_json(self.study.values, study=self.name)
 
     def to_markdown(self) -> str:
         """The findings for people."""
-        lines = [f"# {self.study.title}", ""]
-        lines += [f"- {name}: {text}" for name, text in self.machine.items()]
-        lines += [] if self.peak is None else [f"- peak: {self.peak}"]
-        lines += [f"- {note}" for note in self.notes]
-        lines += [] if self.is_whole else ["- interrupted: not all was measured"]
-        lines += ["", self.study.tables(self.rows, self.options)]
-        if self.failures:
-            lines += ["", "## Failed the conformance check, so not timed", ""]
-            lines += [f"- {line}" for line in self.failures]
+        tables = self.study.tables(self.rows, self.options)
+        lines = [f"# {self.study.title}", "", *self.head_lines(), "", tables, *self.failed_lines()]
         return "\n".join(lines) + "\n"
-
-    def to_json(self) -> str:
-        """The findings for programs."""
-        values = {
-            "study": self.name,
-            "machine": self.machine,
-            "options": asdict(self.options),
-            "peak": self.peak and self.peak.to_values(),
-            "is_whole": self.is_whole,
-            "notes": self.notes,
-            "failures": self.failures,
-            "rows": [self.study.values(row, self.peak) for row in self.rows],
-        }
-        return json_text(values, indent=1)
 
     def write(self, folder: Path, say: Say) -> None:
         """Writes NAME.json, NAME.md and, where there is a picture of it, NAME.svg."""
@@ -127,7 +103,7 @@ class Findings:
         say(f"wrote {', '.join(f'{self.name}.{ending}' for ending in texts)} in {folder}")
 
 
-def run(name: str, options: StudyOptions, say: Say) -> Findings:
+def run(name: str, options: StudyOptions, say: Say) -> StudyFindings:
     """Measures a study; an interruption ends it with what there is.
 
     Args:
@@ -135,16 +111,14 @@ def run(name: str, options: StudyOptions, say: Say) -> Findings:
         options: Its options.
         say: Tells the user what goes on.
     """
-    study, notes = STUDIES[name], []
+    study, quick = STUDIES[name], None
     if options.is_quick:
-        notes.append("--quick: too small and too short to say how fast anything is")
-    if (note := busy_note()) is not None:
-        notes.append(note)
-    peak = peak_of(PEAK_ROUNDS, notes.append) if study.values is row_values else None
-    for note in notes:
-        say(note)
+        quick = "--quick: too small and too short to say how fast anything is"
+    notes = first_notes(quick, say)
+    leave_out = noting(notes, say)
+    peak = peak_of(PEAK_ROUNDS, leave_out) if study.values is row_values else None
     torch.manual_seed(0)
-    findings = Findings(name, options, machine(), peak, notes=notes)
+    findings = StudyFindings(options, machine(), peak, notes=notes, name=name)
     try:
         for row in study.measure(options):
             findings.rows.append(row)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rondo.compiler import CompiledLoop, EngineName, Program, SeveralLoops, TraceError
+from rondo.compiler import EngineName, Program, TraceError
 from rondo.compiler.attributes import Surroundings, surroundings
 from rondo.compiler.changes import numbers_of
 from rondo.compiler.check import (
@@ -44,8 +44,6 @@ from rondo.layers.call import (
     example,
     held_by,
     is_fake,
-    is_plain,
-    leaves_of,
     runs_plain,
 )
 from rondo.layers.making import (
@@ -91,7 +89,7 @@ class Programs:
         self.checked: set[Any] = set()
         self.by_rows: dict[Any, MismatchError | None] = {}
         self.not_ragged: dict[Any, str | None] = {}
-        self.stepping: tuple[list[Any], Stepper | None] = [], None
+        self.stepping: tuple[list[Any], Stepper | None] = [], None  # see `single_steps.py`
         self.is_told = False
         self.reason: str | None = None  # why no kernel runs
         self.variants: dict[Any, Variants] = {}
@@ -282,46 +280,6 @@ class Programs:
                 self.not_ragged.clear()
             self.not_ragged[key] = apart(lambda: _tried_rows(call))
         return self.not_ragged[key]
-
-    # ---- single steps ----
-
-    def step(
-        self, cell: nn.Module, x: Tensor, state: Any, engine: EngineName
-    ) -> tuple[Tensor, Any] | None:
-        """One step by a kernel whose weights stay packed; None where the cell is to run itself."""
-        leaves = leaves_of(state)
-        if leaves is None or torch.is_grad_enabled() or not is_plain(x, leaves):
-            return None
-        found = surroundings(cell)
-        key = [*found.key, engine, type(state)]
-        for tensor in (x, *leaves):
-            key += (tensor.shape, tensor.dtype)
-        for known in found.tensors.values():
-            key.append(id(known))
-        last_key, stepper = self.stepping  # both at once: another thread may change them
-        if key != last_key or (stepper is not None and not stepper.is_in_place()):
-            stepper = self.new_stepper(cell, x, state, engine)
-            self.stepping = key, stepper
-        if stepper is None:
-            return None
-        output, new = stepper(x, leaves)
-        return output, new[0] if isinstance(state, Tensor) else tuple(new)
-
-    def new_stepper(
-        self, cell: nn.Module, x: Tensor, state: Any, engine: EngineName
-    ) -> Stepper | None:
-        """A kernel for single steps from a state on; None where the cell is to run itself."""
-        leaves, form = flatten(state)
-        held = held_by(cell)
-        one = Packing(torch.tensor([len(x)], device="cpu"))
-        call = Call(cell, held, x, leaves, form, one, engine, None, False, None, False)
-        program = self.program(call)
-        if isinstance(program, Fallback) or not all(g.holds(len(x)) for g in program.guards):
-            return None
-        loop = program.run.whole if isinstance(program.run, SeveralLoops) else program.run
-        if not isinstance(loop, CompiledLoop) or not Stepper.covers(loop) or program.form != form:
-            return None
-        return Stepper(loop, [*held.given.values(), *program.captured], x, leaves)
 
     # ---- programs ----
 

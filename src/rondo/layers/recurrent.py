@@ -44,6 +44,7 @@ from rondo.layers.sequence import (
     jagged_like,
     ragged,
 )
+from rondo.layers.single_steps import step
 from rondo.layers.stream import Stream
 
 
@@ -216,7 +217,7 @@ class Recurrent(nn.Module):
         """
         state = initial_state(self.cell, x) if state is None else state
         if self.engine not in ("reference", "plain") and not torch.compiler.is_compiling():
-            found = self._programs.step(self.cell, x, state, self._stepping_engine)
+            found = step(self._programs, self.cell, x, state, self._stepping_engine)
             if found is not None:
                 return found
         return cast(tuple[Tensor, Any], self.cell(x, state))

@@ -80,6 +80,14 @@ class Memory:
         self.found[key] = [call, *self.found.get(key, ())][:MAX_ALIKE]
 
 
+class NoMemory(Memory):
+    """Remembers nothing: every call goes the long way, where somebody looks on."""
+
+    def note(self, key: Any) -> bool:
+        """Returns that a call should not be remembered."""
+        return False
+
+
 def circumstances() -> tuple[Any, ...]:
     """What beside its arguments decides how a call goes."""
     grad, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()

@@ -14,6 +14,7 @@ from rondo.cells import initial_state
 from rondo.compiler.state import flatten
 from rondo.compiler.stepping import Stepper
 from rondo.layers.call import is_plain
+from rondo.layers.single_steps import new_stepper
 
 if TYPE_CHECKING:
     from rondo.layers.recurrent import Recurrent
@@ -111,7 +112,7 @@ class Stream:
         )
         if not has_kernel or not is_plain(x, flatten(state)[0]):
             return None
-        stepper = layer._programs.new_stepper(layer.cell, x, state, layer._stepping_engine)
+        stepper = new_stepper(layer._programs, layer.cell, x, state, layer._stepping_engine)
         if stepper is not None:
             owners = [
                 owner

@@ -29,6 +29,7 @@ from rondo.compiler.state import flatten, map_state
 from rondo.layers.call import cast_all
 from rondo.layers.compiled import Programs
 from rondo.layers.recurrent import Recurrent
+from rondo.layers.remembered import NoMemory
 from rondo.layers.sequence import Packing
 from rondo.layers.torch_compat import GRU, LSTM, RNN, cell_and_programs
 
@@ -90,6 +91,7 @@ class _Watcher:
 
     def __init__(self, name: str, runs: list[WatchedRun], programs: Programs) -> None:
         self.name, self.runs, self.programs = name, runs, programs
+        self.memory = NoMemory()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.programs, name)
