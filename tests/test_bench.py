@@ -22,7 +22,7 @@ from rondo.bench.contenders import Contender, compiled
 from rondo.bench.measure import Spread, busy_note, take_turns, take_turns_for
 from rondo.bench.options import OURS, QUICK, RAGGED_BARS, Options, Sizes
 from rondo.bench.plot import plot
-from rondo.bench.tables import _spread, suite_table
+from rondo.bench.tables import spread_text, suite_table
 from rondo.cli.manual import words_of
 from rondo.extras import how_to_install
 
@@ -287,10 +287,10 @@ def test_a_bar_is_in_the_title_and_a_number_above_it_is_marked() -> None:
 
 
 def test_a_ratio_that_noise_made_says_so() -> None:
-    assert _spread(Spread((0.9, 1.2, 3.0))) == "1.20 (0.90–3.00), covers 1"
-    assert _spread(Spread((1.1, 1.2, 3.0))) == "**1.20** (1.10–3.00)"
+    assert spread_text(Spread((0.9, 1.2, 3.0))) == "1.20 (0.90–3.00), covers 1"
+    assert spread_text(Spread((1.1, 1.2, 3.0))) == "**1.20** (1.10–3.00)"
     rest = (1.3,) * 8
-    assert _spread(Spread((0.5, *rest))) == "**1.30** (1.30–1.30)"
+    assert spread_text(Spread((0.5, *rest))) == "**1.30** (1.30–1.30)"
 
 
 def test_a_busy_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,8 @@ that shows it, light or dark; a cell has its own.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -18,22 +16,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from rondo.bench.options import PEERS, Sizes
-from rondo.bench.plot import COLOURS, STYLE
+from rondo.bench.page_colour import PAGE_STYLE, page_svg
+from rondo.bench.plot import COLOURS
 from rondo.bench.rows import Row
 
-PAGE_COLOUR = "#010203"
-"""Stands for the colour of the page's words until the SVG is written."""
-
-PAGE_STYLE = (
-    "<style>svg { color: #1d2330; } "
-    "@media (prefers-color-scheme: dark) { svg { color: #e6e9ef; } }</style>"
-)
 SLOWER, EVEN, FASTER = COLOURS[1], "#f4f1ea", COLOURS[0]
 FULL = 4.0
 """The ratio from which on a cell has the full colour; its inverse has the full other one."""
 
-MAP_STYLE: dict[Any, Any] = {**STYLE, **dict.fromkeys(
-    ("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), PAGE_COLOUR)}  # fmt: skip
 PANEL_WIDTH, ROW_HEIGHT, MARGIN = 2.3, 0.17, 0.75
 """Inches: of a panel, of a row of cells, and of the words above and below a panel."""
 
@@ -46,9 +36,8 @@ def map_svg(rows: Sequence[Row]) -> str:
                    ((row.case for row in rows), (row.run for row in rows)))  # fmt: skip
     lines = sorted({row.sizes[:2] for row in rows if row.sizes is not None})
     height = 0.5 + max(1, len(kinds)) * (ROW_HEIGHT * max(1, len(lines)) + MARGIN)
-    with matplotlib.rc_context(MAP_STYLE):
+    with matplotlib.rc_context(PAGE_STYLE):
         figure = Figure(figsize=(PANEL_WIDTH * max(1, len(runs)), height), layout="constrained")
-        figure.patch.set_alpha(0)
         end_of_line = " " if len(runs) > 1 else "\n"
         figure.suptitle(f"torch.nn's time over Rondo's:{end_of_line}above 1, Rondo is faster",
                         fontsize=9)  # fmt: skip
@@ -60,7 +49,7 @@ def map_svg(rows: Sequence[Row]) -> str:
                     axes[i][j].set_title(f"{kind}, {run}", loc="left", fontsize=9)
                     _draw(axes[i][j], panel, lines)
                     axes[i][j].tick_params(labelleft=j == 0)
-        return _written(figure)
+        return page_svg(figure)
 
 
 def _draw(axis: Axes, rows: Sequence[Row], lines: Sequence[tuple[int, ...]]) -> None:
@@ -76,7 +65,6 @@ def _draw(axis: Axes, rows: Sequence[Row], lines: Sequence[tuple[int, ...]]) -> 
     axis.set_xticks(range(len(sizes)), [f"H {size}" for size in sizes], fontsize=8)
     axis.set_yticks(range(len(lines)), [f"T {t} B {b}" for t, b in lines], fontsize=8)
     axis.tick_params(length=0)
-    axis.patch.set_alpha(0)
     for spine in axis.spines.values():
         spine.set_visible(False)
 
@@ -98,12 +86,3 @@ def _draw_cell(axis: Axes, column: int, line: int, ratio: float) -> None:
 def short(ratio: float) -> str:
     """A ratio with three digits or so."""
     return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}" if ratio < 100 else f"{ratio:.0f}"
-
-
-def _written(figure: Figure) -> str:
-    """The figure as SVG, whose words have the colour of the page."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    text = file.getvalue().replace(PAGE_COLOUR, "currentColor")
-    end_of_tag = text.index(">", text.index("<svg")) + 1
-    return text[:end_of_tag] + PAGE_STYLE + text[end_of_tag:]

@@ -13,6 +13,7 @@ PEERS = {
     "loop": "eager loop",
     "compile": "torch.compile",
     "jax": "JAX",
+    "onnx": "ONNX Runtime",
     "torchrecurrent": "torchrecurrent",
 }
 """With what Rondo is compared: the word of the command, and the name in the tables."""
@@ -22,11 +23,12 @@ PEER_SUITES = {
     "loop": ("layers", "cells"),
     "compile": ("cells",),
     "jax": ("layers", "cells"),
+    "onnx": ("layers",),
     "torchrecurrent": ("cells",),
 }
 """The suites that a peer takes part in."""
 
-DEFAULT_PEERS = ("nn", "loop", "jax", "torchrecurrent")
+DEFAULT_PEERS = ("nn", "loop", "jax", "onnx", "torchrecurrent")
 """All but torch.compile, which takes minutes to compile a loop."""
 
 RAGGED_BARS = {"half of the tokens": 0.6, "resets": 1.1}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from importlib.util import find_spec
 from typing import Any
@@ -11,14 +11,18 @@ import torch
 from torch import Tensor, nn
 
 import rondo.layers
-from rondo.bench import jax_scan
+from rondo.bench import jax_scan, onnx_layer
 from rondo.bench.cells import TORCH_CELLS, MinimalGatedUnit, MultiplicativeLSTM, PlainLoop
 from rondo.bench.contenders import Contender, compiled, of_module
 from rondo.bench.options import DEFAULT_PEERS, OURS, PEER_SUITES, PEERS, Options, Sizes
 from rondo.extras import pip_install
 from rondo.layers import Recurrent
 
-PACKAGES = {"jax": "jax", "torchrecurrent": "torchrecurrent"}
+PACKAGES = {
+    "jax": ("jax",),
+    "onnx": ("onnxruntime", "onnx"),
+    "torchrecurrent": ("torchrecurrent",),
+}
 """The peers that are not part of torch, and what to install."""
 
 
@@ -29,8 +33,18 @@ def available(options: Options, say: Callable[[str], None]) -> tuple[str, ...]:
         if not set(PEER_SUITES[name]) & set(options.suites):
             if options.peers != DEFAULT_PEERS:
                 say(f"{PEERS[name]} is left out: it is in {', '.join(PEER_SUITES[name])} alone")
-        elif name in PACKAGES and find_spec(PACKAGES[name]) is None:
-            say(f"no {PEERS[name]}: it is not installed; do: {pip_install(PACKAGES[name])}")
+        else:
+            found.append(name)
+    return installed(found, say)
+
+
+def installed(names: Iterable[str], say: Callable[[str], None]) -> tuple[str, ...]:
+    """Returns the peers that are installed; says which are left out."""
+    found = []
+    for name in names:
+        packages = PACKAGES.get(name, ())
+        if any(find_spec(package) is None for package in packages):
+            say(f"no {PEERS[name]}: it is not installed; do: {pip_install(*packages)}")
         else:
             found.append(name)
     return tuple(found)
@@ -58,6 +72,7 @@ def for_module(
         "nn": lambda: of_module(PEERS["nn"], theirs, lambda: theirs(x)[0], grad_y),
         "loop": lambda: of_module(PEERS["loop"], loop, lambda: loop(x)[0], grad_y),
         "jax": lambda: jax_scan.of_cell(PEERS["jax"], name, parameters, x, grad_y),
+        "onnx": lambda: onnx_layer.of_layer(PEERS["onnx"], name, parameters, x),
     }
     contenders = [make[key]() for key in (OURS, *peers) if key in make]
     return cell, [x, grad_y], contenders

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from rondo.bench import bf16, busy, call, shape_map
+from rondo.bench import bf16, busy, call, shape_map, token
 from rondo.bench.findings import Findings, Say, first_notes, noting, peak_of
 from rondo.bench.measure import machine
 from rondo.bench.peak import Peak
@@ -37,6 +37,7 @@ class Study:
         tables: Returns the rows as Markdown, with what the numbers mean.
         values: Returns a row as JSON has it.
         picture: Returns the rows as SVG; it may need Matplotlib.
+        without_missing: Returns the options less what this machine lacks, which it says.
     """
 
     title: str
@@ -45,12 +46,19 @@ class Study:
     progress: Callable[[Any], str] = progress
     values: Callable[[Any, Peak | None], dict[str, Any]] = row_values
     picture: Callable[[Sequence[Any]], str] | None = None
+    without_missing: Callable[[Any, Say], Any] = lambda options, say: options
 
 
 def _map_svg(rows: Sequence[Any]) -> str:
     from rondo.bench.map_plot import map_svg
 
     return map_svg(rows)
+
+
+def _token_svg(rows: Sequence[Any]) -> str:
+    from rondo.bench.token_plot import token_svg
+
+    return token_svg(rows)
 
 
 STUDIES: dict[str, Study] = {
@@ -61,6 +69,8 @@ STUDIES: dict[str, Study] = {
     "bf16": Study("Drop-ins in bfloat16", bf16.measure, bf16.tables),
     "call": Study("Calls of one or a few steps", call.measure, call.tables, call.progress,
                   call.values),
+    "token": Study("The time of a token", token.measure, token.tables, picture=_token_svg,
+                   without_missing=token.without_missing),
 }  # fmt: skip
 """By the word of the command. One that yields rows of `rondo.bench.rows` states three things."""
 
@@ -116,6 +126,7 @@ def run(name: str, options: StudyOptions, say: Say) -> StudyFindings:
         quick = "--quick: too small and too short to say how fast anything is"
     notes = first_notes(quick, say)
     leave_out = noting(notes, say)
+    options = study.without_missing(options, leave_out)
     peak = peak_of(PEAK_ROUNDS, leave_out) if study.values is row_values else None
     torch.manual_seed(0)
     findings = StudyFindings(options, machine(), peak, notes=notes, name=name)

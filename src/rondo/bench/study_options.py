@@ -87,11 +87,25 @@ class CallOptions(StudyOptions):
         return len(self.kinds) * (len(self.hidden_sizes) * sizes + 1)
 
 
+@dataclass(frozen=True)
+class TokenOptions(StudyOptions):
+    """The time of a token by the size of the batch, where I = H = `size`; peers of `PEERS`."""
+
+    kinds: tuple[str, ...] = ("LSTM", "GRU")
+    passes: tuple[str, ...] = ("forward",)
+    budget_s: float = 120.0
+    peers: tuple[str, ...] = ("nn", "onnx", "jax")
+    batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    num_steps: int = 100
+    size: int = 128
+
+
 STUDIES: dict[str, StudyOptions] = {
     "map": MapOptions(),
     "busy": BusyOptions(),
     "bf16": Bf16Options(),
     "call": CallOptions(),
+    "token": TokenOptions(),
 }
 """The options of each study where nothing else is asked for, by its name."""
 
@@ -100,6 +114,7 @@ QUICK_FIELDS: dict[str, dict[str, Any]] = {
     "busy": {"neighbours": (0, 1), "batch_sizes": (4,), "num_steps": 7, "size": 8},
     "bf16": {"shapes": (Sizes(7, 4, 16, 16),)},
     "call": {"num_steps": (1, 4), "batch_sizes": (1, 8), "hidden_sizes": (32,), "num_rounds": 3},
+    "token": {"batch_sizes": (1, 4), "num_steps": 7, "size": 8},
 }
 """What is smaller of each study with --quick."""
 

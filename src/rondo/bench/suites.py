@@ -32,7 +32,7 @@ def layers(options: Options) -> Iterator[Row]:
     """GRU, RNN and LSTM beside torch.nn's, an eager loop and JAX."""
     for name in options.modules:
         for sizes in options.layer_sizes:
-            contenders, check = _checked_modules(name, sizes, options.peers)
+            contenders, check = checked_modules(name, sizes, options.peers)
             num_gates = TORCH_CELLS[name][1]
             yield from _compare("layers", name, sizes, contenders, check, options, num_gates)
 
@@ -40,7 +40,7 @@ def layers(options: Options) -> Iterator[Row]:
 def cells(options: Options) -> Iterator[Row]:
     """Cells of one's own beside the same cell in an eager loop, compiled or from elsewhere."""
     sizes = options.sizes
-    (lstm,), lstm_check = _checked_modules("LSTM", sizes, ())
+    (lstm,), lstm_check = checked_modules("LSTM", sizes, ())
     lstms = [] if lstm_check.failures else [replace(lstm, name=OUR_LSTM)]
     for name, (make_cell, num_gates) in islice(CUSTOM_CELLS.items(), options.cells):
         cell, batch = make_cell(sizes.input_size, sizes.hidden_size), peers.new_batch(sizes)
@@ -50,7 +50,7 @@ def cells(options: Options) -> Iterator[Row]:
         yield from _compare("cells", name, sizes, contenders, check, options, num_gates)
 
 
-def _checked_modules(
+def checked_modules(
     name: str, sizes: Sizes, chosen: tuple[str, ...]
 ) -> tuple[list[Contender], Check]:
     """Who runs one of torch's modules, and what is wrong with them."""
@@ -239,7 +239,8 @@ def _check(checked: Gate, contenders: Sequence[Contender]) -> Check:
     failures, compile_s = {}, {}
     for contender in contenders:
         began = time.perf_counter()
-        failure = checked.failure(contender)
+        of_forward = contender.training is None
+        failure = (checked.only("output") if of_forward else checked).failure(contender)
         if failure is not None:
             failures[contender.name] = failure
         elif contender.compiles:
@@ -273,8 +274,15 @@ def _compare(
 def _times(
     contenders: Sequence[Contender], run: str, failures: dict[str, str], options: Options
 ) -> dict[str, Spread]:
-    """The times of those that passed; none at all where Rondo did not."""
+    return take_turns(runs_of(contenders, run, failures), options.num_rounds, options.turn_s)
+
+
+def runs_of(
+    contenders: Sequence[Contender], run: str, failures: dict[str, str]
+) -> dict[str, Callable[[], object]]:
+    """What those run who passed and have such a pass; nothing at all where Rondo did not pass."""
     if any(name.startswith(OURS) for name in failures):
         return {}
-    runs = {c.name: getattr(c, run) for c in contenders if c.name not in failures}
-    return take_turns(runs, options.num_rounds, options.turn_s)
+    passed = [contender for contender in contenders if contender.name not in failures]
+    runs = {contender.name: getattr(contender, run) for contender in passed}
+    return {name: call for name, call in runs.items() if call is not None}

@@ -80,7 +80,7 @@ def _columns(rows: Sequence[Row], peak: Peak | None) -> dict[str, Callable[[Row]
         if name not in (base, *YARDSTICKS):
             columns[name + bars.get(name, "")] = partial(_ratio, name)
     if any(row.per_multiplication() for row in rows):
-        columns["per multiplication"] = lambda row: _spread(row.per_multiplication())
+        columns["per multiplication"] = lambda row: spread_text(row.per_multiplication())
     for name in dict.fromkeys(name for row in rows for name in row.compile_s):
         columns[f"{name} compiles, s"] = partial(_compile, name)
     return columns
@@ -104,7 +104,7 @@ def _ratio(name: str, row: Row) -> str:
     if name in row.failures:
         return "failed"
     ratio = row.ratios().get(name)
-    return _spread(ratio) + _missed(row, name, ratio)
+    return spread_text(ratio) + _missed(row, name, ratio)
 
 
 def _missed(row: Row, name: str, spread: Spread | None) -> str:
@@ -112,7 +112,8 @@ def _missed(row: Row, name: str, spread: Spread | None) -> str:
     return ", missed" if spread and spread.median > row.bars.get(name, math.inf) else ""
 
 
-def _spread(spread: Spread | None) -> str:
+def spread_text(spread: Spread | None) -> str:
+    """A ratio with what is shown of its spread; bold where that does not cover 1."""
     if spread is None:
         return "–"
     low, high = spread.shown

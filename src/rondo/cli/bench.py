@@ -25,6 +25,7 @@ STUDY_HELP = {
     "busy": "the drop-ins beside 0 to 4 processes that keep the cores busy: median, mean, p99",
     "bf16": "the drop-ins in bfloat16, as modules and under autocast, beside float32",
     "call": "calls of one or a few steps, where fixed costs count: policies, decoders, streams",
+    "token": "the time of a token by the size of the batch, beside torch.nn, ONNX Runtime and JAX",
 }
 
 OF_SUITES = ("suite", "module", "peers", "rounds")
@@ -92,10 +93,11 @@ def _add_study(studies: Any, name: str) -> None:
     parser = studies.add_parser(name, help=STUDY_HELP[name], description=STUDY_HELP[name])
     add = parser.add_argument
     add("--kinds", type=words_of(MODULES), metavar="NAMES",
-        help=f"{', '.join(MODULES)}; several with commas between, or all (default: all; with "
-        "--quick GRU)")  # fmt: skip
+        help=f"{', '.join(MODULES)}; several with commas between, or all (default: "
+        f"{_default(options.kinds, MODULES)}; with --quick GRU)")  # fmt: skip
     add("--passes", type=words_of(PASSES), metavar="NAMES",
-        help="forward, or training: forward and backward (default: all)")  # fmt: skip
+        help="forward, or training: forward and backward (default: "
+        f"{_default(options.passes, PASSES)})")  # fmt: skip
     add("--budget", type=_seconds, metavar="SECONDS",
         help=f"about how long it measures (default: {options.budget_s:g}); each row takes a few "
         "rounds in any case")  # fmt: skip
@@ -113,6 +115,11 @@ def _add_study(studies: Any, name: str) -> None:
         if action.dest in BEFORE_THE_NAME:
             action.default = argparse.SUPPRESS
     parser.set_defaults(run=_study, parser=parser, study=name)
+
+
+def _default(chosen: Sequence[str], known: Sequence[str]) -> str:
+    """What is chosen where nothing is asked for, as an option has it."""
+    return "all" if set(chosen) == set(known) else ",".join(chosen)
 
 
 def _seconds(text: str) -> float:
