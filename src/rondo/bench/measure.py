@@ -83,10 +83,12 @@ class Turns:
     Args:
         runs: What to time, by name. Each is first called twice to warm up.
         turn_s: How long a turn takes at least, in seconds: what is quicker is called repeatedly.
+        pause_s: How long nothing runs before a turn, where threads of others stay awake.
     """
 
-    def __init__(self, runs: Mapping[str, Run], turn_s: float = 0.0) -> None:
+    def __init__(self, runs: Mapping[str, Run], turn_s: float = 0.0, pause_s: float = 0.0) -> None:
         self.runs = runs
+        self.pause_s = pause_s
         self.num_calls = {name: _num_calls(run, turn_s) for name, run in runs.items()}
         self.times: dict[str, list[float]] = {name: [] for name in runs}
         self.num_rounds = 0
@@ -94,6 +96,7 @@ class Turns:
     def take(self) -> None:
         """Gives each its turn."""
         for name in reversed(list(self.runs)) if self.num_rounds % 2 else self.runs:
+            time.sleep(self.pause_s)
             self.times[name].append(_turn(self.runs[name], self.num_calls[name]))
         self.num_rounds += 1
 
@@ -102,16 +105,23 @@ class Turns:
         return {name: Spread(tuple(values)) for name, values in self.times.items()}
 
 
-def take_turns(runs: Mapping[str, Run], num_rounds: int, turn_s: float = 0.0) -> dict[str, Spread]:
+def take_turns(
+    runs: Mapping[str, Run], num_rounds: int, turn_s: float = 0.0, pause_s: float = 0.0
+) -> dict[str, Spread]:
     """Returns the time of one call in each of so many rounds, in seconds; see `Turns`."""
-    turns = Turns(runs, turn_s)
+    turns = Turns(runs, turn_s, pause_s)
     for _ in range(num_rounds):
         turns.take()
     return turns.spreads()
 
 
 def take_turns_for(
-    runs: Mapping[str, Run], seconds: float, turn_s: float, least: int, most: int
+    runs: Mapping[str, Run],
+    seconds: float,
+    turn_s: float,
+    least: int,
+    most: int,
+    pause_s: float = 0.0,
 ) -> dict[str, Spread]:
     """Returns the same of as many rounds as fit some time, in seconds; the warm-up is not counted.
 
@@ -121,8 +131,9 @@ def take_turns_for(
         turn_s: How long a turn takes at least.
         least: How many rounds there are, however long they take.
         most: Of more rounds nothing is learnt.
+        pause_s: How long nothing runs before a turn.
     """
-    turns = Turns(runs, turn_s)
+    turns = Turns(runs, turn_s, pause_s)
     end = time.perf_counter() + seconds
     while turns.num_rounds < least or (turns.num_rounds < most and time.perf_counter() < end):
         turns.take()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -26,6 +26,10 @@ from rondo.layers import Recurrent
 
 RESET_PROBABILITY = 0.05
 """Of a reset before each step, in the suite "ragged"."""
+
+ONNX_AWAKE_S = 0.03
+"""How long threads of ONNX Runtime stay awake after a call. Without a pause they kept a processor
+from whoever came next: on two cores Rondo took twice its time."""
 
 
 def layers(options: Options) -> Iterator[Row]:
@@ -274,7 +278,13 @@ def _compare(
 def _times(
     contenders: Sequence[Contender], run: str, failures: dict[str, str], options: Options
 ) -> dict[str, Spread]:
-    return take_turns(runs_of(contenders, run, failures), options.num_rounds, options.turn_s)
+    runs = runs_of(contenders, run, failures)
+    return take_turns(runs, options.num_rounds, options.turn_s, pause_s(runs))
+
+
+def pause_s(runs: Collection[str]) -> float:
+    """How long nothing should run before a turn: until threads of a side before it are asleep."""
+    return ONNX_AWAKE_S if PEERS["onnx"] in runs else 0.0
 
 
 def runs_of(

@@ -20,7 +20,7 @@ from rondo.bench.measure import Spread, take_turns_for
 from rondo.bench.options import OURS, PEERS, Sizes
 from rondo.bench.rows import Row
 from rondo.bench.study_options import TokenOptions
-from rondo.bench.suites import checked_modules, runs_of
+from rondo.bench.suites import checked_modules, pause_s, runs_of
 from rondo.bench.tables import RUNS, spread_text, table
 
 TURN_S = 0.01
@@ -49,7 +49,8 @@ def measure(options: TokenOptions) -> Iterator[Row]:
             for run in options.passes:
                 seconds = max(0.0, end - time.perf_counter()) / todo
                 runs = runs_of(sides, run, check.failures)
-                times = take_turns_for(runs, seconds, TURN_S, LEAST_ROUNDS, MOST_ROUNDS)
+                rounds, pause = (LEAST_ROUNDS, MOST_ROUNDS), pause_s(runs)
+                times = take_turns_for(runs, seconds, TURN_S, *rounds, pause)
                 gates = TORCH_CELLS[kind][1]
                 yield Row("token", kind, run, sizes, times, num_gates=gates,
                           failures=check.failures)  # fmt: skip
