@@ -1,13 +1,22 @@
-"""Draws the charts of `benchmarks/results` anew, from the numbers on the pages beside them.
+"""Draws the charts of `benchmarks/results` anew, and that of the README in two themes.
+
+The numbers are those on the pages beside the charts, or in the files that were written with them.
 
 Nothing is measured; run it where the look of the charts has changed: `python benchmarks/redraw.py`.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import parallel
+from readme_picture import DARK, IMAGES, LIGHT
+from rondo.bench.measure import Spread
+from rondo.bench.options import Sizes
+from rondo.bench.rows import Row
+from rondo.bench.token_plot import token_svg
 from rondo.report.plots import standalone
 from rondo.tasks.photo.task import LECTURE_RESULTS
 from rondo.tasks.photo.time_plot import Point, accuracy_over_time
@@ -33,7 +42,21 @@ def photo_table(page: str) -> str:
     )
 
 
+def token_rows() -> list[Row]:
+    """The rows of token.json, as they were measured."""
+    return [_row(**values) for values in json.loads((RESULTS / "token.json").read_text())["rows"]]
+
+
+def _row(suite: str, case: str, run: str, sizes: dict[str, int], times_s: Any, **_: Any) -> Row:
+    times = {name: Spread(tuple(values["rounds"])) for name, values in times_s.items()}
+    return Row(suite, case, run, Sizes(**sizes), times)
+
+
 def main() -> None:
+    rows = token_rows()
+    (RESULTS / "token.svg").write_text(token_svg(rows), encoding="utf-8")
+    for name, theme in {"token.svg": LIGHT, "token_dark.svg": DARK}.items():
+        (IMAGES / name).write_text(token_svg(rows, theme.ink), encoding="utf-8")
     page = (RESULTS / "parallel.md").read_text(encoding="utf-8")
     svg = parallel.plot(parallel.read_page(page))
     (RESULTS / "parallel.svg").write_text(svg, encoding="utf-8")

@@ -281,7 +281,7 @@ def test_every_study_has_options_words_and_a_quick_form() -> None:
     [
         ("mpa", "there is no 'mpa' here; did you mean 'map'?"),
         ("bsy", "there is no 'bsy' here; did you mean 'busy'?"),
-        ("nothing", "there is no 'nothing' here; there are: map, busy, bf16, call"),
+        ("nothing", "there is no 'nothing' here; there are: map, busy, bf16, call, token"),
         ("map --kinds GUR", "there is no 'GUR' here; did you mean 'GRU'?"),
         ("map --passes trainin", "there is no 'trainin' here; did you mean 'training'?"),
         ("map --budget soon", "argument --budget: must be seconds, more than 0, but is 'soon'"),
@@ -290,6 +290,8 @@ def test_every_study_has_options_words_and_a_quick_form() -> None:
         ("map --suite layers", "rondo bench map does not take '--suite'"),
         ("--suite layers map", "rondo bench map does not take '--suite'; it is for suites"),
         ("--quick --outptu x", "rondo bench does not take '--outptu'; did you mean '--output'?"),
+        ("token --peers nn", "rondo bench token does not take '--peers'"),
+        ("token --kinds GRUU", "there is no 'GRUU' here; did you mean 'GRU'?"),
         ("map --neighbours 1", "rondo bench map does not take '--neighbours'"),
         ("busy --neighbours 5", "there is no '5' here; there are: 0, 1, 2, 3, 4"),
         ("busy --threads 0", "argument --threads: must be a whole number of 1 or more, but is '0'"),
