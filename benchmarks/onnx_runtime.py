@@ -31,6 +31,7 @@ SHAPES = [
 ]  # fmt: skip
 """T, B and H; the input is as large as the state."""
 
+RESULTS = Path(__file__).parent / "results"
 KINDS, THEIRS, BAR = ("LSTM", "GRU"), PEERS["onnx"], 1.2
 
 
@@ -49,23 +50,23 @@ def measure(budget_s: float) -> Iterator[Row]:
             todo -= 1
 
 
-def page(rows: list[Row], peak: Peak | None) -> str:
-    titles = ["", "T, B, I, H", "Rondo, ms", "% of bound", "ONNX Runtime over Rondo",
-              "torch.nn over Rondo"]  # fmt: skip
+def notes(rows: list[Row], peak: Peak | None) -> str:
     ratios = [row.ratios()[THEIRS].median for row in rows if THEIRS in row.ratios()]
     below = sum(ratio < BAR for ratio in ratios)
+    more = [str(peak and f"Peak: {peak}."), busy_note(), *failure_lines(rows)]
     return (
-        "# Forward beside ONNX Runtime\n\n"
-        "The others' time over that of Rondo's layer, with the same weights: above 1, Rondo is "
-        "faster. Medians with their spread; \"% of bound\" is the least time that the products "
-        "could take on this machine over Rondo's. The bar is 1.2 times ONNX Runtime's speed: "
-        f"{below} of {len(ratios)} are below it"
-        + "".join(f"\n- {line}" for line in failure_lines(rows))
-        + ".\n\n{facts}"
-        + (f"- {note}\n" if (note := busy_note()) else "")
-        + (f"- peak: {peak}\n" if peak else "")
-        + f"\n{table([titles, *(_line(row, peak) for row in rows)])}\n"
+        "The others' time over that of Rondo's layer, with the same weights, forward in float32: "
+        "above 1, Rondo is faster. Medians over at least 7 rounds, in brackets their spread. "
+        '"% of bound" is the least time that the products could take on this machine, over '
+        f"Rondo's. The bar is {BAR} times ONNX Runtime's speed: {below} of {len(ratios)} are below "
+        "it.\n\n" + "\n\n".join(line for line in more if line)
     )
+
+
+def result(rows: list[Row], peak: Peak | None) -> str:
+    titles = ["", "T, B, I, H", "Rondo, ms", "% of bound", "ONNX Runtime over Rondo",
+              "torch.nn over Rondo"]  # fmt: skip
+    return table([titles, *(_line(row, peak) for row in rows)])
 
 
 def _line(row: Row, peak: Peak | None) -> list[str]:
@@ -84,7 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--budget", type=float, default=90.0, help="about how long, in seconds")
     parser.add_argument("--threads", type=int, help="default: torch's")
-    parser.add_argument("--output", type=Path, help="write onnx_runtime.md into this folder")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="where the page is written")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -93,7 +94,8 @@ def main() -> None:
     for row in measure(arguments.budget):
         rows.append(row)
         print(progress(row), flush=True)
-    write_page(arguments.output, "onnx_runtime.md", page(rows, peak))
+    file, sections = arguments.output / "onnx_runtime.md", [result(rows, peak)]
+    write_page(file, "Forward beside ONNX Runtime", notes(rows, peak), sections, None)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rondo.bench.cgroups import Group, limited_to
 from rondo.bench.options import OURS, PEERS, Sizes
 
 THEIRS = PEERS["nn"]
@@ -71,24 +72,39 @@ def busy_processes(number: int) -> Iterator[None]:
 
 
 @contextmanager
-def sides(num_threads: int | None) -> Iterator[dict[str, Connection]]:
-    """A process for each side, reached by a connection."""
-    spawning = multiprocessing.get_context("spawn")
+def sides(num_threads: int | None, limit: float | None = None) -> Iterator[dict[str, Connection]]:
+    """A process for each side, reached by a connection; where there is a limit, in a group of it.
+
+    Args:
+        num_threads: What each asks for; None is as many as torch takes.
+        limit: How many cores each may use.
+    """
     connections: dict[str, Connection] = {}
-    processes = []
-    for side in (OURS, THEIRS):
-        connections[side], other = spawning.Pipe()
-        arguments = other, side, num_threads or torch.get_num_threads()
-        processes.append(spawning.Process(target=serve, args=arguments, daemon=True))
-        processes[-1].start()
-        other.close()
-    try:
+    with ExitStack() as stack:
+        for number, side in enumerate((OURS, THEIRS)):
+            group = None
+            if limit is not None:
+                group = stack.enter_context(limited_to(limit, f"side-{number}"))
+            threads = num_threads or torch.get_num_threads()
+            connections[side] = stack.enter_context(_process(side, threads, group))
         yield connections
+
+
+@contextmanager
+def _process(side: str, num_threads: int, group: Group | None) -> Iterator[Connection]:
+    """The process of a side, until nobody asks any more."""
+    spawning = multiprocessing.get_context("spawn")
+    connection, other = spawning.Pipe()
+    process = spawning.Process(target=serve, args=(other, side, num_threads), daemon=True)
+    process.start()
+    other.close()
+    try:
+        if group is not None and process.pid is not None:
+            group.add(process.pid)  # before it asks how many cores it has
+        yield connection
     finally:
-        for connection in connections.values():
-            connection.close()
-        for process in processes:
-            process.join()
+        connection.close()
+        process.join()
 
 
 def serve(connection: Connection, side: str, num_threads: int) -> None:

@@ -65,7 +65,7 @@ STUDIES: dict[str, Study] = {
     "map": Study("Drop-ins over many shapes", shape_map.measure, shape_map.tables,
                  picture=_map_svg),
     "busy": Study("Drop-ins beside busy processes", busy.measure, busy.tables, busy.progress,
-                  busy.values),
+                  busy.values, without_missing=busy.without_missing),
     "bf16": Study("Drop-ins in bfloat16", bf16.measure, bf16.tables),
     "call": Study("Calls of one or a few steps", call.measure, call.tables, call.progress,
                   call.values),

@@ -10,6 +10,7 @@ from rondo.bench.options import MODULES, Sizes
 
 PASSES = ("forward", "training")
 NEIGHBOURS = (0, 1, 2, 3, 4)
+LIMITS = (0.5, 1.0, 1.5)
 MOST_FLOPS = 1e10
 """Operations of a forward pass for each gate beyond which a shape is left out of the map."""
 
@@ -48,14 +49,49 @@ class MapOptions(StudyOptions):
 
 
 @dataclass(frozen=True)
+class Condition:
+    """Under what a side runs.
+
+    Args:
+        neighbours: How many busy processes are beside it.
+        limit: How many cores its control group lets it use; None is no limit.
+        num_threads: What it asks for; None is as many as torch takes.
+    """
+
+    neighbours: int = 0
+    limit: float | None = None
+    num_threads: int | None = None
+
+
+@dataclass(frozen=True)
 class BusyOptions(StudyOptions):
-    """Beside busy processes; `num_threads` None is as many as torch takes, I = H = `size`."""
+    """Beside busy processes, within control groups, and with many threads; I = H = `size`.
+
+    Args:
+        neighbours: Numbers of busy processes.
+        limits: Cores that a control group lets each side use.
+        many_threads: How many threads are asked for once more; None is not.
+        num_threads: Threads in all other conditions; None is as many as torch takes.
+        batch_sizes, num_steps, size: B, T, and I = H.
+    """
 
     neighbours: tuple[int, ...] = NEIGHBOURS
+    limits: tuple[float, ...] = LIMITS
+    many_threads: int | None = 64
     num_threads: int | None = None
     batch_sizes: tuple[int, ...] = (1, 4, 16, 64)
     num_steps: int = 50
     size: int = 128
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """What is measured, one after the other."""
+        threads, many = self.num_threads, self.many_threads
+        return [
+            *(Condition(number, None, threads) for number in self.neighbours),
+            *(Condition(0, limit, threads) for limit in self.limits),
+            *([] if many is None else [Condition(0, None, many)]),
+        ]
 
 
 @dataclass(frozen=True)
@@ -111,7 +147,14 @@ STUDIES: dict[str, StudyOptions] = {
 
 QUICK_FIELDS: dict[str, dict[str, Any]] = {
     "map": {"num_steps": (1, 4), "batch_sizes": (1, 4), "hidden_sizes": (32,)},
-    "busy": {"neighbours": (0, 1), "batch_sizes": (4,), "num_steps": 7, "size": 8},
+    "busy": {
+        "neighbours": (0, 1),
+        "limits": (),
+        "many_threads": None,
+        "batch_sizes": (4,),
+        "num_steps": 7,
+        "size": 8,
+    },
     "bf16": {"shapes": (Sizes(7, 4, 16, 16),)},
     "call": {"num_steps": (1, 4), "batch_sizes": (1, 8), "hidden_sizes": (32,), "num_rounds": 3},
     "token": {"batch_sizes": (1, 4), "num_steps": 7, "size": 8},

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from rondo.bench.options import DEFAULT_PEERS, MODULES, PEERS, QUICK, SUITES, Options
-from rondo.bench.study_options import NEIGHBOURS, PASSES, STUDIES, BusyOptions, quick
+from rondo.bench.study_options import LIMITS, NEIGHBOURS, PASSES, STUDIES, BusyOptions, quick
 from rondo.cli.commands import INTERRUPTED, SOME_FAILED, SUCCESS, say
 from rondo.cli.manual import UsageError, add_threads, number_from_1, words_of
 
@@ -22,7 +22,8 @@ Each side is first compared with the plain loop in float64; then all take turns.
 
 STUDY_HELP = {
     "map": "the drop-ins over many shapes T, B, H: a grid of ratios, and a heat map",
-    "busy": "the drop-ins beside 0 to 4 processes that keep the cores busy: median, mean, p99",
+    "busy": "the drop-ins where cores are short: beside busy processes, in control groups, with "
+    "64 threads: median, mean, p99",
     "bf16": "the drop-ins in bfloat16, as modules and under autocast, beside float32",
     "call": "calls of one or a few steps, where fixed costs count: policies, decoders, streams",
     "token": "the time of a token by the size of the batch, beside torch.nn, ONNX Runtime and JAX",
@@ -104,10 +105,13 @@ def _add_study(studies: Any, name: str) -> None:
     if isinstance(options, BusyOptions):
         add("--neighbours", type=words_of(map(str, NEIGHBOURS)), metavar="NUMBERS",
             help="how many busy processes there are, from 0 to 4; several with commas between "
-            "(default: all)")  # fmt: skip
+            "(default: all, unless --limits is given)")  # fmt: skip
+        add("--limits", type=words_of(f"{limit:g}" for limit in LIMITS), metavar="NUMBERS",
+            help="how many cores a control group lets a side use: 0.5, 1, 1.5; several with commas "
+            "between (default: all, unless --neighbours is given)")  # fmt: skip
         add("--threads", type=number_from_1, metavar="N",
             help="threads that each side asks for, also more than there are cores "
-            "(default: torch's)")  # fmt: skip
+            "(default: torch's, and once more 64)")  # fmt: skip
     else:
         add_threads(parser, "torch's, with --quick 1")
     _add_common(parser, name)
@@ -165,12 +169,23 @@ def _study(arguments: argparse.Namespace) -> int:
     }
     options = STUDIES[name] if not arguments.quick else quick(name)
     if isinstance(options, BusyOptions):
-        numbers: Sequence[str] | None = arguments.neighbours
-        given["neighbours"] = numbers and tuple(map(int, numbers))
-        given["num_threads"] = arguments.threads
+        options, given = _of_busy(options, arguments), given | {"num_threads": arguments.threads}
     else:
         _set_threads(arguments)
     return _shown(run(name, _replaced(options, given), say), arguments)
+
+
+def _of_busy(options: BusyOptions, arguments: argparse.Namespace) -> BusyOptions:
+    """The conditions that are asked for; those that are not are left out then."""
+    neighbours, limits = arguments.neighbours, arguments.limits
+    if neighbours is not None or limits is not None:
+        options = replace(
+            options,
+            neighbours=tuple(map(int, neighbours or ())),
+            limits=tuple(map(float, limits or ())),
+            many_threads=None,
+        )
+    return options if arguments.threads is None else replace(options, many_threads=None)
 
 
 def _set_threads(arguments: argparse.Namespace) -> None:

@@ -53,6 +53,19 @@ def _folders(root: Path) -> Iterator[tuple[Path, int]]:
             yield top / str(part).lstrip("/"), version
 
 
+def folders_for_groups(root: Path = Path("/")) -> list[tuple[Path, int]]:
+    """Returns the folders in which a group with a limit may be made, with their version.
+
+    They are the group of this process and those above it; in version 2 only those that let the
+    groups in them limit processors.
+    """
+    return [
+        (folder, version)
+        for folder, version in _folders(root)
+        if version == 1 or "cpu" in " ".join(_lines(folder / "cgroup.subtree_control")).split()
+    ]
+
+
 def _mounts(root: Path) -> Iterator[tuple[int, str, Path]]:
     """Yields where control groups are mounted: the version, which group is there, the folder."""
     for line in _lines(root / "proc/self/mountinfo"):
