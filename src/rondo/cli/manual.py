@@ -169,7 +169,8 @@ def words_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
     Args:
         known: The words; they may be given in small or large letters.
     """
-    by_small = {word.lower(): word for word in (*known, "all")}
+    chosen_by_all = tuple(known)
+    by_small = {word.lower(): word for word in (*chosen_by_all, "all")}
 
     def words(text: str) -> tuple[str, ...]:
         given = text.split(",")
@@ -179,7 +180,7 @@ def words_of(known: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
                     f"invalid choice: {word!r} (choose from {', '.join(by_small.values())})"
                 )
         chosen = dict.fromkeys(by_small[word.lower()] for word in given)
-        return tuple(known) if "all" in chosen else tuple(chosen)
+        return chosen_by_all if "all" in chosen else tuple(chosen)
 
     return words
 

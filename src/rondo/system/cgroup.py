@@ -7,6 +7,8 @@ the control groups writes both into `cpu.max`, version 1 into `cpu.cfs_quota_us`
 
 from __future__ import annotations
 
+import functools
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +40,26 @@ def cpu_share(root: Path = Path("/")) -> CpuShare | None:
         if (cores := _limit(folder, version)) is not None
     ]
     return min(found, key=lambda share: share.cores, default=None)
+
+
+def threads_within(share: CpuShare | None) -> int | None:
+    """Returns how many threads can be at work without end; None where nothing limits them.
+
+    More threads use up the part of each period sooner, and then all of them stand still. A last
+    one that can be at work for a part of the time is worth having.
+
+    Example:
+        >>> from rondo.system.cgroup import CpuShare, threads_within
+        >>> [threads_within(CpuShare(cores, 2)) for cores in (0.5, 1.0, 1.5)]
+        [1, 1, 2]
+    """
+    return None if share is None else max(1, math.ceil(share.cores))
+
+
+@functools.cache
+def most_threads_within() -> int | None:
+    """Returns the same for this process, whose limit is read once."""
+    return threads_within(cpu_share())
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, int]]:
