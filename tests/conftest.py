@@ -60,6 +60,12 @@ def _alike_in_any_order() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(autouse=True)
+def _threads_beyond_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels share their work with as many threads as a test asks for, also beyond the cores."""
+    monkeypatch.setattr("rondo.compiler.cpu.most_threads_at_once", lambda: 64)
+
+
 @pytest.fixture
 def made_on_gpu() -> Iterator[None]:
     """Cells and tensors are made on the GPU, if there is one."""

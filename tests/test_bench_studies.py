@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import re
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -16,13 +19,14 @@ import torch
 import rondo
 from commands import check_refused
 from rondo import cli
-from rondo.bench import bf16, busy, busy_sides, shape_map, study
+from rondo.bench import bf16, busy, busy_sides, cgroups, shape_map, study
 from rondo.bench.busy import BusyRow, Calls
 from rondo.bench.map_plot import map_svg, short
 from rondo.bench.measure import Spread
 from rondo.bench.options import OURS, Sizes
 from rondo.bench.rows import Row
-from rondo.bench.study_options import STUDIES, BusyOptions, MapOptions, quick
+from rondo.bench.study_options import STUDIES, BusyOptions, Condition, MapOptions, quick
+from rondo.system.cgroup import folders_for_groups
 
 THEIRS = "torch.nn"
 
@@ -155,12 +159,11 @@ def test_ratios_are_short() -> None:
 def test_calls_beside_busy_processes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     words = ("--neighbours", "1", "--threads", "7", "--passes", "forward", "--budget", "0.01")
     out, values = measured(capsys, tmp_path, "busy", *words)
-    assert "a process of its own, of 7 threads" in out
-    assert "## 1 busy neighbour\n" in out
+    assert "## 1 busy neighbour, 7 threads\n" in out
     assert "No busy neighbours" not in out
     assert re.search(r"\| GRU \| forward \| 4 \| [\d.]+, [\d.]+, [\d.]+ \| [\d.]+, ", out)
     (row,) = values["rows"]
-    assert row["neighbours"] == 1
+    assert row["condition"] == {"neighbours": 1, "limit": None, "num_threads": 7}
     for figures in row["calls"].values():
         assert 0 < figures["median"] <= figures["p99"]
         assert figures["calls"] >= busy.LEAST_TURNS
@@ -178,18 +181,112 @@ def test_the_figures_of_calls() -> None:
 def test_a_long_tail_misses_the_bar_and_a_wrong_output_has_no_number() -> None:
     sizes = Sizes(50, 4, 128, 128)
     calls = {OURS: Calls((0.001, 0.001, 0.004)), THEIRS: Calls((0.002, 0.002, 0.002))}
+    none, half = Condition(num_threads=64), Condition(limit=0.5, num_threads=64)
     rows = [
-        BusyRow("busy", "GRU", "forward", sizes, 0, calls),
-        BusyRow("busy", "RNN", "training", sizes, 2, {}, {OURS: "the output is wrong"}),
+        BusyRow("busy", "GRU", "forward", sizes, none, calls),
+        BusyRow("busy", "RNN", "training", sizes, half, {}, {OURS: "the output is wrong"}),
     ]
-    text = busy.tables(rows, BusyOptions(num_threads=64))
-    assert "## No busy neighbours" in text
-    assert "of 64 threads" in text
+    text = busy.tables(rows, BusyOptions(neighbours=(0,), num_threads=64))
+    assert "| No busy neighbours, 64 threads | 1 | 0 | 0 | 1 | 0 |" in text
+    assert "| A control group of 0.5 cores, 64 threads | 0 | 0 | 0 | 0 | 0 |" in text
+    assert "\n## No busy neighbours, 64 threads\n" in text
     times = "1.00, 2.00, 4.00 | 2.00, 2.00, 2.00"
-    line = f"| GRU | forward | 4 | {times} | **2.00** | **1.00** | **0.50** | 4.0, missed |"
+    line = f"| GRU | forward | 4 | {times} | **2.00** | **1.00** | **0.50** | 4.0, missed | 1.0 |"
     assert line in text
-    assert "| RNN | forward and backward | 4 | failed | – | – | – | – | – |" in text
+    assert "| RNN | forward and backward | 4 | failed | – | – | – | – | – | – |" in text
     assert "FAILED: the output is wrong" in busy.progress(rows[1])
+
+
+def test_all_conditions_and_those_that_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found: list[BusyOptions] = []
+
+    def nothing(options: BusyOptions) -> Any:
+        found.append(options)
+        yield from ()
+
+    only = study.Study("Busy", nothing, busy.tables, busy.progress, busy.values)
+    monkeypatch.setitem(study.STUDIES, "busy", only)
+    several = [Condition(number) for number in range(5)]
+    limits = [Condition(limit=limit) for limit in (0.5, 1.0, 1.5)]
+    for words, expected in {
+        "": [*several, *limits, Condition(num_threads=64)],
+        "--neighbours 0,2": [several[0], several[2]],
+        "--neighbours all": several,
+        "--limits 1.5": limits[2:],
+        "--limits all --neighbours 1": [several[1], *limits],
+        "--threads 3 --limits 1": [Condition(limit=1.0, num_threads=3)],
+    }.items():
+        assert cli.main(["bench", "busy", *words.split()]) == 0
+        capsys.readouterr()
+        assert found.pop().conditions == expected
+
+
+def test_sides_within_a_control_group(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    reason = cgroups.why_not()
+    words = ("--limits", "0.5", "--passes", "forward", "--budget", "0.01")
+    out, values = measured(capsys, tmp_path, "busy", *words)
+    if reason is not None:
+        assert f"- limits of 0.5 cores are left out: {reason}\n" in out
+        assert values["rows"] == []
+        return
+    assert "\n## A control group of 0.5 cores\n" in out
+    (row,) = values["rows"]
+    assert row["condition"]["limit"] == 0.5
+    assert [folder for folder, _ in folders_for_groups() if [*folder.glob("rondo-bench-*")]] == []
+
+
+def test_a_group_limits_and_is_removed_also_after_an_error() -> None:
+    if (reason := cgroups.why_not()) is not None:
+        pytest.skip(reason)
+    program = (
+        "from rondo.system.cgroup import cpu_share, most_threads_at_once\n"
+        "import sys; sys.stdin.read(1); print(cpu_share().cores, most_threads_at_once())\n"
+        "sys.stdout.flush(); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as process:
+        with suppress(KeyError), cgroups.limited_to(0.5) as group:
+            group.add(process.pid)
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("x")
+            process.stdin.flush()
+            assert process.stdout.readline() == "0.5 1\n"
+            raise KeyError
+        assert not group.folder.exists(), "it is removed though a process is still at work"
+        assert process.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "no control group can be made: no control groups for processors are mounted"),
+        ({"cgroup.subtree_control": "memory io\n"}, "no control groups for processors"),
+        ({"cgroup.subtree_control": "cpu memory\n"}, None),
+        ({"cgroup.subtree_control": "cpu\n", "is a file": ""}, ": File exists"),
+    ],
+)
+def test_where_a_group_can_be_made(
+    tmp_path: Path, files: dict[str, str], message: str | None
+) -> None:
+    groups = tmp_path / "sys/fs/cgroup"
+    groups.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/\n")
+    mounted = "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+    (tmp_path / "proc/self/mountinfo").write_text(mounted if files else "")
+    for name, text in files.items():
+        name = name.replace("is a file", f"rondo-bench-{os.getpid()}-limit")
+        (groups / name).write_text(text)
+    if message is None:
+        made = cgroups._made(1.5, "limit", tmp_path)
+        assert (made / "cpu.max").read_text() == "150000 100000"
+        return
+    with pytest.raises(cgroups.NoGroupError, match=re.escape(message)):
+        cgroups._made(1.5, "limit", tmp_path)
 
 
 def test_a_side_answers_with_an_output_and_with_times() -> None:
@@ -294,6 +391,8 @@ def test_every_study_has_options_words_and_a_quick_form() -> None:
         ("token --kinds GRUU", "there is no 'GRUU' here; did you mean 'GRU'?"),
         ("map --neighbours 1", "rondo bench map does not take '--neighbours'"),
         ("busy --neighbours 5", "there is no '5' here; there are: 0, 1, 2, 3, 4"),
+        ("busy --limits 2", "there is no '2' here; there are: 0.5, 1, 1.5"),
+        ("map --limits 1", "rondo bench map does not take '--limits'"),
         ("busy --threads 0", "argument --threads: must be a whole number of 1 or more, but is '0'"),
         ("map --output pyproject.toml", "--output must be a folder, but pyproject.toml is a file"),
     ],

@@ -47,7 +47,7 @@ def test_wrong_gates_of_onnx_runtime_are_red() -> None:
     pytest.importorskip("onnxruntime")
     onnx_layer = pytest.importorskip("onnx") and peers.onnx_layer
     cell, (x, grad_y), _ = peers.for_module("LSTM", SIZES, ())
-    parameters = dict(cell.named_parameters())
+    parameters = {key: value.detach() for key, value in cell.named_parameters()}
     parameters["weight_ih"] = parameters["weight_ih"].flip(0)
     side = onnx_layer.of_layer(ONNX, "LSTM", parameters, x)
     failure = gate(cell, x, grad_y).only("output").failure(side)

@@ -51,6 +51,7 @@ cpu.MIN_WORK_PER_THREAD = 1  # as many threads as there may be, however little t
 cpu.CHUNK_ROWS = 8           # several chunks for each of them
 num_threads = int(sys.argv[1])
 torch.set_num_threads(num_threads)
+cpu.most_threads_at_once = lambda: num_threads
 for name in CELLS:
     layer = None
     for mode in MODES:

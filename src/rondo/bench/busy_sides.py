@@ -146,6 +146,7 @@ def prepared(side: str, case: Case) -> tuple[Callable[[], object], list[Any]]:
         return output
 
     def training() -> None:
+        layer.zero_grad()  # adding to gradients is work of torch's own threads on both sides
         layer(x)[0].backward(gradient)
 
     call: Callable[[], object] = forward if case.run == "forward" else training

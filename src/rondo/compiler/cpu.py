@@ -32,7 +32,7 @@ from rondo.compiler.run import Run
 from rondo.compiler.runtime import load
 from rondo.compiler.sharing import shares_steps
 from rondo.compiler.views import row_dim
-from rondo.system.cgroup import most_threads_within
+from rondo.system.cgroup import most_threads_at_once
 
 MIN_WORK_PER_THREAD = 200_000
 """Multiplications for which it pays to wake another thread."""
@@ -159,8 +159,7 @@ class CompiledLoop:
 
     def _sizes_of(self, steps: Steps, num_rows: int) -> Sizes:
         per_thread = self.work * steps.num_rows // MIN_WORK_PER_THREAD
-        asked = torch.get_num_threads()
-        threads = max(1, min(asked, most_threads_within() or asked, per_thread))
+        threads = max(1, min(torch.get_num_threads(), most_threads_at_once(), per_thread))
         together = shares_steps(self.kernel, num_rows, threads)
         num_parts = 1 if together else min(threads, num_rows)
         batch_sizes = (ctypes.c_int64 * len(steps.batch_sizes))(*steps.batch_sizes)

@@ -42,24 +42,28 @@ def cpu_share(root: Path = Path("/")) -> CpuShare | None:
     return min(found, key=lambda share: share.cores, default=None)
 
 
-def threads_within(share: CpuShare | None) -> int | None:
-    """Returns how many threads can be at work without end; None where nothing limits them.
+def threads_at_once(cores: int, share: CpuShare | None) -> int:
+    """Returns how many threads can be at work at the same time.
 
-    More threads use up the part of each period sooner, and then all of them stand still. A last
-    one that can be at work for a part of the time is worth having.
+    In a control group more threads use up the part of each period sooner, and then all of them
+    stand still; a last one that can be at work for a part of the time is worth having.
+
+    Args:
+        cores: The cores that the process may run on.
+        share: The limit of its control group, if there is one.
 
     Example:
-        >>> from rondo.system.cgroup import CpuShare, threads_within
-        >>> [threads_within(CpuShare(cores, 2)) for cores in (0.5, 1.0, 1.5)]
-        [1, 1, 2]
+        >>> from rondo.system.cgroup import CpuShare, threads_at_once
+        >>> [threads_at_once(2, CpuShare(cores, 2)) for cores in (0.5, 1.0, 1.5, 8.0)]
+        [1, 1, 2, 2]
     """
-    return None if share is None else max(1, math.ceil(share.cores))
+    return cores if share is None else min(cores, max(1, math.ceil(share.cores)))
 
 
 @functools.cache
-def most_threads_within() -> int | None:
-    """Returns the same for this process, whose limit is read once."""
-    return threads_within(cpu_share())
+def most_threads_at_once() -> int:
+    """Returns the same for this process; its limits are read once."""
+    return threads_at_once(usable_cores(), cpu_share())
 
 
 def _folders(root: Path) -> Iterator[tuple[Path, int]]:
