@@ -279,12 +279,12 @@ def _times(
     contenders: Sequence[Contender], run: str, failures: dict[str, str], options: Options
 ) -> dict[str, Spread]:
     runs = runs_of(contenders, run, failures)
-    return take_turns(runs, options.num_rounds, options.turn_s, pause_s(runs))
+    return take_turns(runs, options.num_rounds, options.turn_s, pause_s(runs, options.is_quick))
 
 
-def pause_s(runs: Collection[str]) -> float:
+def pause_s(runs: Collection[str], is_quick: bool = False) -> float:
     """How long nothing should run before a turn: until threads of a side before it are asleep."""
-    return ONNX_AWAKE_S if PEERS["onnx"] in runs else 0.0
+    return ONNX_AWAKE_S if PEERS["onnx"] in runs and not is_quick else 0.0
 
 
 def runs_of(

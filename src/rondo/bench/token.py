@@ -49,7 +49,7 @@ def measure(options: TokenOptions) -> Iterator[Row]:
             for run in options.passes:
                 seconds = max(0.0, end - time.perf_counter()) / todo
                 runs = runs_of(sides, run, check.failures)
-                rounds, pause = (LEAST_ROUNDS, MOST_ROUNDS), pause_s(runs)
+                rounds, pause = (LEAST_ROUNDS, MOST_ROUNDS), pause_s(runs, options.is_quick)
                 times = take_turns_for(runs, seconds, TURN_S, *rounds, pause)
                 gates = TORCH_CELLS[kind][1]
                 yield Row("token", kind, run, sizes, times, num_gates=gates,

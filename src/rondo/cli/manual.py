@@ -112,7 +112,7 @@ class Parser(argparse.ArgumentParser):
     def _in_own_words(self, message: str) -> str:
         choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
         if choice:
-            known = re.findall(r"[\w-]+", choice[2])
+            known = re.findall(r"[\w.-]+", choice[2])
             return f"there is no {choice[1]!r} here; {_suggest(choice[1], known)}"
         missing = re.fullmatch(r"the following arguments are required: (.*)", message)
         if missing:
