@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import rondo
 from cases import CELLS, check_golden, make_cell, relative_error
 from rondo.compiler import SeveralLoops, cpu
+from rondo.compiler.call import Call
 from rondo.compiler.engines import engine_for
 from rondo.compiler.kernel import Compute, Level, Load, Loop
 from rondo.compiler.render_c import render_c
@@ -689,3 +690,21 @@ def test_random_cells_agree(cell: nn.Module) -> None:
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 def test_two_hundred_random_cells_agree(cell: nn.Module) -> None:
     check_random_cell(cell)
+
+
+@pytest.mark.parametrize(("at_once", "expected"), [(1, 1), (2, 2), (64, 5)])
+def test_no_more_threads_are_used_than_can_be_at_work(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, expected: int
+) -> None:
+    used: list[int] = []
+
+    def call(**sizes: Any) -> Call:
+        used.append(sizes["num_threads"])
+        return Call(**sizes)
+
+    monkeypatch.setattr(cpu, "Call", call)
+    monkeypatch.setattr(cpu, "MIN_WORK_PER_THREAD", 1)
+    monkeypatch.setattr(cpu, "most_threads_at_once", lambda: at_once)
+    torch.set_num_threads(5)
+    rondo.Recurrent(rondo.GRUCell(5, 7), engine="cpu")(torch.randn(9, 4, 5))
+    assert used[-1] == expected
