@@ -136,12 +136,12 @@ class _Choice:
                 cut.offer(node.name, _bytes(node), operands)
         found = cut.least()
         if isinstance(found, str):
-            node = self.joint.by_name[found]
-            assert isinstance(node, Node)
+            wanted = self.joint.by_name[found]
+            assert isinstance(wanted, Node)
             raise TraceError(
-                f"has a gradient that reads what {node.op_name} gives, which has no row of its "
+                f"has a gradient that reads what {wanted.op_name} gives, which has no row of its "
                 "own for each row of the batch",
-                line=node.line,
+                line=wanted.line,
             )
         return found
 
