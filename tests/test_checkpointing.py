@@ -196,3 +196,25 @@ def test_the_plain_loop_runs_any_step_again(cell: nn.Module) -> None:
         found.append([y, h, *torch.autograd.grad(y.square().sum() + h.sum(), x)])
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("every", [4, "auto"])
+def test_drop_ins_keep_less_where_they_are_told(every: Any) -> None:
+    torch.manual_seed(0)
+    layer = rondo.LSTM(3, 17, num_layers=2, bidirectional=True)
+    x = torch.randn(23, 5, 3)
+    everything, found = saved_bytes(layer, x), []
+    for layer.checkpoint_every in (None, every):
+        layer.zero_grad()
+        y, _ = layer(x)
+        y.square().sum().backward()
+        found.append([y, *(parameter.grad for parameter in layer.parameters())])
+    torch.testing.assert_close(*found)
+    assert torch.equal(found[0][0], found[1][0])
+    assert saved_bytes(layer, x) < everything / 2
+
+
+def test_a_drop_in_refuses_what_is_no_number_of_steps() -> None:
+    layer = rondo.GRU(3, 4)
+    with pytest.raises(ValueError, match="checkpoint_every must be a number of steps, 1 or more"):
+        layer.checkpoint_every = 0

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 import rondo
+from rondo.layers.sequence import ragged
 
 
 def test_a_changed_attribute_of_the_cell_is_noticed() -> None:
@@ -240,3 +241,19 @@ def test_wrong_merges_are_refused() -> None:
         rondo.Bidirectional(*cells, merge="max")
     with pytest.raises(ValueError, match="two outputs of one width, got 4 forward and 5 backward"):
         rondo.Bidirectional(*cells, merge="sum")(torch.zeros(1, 2, 3))
+
+
+@pytest.mark.parametrize("lengths", [[4, 3, 1], [4, 2, 0], [1, 4, 4], [0, 0, 0], [3]])
+def test_ragged_rows_are_packed_as_torch_packs_them(lengths: list[int]) -> None:
+    """Also where they need no sorting, and for lengths that were seen before."""
+    x = torch.randn(len(lengths), 4, 2)
+    for _ in range(2):
+        packing = ragged(torch.tensor(lengths), 4)
+        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+        steps = [[x[row, t] for row in order if t < lengths[row]] for t in range(max(lengths))]
+        rows = [row for step in steps for row in step]
+        assert torch.equal(packing.pack(x), torch.stack(rows) if rows else x.new_zeros(0, 2))
+        assert packing.batch_sizes.tolist() == [len(step) for step in steps]
+        assert torch.equal(packing.unsort(packing.sort(x)), x)
+        needs_none = order == sorted(order) and min(lengths) > 0
+        assert (packing.order is None) == needs_none

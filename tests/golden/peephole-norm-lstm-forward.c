@@ -74,10 +74,10 @@ static void step_part_1(
     float *restrict const tanh_all = c->tensors[10];
     float *restrict const add_2_all = c->tensors[11];
     float *restrict const sigmoid_2_all = c->tensors[12];
-    float *restrict const tanh_1_all = c->tensors[13];
-    float *restrict const mul_4_all = c->tensors[14];
-    float *restrict const mul_17_all = c->tensors[15];
-    float *restrict const div_all = c->tensors[16];
+    float *restrict const native_layer_norm_mean_all = c->tensors[13];
+    float *restrict const native_layer_norm_inverse_all = c->tensors[14];
+    float *restrict const tanh_1_all = c->tensors[15];
+    float *restrict const mul_4_all = c->tensors[16];
     float *restrict const h_all = c->tensors[20];
     float *restrict const c_all = c->tensors[21];
     float *restrict const addmm_product_all = (float *)(room->chunk + 0 * room->capacity);
@@ -98,15 +98,15 @@ static void step_part_1(
         float *const sigmoid_2_at = sigmoid_2_all + (packed + r) * 5;
         float *const native_layer_norm_sum_at = native_layer_norm_sum_row;
         float *const next_c_at = next_c_all + r * 32;
+        float *const native_layer_norm_mean_at = native_layer_norm_mean_all + (packed + r) * 1;
         float *const native_layer_norm_squares_at = native_layer_norm_squares_row;
+        float *const native_layer_norm_inverse_at = native_layer_norm_inverse_all + (packed + r) * 1;
         const float *const norm_weight_at = norm_weight_all;
         const float *const norm_bias_at = norm_bias_all;
         float *const tanh_1_at = tanh_1_all + (packed + r) * 5;
         const float *const scale_at = scale_all;
         float *const mul_4_at = mul_4_all + (packed + r) * 5;
-        float *const mul_17_at = mul_17_all + (packed + r) * 5;
         float *const h_at = h_all + (row + r) * 5;
-        float *const div_at = div_all + (packed + r) * 1;
         real native_layer_norm_sum_sum = 0;
         #pragma omp simd reduction(+ : native_layer_norm_sum_sum)
         for (int64_t j0 = 0; j0 < 5; ++j0) {
@@ -150,52 +150,49 @@ static void step_part_1(
             next_c_at[j0] = (float)(v27);
         }
         native_layer_norm_sum_at[0] = (native_layer_norm_sum_sum);
+        #pragma omp simd
+        for (int64_t j0 = 0; j0 < 1; ++j0) {
+            const real v0 = native_layer_norm_sum_at[0];
+            const real v1 = v0 * (real)0.2;
+            native_layer_norm_mean_at[j0] = (float)(v1);
+        }
         real native_layer_norm_squares_sum = 0;
         #pragma omp simd reduction(+ : native_layer_norm_squares_sum)
         for (int64_t j0 = 0; j0 < 5; ++j0) {
             const real v0 = add_2_at[j0];
-            const real v1 = native_layer_norm_sum_at[0];
-            const real v2 = v1 * (real)0.2;
-            const real v3 = v0 - v2;
-            const real v4 = v3 * v3;
-            native_layer_norm_squares_sum += v4;
+            const real v1 = native_layer_norm_mean_at[0];
+            const real v2 = v0 - v1;
+            const real v3 = v2 * v2;
+            native_layer_norm_squares_sum += v3;
         }
         native_layer_norm_squares_at[0] = (native_layer_norm_squares_sum);
-        #pragma omp simd
-        for (int64_t j0 = 0; j0 < 5; ++j0) {
-            const real v0 = add_2_at[j0];
-            const real v1 = native_layer_norm_sum_at[0];
-            const real v2 = v1 * (real)0.2;
-            const real v3 = v0 - v2;
-            const real v4 = native_layer_norm_squares_at[0];
-            const real v5 = v4 * (real)0.2;
-            const real v6 = v5 + (real)1e-05;
-            const real v7 = 1 / LIBM(sqrt)(v6);
-            const real v8 = v3 * v7;
-            const real v9 = norm_weight_at[j0];
-            const real v10 = v8 * v9;
-            const real v11 = norm_bias_at[j0];
-            const real v12 = v10 + v11;
-            const real v13 = tanh_(v12);
-            const real v14 = sigmoid_2_at[j0];
-            const real v15 = v14 * v13;
-            const real v16 = scale_at[0];
-            const real v17 = v15 * v16;
-            const real v18 = v0 - v2;
-            const real v19 = v18 * v7;
-            tanh_1_at[j0] = (float)(v13);
-            mul_4_at[j0] = (float)(v17);
-            mul_17_at[j0] = (float)(v19);
-            h_at[j0] = (float)(v17);
-        }
         #pragma omp simd
         for (int64_t j0 = 0; j0 < 1; ++j0) {
             const real v0 = native_layer_norm_squares_at[0];
             const real v1 = v0 * (real)0.2;
             const real v2 = v1 + (real)1e-05;
             const real v3 = 1 / LIBM(sqrt)(v2);
-            const real v4 = v3 / (real)5;
-            div_at[j0] = (float)(v4);
+            native_layer_norm_inverse_at[j0] = (float)(v3);
+        }
+        #pragma omp simd
+        for (int64_t j0 = 0; j0 < 5; ++j0) {
+            const real v0 = add_2_at[j0];
+            const real v1 = native_layer_norm_mean_at[0];
+            const real v2 = v0 - v1;
+            const real v3 = native_layer_norm_inverse_at[0];
+            const real v4 = v2 * v3;
+            const real v5 = norm_weight_at[j0];
+            const real v6 = v4 * v5;
+            const real v7 = norm_bias_at[j0];
+            const real v8 = v6 + v7;
+            const real v9 = tanh_(v8);
+            const real v10 = sigmoid_2_at[j0];
+            const real v11 = v10 * v9;
+            const real v12 = scale_at[0];
+            const real v13 = v11 * v12;
+            tanh_1_at[j0] = (float)(v9);
+            mul_4_at[j0] = (float)(v13);
+            h_at[j0] = (float)(v13);
         }
     }
 }
@@ -222,7 +219,7 @@ static void closing(
     const call *c, struct room *room, int64_t first, int64_t rows) {
     const float *restrict const out_0_bias_all = c->tensors[5];
     const float *restrict const out_2_bias_all = c->tensors[6];
-    float *restrict const mul_4_all = c->tensors[14];
+    float *restrict const mul_4_all = c->tensors[16];
     float *restrict const gelu_all = c->tensors[17];
     float *restrict const addmm_2_all = c->tensors[18];
     float *restrict const add_4_all = c->tensors[19];

@@ -8,40 +8,18 @@ autograd went back through the eager step (`record_step.py`), never made from fo
 cell, and it is planned by the same rule as the forward graph.
 
 What the backward pass reads of the forward pass is saved, or computed again where that is cheap
-(arithmetic and views); computing again depends on no gradient, so the plan puts it *before* the
-backward loop, for all steps together.
+(`saving.py`); computing again depends on no gradient, so the plan puts it *before* the backward
+loop, for all steps together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
-
-from rondo.compiler.graph import (
-    RecurrentGraph,
-    Rows,
-    StepGraph,
-    Value,
-    close_loops,
-    counts_truths,
-    live_nodes,
-)
-from rondo.compiler.layouts import SHARED
+from rondo.compiler.graph import RecurrentGraph, StepGraph, Value, close_loops, live_nodes
 from rondo.compiler.merge import Ends, Traced
-from rondo.compiler.record import TraceError
-from rondo.compiler.rows import row_layouts
+from rondo.compiler.saving import saved_values
 from rondo.compiler.simplify import rename
-
-aten = torch.ops.aten
-
-# Operations that are cheaper to do again than to keep the result of for every step.
-CHEAP = {
-    *(aten.add, aten.sub, aten.mul, aten.neg, aten.rsub, aten._to_copy),
-    *(aten.t, aten.transpose, aten.permute, aten.view, aten._unsafe_view, aten.expand),
-    *(aten.unsqueeze, aten.squeeze, aten.slice, aten.select, aten.detach),
-    *(aten.zeros_like, aten.ones_like, aten.full_like, aten.full, aten.zeros, aten.ones),
-}
 
 
 @dataclass(frozen=True)
@@ -79,10 +57,8 @@ def differentiate(traced: Traced) -> Gradient | None:
     if traced.joint is None:
         return None
     side = _gradient_side(traced.joint, traced.ends)
-    return _split(traced, traced.joint, _saved(traced.joint, side))
-
-
-# ---- what to save ----
+    saved = saved_values(traced.joint, traced.graph, side)
+    return _split(traced, traced.joint, saved)
 
 
 def _gradient_side(joint: StepGraph, ends: Ends) -> set[str]:
@@ -92,42 +68,6 @@ def _gradient_side(joint: StepGraph, ends: Ends) -> set[str]:
         if not side.isdisjoint(node.reads):
             side.add(node.name)
     return side
-
-
-def _saved(joint: StepGraph, gradient_side: set[str]) -> list[str]:
-    """The forward values that the backward graph gets, rather than computing them again."""
-    layouts, known = row_layouts(joint), joint.by_name
-    given = {value.name for value in joint.arguments()}
-    read = {
-        name
-        for node in joint.nodes
-        if node.name in gradient_side
-        for name in node.reads
-        if name not in gradient_side
-    }
-    kept: list[str] = []
-    again = set(given)
-    for node in joint.nodes:
-        if node.name in gradient_side:
-            continue
-        if node.name in joint.outputs:  # it is there anyway
-            kept.append(node.name)
-            again.add(node.name)
-            continue
-        cheap = node.packet in CHEAP or counts_truths(node, known)
-        cheap = cheap and again.issuperset(node.reads)
-        if layouts[node.name] == SHARED or cheap:
-            again.add(node.name)
-        elif node.name in read:
-            if node.shape is None or node.shape.count(Rows()) != 1:
-                raise TraceError(
-                    f"has a gradient that reads what {node.op_name} gives, which has no row of its "
-                    "own for each row of the batch",
-                    line=node.line,
-                )
-            kept.append(node.name)
-            again.add(node.name)
-    return kept
 
 
 # ---- two graphs out of the joint one ----

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import math
+from typing import Any, Literal, cast
 
 from torch import Tensor
 
@@ -26,6 +27,11 @@ def check_checkpoint_every(every: object) -> None:
         'checkpoint_every must be a number of steps, 1 or more, "auto" (twice the square root of '
         f"T) or None (keep everything), got {every!r}"
     )
+
+
+def steps_between(every: int | Literal["auto"] | None, num_steps: int) -> int | None:
+    """The number of steps from checkpoint to checkpoint, or None."""
+    return max(1, math.ceil(2 * math.sqrt(num_steps))) if every == "auto" else every
 
 
 def check_state(leaves: list[Any], batch_size: int) -> None:

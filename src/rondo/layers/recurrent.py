@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast
@@ -28,7 +27,12 @@ from rondo.compiler import (
 from rondo.compiler.attributes import Surroundings, surroundings
 from rondo.compiler.names import LazyNames, saved_names
 from rondo.compiler.state import flatten, map_state
-from rondo.layers.checks import check_checkpoint_every, check_engine, check_state
+from rondo.layers.checks import (
+    check_checkpoint_every,
+    check_engine,
+    check_state,
+    steps_between,
+)
 from rondo.layers.compiled import Programs
 from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.loop_shortcut import Seen, key_of, recall, remember
@@ -191,7 +195,9 @@ class Recurrent(nn.Module):
             engine=self.engine,
             resets=given.resets,
             reverse=self.reverse,
-            checkpoint_every=self._checkpoint_every(given.packing.batch_sizes.shape[0]),
+            checkpoint_every=steps_between(
+                self.checkpoint_every, given.packing.batch_sizes.shape[0]
+            ),
             return_states=return_states,
             known=held,
         )
@@ -396,10 +402,6 @@ class Recurrent(nn.Module):
         """
         one_x, one_state = map_state(lambda t: t.new_zeros(1, *t.shape[1:]), (x, state))
         self.cell(one_x, one_state)
-
-    def _checkpoint_every(self, num_steps: int) -> int | None:
-        every = self.checkpoint_every
-        return max(1, math.ceil(2 * math.sqrt(num_steps))) if every == "auto" else every
 
     def _program(self) -> Program:
         """The program of the last new kind of input, or one for zeros of the cell's input size."""

@@ -8,6 +8,8 @@ step, longest row first, then every second step, and so on, as in
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +17,11 @@ from torch import Tensor
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.utils._python_dispatch import _disable_current_modes
 
+from rondo.compiler.cached import cached_property
 from rondo.compiler.operators import is_transformed
+
+MOST_REMEMBERED = 1 << 16
+"""Ragged batches of up to so many steps are remembered: layers of a network share their lengths."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,13 @@ class Packing:
 
     def unsort(self, state: Tensor) -> Tensor:
         """The rows of a state in the order of the batch again."""
-        return state if self.order is None else state.index_select(0, self.order.argsort())
+        return state if self.order is None else state.index_select(0, self._places)
+
+    @cached_property
+    def _places(self) -> Tensor:
+        """For each row of the batch, its place among the sorted ones."""
+        assert self.order is not None
+        return self.order.argsort()
 
 
 def dense(batch_size: int, num_steps: int) -> Packing:
@@ -83,16 +95,23 @@ def _new_dense(batch_size: int, num_steps: int) -> Packing:
 def forget() -> None:
     """Let go of the batches that were described."""
     _dense.cache_clear()
+    _remembered.cache_clear()
 
 
-@functools.lru_cache(maxsize=64)
-def _dense(batch_size: int, num_steps: int) -> Packing:
-    """Made where no mode and no transform looks on, since it serves later calls too."""
+@contextmanager
+def _unseen() -> Iterator[None]:
+    """Where no mode and no transform looks on: for what serves later calls too."""
     with (
         _disable_current_modes(),
         temporarily_clear_interpreter_stack(),
         torch.inference_mode(False),
     ):
+        yield
+
+
+@functools.lru_cache(maxsize=64)
+def _dense(batch_size: int, num_steps: int) -> Packing:
+    with _unseen():
         return _new_dense(batch_size, num_steps)
 
 
@@ -100,7 +119,17 @@ def ragged(lengths: Tensor, num_steps: int) -> Packing:
     """The packing of a batch whose row b has `lengths[b]` steps of at most T."""
     if torch.compiler.is_compiling():
         return Packing(*torch.ops.rondo.packing(lengths, num_steps))
+    values = tuple(lengths.tolist())
+    if sum(values) <= MOST_REMEMBERED:
+        return _remembered(values, num_steps, lengths.device)
     return _ragged(lengths, _starts(lengths, num_steps))
+
+
+@functools.lru_cache(maxsize=16)
+def _remembered(lengths: tuple[int, ...], num_steps: int, device: torch.device) -> Packing:
+    with _unseen():
+        given = torch.tensor(lengths, dtype=torch.int64, device=device)
+        return _ragged(given, _starts(given, num_steps))
 
 
 def jagged(x: Tensor) -> Packing:
@@ -140,7 +169,10 @@ def _ragged(lengths: Tensor, starts: Tensor) -> Packing:
     step = torch.arange(longest, device="cpu")[:, None]
     present = step < sorted_lengths
     index = (starts[order] + step).masked_select(present)
-    return Packing(present.sum(1), index.to(lengths.device), order.to(lengths.device))
+    batch_sizes, is_sorted = present.sum(1), torch.equal(on_cpu, sorted_lengths)
+    if is_sorted and longest and int(sorted_lengths[-1]):  # all rows have a step
+        return Packing(batch_sizes, index.to(lengths.device))
+    return Packing(batch_sizes, index.to(lengths.device), order.to(lengths.device))
 
 
 @torch.library.custom_op("rondo::packing", mutates_args=())
@@ -150,12 +182,14 @@ def _packing(lengths: Tensor, num_steps: int) -> tuple[Tensor, Tensor, Tensor]:
     num_rows = len(lengths) * num_steps
     found = _ragged(lengths, _starts(lengths, num_steps))
     assert found.index is not None
-    assert found.order is not None
+    order = (
+        torch.arange(len(lengths), device=lengths.device) if found.order is None else found.order
+    )
     batch_sizes = torch.zeros(num_steps, dtype=torch.int64, device="cpu")
     batch_sizes[: len(found.batch_sizes)] = found.batch_sizes
     is_padding = torch.ones(num_rows, dtype=torch.bool, device=lengths.device)
     is_padding[found.index] = False
-    return batch_sizes, torch.cat([found.index, is_padding.nonzero()[:, 0]]), found.order
+    return batch_sizes, torch.cat([found.index, is_padding.nonzero()[:, 0]]), order
 
 
 @_packing.register_fake
@@ -177,9 +211,9 @@ def check_lengths(lengths: Tensor, batch_size: int, num_steps: int) -> None:
         )
     if torch.compiler.is_compiling():
         return  # the values are checked where they are known
-    wrong = lengths[(lengths < 0) | (lengths > num_steps)]
-    if len(wrong):
-        raise ValueError(f"lengths must lie between 0 and T = {num_steps}, got {int(wrong[0])}")
+    wrong = [length for length in lengths.tolist() if not 0 <= length <= num_steps]
+    if wrong:
+        raise ValueError(f"lengths must lie between 0 and T = {num_steps}, got {wrong[0]}")
 
 
 def check_resets(resets: Tensor, batch_size: int, num_steps: int) -> None:

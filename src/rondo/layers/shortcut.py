@@ -51,7 +51,7 @@ def key_of(
     layer: Layer, x: Any, hx: Any, engine: EngineName
 ) -> tuple[tuple[Any, ...], State] | None:
     """What a call is found by, and the tensors of its state; None if it is never remembered."""
-    if engine != "auto" or not is_unseen(x):
+    if engine != "auto" or layer.checkpoint_every is not None or not is_unseen(x):
         return None
     state = _as_state(hx)
     try:

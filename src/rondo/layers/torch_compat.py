@@ -4,6 +4,9 @@ They are torch's own modules with another `forward`: arguments, parameters, `sta
 representation are torch's. What torch's do not do works too: sequences of no steps, jagged nested
 tensors, `vmap`, per-sample gradients, forward-mode AD and double backward.
 
+Beside torch's attributes they have one: `layer.checkpoint_every = "auto"`, or a number of steps,
+trains long sequences in less memory and more time; see :class:`rondo.Recurrent`.
+
 `torch.compile` refuses every subclass of torch's recurrent modules unless
 `torch._dynamo.config.allow_rnn` is true; with that these compile to one graph, without a break.
 """
@@ -11,7 +14,7 @@ tensors, `vmap`, per-sample gradients, forward-mode AD and double backward.
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +25,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from rondo.cells import ElmanCell, GRUCell, LSTMCell
 from rondo.compiler import apart
 from rondo.compiler.lines import stack_level_of_user
+from rondo.layers.checks import check_checkpoint_every, steps_between
 from rondo.layers.compiled import Programs
 from rondo.layers.drawn import draw_layer, layer_as_svg
 from rondo.layers.sequence import Packing, check_jagged, dense, jagged, jagged_like
@@ -29,6 +33,8 @@ from rondo.layers.shortcut import key_of, recall, remember
 from rondo.layers.weights import suffixes, weight_names
 
 Hidden = tuple[Tensor, ...]
+
+CheckpointEvery = int | Literal["auto"] | None
 
 ENGINE = "auto"
 """What runs the loops; see :class:`rondo.Recurrent`."""
@@ -51,6 +57,7 @@ class RNN(nn.RNN):
         """Run all layers over all steps; see `torch.nn.RNN`."""
         return _forward(self, input, hx)
 
+    checkpoint_every: CheckpointEvery = None
     draw = draw_layer
     _repr_svg_ = layer_as_svg
 
@@ -58,7 +65,7 @@ class RNN(nn.RNN):
         return _without_programs(super().__getstate__())
 
     def __setattr__(self, name: str, value: Any) -> None:
-        _note_quantization(self, name)
+        _check_setting(self, name, value)
         super().__setattr__(name, value)
 
 
@@ -80,6 +87,7 @@ class LSTM(nn.LSTM):
         """Run all layers over all steps; see `torch.nn.LSTM`."""
         return _forward(self, input, hx)
 
+    checkpoint_every: CheckpointEvery = None
     draw = draw_layer
     _repr_svg_ = layer_as_svg
 
@@ -87,7 +95,7 @@ class LSTM(nn.LSTM):
         return _without_programs(super().__getstate__())
 
     def __setattr__(self, name: str, value: Any) -> None:
-        _note_quantization(self, name)
+        _check_setting(self, name, value)
         super().__setattr__(name, value)
 
 
@@ -109,6 +117,7 @@ class GRU(nn.GRU):
         """Run all layers over all steps; see `torch.nn.GRU`."""
         return _forward(self, input, hx)
 
+    checkpoint_every: CheckpointEvery = None
     draw = draw_layer
     _repr_svg_ = layer_as_svg
 
@@ -116,7 +125,7 @@ class GRU(nn.GRU):
         return _without_programs(super().__getstate__())
 
     def __setattr__(self, name: str, value: Any) -> None:
-        _note_quantization(self, name)
+        _check_setting(self, name, value)
         super().__setattr__(name, value)
 
 
@@ -134,8 +143,10 @@ def _without_programs(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def _note_quantization(layer: Layer, name: str) -> None:
-    """Say that torch's quantization, which sets `qconfig`, will pass over a drop-in."""
+def _check_setting(layer: Layer, name: str, value: Any) -> None:
+    """Check Rondo's own setting; say that torch's quantization will pass over a drop-in."""
+    if name == "checkpoint_every":
+        check_checkpoint_every(value)
     if name == "qconfig":
         kind = _kind(layer)
         warnings.warn(
@@ -253,6 +264,7 @@ def _run_layers(
 ) -> tuple[Tensor, Hidden]:
     """All layers and directions over packed rows."""
     cell, programs = cell_and_programs(layer)
+    every = steps_between(layer.checkpoint_every, packing.batch_sizes.shape[0])
     last: list[list[Tensor]] = []
     for number, endings in enumerate(suffixes(layer)):
         if number > 0 and layer.dropout > 0:
@@ -269,6 +281,7 @@ def _run_layers(
                 tensors=tensors,
                 engine=ENGINE,
                 reverse=ending.endswith("_reverse"),
+                checkpoint_every=every,
             )
             outputs.append(output)
             last.append(list(_as_tuple(new)))

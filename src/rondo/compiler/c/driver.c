@@ -197,7 +197,8 @@ static void total_piece(void *given, int64_t piece) {
     }
 }
 
-/* Give each part about as many steps of rows to do: rows are sorted, longest first. */
+/* Give each part about as many steps of rows to do: rows are sorted, longest first, and each goes to
+ * the part in which the middle of its steps lies. */
 RARE void divide(call *c) {
     int64_t total = 0, so_far = 0, part = 1, length = c->num_steps;
     const int64_t *const sizes = c->batch_sizes + c->first_step;
@@ -205,7 +206,7 @@ RARE void divide(call *c) {
     c->bounds[0] = 0;
     for (int64_t row = 0; row < c->num_rows; ++row) {
         while (length > 0 && sizes[length - 1] <= row) --length;
-        while (part < c->num_parts && so_far * c->num_parts >= part * total)
+        while (part < c->num_parts && (2 * so_far + length) * c->num_parts >= 2 * part * total)
             c->bounds[part++] = row;
         so_far += length;
     }
