@@ -19,6 +19,7 @@ from rondo.tasks.characters.task import Text
 from rondo.tasks.photo.task import RECIPES, photo_task
 from rondo.training.engine import Engine
 from rondo.training.fit import Outcome, fit
+from rondo.training.ranks import ALONE, Ranks
 from rondo.training.recipe import Recipe, recipe_from
 from rondo.training.run_files import RunFiles
 from rondo.training.task import Task, is_likeliest
@@ -201,13 +202,18 @@ class CaseRun:
     def origin(self) -> dict[str, Any]:
         return {"model": self.task.name, "arguments": {}}
 
-    def fit(self, before_step: Callable[[Engine], None] = lambda engine: None) -> Outcome:
-        return fit(self, say=self.lines.append, before_step=before_step)
+    def fit(
+        self,
+        before_step: Callable[[Engine], None] = lambda engine: None,
+        ranks: Ranks = ALONE,
+    ) -> Outcome:
+        return fit(self, say=self.lines.append, before_step=before_step, ranks=ranks)
 
 
 def case_run(path: Path, case: Case, **changes: Any) -> CaseRun:
-    """A new run in its folder."""
+    """A run in its folder, which may be there already."""
     config = Config(replace(case.task.recipe, **changes))
     folder = Folder(path, case)
-    folder.create(config, lambda text: None)
+    if not folder.config_file.exists():
+        folder.create(config, lambda text: None)
     return CaseRun(case, config, folder)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 import rondo
 from cases import CELLS, check_golden, make_cell, relative_error
 from rondo.compiler import SeveralLoops, cpu
+from rondo.compiler.c_last_step import matrices_of_state
 from rondo.compiler.call import Call
 from rondo.compiler.engines import engine_for
 from rondo.compiler.kernel import Compute, Level, Load, Loop
@@ -161,7 +162,7 @@ def test_threads_that_share_each_step_change_no_bit(
     expected, alone = results(reference, x, **keywords), run()
     asked: list[int] = []
 
-    def shares(kernel: object, num_rows: int, num_threads: int) -> bool:
+    def shares(kernel: object, num_rows: int, num_steps: int, num_threads: int) -> bool:
         asked.append(num_rows)
         return True
 
@@ -186,10 +187,27 @@ def test_few_rows_of_many_weights_are_shared_by_columns() -> None:
         layer = rondo.Recurrent(rondo.LSTMCell(hidden_size, hidden_size), engine="cpu")
         with torch.no_grad():
             layer(torch.zeros(1, 1, hidden_size))
-        return shares_steps(layer._program().run_forward.kernel, batch_size, 2)
+        return shares_steps(layer._program().run_forward.kernel, batch_size, 100, 2)
 
     assert [choice(16, rows) for rows in (1, 2, 64)] == [False, False, False]
     assert [choice(512, rows) for rows in (1, 2, 64)] == [True, True, False]
+
+
+def test_a_step_alone_is_shared_where_sums_over_rows_are_large() -> None:
+    layer = rondo.Recurrent(rondo.GRUCell(512, 512), engine="cpu")
+    layer(torch.zeros(1, 1, 512)).output.sum().backward()
+    kernel = layer._program().run_backward.kernel
+    assert [shares_steps(kernel, 64, steps, 2) for steps in (1, 1000)] == [True, False]
+
+
+def test_the_last_step_reads_no_matrix_of_which_only_the_state_is_made() -> None:
+    """In the gradient of a plain recurrent network, W_hh makes the gradient of the state alone."""
+    layer = rondo.Recurrent(rondo.RNNCell(5, 7), engine="cpu")
+    for wants_input, names in ((False, ["weight_hh"]), (True, ["weight_hh"])):
+        x = torch.zeros(2, 3, 5, requires_grad=wants_input)
+        layer(x).output.sum().backward()
+        kernel = layer._program().run_backward.kernel
+        assert [kernel.matrices[n].tensor for n in matrices_of_state(kernel)] == names
 
 
 @pytest.mark.parametrize("name", CELLS)

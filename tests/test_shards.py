@@ -79,7 +79,7 @@ def test_the_sum_does_not_depend_on_who_computes_which_shards() -> None:
     def sums_of(shard: int) -> Sums | None:
         return None if shard == 5 else Sums(numbers[shard].sum(), 1.0, [numbers[shard].clone()])
 
-    whole = Shards(8).fold(sums_of)
+    whole = folded(Shards(8).mine, sums_of)
     first, second = folded(range(4), sums_of), folded(range(4, 8), sums_of)
     assert whole is not None
     assert first is not None

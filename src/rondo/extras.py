@@ -31,6 +31,7 @@ PACKAGES: dict[str, dict[str, str]] = {
     "wandb": {"wandb": "0.22"},
     "trackio": {"trackio": "0.20"},
     "plot": {"matplotlib": "3.10"},
+    "scale": {"lightning-fabric": "2.5"},
     "compiler": {"ziglang": "0.13"},
     "gpu": {"triton": "3.6"},
     "hub": {"huggingface-hub": "0.30"},

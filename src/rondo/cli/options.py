@@ -66,6 +66,14 @@ def whole(value: Any) -> int:
     return int(value)
 
 
+def counted(value: Any) -> int:
+    """The type of an option that takes a whole number from 1 on."""
+    found = whole(value)
+    if found < 1:
+        raise RefusedError(f"must be at least 1, but is {found}")
+    return found
+
+
 def number(value: Any) -> float:
     """The type of an option that takes a number."""
     try:
@@ -298,6 +306,11 @@ def _add_run(parser: OptionsParser) -> None:
     add("--device", type=word, metavar="auto|cpu|gpu",
         help="where it is trained: the gpu is what accelerator torch finds; auto is the gpu for "
         "photos, where there is one, and the cpu for all else (default: auto)")  # fmt: skip
+    add("--devices", type=counted, metavar="N",
+        help="processes on each machine that share every batch; N divides recipe.num_shards, and "
+        "changes no bit of the result (default: 1, or as torchrun started them)")  # fmt: skip
+    add("--nodes", type=counted, metavar="N",
+        help="machines (default: 1, or as torchrun started them)")  # fmt: skip
     add("--log", type=word, metavar="NAMES",
         help="where the figures go beside metrics.jsonl: tensorboard, mlflow, wandb, trackio, csv; "
         "several with commas between, or none (default: none)")  # fmt: skip

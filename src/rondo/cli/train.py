@@ -14,15 +14,18 @@ from rondo.system.free_cores import CoreWatch
 
 if TYPE_CHECKING:
     from rondo.training.definition import Definition
+    from rondo.training.ranks import Ranks
     from rondo.training.session import Request, Session
 
 OF_RUN = (
     *("set", "start_from", "seed", "threads", "device", "log", "report", "find_learning_rate"),
-    *("print_config", "run_path", "resume"),
+    *("print_config", "run_path", "resume", "devices", "nodes"),
 )
 """The options of every training."""
 
-BESIDE_RESUME = ("resume", "data", "log", "report", "find_learning_rate", "print_config")
+BESIDE_RESUME = (
+    *("resume", "data", "log", "report", "find_learning_rate", "print_config", "devices", "nodes"),
+)
 """What may stand beside --resume, and what is never without a value."""
 
 
@@ -75,7 +78,8 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
     from rondo.training.memory import keep_freed_memory
 
     keep_freed_memory()
-    from rondo.training import session
+    from rondo.training import launch, session
+    from rondo.training.fit import fit
     from rondo.training.loggers import check_names
 
     if given["log"] is not None:
@@ -85,19 +89,28 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
         return _find_learning_rate(definition, request_of(given, watch), given)
     if given["resume"] is not None:
         _check_alone(given)
+    ranks = launch.join(given["devices"], given["nodes"])
+    run = None
+    if ranks.is_first and given["resume"] is not None:
         run = session.resume(definition, run_path(given["resume"]), given.get("data"), say)
-    else:
-        run = session.begin(definition, request_of(given, watch), path, say)
+    elif ranks.is_first:
+        run = session.begin(definition, request_of(given, watch, ranks), path, say)
+    run = session.shared(run, definition, ranks)
+    launch.check_shards(ranks, run.config.recipe.num_shards)
+    if not ranks.is_first:
+        fit(run, ranks=ranks)
+        return SUCCESS
     with run.folder.held(say):
-        return _to_the_end(run, given["log"], with_report=given["report"] is not False)
+        return _to_the_end(run, given["log"], ranks, with_report=given["report"] is not False)
 
 
-def request_of(given: dict[str, Any], watch: CoreWatch) -> Request:
+def request_of(given: dict[str, Any], watch: CoreWatch, ranks: Ranks | None = None) -> Request:
     """Returns what the options ask for.
 
     Args:
         given: The options by name.
         watch: Knows how many cores are free, which decides about threads where none are given.
+        ranks: The processes that share them; None: there is one.
     """
     from rondo.cli.options import is_given
     from rondo.training.request import Request
@@ -113,9 +126,14 @@ def request_of(given: dict[str, Any], watch: CoreWatch) -> Request:
         set=[*texts, *(given["set"] or ())],
         start_from=given["start_from"],
         seed=given["seed"] or 0,
-        threads=free_threads(watch) if given["threads"] is None else given["threads"],
+        threads=_threads(watch, ranks) if given["threads"] is None else given["threads"],
         device=given["device"] or "auto",
     )
+
+
+def _threads(watch: CoreWatch, ranks: Ranks | None) -> int:
+    """Threads for each process, where none are asked for."""
+    return max(1, free_threads(watch) // (1 if ranks is None else ranks.number))
 
 
 def _texts(field: str, changes: dict[str, Any]) -> list[str]:
@@ -136,7 +154,7 @@ def _tupled(value: Any) -> Any:
     return tuple(map(_tupled, value)) if isinstance(value, list) else value
 
 
-def _to_the_end(run: Session, log: str | None, *, with_report: bool) -> int:
+def _to_the_end(run: Session, log: str | None, ranks: Ranks, *, with_report: bool) -> int:
     """Trains a run to its end and tells what it gave; returns the exit code."""
     from rondo.training.fit import fit
     from rondo.training.loggers import make_logger
@@ -148,7 +166,7 @@ def _to_the_end(run: Session, log: str | None, *, with_report: bool) -> int:
     if run.task.baseline is not None:
         say("in brackets is what always giving the most frequent answer would get")
     logger = make_logger(log, path, asdict(run.config), say)
-    outcome = fit(run, say=say, logger=logger)
+    outcome = fit(run, say=say, logger=logger, ranks=ranks)
     if outcome.signal_number is not None:
         say(f"interrupted; go on with: {run.folder.command} --resume {path}")
         return 128 + outcome.signal_number

@@ -6,10 +6,11 @@ step, what is done after some steps, and the sums over the steps.
 
 from __future__ import annotations
 
+from rondo.compiler.c_last_step import num_parts_of_last
 from rondo.compiler.c_loops import loop_lines
 from rondo.compiler.c_places import distance, first_row, pointers, row_pointer, rows_of
 from rondo.compiler.c_tables import is_half, row_stride, sum_of, table, tensor_order, total_size
-from rondo.compiler.kernel import Kernel, Level, Loop, Product, Reduce, Store, Sum
+from rondo.compiler.kernel import Kernel, Level, Loop, Product, Sum
 from rondo.compiler.row_memory import RowMemory, memory_of, row_bytes, touched
 
 SIGNATURES = {
@@ -28,10 +29,6 @@ EXPLAINED = {
     "closing": "/* What is done for rows of some steps after these steps. */",
     "add_up": "/* Add the rows of a chunk to the sums over all steps. */",
 }
-
-
-OF_STATE = ("local", "row", "state")
-"""Where values lie that no other step reads, and the state."""
 
 
 def stage_text(kernel: Kernel, stage: str, levels: tuple[Level, ...], spoils: bool = False) -> str:
@@ -73,7 +70,7 @@ def step_text(kernel: Kernel, spoils: bool) -> str:
     ]
     entries = [f"{{{name}, {kind}}}," for name, (kind, _) in zip(names, parts, strict=True)]
     listed = table("step_part", "STEP_PARTS", entries)
-    end = f"#define PARTS_OF_LAST {_parts_unless_last(kernel)} /* where nobody reads the state */"
+    end = f"#define PARTS_OF_LAST {num_parts_of_last(kernel)} /* where nobody reads the state */"
     return "\n".join([*functions, EXPLAINED["step"], *texts, *listed, end, ""])
 
 
@@ -105,29 +102,6 @@ def _for_rows(stage: str) -> str:
     if stage == "step":
         return "for (int64_t r = room->first_row; r < room->last_row; ++r)"
     return "for (int64_t r = 0; r < rows; ++r)"
-
-
-def _parts_unless_last(kernel: Kernel) -> int:
-    """How many parts of a step make more than the state after it; all, where that is little."""
-    written = [
-        (part, _written(level, part))
-        for level in kernel.levels
-        for part in ("loops", "products")
-        if (level.loops if part == "loops" else level.products)
-    ]
-    number = len(written)
-    while number and all(kernel.buffers[name].place in OF_STATE for name in written[number - 1][1]):
-        number -= 1
-    saves = any(part == "products" for part, _ in written[number:])
-    return number if saves else len(written) + bool(kernel.commits)
-
-
-def _written(level: Level, part: str) -> set[str]:
-    """The buffers that a part of a level writes."""
-    if part == "products":
-        return {product.result for product in level.products}
-    items = [item for loop in level.loops for item in loop.body]
-    return {item.buffer for item in items if isinstance(item, Store | Reduce)}
 
 
 def _row_lines(kernel: Kernel, loops: tuple[Loop, ...], stage: str) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import torch
 
+from rondo.compiler.c_last_step import matrices_of_state
 from rondo.compiler.kernel import Buffer, Kernel
 from rondo.compiler.row_memory import memory_of
 
@@ -38,9 +39,10 @@ def tables(kernel: Kernel) -> str:
     order = [buffer.name for buffer in tensor_order(kernel)]
     states = kernel.at("state")
     first_matrix = len(order) + len(states)
+    of_state = matrices_of_state(kernel)
     matrices = [
-        f"{{{first_matrix + number}, {matrix.depth}, {matrix.width}, {matrix.batch or 0}}},"
-        f" /* {matrix.tensor} */"
+        f"{{{first_matrix + number}, {matrix.depth}, {matrix.width}, {matrix.batch or 0}, "
+        f"{int(number in of_state)}}}, /* {matrix.tensor} */"
         for number, matrix in enumerate(kernel.matrices)
     ]
     previous = [
@@ -54,7 +56,7 @@ def tables(kernel: Kernel) -> str:
     sizes = ", ".join(str(state.size) for state in states)
     return "\n".join(
         (
-            "typedef struct { int tensor; int64_t depth, width, batch; } matrix;",
+            "typedef struct { int tensor; int64_t depth, width, batch, is_of_state; } matrix;",
             *table("matrix", "MATRICES", matrices),
             f"#define NUM_STATES {len(states)}",
             f"#define FIRST_STATE {len(order) - len(states)}",

@@ -160,7 +160,7 @@ class CompiledLoop:
     def _sizes_of(self, steps: Steps, num_rows: int) -> Sizes:
         per_thread = self.work * steps.num_rows // MIN_WORK_PER_THREAD
         threads = max(1, min(torch.get_num_threads(), most_threads_at_once(), per_thread))
-        together = shares_steps(self.kernel, num_rows, threads)
+        together = shares_steps(self.kernel, num_rows, len(steps.batch_sizes), threads)
         num_parts = 1 if together else min(threads, num_rows)
         batch_sizes = (ctypes.c_int64 * len(steps.batch_sizes))(*steps.batch_sizes)
         call = Call(

@@ -92,9 +92,12 @@ def _products(dtype: torch.dtype, packed: int, *, few: bool) -> tuple[Any, Any]:
 
 def _library(dtype: torch.dtype) -> Any:
     """The library of these products for a type."""
+    return load(source_of(dtype))
+
+
+def source_of(dtype: torch.dtype) -> str:
+    """The C of these products for a type."""
     folder = files("rondo.compiler").joinpath("c")
     names = ("panels.c", "in_place.c")
     source = "\n".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
-    return load(
-        f"#include <stdint.h>\n#include <string.h>\ntypedef {C_TYPES[dtype]} real;\n{source}"
-    )
+    return f"#include <stdint.h>\n#include <string.h>\ntypedef {C_TYPES[dtype]} real;\n{source}"

@@ -4,7 +4,8 @@ In go the sizes of a step, out comes which of the two takes less time. By rows, 
 whole sequence for its rows and waits for nobody, but reads all weights at every step. By columns,
 the threads do each step together: every one reads its part of the weights, which may then lie in
 its own cache, and they wait for each other a few times in each step. That wins where the rows are
-few or the weights many.
+few or the weights many, and where the steps are few: sums over rows are then made once, not by each
+thread for its rows.
 
 The numbers below are of common processors. A wrong choice costs time and changes no result.
 """
@@ -12,6 +13,7 @@ The numbers below are of common processors. A wrong choice costs time and change
 from __future__ import annotations
 
 import functools
+from math import prod
 from pathlib import Path
 
 from rondo.compiler.kernel import Kernel
@@ -29,12 +31,13 @@ USUAL_CACHE_BYTES = 512 << 10
 """The second-level cache of a processor core, where the system does not tell its size."""
 
 
-def shares_steps(kernel: Kernel, num_rows: int, num_threads: int) -> bool:
+def shares_steps(kernel: Kernel, num_rows: int, num_steps: int, num_threads: int) -> bool:
     """Whether threads should do each step together.
 
     Args:
         kernel: The kernel.
         num_rows: The rows of a step.
+        num_steps: How many steps there are.
         num_threads: The threads that may be at work.
     """
     if num_threads < 2:
@@ -47,7 +50,13 @@ def shares_steps(kernel: Kernel, num_rows: int, num_threads: int) -> bool:
     rows_of_thread = -(-num_rows // num_threads)
     by_rows = _cycles(rows_of_thread * size, num_bytes)
     by_columns = _cycles(num_rows * size / num_threads, num_bytes / num_threads)
-    return by_columns + num_waits * WAIT_CYCLES < by_rows
+    sums_alone = 2 * _bytes_of_sums(kernel) / FAR_BYTES_PER_CYCLE / num_steps
+    return by_columns + num_waits * WAIT_CYCLES < by_rows + sums_alone
+
+
+def _bytes_of_sums(kernel: Kernel) -> int:
+    """What the sums over rows take: a thread that has rows of its own writes them once more."""
+    return sum(prod(buffer.sizes) for buffer in kernel.at("total")) * kernel.dtype.itemsize
 
 
 def _cycles(num_products: float, num_bytes: float) -> float:

@@ -24,14 +24,16 @@ from torch import Tensor, nn
 from rondo.data.batch import Batch
 from rondo.training.averaging import averaged
 from rondo.training.class_weights import check_class_weights, class_weights, weights_text
+from rondo.training.dealing import Dealt
 from rondo.training.device import device_of
 from rondo.training.divergence import check_weights
 from rondo.training.gradient import BatchGradient, answered, draw_for
 from rondo.training.losses import Losses
 from rondo.training.optimising import learning_rate, optimizer_of
 from rondo.training.precision import check_autocast, scaler_of
+from rondo.training.ranks import ALONE, Ranks
 from rondo.training.recipe import Recipe
-from rondo.training.score import Score, Tally
+from rondo.training.score import Score, Tally, total
 from rondo.training.standing import Progress
 from rondo.training.task import Place, Task
 from rondo.training.windows import check_windows
@@ -67,14 +69,21 @@ class Engine:
         config: The settings of the run.
         task: The task that they name.
         build: Makes the network, ready to train.
+        ranks: The processes that train it together, of which this is one.
 
     Raises:
         RunError: If the recipe does not fit the task, its network or this machine.
     """
 
-    def __init__(self, config: Settings, task: Task, build: Callable[[], nn.Module]) -> None:
+    def __init__(
+        self,
+        config: Settings,
+        task: Task,
+        build: Callable[[], nn.Module],
+        ranks: Ranks = ALONE,
+    ) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.task, self.recipe = config, task, config.recipe
+        self.config, self.task, self.recipe, self.ranks = config, task, config.recipe, ranks
         self.device = device_of(task, config.device)
         check_fits(task, self.recipe, self.device)
         self.model = build()
@@ -89,7 +98,8 @@ class Engine:
         self.losses = Losses(task, self.recipe, on_device)
         self.scaler = scaler_of(self.recipe.precision, self.device)
         self.gradient = BatchGradient(
-            task, self.recipe, self.model, self.parameters, self.losses, self.scaler, config.seed
+            *(task, self.recipe, self.model, self.parameters, self.losses, self.scaler),
+            *(config.seed, ranks),
         )
         num_train = task.source.num_train()
         self.budget = self.recipe.budget(num_train)
@@ -241,12 +251,14 @@ class Engine:
                 meanwhile.
             should_stop: Is asked after each batch.
         """
-        found = Tally()
-        for batch, outputs in self._answers(batches, at_end=at_end):
-            found = found.plus(self._tally(outputs, batch))
+        found: list[Tally] = []
+        mine = Dealt(batches, self.ranks)
+        for batch, outputs in self._answers(mine, at_end=at_end):
+            found.append(self._tally(outputs, batch))
             if should_stop():
-                return None
-        return found.score(self.task)
+                mine.stop()
+        tallies = mine.in_order(found)
+        return None if tallies is None else total(tallies).score(self.task)
 
     def _answers(self, batches: Iterable[Batch], *, at_end: bool) -> Iterator[tuple[Batch, Tensor]]:
         """Yields batches as the network sees them, with what the weights that predict answer."""
@@ -307,14 +319,17 @@ class Engine:
             check_weights(weights, self.progress.step, self.recipe)
 
     def state(self) -> dict[str, Any]:
-        """Returns everything that a step changes, as tensors and plain values."""
+        """Returns everything that a step changes, as tensors and plain values.
+
+        All ranks must ask for it at the same step, for each gives a part.
+        """
         return {
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
-            "carried": self.gradient.carried,
+            "carried": self.gradient.all_carried(),
             "best": self.best,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from rondo.training.divergence import DivergedError, check_loss
 from rondo.training.engine import Engine, Settings
 from rondo.training.loggers import Logger
 from rondo.training.progress import check_line, check_record, progress_line, train_record
+from rondo.training.ranks import ALONE, Ranks
 from rondo.training.records import Record
 from rondo.training.run_files import RunFiles
 from rondo.training.saving import SaveClock
@@ -81,6 +83,7 @@ def fit(
     *,
     say: Callable[[str], None] = print,
     logger: Logger | None = None,
+    ranks: Ranks = ALONE,
     before_step: Callable[[Engine], None] = lambda engine: None,
 ) -> Outcome:
     """Trains to the end, from where the folder's saved state is, if it has one, and tests.
@@ -89,6 +92,8 @@ def fit(
         run: The run.
         say: Is given each line for the user.
         logger: Is given the records too.
+        ranks: The processes that train it together, each of which calls this; the first of them
+            alone reads and writes the folder, and speaks.
         before_step: Is called before each step.
 
     Raises:
@@ -100,34 +105,43 @@ def fit(
 
     def tell(text: str) -> None:
         line.clear()
-        say(text)
+        if ranks.is_first:
+            say(text)
 
     stop = StopRequest(tell)
     with ExitStack() as stack:
-        stack.enter_context(run.folder.held(say))
+        if ranks.is_first:
+            stack.enter_context(run.folder.held(say))
         stack.enter_context(stop.listening())
         if logger is not None:
             stack.callback(logger.close)
-        keeper = Keeper(run, stop, tell, logger)
-        while keeper.has_work:
+        keeper = Keeper(run, stop, tell, logger if ranks.is_first else None, ranks)
+        while keeper.has_work():
             before_step(keeper.engine)
             keeper.step()
-            line.show(lambda: progress_line(keeper.engine))
+            if ranks.is_first:
+                line.show(lambda: progress_line(keeper.engine))
         line.clear()
         keeper.finish()
-    return Outcome(keeper.records, None if keeper.is_finished else stop.signal_number)
+    ended_by = None if keeper.is_finished else stop.signal_number or signal.SIGTERM
+    return Outcome(keeper.records, ended_by)
 
 
 class Keeper:
     """The training of a run, with all that is checked, saved, told and written down of it."""
 
     def __init__(
-        self, run: Run, stop: StopRequest, say: Callable[[str], None], logger: Logger | None
+        self,
+        run: Run,
+        stop: StopRequest,
+        say: Callable[[str], None],
+        logger: Logger | None,
+        ranks: Ranks,
     ) -> None:
-        self.run, self.stop, self.say, self.logger = run, stop, say, logger
-        state = run.folder.read_saved()
+        self.run, self.stop, self.say, self.logger, self.ranks = run, stop, say, logger, ranks
+        (state,) = ranks.of_first((run.folder.read_saved(),) if ranks.is_first else None)
         is_new = state is None
-        self.engine = Engine(run.config, run.task, lambda: run.network(is_new=is_new))
+        self.engine = Engine(run.config, run.task, lambda: run.network(is_new=is_new), ranks)
         self.clock = SaveClock(has_saved=not is_new)
         self.records: list[Record] = []
         self.is_finished = False
@@ -135,10 +149,13 @@ class Keeper:
             say(note)
         self._catch_up(state)
 
-    @property
     def has_work(self) -> bool:
         """Whether there is a step to do, and nobody has asked to end."""
-        return not self.engine.is_done and not self.stop.requested
+        return not self.engine.is_done and not self._is_to_end()
+
+    def _is_to_end(self) -> bool:
+        """Whether any rank was asked to end; all must ask this at the same time."""
+        return self.ranks.any(bool(self.stop.requested))
 
     def _catch_up(self, state: dict[str, Any] | None) -> None:
         """Goes to where a saved state is, and does a check that was interrupted."""
@@ -147,9 +164,11 @@ class Keeper:
             with folder.loading_state():
                 engine.load_state(state)
         seen = engine.progress.num_seen
-        records = folder.records_of(
-            state, lambda record: int(record.get("num_seen", 0)) <= seen, self.say
-        )
+        records = []
+        if self.ranks.is_first:
+            records = folder.records_of(
+                state, lambda record: int(record.get("num_seen", 0)) <= seen, self.say
+            )
         self.records = [record for record in records if record["split"] in ("train", "val")]
         if engine.must_check:
             self._check()
@@ -160,7 +179,7 @@ class Keeper:
         Raises:
             DivergedError: If the loss is not finite; what was saved stays.
         """
-        if self.clock.is_due():
+        if self.ranks.any(self.ranks.is_first and self.clock.is_due()):
             self.save()
         engine = self.engine
         engine.train_step()
@@ -198,10 +217,13 @@ class Keeper:
         engine, folder = self.engine, self.run.folder
         engine.check_weights()
         with self.clock.saving():
+            state = {**engine.state(), "records": self.records}
+            if not self.ranks.is_first:
+                return
             if engine.progress.step > 0:
                 self._write_weights()
             folder.write_metrics(self.records)
-            folder.write_state({**engine.state(), "records": self.records})
+            folder.write_state(state)
 
     def _write_weights(self) -> None:
         """Writes the weights that predict, and the others where there are such."""
@@ -214,7 +236,7 @@ class Keeper:
 
     def _check(self) -> None:
         """Measures the network and writes that down, unless it is asked to end meanwhile."""
-        if self.stop.requested:
+        if self._is_to_end():
             return
         engine = self.engine
         score = engine.check(lambda: bool(self.stop.requested))
@@ -228,13 +250,16 @@ class Keeper:
     def _note(self, *records: Record) -> None:
         """Writes records down, and tells the last."""
         self.records += records
-        self.run.folder.write_metrics(self.records)
+        if self.ranks.is_first:
+            self.run.folder.write_metrics(self.records)
         if self.logger is not None:
             self.logger.write(records)
         self.say(check_line(records, self.engine))
 
     def _write_diverged(self) -> None:
         """Adds to `metrics.jsonl` where the training diverged; no state counts that line."""
+        if not self.ranks.is_first:
+            return
         record = {
             **train_record(self.engine),
             "loss": self.engine.last_loss,

@@ -16,10 +16,13 @@ from torch.utils import _pytree as pytree
 
 from rondo.data.batch import Batch
 from rondo.data.seeds import generator_for, seed_layers
+from rondo.training.exchange import finished
 from rondo.training.losses import Losses
 from rondo.training.precision import autocast
+from rondo.training.ranks import Ranks
 from rondo.training.recipe import Recipe
-from rondo.training.shards import Shards, Sums
+from rondo.training.running_figures import RunningFigures
+from rondo.training.shards import Shards, Sums, folded
 from rondo.training.task import Task
 from rondo.training.truncated import detached
 from rondo.training.windows import check_state, windows_of
@@ -49,6 +52,7 @@ class BatchGradient:
         losses: What its outputs cost.
         scaler: What scales the loss, or None.
         seed: The seed of what layers draw.
+        ranks: The processes that share the shards.
     """
 
     def __init__(
@@ -60,10 +64,12 @@ class BatchGradient:
         losses: Losses,
         scaler: torch.amp.GradScaler | None,
         seed: int,
+        ranks: Ranks,
     ) -> None:
         self.task, self.recipe, self.model, self.parameters = task, recipe, model, parameters
         self.losses, self.scaler, self.seed = losses, scaler, seed
-        self.shards = Shards(recipe.num_shards)
+        self.ranks, self.shards = ranks, Shards(recipe.num_shards, ranks)
+        self.running = RunningFigures(model) if recipe.num_shards > 1 else None
         self.carried: list[Any] = [None] * self.shards.number
         """The state that each shard carries from batch to batch."""
 
@@ -81,14 +87,30 @@ class BatchGradient:
             step: The number of the step, from 0.
         """
         count = len(batch.inputs)
-        sums = self.shards.fold(lambda shard: self._sums(batch, step, shard))
+        partial = folded(self.shards.mine, lambda shard: self._of_shard(batch, step, shard))
+        sums = finished(partial, self.ranks, self.parameters)
         assert sums is not None
+        if self.running is not None:
+            self.running.finish(self.ranks)
         sums.give(self.parameters)
         return Given((sums.loss / count).item(), sums.num_right)
+
+    def all_carried(self) -> list[Any]:
+        """What each shard carries, of those too that other ranks compute."""
+        mine = self.shards.mine
+        parts = self.ranks.gathered(self.carried[mine.start : mine.stop])
+        return [state for part in parts for state in part]
 
     def load_carried(self, carried: list[Any], device: torch.device) -> None:
         """Takes states that were carried before."""
         self.carried = pytree.tree_map_only(Tensor, lambda state: state.to(device), carried)
+
+    def _of_shard(self, batch: Batch, step: int, shard: int) -> Sums | None:
+        """What a shard of a batch gives, with its share of the figures of batch normalisation."""
+        if self.running is None:
+            return self._sums(batch, step, shard)
+        with self.running.of_shard(shard):
+            return self._sums(batch, step, shard)
 
     def _sums(self, batch: Batch, step: int, shard: int) -> Sums | None:
         """What a shard of a batch gives; None where it has no rows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rondo.training.task import Task
@@ -55,3 +56,11 @@ class Tally:
         right = None if task.right is None else self.num_right / max(1, self.num_examples)
         mean = self.loss / self.num_terms if self.num_terms else math.nan
         return Score(mean / task.nats_per_unit, right, self.num_examples)
+
+
+def total(tallies: Iterable[Tally]) -> Tally:
+    """Returns what all batches have given, added in their order."""
+    found = Tally()
+    for tally in tallies:
+        found = found.plus(tally)
+    return found

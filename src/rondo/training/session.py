@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from rondo.errors import RunError
-from rondo.training.config import RunConfig
+from rondo.training.config import RunConfig, config_from_json
 from rondo.training.definition import Definition
 from rondo.training.network import (
     BYTES_BESIDE_WEIGHTS,
@@ -19,6 +19,7 @@ from rondo.training.network import (
     needed_bytes,
     new_network,
 )
+from rondo.training.ranks import Ranks
 from rondo.training.request import Request, data_words, fingerprint, make_config, tell_reading
 from rondo.training.run_folder import RunFolder
 from rondo.training.run_paths import check_new_folder, make_run_path, new_run_path
@@ -114,6 +115,27 @@ def resume(
     if config.start_from is not None and not folder.state_file.exists():
         start = find_start(config.start_from, definition)
     return Session(definition, config, task, folder, start)
+
+
+def shared(session: Session | None, definition: Definition, ranks: Ranks) -> Session:
+    """Returns the run of the first rank on every rank; the others read the data themselves.
+
+    Args:
+        session: The run, on the first rank.
+        definition: What the task states of itself.
+        ranks: The processes that train it together.
+
+    Raises:
+        RunError: If the data cannot be read here, or are others than those of the first rank.
+    """
+    given = None if session is None else (session.config.to_json(), str(session.folder.path))
+    text, path = ranks.of_first(given)
+    if session is not None:
+        return session
+    config = config_from_json(text, definition)
+    task = read_task(definition, config, Path(path), lambda text: None)
+    start = None if config.start_from is None else find_start(config.start_from, definition)
+    return Session(definition, config, task, RunFolder(Path(path), definition), start)
 
 
 def read_task(

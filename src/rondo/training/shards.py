@@ -3,8 +3,8 @@
 In goes the batch of a step, out come its parts; in goes what the parts gave, out comes their sum.
 The batch is cut into S contiguous parts, S a power of two. Each part gives a sum of losses and a
 gradient, and these are added in a fixed binary tree, so the bits of the result depend on S and not
-on who computed which part. Today one process computes all parts one after another, which is
-gradient accumulation: it takes the memory of B / S examples.
+on who computed which part. One process alone computes all parts one after another, which is
+gradient accumulation: it takes the memory of B / S examples. Several share them (`ranks.py`).
 
 What a part draws, such as dropout, depends on the step and the part; batch normalisation has the
 statistics of the part, and its running figures take a step for each part, in their order.
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from rondo.data.batch import Batch
+from rondo.training.ranks import ALONE, Ranks
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Shards:
 
     Args:
         number: S, a power of two.
+        ranks: Who computes them.
 
     Example:
         >>> import torch
@@ -75,11 +77,12 @@ class Shards:
     """
 
     number: int
+    ranks: Ranks = ALONE
 
     @property
     def mine(self) -> range:
-        """The shards that this process computes, a subtree: today the whole tree."""
-        return range(self.number)
+        """The shards that this process computes, a subtree."""
+        return self.ranks.mine(self.number)
 
     def part(self, batch: Batch, shard: int) -> Batch:
         """The rows of a batch that belong to a shard; parts differ by one row at most."""
@@ -87,17 +90,6 @@ class Shards:
             return batch
         num_rows = len(batch.inputs)
         return batch.rows(shard * num_rows // self.number, (shard + 1) * num_rows // self.number)
-
-    def fold(self, sums_of: Callable[[int], Sums | None]) -> Sums | None:
-        """Returns the sum over all shards; see `folded`."""
-        return self._finished(folded(self.mine, sums_of))
-
-    def _finished(self, partial: Sums | None) -> Sums | None:
-        """The sum over all shards of the sum over those of this process.
-
-        The one place where processes would exchange their partial sums.
-        """
-        return partial
 
 
 def folded(shards: range, sums_of: Callable[[int], Sums | None]) -> Sums | None:

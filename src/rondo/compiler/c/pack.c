@@ -49,12 +49,16 @@ static int64_t all_panels(void) {
     return total;
 }
 
+/* Whether there is one step alone, of which nobody reads the state after it. */
+static int is_last_alone(const call *c) { return c->state_unread && c->num_all_steps == 1; }
+
 static void pack_numbered(const call *c, int64_t number) {
     real *packed = c->packed;
     for (int m = 0; m < NUM_MATRICES; ++m) {
         const matrix *this = &MATRICES[m];
         const int64_t panels = num_panels(this->width);
         if (number < panels) {
+            if (this->is_of_state && is_last_alone(c)) return;
             const stored *source =
                 (const stored *)c->tensors[this->tensor] + this->batch * c->strides[3 * m];
             PACK_PANEL(
