@@ -39,15 +39,31 @@ def shares_steps(kernel: Kernel, num_rows: int, num_threads: int) -> bool:
     """
     if num_threads < 2:
         return False
-    products = [product for level in kernel.levels for product in level.products]
-    matrices = [kernel.matrices[product.matrix] for product in products]
-    size = sum(matrix.depth * matrix.width for matrix in matrices)
+    rows_of_thread = -(-num_rows // num_threads)
+    by_rows = cycles_by_rows(kernel, rows_of_thread)
+    return cycles_by_columns(kernel, num_rows, num_threads) < by_rows
+
+
+def cycles_by_rows(kernel: Kernel, num_rows: int) -> float:
+    """Cycles of a step that a thread does alone."""
+    size = _num_weights(kernel)
+    return _cycles(num_rows * size, size * kernel.dtype.itemsize)
+
+
+def cycles_by_columns(kernel: Kernel, num_rows: int, num_threads: int) -> float:
+    """Cycles of a step that threads do together."""
+    size = _num_weights(kernel)
     num_waits = sum(bool(level.loops) + bool(level.products) for level in kernel.levels)
     num_bytes = size * kernel.dtype.itemsize
-    rows_of_thread = -(-num_rows // num_threads)
-    by_rows = _cycles(rows_of_thread * size, num_bytes)
-    by_columns = _cycles(num_rows * size / num_threads, num_bytes / num_threads)
-    return by_columns + num_waits * WAIT_CYCLES < by_rows
+    together = _cycles(num_rows * size / num_threads, num_bytes / num_threads)
+    return together + num_waits * WAIT_CYCLES
+
+
+def _num_weights(kernel: Kernel) -> int:
+    """The weights that a step reads."""
+    products = [product for level in kernel.levels for product in level.products]
+    matrices = [kernel.matrices[product.matrix] for product in products]
+    return sum(matrix.depth * matrix.width for matrix in matrices)
 
 
 def _cycles(num_products: float, num_bytes: float) -> float:
