@@ -39,24 +39,18 @@ def shares_steps(kernel: Kernel, num_rows: int, num_threads: int) -> bool:
     """
     if num_threads < 2:
         return False
-    rows_of_thread = -(-num_rows // num_threads)
-    by_rows = cycles_by_rows(kernel, rows_of_thread)
-    return cycles_by_columns(kernel, num_rows, num_threads) < by_rows
-
-
-def cycles_by_rows(kernel: Kernel, num_rows: int) -> float:
-    """Cycles of a step that a thread does alone."""
-    size = _num_weights(kernel)
-    return _cycles(num_rows * size, size * kernel.dtype.itemsize)
-
-
-def cycles_by_columns(kernel: Kernel, num_rows: int, num_threads: int) -> float:
-    """Cycles of a step that threads do together."""
     size = _num_weights(kernel)
     num_waits = sum(bool(level.loops) + bool(level.products) for level in kernel.levels)
     num_bytes = size * kernel.dtype.itemsize
-    together = _cycles(num_rows * size / num_threads, num_bytes / num_threads)
-    return together + num_waits * WAIT_CYCLES
+    by_columns = _cycles(num_rows * size / num_threads, num_bytes / num_threads)
+    by_rows = cycles_by_rows(kernel, -(-num_rows // num_threads))
+    return by_columns + num_waits * WAIT_CYCLES < by_rows
+
+
+def cycles_by_rows(kernel: Kernel, num_rows: int) -> float:
+    """Cycles of the products of a step that a thread does alone."""
+    size = _num_weights(kernel)
+    return _cycles(num_rows * size, size * kernel.dtype.itemsize)
 
 
 def _num_weights(kernel: Kernel) -> int:

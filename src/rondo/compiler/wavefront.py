@@ -18,7 +18,7 @@ import torch
 
 from rondo.compiler.cpu import CHUNK_ROWS, MIN_WORK_PER_THREAD, CompiledLoop
 from rondo.compiler.reference import Steps
-from rondo.compiler.sharing import WAIT_CYCLES, cycles_by_columns, cycles_by_rows
+from rondo.compiler.sharing import WAIT_CYCLES, cycles_by_rows
 from rondo.system.cgroup import usable_cores
 
 NUM_SPANS = 12
@@ -89,8 +89,8 @@ def stagger_of(
 ) -> Stagger | None:
     """How layers are staggered; None where they should run one after the other.
 
-    Where one after the other shares the rows among the threads, these have work, and sums over rows
-    are added in parts; so then it is never done.
+    Where threads share the rows, or each step by columns, they have work one layer after the other,
+    and each reads fewer weights; so then it is never done.
 
     Args:
         loops: What runs the layers, in the order in which they read each other's results.
@@ -105,15 +105,8 @@ def stagger_of(
     stagger = Stagger(tuple(spans), min(most))
     steps = Steps((num_rows,) * num_steps, reverse)
     calls = [loop.sizes_of(steps, num_rows).call for loop in loops]
-    if stagger.num_threads < 2 or any(call.num_parts > 1 for call in calls):
+    if stagger.num_threads < 2 or any(call.num_parts > 1 or call.shares_steps for call in calls):
         return None
-    one_by_one = sum(
-        cycles_by_columns(loop.kernel, num_rows, call.num_threads)
-        if call.shares_steps
-        else cycles_by_rows(loop.kernel, num_rows)
-        for loop, call in zip(loops, calls, strict=True)
-    )
-    alone = sum(cycles_by_rows(loop.kernel, num_rows) for loop in loops)
-    besides = len(loops) * STEP_CYCLES
-    staggered = stagger.cycles(besides + alone, len(loops), num_steps)
-    return stagger if staggered < besides + one_by_one else None
+    one_by_one = sum(STEP_CYCLES + cycles_by_rows(loop.kernel, num_rows) for loop in loops)
+    staggered = stagger.cycles(one_by_one, len(loops), num_steps)
+    return stagger if staggered < one_by_one else None
