@@ -159,25 +159,30 @@ def test_a_way_that_takes_longer_is_not_taken(monkeypatch: pytest.MonkeyPatch) -
     assert not staggers(rondo.LSTM(32, 32, num_layers=4), 100, 1, 32)
 
 
+@pytest.mark.parametrize("has_sums", [False, True])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("num_rows", [1, 7, CHUNK_ROWS + 1])
 @pytest.mark.parametrize("num_steps", [1, 2, 30, 2 * CHUNK_ROWS + 5])
-def test_spans_are_all_steps_in_order(num_steps: int, num_rows: int, reverse: bool) -> None:
-    spans = spans_of(num_steps, num_rows, 8, reverse=reverse)
+def test_spans_are_all_steps_in_order(
+    num_steps: int, num_rows: int, reverse: bool, has_sums: bool
+) -> None:
+    spans = spans_of(num_steps, num_rows, 8, reverse=reverse, has_sums=has_sums)
     steps = [list(range(s.first_step, s.first_step + s.num_steps)) for s in spans]
     in_order = [step for part in steps for step in (reversed(part) if reverse else part)]
     assert in_order == list(range(num_steps))[:: -1 if reverse else 1]
     assert [s.begins for s in spans] == [1] + [0] * (len(spans) - 1)
     assert [s.ends for s in spans] == [0] * (len(spans) - 1) + [1]
     assert max(s.num_steps for s in spans) <= 8
-    row = 0
+    row = num_done = 0
     for span in spans:  # the sums over a chunk are taken where a kernel alone would take them
         assert span.chunk_row == row
         row += span.num_steps * num_rows
+        num_done += span.num_steps
         assert row <= max(CHUNK_ROWS, num_rows)
-        is_full = row + num_rows > CHUNK_ROWS or span.ends
-        assert span.chunk_goes_on == (not is_full)
-        row = 0 if is_full else row
+        is_full = row + num_rows > CHUNK_ROWS or num_done == num_steps
+        is_summed = is_full and has_sums == (span.num_steps == 0)
+        assert span.chunk_goes_on == (not is_summed)
+        row = 0 if is_summed else row
 
 
 CHILD = """

@@ -68,19 +68,25 @@ class Stagger:
         return share * (of_layers + num_pieces * WAIT_CYCLES / num_steps)
 
 
-def spans_of(num_steps: int, num_rows: int, span_steps: int, *, reverse: bool) -> list[Span]:
-    """Cut the chunks of a kernel into spans of at most so many steps, as even as may be."""
+def spans_of(
+    num_steps: int, num_rows: int, span_steps: int, *, reverse: bool, has_sums: bool
+) -> list[Span]:
+    """Cut the chunks of a kernel into spans of at most so many steps, as even as may be.
+
+    Behind those of a chunk comes one for its sums, if there are any: no other layer waits for them.
+    """
     chunk_steps = max(1, CHUNK_ROWS // num_rows)
     spans = []
     for begin in range(0, num_steps, chunk_steps):
         end = min(begin + chunk_steps, num_steps)
         number = -(-(end - begin) // span_steps)
         cuts = [begin + n * (end - begin) // number for n in range(number + 1)]
-        for first, last in pairwise(cuts):
+        for first, last in [*pairwise(cuts), *([(end, end)] if has_sums else [])]:
             step = num_steps - last if reverse else first
-            begins, ends, goes_on = first == 0, last == num_steps, last < end
+            goes_on = last < end or (has_sums and last > first)
+            ends = last == num_steps and not goes_on
             chunk_row = (first - begin) * num_rows
-            spans.append(Span(step, last - first, begins, ends, chunk_row, goes_on))
+            spans.append(Span(step, last - first, first == 0, ends, chunk_row, goes_on))
     return spans
 
 
@@ -101,7 +107,8 @@ def stagger_of(
     work = sum(loop.work for loop in loops) * num_steps * num_rows
     most = torch.get_num_threads(), usable_cores(), len(loops), work // MIN_WORK_PER_THREAD
     span_steps = max(MIN_SPAN_STEPS, -(-num_steps // NUM_SPANS))
-    spans = spans_of(num_steps, num_rows, span_steps, reverse=reverse)
+    has_sums = any(loop.kernel.sums for loop in loops)
+    spans = spans_of(num_steps, num_rows, span_steps, reverse=reverse, has_sums=has_sums)
     stagger = Stagger(tuple(spans), min(most))
     steps = Steps((num_rows,) * num_steps, reverse)
     calls = [loop.sizes_of(steps, num_rows).call for loop in loops]

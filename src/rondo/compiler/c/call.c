@@ -1,7 +1,7 @@
 /* What a run is given, and what a part of it works with. */
 
 typedef struct call {
-    int64_t first_step, num_steps; /* those to run */
+    int64_t first_step, num_steps; /* those to run; with none, a chunk is added to the sums */
     int64_t begins, ends;        /* whether no steps were run before, and none follow */
     int64_t chunk_row;           /* the rows of their first chunk that were run before: of one part */
     int64_t chunk_goes_on;       /* whether the next run goes on with their last chunk: so too */

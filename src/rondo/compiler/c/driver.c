@@ -158,10 +158,19 @@ static void sum_piece(void *given, int64_t piece) {
     add_up(work->c, &room, work->end);
 }
 
+/* Add the rows of a chunk to the sums over all steps. */
+static void add_chunk(const call *c, int64_t part, int64_t rows) {
+    chunk_work work = {c, part, 0, rows, NULL};
+    if (!TOTAL_ROWS || !rows) return;
+    share(c, sum_piece, &work, c->team);
+    c->is_new[part] = 0;
+}
+
 static void run_part(void *given, int64_t part) {
     const call *const c = given;
     struct room room;
     room_of(c, part, 0, &room);
+    if (!c->num_steps) add_chunk(c, part, c->chunk_row);
     for (int64_t number = 0, next; number < c->num_steps; number = next) {
         const int64_t begin = number ? 0 : c->chunk_row;
         chunk_work work = {c, part, begin, begin, opening};
@@ -171,11 +180,7 @@ static void run_part(void *given, int64_t part) {
         run_steps(c, &room, part, begin, number, next);
         work.stage = closing;
         if (HAS_CLOSING && work.end > begin) share(c, stage_piece, &work, c->team);
-        if (c->chunk_goes_on && next == c->num_steps) break;
-        if (TOTAL_ROWS && work.end) {
-            share(c, sum_piece, &work, c->team);
-            c->is_new[part] = 0;
-        }
+        if (!c->chunk_goes_on || next < c->num_steps) add_chunk(c, part, work.end);
     }
 }
 

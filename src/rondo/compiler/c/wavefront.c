@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* Some steps: what the argument of a kernel begins with. */
+/* Some steps, or none and the sums over those before: what the argument of a kernel begins with. */
 typedef struct {
     int64_t first_step, num_steps, begins, ends, chunk_row, chunk_goes_on;
 } span;
@@ -28,11 +28,12 @@ typedef struct {
 
 static int64_t now_at(const int64_t *count) { return __atomic_load_n(count, __ATOMIC_ACQUIRE); }
 
-/* Whether a span is the next one of a layer, and all is there that it reads. */
+/* Whether a span is the next one of a layer, and all is there that it reads; sums read what is the
+ * layer's own. */
 static int is_ready(const wavefront *w, int64_t number, int64_t next) {
     const layer *const this = w->layers + number;
-    return next < w->num_spans && now_at(&this->done) == next &&
-           (number == 0 || now_at(&this[-1].done) > next);
+    if (next == w->num_spans || now_at(&this->done) != next) return 0;
+    return number == 0 || !w->spans[next].num_steps || now_at(&this[-1].done) > next;
 }
 
 /* Do a span of a layer, unless somebody else has just taken it; returns whether it was done. */
