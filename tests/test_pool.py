@@ -25,13 +25,19 @@ static int refuse(pthread_t *t, const pthread_attr_t *a, void *(*f)(void *), voi
 """
 
 
-def build(folder: Path, *flags: str, before: str = "", after: str = "") -> Path:
-    """The program of pool_stress.c, built with flags of a compiler and lines around the pool."""
+def build(
+    folder: Path,
+    *flags: str,
+    before: str = "",
+    after: str = "",
+    stress: str = "pool_stress.c",
+) -> Path:
+    """A program that stresses the pool, built with flags and lines around the pool."""
     if COMPILER is None:
         pytest.skip("a C compiler is needed")
     c = files("rondo.compiler").joinpath("c")
     texts = [c.joinpath(name).read_text() for name in ("share.c", "pool.c")]
-    texts = [before, *texts, after, Path(__file__).with_name("pool_stress.c").read_text()]
+    texts = [before, *texts, after, Path(__file__).with_name(stress).read_text()]
     source = folder / "stress.c"
     source.write_text("#include <stdint.h>\n" + "\n".join(texts))
     program = folder / "stress"

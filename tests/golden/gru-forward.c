@@ -35,6 +35,8 @@ typedef struct {
     /* Within it: call a function with data and the number of each piece of so many, on several
      * threads; returns when all pieces are done. */
     void (*share)(piece_function *, void *, int64_t);
+    /* Wait a little for another thread, after so many times before. */
+    void (*wait)(int64_t);
 } pool;
 
 

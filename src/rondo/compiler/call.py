@@ -26,13 +26,17 @@ class Call(ctypes.Structure):
     """What a run of a kernel is given; see `c/call.c`."""
 
     _fields_ = (
+        ("first_step", ctypes.c_int64),
+        ("num_steps", ctypes.c_int64),
+        ("begins", ctypes.c_int64),
+        ("ends", ctypes.c_int64),
+        ("chunk_row", ctypes.c_int64),
+        ("chunk_goes_on", ctypes.c_int64),
         ("tensors", ctypes.c_void_p),
         ("strides", ctypes.c_void_p),
         ("previous", ctypes.c_void_p),
         ("batch_sizes", ctypes.c_void_p),
         ("num_all_steps", ctypes.c_int64),
-        ("first_step", ctypes.c_int64),
-        ("num_steps", ctypes.c_int64),
         ("num_rows", ctypes.c_int64),
         ("reverse", ctypes.c_int64),
         ("previous_reverse", ctypes.c_int64),
@@ -43,8 +47,6 @@ class Call(ctypes.Structure):
         ("shares_steps", ctypes.c_int64),
         ("num_threads", ctypes.c_int64),
         ("chunk_rows", ctypes.c_int64),
-        ("begins", ctypes.c_int64),
-        ("ends", ctypes.c_int64),
         ("in_place", ctypes.c_int64),
         ("state_unread", ctypes.c_int64),
         ("products", ctypes.c_void_p),

@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 
 from rondo.compiler.call import Call, Sizes
+from rondo.compiler.pool import pool
 from rondo.compiler.runtime import load
+from rondo.compiler.wavefront import Span, Stagger
 
 WORKSPACE = 0
 """The base of the memory that a run takes for itself."""
@@ -72,6 +74,22 @@ class Copy:
     added_bytes: int = 0
 
 
+@dataclass(frozen=True)
+class Wavefront:
+    """Runs of kernels over the same steps, staggered over time; see `wavefront.py`.
+
+    Args:
+        runs: The runs, each of which reads, step by step, what the one before it has written.
+        stagger: How they are staggered.
+    """
+
+    runs: tuple[KernelRun, ...]
+    stagger: Stagger
+
+
+Action = KernelRun | Copy | Wavefront
+
+
 class Chain:
     """Actions, one after the other.
 
@@ -85,7 +103,7 @@ class Chain:
 
     def __init__(
         self,
-        actions: Sequence[KernelRun | Copy],
+        actions: Sequence[Action],
         num_bases: int,
         workspace_bytes: int,
         workspaces: list[Tensor],
@@ -150,6 +168,32 @@ class _Action(ctypes.Structure):
     )
 
 
+class _Layer(ctypes.Structure):
+    """See `c/wavefront.c`."""
+
+    _fields_ = (
+        ("run", ctypes.c_void_p),
+        ("argument", ctypes.c_void_p),
+        ("begun", ctypes.c_int64),
+        ("done", ctypes.c_int64),
+        ("other_lines", ctypes.c_char * 96),
+    )
+
+
+class _Wavefront(ctypes.Structure):
+    """See `c/wavefront.c`."""
+
+    _fields_ = (
+        ("pool", ctypes.c_void_p),
+        ("num_threads", ctypes.c_int64),
+        ("num_layers", ctypes.c_int64),
+        ("num_spans", ctypes.c_int64),
+        ("num_kept", ctypes.c_int64),
+        ("layers", ctypes.c_void_p),
+        ("spans", ctypes.c_void_p),
+    )
+
+
 class _Chain(ctypes.Structure):
     """See `c/chain.c`."""
 
@@ -165,13 +209,10 @@ class _Chain(ctypes.Structure):
 class _Told:
     """What C is told of a chain, in memory that one run at a time may use."""
 
-    def __init__(self, actions: Sequence[KernelRun | Copy], num_bases: int) -> None:
+    def __init__(self, actions: Sequence[Action], num_bases: int) -> None:
         self.kept: list[Any] = []
         self.links: list[_Link] = []
-        made = [
-            self._copy(action) if isinstance(action, Copy) else self._run(action)
-            for action in actions
-        ]
+        made = [self._action(action) for action in actions]
         array = (_Action * len(made))(*made)
         for number, action in enumerate(actions):
             if isinstance(action, Copy):
@@ -190,7 +231,33 @@ class _Told:
         self.argument = ctypes.byref(chain)
         self.function = _library().rondo_run_chain
 
-    def _run(self, action: KernelRun) -> _Action:
+    def _action(self, action: Action) -> _Action:
+        if isinstance(action, Copy):
+            return self._copy(action)
+        if isinstance(action, Wavefront):
+            return self._wavefront(action)
+        function, call = self._run(action)
+        return _Action(run=function, argument=call)
+
+    def _wavefront(self, action: Wavefront) -> _Action:
+        stagger = action.stagger
+        layers = (_Layer * len(action.runs))(*(_Layer(*self._run(run)) for run in action.runs))
+        spans = (Span * len(stagger.spans))(*stagger.spans)
+        wavefront = _Wavefront(
+            pool(),
+            stagger.num_threads,
+            len(layers),
+            len(spans),
+            stagger.num_kept(len(layers)),
+            ctypes.addressof(layers),
+            ctypes.addressof(spans),
+        )
+        self.kept += [layers, spans, wavefront]
+        function = ctypes.cast(_library().rondo_run_wavefront, ctypes.c_void_p).value
+        return _Action(run=function, argument=ctypes.addressof(wavefront))
+
+    def _run(self, action: KernelRun) -> tuple[int | None, int]:
+        """What runs a kernel, and where its argument lies."""
         call = Call.from_buffer_copy(action.call)
         tensors = self._addresses(action.tensors)
         previous = self._addresses(action.previous)
@@ -200,7 +267,7 @@ class _Told:
         self._link(ctypes.addressof(call) + Call.workspace.offset, action.workspace)
         self.kept += [call, tensors, previous, strides, action]
         function = ctypes.cast(action.function, ctypes.c_void_p).value
-        return _Action(run=function, argument=ctypes.addressof(call))
+        return function, ctypes.addressof(call)
 
     def _addresses(self, places: Sequence[Place]) -> Any:
         array = (ctypes.c_int64 * len(places))()
@@ -228,5 +295,7 @@ class _Told:
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    source = files("rondo.compiler").joinpath("c", "chain.c")
-    return load(source.read_text(encoding="utf-8"))
+    folder = files("rondo.compiler").joinpath("c")
+    names = ("share.c", "wavefront.c", "chain.c")
+    texts = [folder.joinpath(name).read_text(encoding="utf-8") for name in names]
+    return load("#include <stdint.h>\n" + "\n".join(texts))

@@ -147,19 +147,26 @@ class CompiledLoop:
         row_bytes = sum(buffer.size * buffer.dtype.itemsize for buffer in passing)
         return CHUNK_BYTES // max(1, row_bytes)
 
-    def sizes_of(self, steps: Steps, num_rows: int) -> Sizes:
-        """What the kernel is told of the sizes of a batch."""
-        key = steps.batch_sizes, num_rows, torch.get_num_threads()
+    def sizes_of(self, steps: Steps, num_rows: int, most_threads: int | None = None) -> Sizes:
+        """What the kernel is told of the sizes of a batch.
+
+        Args:
+            steps: The steps.
+            num_rows: The rows of the batch.
+            most_threads: The threads that may be at work; default those of torch.
+        """
+        most_threads = most_threads or torch.get_num_threads()
+        key = steps.batch_sizes, num_rows, most_threads
         found = self.sizes.get(key)
         if found is None:
             if len(self.sizes) >= MAX_SIZES:
                 self.sizes.clear()
-            found = self.sizes[key] = self._sizes_of(steps, num_rows)
+            found = self.sizes[key] = self._sizes_of(steps, num_rows, most_threads)
         return found
 
-    def _sizes_of(self, steps: Steps, num_rows: int) -> Sizes:
+    def _sizes_of(self, steps: Steps, num_rows: int, most_threads: int) -> Sizes:
         per_thread = self.work * steps.num_rows // MIN_WORK_PER_THREAD
-        threads = max(1, min(torch.get_num_threads(), most_threads_at_once(), per_thread))
+        threads = max(1, min(most_threads, most_threads_at_once(), per_thread))
         together = shares_steps(self.kernel, num_rows, len(steps.batch_sizes), threads)
         num_parts = 1 if together else min(threads, num_rows)
         batch_sizes = (ctypes.c_int64 * len(steps.batch_sizes))(*steps.batch_sizes)

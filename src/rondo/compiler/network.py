@@ -17,7 +17,15 @@ from torch import Tensor
 
 from rondo.compiler.cached import cached_property
 from rondo.compiler.call import Call, Slot
-from rondo.compiler.chain import WORKSPACE, Chain, Copy, KernelRun, Place
+from rondo.compiler.chain import (
+    WORKSPACE,
+    Action,
+    Chain,
+    Copy,
+    KernelRun,
+    Place,
+    Wavefront,
+)
 from rondo.compiler.cpu import CompiledLoop
 from rondo.compiler.engines import Engine
 from rondo.compiler.in_place import pays_for_run, read_in_place
@@ -26,6 +34,7 @@ from rondo.compiler.program import Program
 from rondo.compiler.reference import Steps
 from rondo.compiler.run import strides_of
 from rondo.compiler.views import row_sizes
+from rondo.compiler.wavefront import Stagger, stagger_of
 
 aten = torch.ops.aten
 
@@ -164,18 +173,26 @@ class Network:
         """The memory that is kept between the passes."""
         return _Forward(self).room.size if self.has_gradient else 0
 
-    def _chain(self, actions: Sequence[KernelRun | Copy], num_bases: int, room: _Room) -> Chain:
+    def _chain(self, actions: Sequence[Action], num_bases: int, room: _Room) -> Chain:
         """A chain; what kernels take for themselves lies behind what they give each other."""
         begin = room.size if room.base == WORKSPACE else 0
-        own = max(run.sizes.workspace_bytes for run in actions if isinstance(run, KernelRun))
-        moved = [
-            replace(action, workspace=Place(WORKSPACE, begin))
-            if isinstance(action, KernelRun)
-            else action
-            for action in actions
-        ]
+        moved, ends = zip(*(_moved(action, begin) for action in actions), strict=True)
         keeps = begin <= MOST_KEPT_BYTES
-        return Chain(moved, num_bases, begin + own, self.workspaces, keeps=keeps)
+        return Chain(moved, num_bases, max(ends), self.workspaces, keeps=keeps)
+
+
+def _moved(action: Action, begin: int) -> tuple[Action, int]:
+    """An action whose kernels take their memory in a workspace from there on, and where it ends."""
+    if isinstance(action, Copy):
+        return action, begin
+    if isinstance(action, KernelRun):
+        end = begin + in_lines(action.sizes.workspace_bytes)
+        return replace(action, workspace=Place(WORKSPACE, begin)), end
+    runs = []
+    for run in action.runs:
+        runs.append(replace(run, workspace=Place(WORKSPACE, begin)))
+        begin += in_lines(run.sizes.workspace_bytes)
+    return replace(action, runs=tuple(runs)), begin
 
 
 class _Room:
@@ -201,14 +218,16 @@ class _Forward:
     def __init__(self, network: Network) -> None:
         self.network = network
         self.room = _Room(BLOCK if network.has_gradient else WORKSPACE)
-        self.actions: list[KernelRun | Copy] = []
+        self.actions: list[Action] = []
         self.outputs: list[dict[str, Place]] = []  # of each unit, its outputs by name
         self.dtypes: list[dict[str, torch.dtype]] = []  # and their types
         self.inputs: list[Place] = []  # of each layer
+        self.stagger = _stagger(network, backward=False)
         rows = Place(X)
         for number, layer in enumerate(network.layers):
             self.inputs.append(rows)
             rows = self._layer(layer, rows, is_last=number == len(network.layers) - 1)
+        self.actions = _staggered(self.actions, self.stagger)
 
     def _layer(self, layer: Sequence[Unit], rows: Place, *, is_last: bool) -> Place:
         network, size = self.network, self.network.output_size * self.network.dtype.itemsize
@@ -230,7 +249,7 @@ class _Forward:
     def _unit(self, unit: Unit, rows: Place, output: Place) -> None:
         network, program = self.network, unit.program
         _check(program.gradient is not None or not network.has_gradient, "no gradient")
-        loop = _covered(program.run_forward if network.has_gradient else program.run)
+        loop = _covered(_engine(network, unit, backward=False))
         step = loop.plan.step
         places = {step.inputs[0].name: rows, step.outputs[program.places[0]]: output}
         for slot in loop.slots:
@@ -246,7 +265,8 @@ class _Forward:
         _check(
             dtypes[step.outputs[program.places[0]]] == network.dtype, "an output of another type"
         )
-        self.actions.append(_KernelRuns(network, unit, loop, places, dtypes).run(steps, states))
+        runs = _KernelRuns(network, unit, loop, places, dtypes)
+        self.actions.append(runs.run(steps, states, alone=self.stagger is not None))
         self.outputs.append(places)
         self.dtypes.append(dtypes)
 
@@ -259,13 +279,15 @@ class _Backward:
         self.of_layer = _Room(WORKSPACE)  # what a layer gives to the one before it
         self.layer_bytes = self._layer_bytes() if len(network.units) > 1 else 0
         self.sums = _Room(WORKSPACE, 2 * self.layer_bytes)
-        self.actions: list[KernelRun | Copy] = []
+        self.actions: list[Action] = []
         self.forward = _Forward(network)
+        self.stagger = _stagger(network, backward=True)
         gradient, end = Place(network.gradient), len(network.units)
         for number in reversed(range(len(network.layers))):
             end -= len(network.layers[number])
             self.of_layer = _Room(WORKSPACE, number % 2 * self.layer_bytes)
             gradient = self._layer(number, end, gradient)
+        self.actions = _staggered(self.actions, self.stagger)
 
     def _layer_bytes(self) -> int:
         """The most that a layer takes."""
@@ -303,7 +325,7 @@ class _Backward:
     def _unit(self, unit: Unit, layer: int, number: int, gradient: Place, of_input: Place) -> None:
         network, program = self.network, unit.program
         assert program.gradient is not None
-        loop, given = _covered(program.run_backward), program.gradient
+        loop, given = _covered(_engine(network, unit, backward=True)), program.gradient
         made, forward = self.forward.outputs[number], program.forward.step
         initial = network.states_at(network.initial, number)
         places: dict[str, Place] = {}
@@ -328,8 +350,13 @@ class _Backward:
         steps = Steps((network.num_rows,) * network.num_steps, not unit.reverse)
         states = network.states_at(network.last, number)
         runs = _KernelRuns(network, unit, loop, places | totals, types, starts)
-        unread, reverse = not network.wants_state, unit.reverse
-        run = runs.run(steps, states, previous_reverse=reverse, state_unread=unread)
+        run = runs.run(
+            steps,
+            states,
+            previous_reverse=unit.reverse,
+            state_unread=not network.wants_state,
+            alone=self.stagger is not None,
+        )
         self.actions += [run, *copies]
 
     def _totals(self, unit: Unit, loop: CompiledLoop) -> tuple[dict[str, Place], list[Copy]]:
@@ -349,6 +376,31 @@ class _Backward:
                 copies += _turned(to, source, total) if is_turned else [Copy(to, source, size)]
             totals.setdefault(total.name, to)
         return totals, copies
+
+
+def _engine(network: Network, unit: Unit, *, backward: bool) -> Engine:
+    """What runs a unit in a pass."""
+    program = unit.program
+    if backward:
+        return program.run_backward
+    return program.run_forward if network.has_gradient else program.run
+
+
+def _stagger(network: Network, *, backward: bool) -> Stagger | None:
+    """How the layers of a network run staggered over time in a pass; None: one after the other."""
+    if len(network.units) > len(network.layers):
+        return None  # a layer that runs from the last step on waits for all of the one before it
+    loops = [_covered(_engine(network, unit, backward=backward)) for unit in network.units]
+    reverse = network.units[0].reverse is not backward
+    return stagger_of(loops, network.num_steps, network.num_rows, reverse=reverse)
+
+
+def _staggered(actions: Sequence[Action], stagger: Stagger | None) -> list[Action]:
+    """The same with all runs of kernels staggered; what is copied is no other layer's."""
+    if stagger is None:
+        return list(actions)
+    runs = tuple(action for action in actions if isinstance(action, KernelRun))
+    return [Wavefront(runs, stagger), *(one for one in actions if not isinstance(one, KernelRun))]
 
 
 def _turned(to: Place, source: Place, total: Buffer) -> list[Copy]:
@@ -386,8 +438,9 @@ class _KernelRuns:
         *,
         previous_reverse: bool = False,
         state_unread: bool = False,
+        alone: bool = False,
     ) -> KernelRun:
-        """A run over all steps."""
+        """A run over all steps, perhaps by a thread alone."""
         loop, kernel = self.loop, self.loop.kernel
         named = self._weights()
         matrices = [named[matrix.tensor] for matrix in kernel.matrices]
@@ -399,7 +452,7 @@ class _KernelRuns:
             next(now) if slot.buffer.place == "state" else self._place(slot, named)
             for slot in loop.slots
         ]
-        sizes = loop.sizes_of(steps, self.network.num_rows)
+        sizes = loop.sizes_of(steps, self.network.num_rows, 1 if alone else None)
         call = Call.from_buffer_copy(sizes.call)
         call.num_steps, call.begins, call.ends = len(steps.batch_sizes), 1, 1
         call.state_unread = state_unread

@@ -42,14 +42,11 @@ def shares_steps(kernel: Kernel, num_rows: int, num_steps: int, num_threads: int
     """
     if num_threads < 2:
         return False
-    products = [product for level in kernel.levels for product in level.products]
-    matrices = [kernel.matrices[product.matrix] for product in products]
-    size = sum(matrix.depth * matrix.width for matrix in matrices)
+    size = _num_weights(kernel)
     num_waits = sum(bool(level.loops) + bool(level.products) for level in kernel.levels)
     num_bytes = size * kernel.dtype.itemsize
-    rows_of_thread = -(-num_rows // num_threads)
-    by_rows = _cycles(rows_of_thread * size, num_bytes)
     by_columns = _cycles(num_rows * size / num_threads, num_bytes / num_threads)
+    by_rows = cycles_by_rows(kernel, -(-num_rows // num_threads))
     sums_alone = 2 * _bytes_of_sums(kernel) / FAR_BYTES_PER_CYCLE / num_steps
     return by_columns + num_waits * WAIT_CYCLES < by_rows + sums_alone
 
@@ -57,6 +54,19 @@ def shares_steps(kernel: Kernel, num_rows: int, num_steps: int, num_threads: int
 def _bytes_of_sums(kernel: Kernel) -> int:
     """What the sums over rows take: a thread that has rows of its own writes them once more."""
     return sum(prod(buffer.sizes) for buffer in kernel.at("total")) * kernel.dtype.itemsize
+
+
+def cycles_by_rows(kernel: Kernel, num_rows: int) -> float:
+    """Cycles of the products of a step that a thread does alone."""
+    size = _num_weights(kernel)
+    return _cycles(num_rows * size, size * kernel.dtype.itemsize)
+
+
+def _num_weights(kernel: Kernel) -> int:
+    """The weights that a step reads."""
+    products = [product for level in kernel.levels for product in level.products]
+    matrices = [kernel.matrices[product.matrix] for product in products]
+    return sum(matrix.depth * matrix.width for matrix in matrices)
 
 
 def _cycles(num_products: float, num_bytes: float) -> float:

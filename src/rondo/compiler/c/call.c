@@ -1,12 +1,15 @@
 /* What a run is given, and what a part of it works with. */
 
 typedef struct call {
+    int64_t first_step, num_steps; /* those to run; with none, a chunk is added to the sums */
+    int64_t begins, ends;        /* whether no steps were run before, and none follow */
+    int64_t chunk_row;           /* the rows of their first chunk that were run before: of one part */
+    int64_t chunk_goes_on;       /* whether the next run goes on with their last chunk: so too */
     void *const *tensors;
     const int64_t *strides;      /* of each matrix: between matrices, rows and columns */
     const void *const *previous; /* of each previous state: the initial one, that after a reset */
     const int64_t *batch_sizes;  /* the rows of each step of the batch, never growing */
     int64_t num_all_steps;       /* of the batch */
-    int64_t first_step, num_steps; /* those to run */
     int64_t num_rows;            /* of the batch */
     int64_t reverse;             /* run from the last step to the first */
     int64_t previous_reverse;    /* the previous states were made from the last step to the first */
@@ -16,7 +19,6 @@ typedef struct call {
     int64_t shares_steps;        /* whether the team shares every step too */
     int64_t num_threads;         /* that may be at work */
     int64_t chunk_rows;          /* the rows of a chunk of a part, if those of a step are no more */
-    int64_t begins, ends;        /* whether no steps were run before, and none follow */
     int64_t in_place;            /* whether matrices are read where they lie, and nothing is packed */
     int64_t state_unread;        /* nobody reads the state after the last step */
     const products *products;

@@ -58,11 +58,12 @@ static void find_rows(
                 previous_row(c, number, step, row + r);
 }
 
-/* Find the rows of the steps from `number` on that fit into a chunk; returns the step after them. */
+/* Find the rows of the steps from `number` on that fit into a chunk beside those that are there;
+ * returns the step after them. */
 static int64_t find_chunk(
     const call *c, struct room *room, int64_t part, int64_t number, int64_t *chunk) {
     const int64_t row = c->bounds[part], end = c->bounds[part + 1];
-    for (*chunk = 0; number < c->num_steps; ++number) {
+    for (; number < c->num_steps; ++number) {
         const int64_t step = step_number(c, number);
         const int64_t rows = rows_of_part(c, step, row, end);
         if (!CHUNKED) continue;
@@ -115,17 +116,18 @@ static void one_step(
 }
 
 static void run_steps(
-    const call *c, struct room *room, int64_t part, int64_t number, int64_t last) {
+    const call *c, struct room *room, int64_t part, int64_t chunk_row, int64_t number,
+    int64_t last) {
     const int64_t row = c->bounds[part], end = c->bounds[part + 1];
     struct room alone = *room;
     alone.member = 0;
     alone.team = 1;
-    for (int64_t chunk_row = 0; number < last; ++number) {
+    for (; number < last; ++number) {
         const int64_t step = step_number(c, number), first = c->starts[step] + row;
         const int64_t rows = rows_of_part(c, step, row, end);
         if (rows == 0) continue;
         SPOIL(room->local, room->step_capacity * LOCAL_SIZE * sizeof(real));
-        alone.is_last = c->state_unread && number == c->num_steps - 1;
+        alone.is_last = c->state_unread && c->ends && number == c->num_steps - 1;
         if (c->resets && !c->divert) reset(c, first, row, rows);
         one_step(c, &alone, first, row, chunk_row, rows);
         if (c->resets && c->divert) reset(c, first, row, rows);
@@ -133,45 +135,52 @@ static void run_steps(
     }
 }
 
-/* What is done with the rows of a chunk, in pieces. */
+/* What is done with the rows of a chunk from `begin` to `end`, in pieces. */
 typedef struct {
     const call *c;
-    int64_t part, rows;
+    int64_t part, begin, end;
     void (*stage)(const call *, struct room *, int64_t, int64_t);
 } chunk_work;
 
 static void stage_piece(void *given, int64_t piece) {
     const chunk_work *const work = given;
-    const int64_t first = piece * work->rows / work->c->team;
-    const int64_t rows = (piece + 1) * work->rows / work->c->team - first;
+    const int64_t all = work->end - work->begin, first = piece * all / work->c->team;
+    const int64_t rows = (piece + 1) * all / work->c->team - first;
     struct room room;
     room_of(work->c, work->part, piece, &room);
-    if (rows) work->stage(work->c, &room, first, rows);
+    if (rows) work->stage(work->c, &room, work->begin + first, rows);
 }
 
 static void sum_piece(void *given, int64_t piece) {
     const chunk_work *const work = given;
     struct room room;
     room_of(work->c, work->part, piece, &room);
-    add_up(work->c, &room, work->rows);
+    add_up(work->c, &room, work->end);
+}
+
+/* Add the rows of a chunk to the sums over all steps. */
+static void add_chunk(const call *c, int64_t part, int64_t rows) {
+    chunk_work work = {c, part, 0, rows, NULL};
+    if (!TOTAL_ROWS || !rows) return;
+    share(c, sum_piece, &work, c->team);
+    c->is_new[part] = 0;
 }
 
 static void run_part(void *given, int64_t part) {
     const call *const c = given;
     struct room room;
     room_of(c, part, 0, &room);
+    if (!c->num_steps) add_chunk(c, part, c->chunk_row);
     for (int64_t number = 0, next; number < c->num_steps; number = next) {
-        chunk_work work = {c, part, 0, opening};
-        SPOIL(room.chunk, room.capacity * CHUNK_SIZE * sizeof(real));
-        next = find_chunk(c, &room, part, number, &work.rows);
-        if (HAS_OPENING && work.rows) share(c, stage_piece, &work, c->team);
-        run_steps(c, &room, part, number, next);
+        const int64_t begin = number ? 0 : c->chunk_row;
+        chunk_work work = {c, part, begin, begin, opening};
+        if (!begin) SPOIL(room.chunk, room.capacity * CHUNK_SIZE * sizeof(real));
+        next = find_chunk(c, &room, part, number, &work.end);
+        if (HAS_OPENING && work.end > begin) share(c, stage_piece, &work, c->team);
+        run_steps(c, &room, part, begin, number, next);
         work.stage = closing;
-        if (HAS_CLOSING && work.rows) share(c, stage_piece, &work, c->team);
-        if (TOTAL_ROWS && work.rows) {
-            share(c, sum_piece, &work, c->team);
-            c->is_new[part] = 0;
-        }
+        if (HAS_CLOSING && work.end > begin) share(c, stage_piece, &work, c->team);
+        if (!c->chunk_goes_on || next < c->num_steps) add_chunk(c, part, work.end);
     }
 }
 

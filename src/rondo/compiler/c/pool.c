@@ -267,4 +267,4 @@ static void share(piece_function *function, void *data, int64_t num_pieces) {
     __atomic_store_n(&j->in_use, 0, __ATOMIC_RELEASE);
 }
 
-const pool rondo_pool = {enter, share};
+const pool rondo_pool = {enter, share, wait_a_turn};
