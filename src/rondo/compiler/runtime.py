@@ -127,7 +127,7 @@ def forget_told() -> None:
     _told.clear()
 
 
-def _index(source: str, level: str) -> str:
+def _index(source: str, level: str = FULLY) -> str:
     """What a library is of, whoever makes it."""
     facts = (
         source,
