@@ -45,9 +45,9 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     sources: list[str] = []
     load = cpu.load
 
-    def noted(source: str) -> Any:
+    def noted(source: str, *level: str) -> Any:
         sources.append(source)
-        return load(source)
+        return load(source, *level)
 
     monkeypatch.setattr(cpu, "load", noted)
     return sources

@@ -193,8 +193,8 @@ def test_loops_of_functions_become_vector_code(tmp_path: Path) -> None:
         apply(torch.zeros(8, dtype=dtype))
         source = layer()._program().run_forward.source
         (tmp_path / "kernel.c").write_text(source)
-        machine = c_compiler.machine_flags()
-        command = ["gcc", *c_compiler.FLAGS, *machine, "-fopt-info-vec-optimized", "kernel.c"]
+        flags = [c_compiler.BRIEFLY, *c_compiler.FLAGS, *c_compiler.machine_flags()]
+        command = ["gcc", *flags, "-fopt-info-vec-optimized", "kernel.c"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
         notes = re.findall(r"kernel.c:(\d+):\d+: optimized: loop vectorized", done.stderr)
         vectorised = {int(note) - below for note in notes for below in (0, 1)}  # or its first line

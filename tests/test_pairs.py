@@ -20,7 +20,7 @@ import rondo
 from cases import CELLS, make_cell, relative_error, slow_beyond
 from plain_loop import Sequences, run_layer, run_plain
 from rondo.compiler import cpu
-from rondo.compiler.c_compiler import FLAGS, compiler
+from rondo.compiler.c_compiler import FLAGS, FULLY, compiler
 from rondo.compiler.render_c import render_c, render_product
 from rondo.compiler.runtime import load
 from test_cpu_engine import results
@@ -282,7 +282,7 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
     def compiled(source: str) -> str:
         text, made = folder / "kernel.c", folder / "kernel.s"
         text.write_text(source)
-        flags = [flag for flag in FLAGS if flag != "-shared"]
+        flags = [FULLY, *(flag for flag in FLAGS if flag != "-shared")]
         command = [*compiler(), *flags, *INSTRUCTIONS, "-S", str(text), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -486,3 +487,19 @@ def test_all_states_of_other_dtypes() -> None:
         _, _, states = rondo.Recurrent(Counter(1, 1), engine="reference")(x, return_states=True)
     assert states["n"].tolist() == [[1, 1, 2]]
     assert states["h"].tolist() == [[[1.0], [0.0], [2.0]]]
+
+
+@pytest.mark.parametrize("name", [*DROP_INS, "own"])
+def test_a_trace_of_torch_jit_holds_the_steps_of_its_example(name: str) -> None:
+    layer = rondo.Recurrent(rondo.GRUCell(3, 5)) if name == "own" else DROP_INS[name](3, 5)
+    layer(torch.randn(4, 2, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, of torch.jit and of sizes that a trace fixes
+        traced = torch.jit.trace(layer, torch.randn(4, 2, 3))
+    x = torch.randn(4, 2, 3)
+    (found, _), (expected, _) = traced(x), layer(x)
+    torch.testing.assert_close(found, expected)
+    gradients = [torch.autograd.grad(y.sum(), layer.parameters()) for y in (found, expected)]
+    torch.testing.assert_close(*gradients)
+    with pytest.raises(RuntimeError, match="size"):
+        traced(torch.randn(5, 2, 3))

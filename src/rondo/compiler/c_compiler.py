@@ -35,9 +35,15 @@ from rondo.compiler.shared_object import is_whole
 from rondo.extras import how_to_install
 
 FLAGS = (
-    *("-std=gnu11", "-O3", "-shared", "-fPIC", "-fopenmp-simd", "-ffp-contract=fast"),
+    *("-std=gnu11", "-shared", "-fPIC", "-fopenmp-simd", "-ffp-contract=fast"),
     *("-fno-math-errno", "-fno-trapping-math", "-w"),
 )
+FULLY = "-O3"
+"""How hard a compiler tries with what is compiled once on a machine, such as products."""
+
+BRIEFLY = "-O1"
+"""How hard it tries with kernels, whose loops are marked as vector code."""
+
 TIMEOUT_S = 60.0
 """Seconds after which a compiler counts as stuck, and again for each `TIMEOUT_BYTES` of source."""
 
@@ -138,7 +144,9 @@ def compiler_version(command: tuple[str, ...]) -> str:
     return said
 
 
-def compile_library(source: str, command: tuple[str, ...], folder: Path) -> Path:
+def compile_library(
+    source: str, command: tuple[str, ...], folder: Path, level: str = FULLY
+) -> Path:
     """Compile a source; the library is a file in the folder, which nobody else uses.
 
     A compiler that cannot compile anything is asked once in a process.
@@ -151,7 +159,7 @@ def compile_library(source: str, command: tuple[str, ...], folder: Path) -> Path
     if known in _broken:
         raise NoCompilerError(_broken[known])
     try:
-        return _compiled(source, command, folder)
+        return _compiled(source, command, folder, level)
     except NoCompilerError as error:
         if _is_broken(command, folder, error):
             _broken[known] = str(error)
@@ -164,7 +172,7 @@ def _is_broken(command: tuple[str, ...], folder: Path, error: NoCompilerError) -
     if isinstance(cause, OSError):
         return cause.errno not in PASSING
     try:
-        _compiled(PROBE, command, folder)
+        _compiled(PROBE, command, folder, BRIEFLY)
     except NoCompilerError:
         return True
     return False
@@ -176,11 +184,11 @@ def forget_broken() -> None:
     _compiler.cache_clear()
 
 
-def _compiled(source: str, command: tuple[str, ...], folder: Path) -> Path:
+def _compiled(source: str, command: tuple[str, ...], folder: Path, level: str) -> Path:
     text, library = folder / "kernel.c", folder / "kernel.so"
     text.write_text(source, encoding="utf-8")
     library.unlink(missing_ok=True)
-    words = [*FLAGS, *machine_flags(), str(text), "-o", str(library), "-lm"]
+    words = [level, *FLAGS, *machine_flags(), str(text), "-o", str(library), "-lm"]
     timeout_s = TIMEOUT_S * (1 + len(source) // TIMEOUT_BYTES)
     status, said = _run(command, words, folder, timeout_s)
     if not text.exists() or any(words in said for words in NO_ROOM):

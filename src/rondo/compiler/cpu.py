@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rondo.compiler.c_compiler import BRIEFLY
 from rondo.compiler.c_operators import C_TARGET
 from rondo.compiler.c_tables import tensor_order
 from rondo.compiler.call import PAIRED, SPOILS, Call, Sizes, Slot
@@ -63,7 +64,7 @@ class CompiledLoop:
         self.plan = plan
         self.kernel = kernel = in_pieces(lower(plan, C_TARGET, previous))
         self.source = render_c(kernel, spoils=SPOILS, paired=PAIRED)
-        self.binary = load(self.source)
+        self.binary = load(self.source, BRIEFLY)
         self.binary.rondo_workspace_bytes.restype = ctypes.c_int64
         self.is_paired = _is_paired(kernel, self.binary)
         source = render_product(kernel.dtype, paired=self.is_paired)

@@ -29,6 +29,9 @@ class _Guarded(ctypes.Structure):
         ("then", ctypes.c_void_p),
         ("run", ctypes.c_void_p),
         ("call", ctypes.c_void_p),
+        ("x", ctypes.c_void_p),
+        ("y", ctypes.c_void_p),
+        ("busy", ctypes.c_int),
     )
 
 
@@ -48,7 +51,7 @@ class Guarded:
         then = ctypes.create_string_buffer(library.rondo_fingerprint_bytes())
         pieces, sizes = array(*(begin for begin, _ in spans)), array(*(size for _, size in spans))
         self.kept = tensors, pieces, sizes, then, call
-        guarded = _Guarded(
+        self.told = _Guarded(
             len(spans),
             ctypes.addressof(pieces),
             ctypes.addressof(sizes),
@@ -56,13 +59,18 @@ class Guarded:
             ctypes.cast(function, ctypes.c_void_p).value,
             ctypes.addressof(call),
         )
-        library.rondo_remember(ctypes.byref(guarded))
-        self.argument = ctypes.byref(guarded)
-        self.function = library.rondo_run_unless_changed
+        library.rondo_remember(ctypes.byref(self.told))
+        self.library, self.argument = library, ctypes.addressof(self.told)
 
     def run_unless_changed(self) -> bool:
         """Make the call; where the tensors hold something else, return False instead."""
-        return bool(self.function(self.argument))
+        return bool(self.library.rondo_run_unless_changed(self.argument))
+
+    def steps(self, addresses: ctypes.Array[ctypes.c_int64], x: int | None, y: int) -> None:
+        """From now on calls are steps: the numbers of the addresses of its input and output."""
+        at, self.addresses = ctypes.addressof(addresses), addresses
+        self.told.x = None if x is None else at + 8 * x
+        self.told.y = at + 8 * y
 
 
 def guards_of(tensors: Sequence[Tensor]) -> TensorGuards:
@@ -83,4 +91,8 @@ def _span(tensor: Tensor) -> tuple[int, int]:
 @functools.cache
 def _library() -> ctypes.CDLL:
     source = files("rondo.compiler").joinpath("c", "unless_changed.c")
-    return load(source.read_text(encoding="utf-8"))
+    library = load(source.read_text(encoding="utf-8"))
+    library.rondo_run_unless_changed.argtypes = [ctypes.c_void_p]
+    for name in ("rondo_step", "rondo_step_unless_changed"):
+        getattr(library, name).argtypes = [ctypes.c_void_p] * 3
+    return library

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 MANY_BYTES = 512 << 10
 """Weights of which a packed copy has no room beside them in the cache of a processor core."""
 
-FEW_ROWS = 16
-"""Rows for which memory and not arithmetic is the limit, where a packed copy is there already."""
+FEW_ROWS_OF_A_STEP = 8, 16
+"""Rows for which weights cost more to read than to multiply, of few weights and of many. A packed
+copy is there already, but the weights are read to know whether it is old."""
 
 FEW_ROWS_OF_A_RUN = 8, 32
 """Rows of all steps for which packing takes longer than it wins, of few weights and of many."""
@@ -42,7 +43,7 @@ FEW_ROWS_OF_A_SUM = 8
 def pays_for_steps(loop: CompiledLoop, matrices: Sequence[Tensor], num_rows: int) -> bool:
     """Whether single steps, one after the other, should read their weights where they lie."""
     is_large = sum(tensor.nbytes for tensor in matrices) > MANY_BYTES
-    return is_large and num_rows <= FEW_ROWS and can_read(loop, matrices)
+    return num_rows <= FEW_ROWS_OF_A_STEP[is_large] and can_read(loop, matrices)
 
 
 def pays_for_run(loop: CompiledLoop, matrices: Sequence[Tensor], num_rows: int) -> bool:

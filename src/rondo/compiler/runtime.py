@@ -20,6 +20,7 @@ from contextlib import suppress
 
 from rondo.compiler.c_compiler import (
     FLAGS,
+    FULLY,
     NoCompilerError,
     compile_library,
     compiler,
@@ -38,13 +39,17 @@ LOADED: weakref.WeakValueDictionary[str, ctypes.CDLL] = weakref.WeakValueDiction
 _told: set[str] = set()
 
 
-def load(source: str) -> ctypes.CDLL:
+def load(source: str, level: str = FULLY) -> ctypes.CDLL:
     """Return the library of a C source, compiled now or before.
+
+    Args:
+        source: The source.
+        level: How hard the compiler tries.
 
     Raises:
         NoCompilerError: Where there is no compiler, or it fails.
     """
-    index = _index(source)
+    index = _index(source, level)
     try:
         command = compiler()
     except NoCompilerError as reason:
@@ -52,15 +57,15 @@ def load(source: str) -> ctypes.CDLL:
     name = f"{index}-{fingerprint(command)}"
     library = LOADED.get(name)
     if library is None:
-        library = LOADED[name] = _found_or_built(name, _marked(source, index), command)
+        library = LOADED[name] = _found_or_built(name, _marked(source, index), command, level)
     return library
 
 
-def _found_or_built(name: str, source: str, command: tuple[str, ...]) -> ctypes.CDLL:
+def _found_or_built(name: str, source: str, command: tuple[str, ...], level: str) -> ctypes.CDLL:
     reason = ""
     for folder in folders():
         try:
-            return _kept(folder, name) or _built(folder, name, source, command)
+            return _kept(folder, name) or _built(folder, name, source, command, level)
         except NotTrustedError as error:
             tell_not_trusted(folder.path, error)
         except OSError as error:  # read-only, full or deleted: the next folder
@@ -76,13 +81,15 @@ def _kept(folder: Folder, name: str) -> ctypes.CDLL | None:
     return library if library is not None and _is_of(library, name) else None
 
 
-def _built(folder: Folder, name: str, source: str, command: tuple[str, ...]) -> ctypes.CDLL:
+def _built(
+    folder: Folder, name: str, source: str, command: tuple[str, ...], level: str
+) -> ctypes.CDLL:
     """A library that is made now, unless another process has made it meanwhile."""
     with folder.alone(name), folder.workplace() as place:
         library = _kept(folder, name)
         if library is not None:
             return library
-        file = compile_library(source, command, place)
+        file = compile_library(source, command, place, level)
         library = load_file(str(file))  # before it is kept: the folder may go meanwhile
         if not _is_of(library, name):
             raise NoCompilerError(f"{' '.join(command)} wrote a library of something else")
@@ -120,9 +127,17 @@ def forget_told() -> None:
     _told.clear()
 
 
-def _index(source: str) -> str:
+def _index(source: str, level: str = FULLY) -> str:
     """What a library is of, whoever makes it."""
-    facts = (source, *FLAGS, *machine_flags(), sys.platform, *platform.libc_ver(), _processor())
+    facts = (
+        source,
+        level,
+        *FLAGS,
+        *machine_flags(),
+        sys.platform,
+        *platform.libc_ver(),
+        _processor(),
+    )
     return hashlib.sha256("\0".join(facts).encode()).hexdigest()[:32]
 
 

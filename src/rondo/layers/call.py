@@ -176,7 +176,8 @@ def runs_plain(engine: EngineName, rows: Tensor) -> bool:
     """Whether the plain loop runs whatever the cell is: it was asked for, or nothing else can."""
     if torch.compiler.is_dynamo_compiling():
         return False
-    return engine == "plain" or is_transformed() or is_fake(rows)
+    is_traced = torch._C._is_tracing()  # by torch.jit.trace, which knows torch's own operations
+    return engine == "plain" or is_traced or is_transformed() or is_fake(rows)
 
 
 def is_fake(tensor: Tensor) -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rondo.compiler import CompiledLoop, EngineName, SeveralLoops
+from rondo.compiler.advancing import Advancer
 from rondo.compiler.attributes import surroundings
 from rondo.compiler.state import flatten
 from rondo.compiler.stepping import Stepper
@@ -37,8 +38,8 @@ def step(
     for known in found.tensors.values():
         key.append(id(known))
     last_key, stepper = programs.stepping  # both at once: another thread may change them
-    if key != last_key or (stepper is not None and not stepper.is_in_place()):
-        stepper = new_stepper(programs, cell, x, state, engine)
+    if key != last_key or (stepper is not None and not stepper.is_current()):
+        stepper = _new_stepper(programs, cell, x, state, engine)
         programs.stepping = key, stepper
     if stepper is None:
         return None
@@ -46,10 +47,25 @@ def step(
     return output, new[0] if isinstance(state, Tensor) else tuple(new)
 
 
-def new_stepper(
+def new_advancer(
+    programs: Programs, cell: nn.Module, x: Tensor, state: Any, engine: EngineName
+) -> Advancer | None:
+    """A kernel for the steps of a stream from a state on; None where the cell is to run itself."""
+    found = _loop(programs, cell, x, state, engine)
+    return None if found is None else Advancer(*found, x, flatten(state)[0])
+
+
+def _new_stepper(
     programs: Programs, cell: nn.Module, x: Tensor, state: Any, engine: EngineName
 ) -> Stepper | None:
-    """A kernel for single steps from a state on; None where the cell is to run itself."""
+    found = _loop(programs, cell, x, state, engine)
+    return None if found is None else Stepper(*found, x, flatten(state)[0])
+
+
+def _loop(
+    programs: Programs, cell: nn.Module, x: Tensor, state: Any, engine: EngineName
+) -> tuple[CompiledLoop, list[Tensor]] | None:
+    """The kernel of a cell, and the tensors that it reads beside an input and a state."""
     leaves, form = flatten(state)
     held = held_by(cell)
     one = Packing(torch.tensor([len(x)], device="cpu"))
@@ -60,4 +76,4 @@ def new_stepper(
     loop = program.run.whole if isinstance(program.run, SeveralLoops) else program.run
     if not isinstance(loop, CompiledLoop) or not Stepper.covers(loop) or program.form != form:
         return None
-    return Stepper(loop, [*held.given.values(), *program.captured], x, leaves)
+    return loop, [*held.given.values(), *program.captured]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import is_
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from rondo.cells import initial_state
+from rondo.compiler.advancing import Advancer, Parts
 from rondo.compiler.state import flatten
-from rondo.compiler.stepping import Stepper
 from rondo.layers.call import is_plain
-from rondo.layers.single_steps import new_stepper
+from rondo.layers.single_steps import new_advancer
 
 if TYPE_CHECKING:
     from rondo.layers.recurrent import Recurrent
@@ -44,25 +42,39 @@ class Stream:
         self._initial = state
         self._state = state
         self._x: Tensor | None = None  # an example
-        self._stepper: Stepper | None = None  # keeps the state while there is one
-        self._watched: list[tuple[dict[str, Any], list[str], list[Any]]] = []
+        self._advancer: Advancer | None = None  # keeps the state while there is one
+        self._parts = Parts()
+        self._again: Callable[[Tensor], Tensor | None] | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output of the next step."""
-        stepper = self._stepper
-        if stepper is not None and not torch.compiler.is_compiling() and self._has_its_parts():
-            if forward_ad._current_level < 0:
-                y = stepper.advance_again(x)
-                if y is not None:
-                    return y
-            x = x.contiguous()
-            if self._fits(x) and stepper.is_in_place():
-                return stepper.advance(x)
-        x = x.contiguous()
+        again = self._again
+        if again is not None and not torch.compiler.is_compiling():
+            y = again(x)
+            if y is not None:
+                return y
+        return self._step(x)
+
+    def _step(self, given: Tensor) -> Tensor:
+        """The output of a step that is not like the last one in all."""
+        x = given.contiguous()
+        if self._advancer is not None and not torch.compiler.is_compiling():
+            y = None if self._again is None or x is given else self._again(x)
+            y = self._advanced(self._advancer, x) if y is None else y
+            if y is not None:
+                return y
         with torch.no_grad():
             y, state = self._layer.step(x, self.state)
-            self._x, self._state = x.detach(), state
-            self._stepper = self._new_stepper(x, state)
+            self._x, self._state, self._again = x.detach(), state, None
+            self._advancer = self._new_advancer(x, state)
+        return y
+
+    def _advanced(self, advancer: Advancer, x: Tensor) -> Tensor | None:
+        """The output of a step by the kernel; None where the cell is not what it was."""
+        if not (self._parts.are_there() and self._fits(x) and advancer.is_current()):
+            return None
+        y = advancer(x)
+        self._again = advancer.quick(x, self._parts)
         return y
 
     @property
@@ -95,16 +107,16 @@ class Stream:
             raise ValueError(f"rows must be (B,) = ({batch_size},), got {tuple(rows.shape)}")
         first = self._initial
         first = initial_state(self._layer.cell, self._x) if first is None else first
-        if self._stepper is None:
+        if self._advancer is None:
             self._state = self.state  # a copy, to write into
         for leaf, begin in zip(self._current(), flatten(first)[0], strict=True):
             leaf[rows] = begin.detach()[rows]
 
     def _current(self) -> Sequence[Tensor]:
         """The tensors of the state after the last step."""
-        return flatten(self._state)[0] if self._stepper is None else self._stepper.state
+        return flatten(self._state)[0] if self._advancer is None else self._advancer.state
 
-    def _new_stepper(self, x: Tensor, state: Any) -> Stepper | None:
+    def _new_advancer(self, x: Tensor, state: Any) -> Advancer | None:
         """What runs the steps after the first; None where the layer's own `step` is to."""
         layer = self._layer
         has_kernel = (
@@ -112,23 +124,13 @@ class Stream:
         )
         if not has_kernel or not is_plain(x, flatten(state)[0]):
             return None
-        stepper = new_stepper(layer._programs, layer.cell, x, state, layer._stepping_engine)
-        if stepper is not None:
-            owners = [
-                owner
-                for module in layer.cell.modules()
-                for owner in (module._parameters, module._buffers, module._modules)
-                if owner
-            ]
-            self._watched = [(owner, [*owner], [*owner.values()]) for owner in owners]
-        return stepper
-
-    def _has_its_parts(self) -> bool:
-        """Whether the cell holds the same tensors and modules as when the stream began."""
-        for owner, names, parts in self._watched:
-            if not all(map(is_, map(owner.get, names), parts)):
-                return False
-        return True
+        advancer = new_advancer(layer._programs, layer.cell, x, state, layer._stepping_engine)
+        if advancer is not None:
+            owners: list[dict[str, Any]] = []
+            for module in layer.cell.modules():
+                owners += module._parameters, module._buffers, module._modules
+            self._parts = Parts.of(owners, advancer.parameters)
+        return advancer
 
     def _fits(self, x: Tensor) -> bool:
         """Whether x is like that of the last step."""

@@ -3,6 +3,7 @@
  * block, by steps that could be undone, each of which depends on all before. So a change within one
  * word of eight bytes always shows; of all others about one in 2^64 does not. */
 
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -26,6 +27,8 @@ typedef struct {
     void *then;                     /* the fingerprint when the weights were packed, anywhere */
     void (*run)(void *);            /* what runs the kernel */
     void *call;                     /* its argument */
+    const void **x, **y;            /* where it finds what a step reads, or NULL, and writes */
+    int busy;                       /* whether a thread runs a step */
 } guarded;
 
 static inline __attribute__((always_inline)) void add_block(fingerprint *sum, const char *block) {
@@ -66,8 +69,30 @@ void rondo_remember(const guarded *g) {
 
 /* Run the kernel; returns whether the memory is as it was, and else does nothing. */
 int rondo_run_unless_changed(const guarded *g) {
-    const fingerprint sum = fingerprint_of(g);
-    if (memcmp(g->then, &sum, sizeof sum)) return 0;
+    if (g->num_pieces) {
+        const fingerprint sum = fingerprint_of(g);
+        if (memcmp(g->then, &sum, sizeof sum)) return 0;
+    }
     g->run(g->call);
     return 1;
+}
+
+/* Run a step from x to y; threads take turns. */
+static void begin_step(guarded *g, const void *x, const void *y) {
+    while (__atomic_exchange_n(&g->busy, 1, __ATOMIC_ACQUIRE)) sched_yield();
+    if (g->x) *g->x = x;
+    *g->y = y;
+}
+
+int rondo_step_unless_changed(guarded *g, const void *x, const void *y) {
+    begin_step(g, x, y);
+    const int has_run = rondo_run_unless_changed(g);
+    __atomic_store_n(&g->busy, 0, __ATOMIC_RELEASE);
+    return has_run;
+}
+
+void rondo_step(guarded *g, const void *x, const void *y) {
+    begin_step(g, x, y);
+    g->run(g->call);
+    __atomic_store_n(&g->busy, 0, __ATOMIC_RELEASE);
 }
