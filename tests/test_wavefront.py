@@ -24,7 +24,7 @@ from test_pool import NO_THREADS, build, needs_fork, run, without_address_random
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Two threads of torch and two cores or more, also where there are fewer."""
-    monkeypatch.setattr(wavefront, "usable_cores", lambda: 8)
+    monkeypatch.setattr(wavefront, "most_threads_at_once", lambda: 8)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -150,7 +150,7 @@ def test_one_thread_or_one_core_staggers_nothing(monkeypatch: pytest.MonkeyPatch
     torch.set_num_threads(1)
     assert not staggers(rondo.LSTM(32, 32, num_layers=4), 100, 1, 32)
     torch.set_num_threads(64)
-    monkeypatch.setattr(wavefront, "usable_cores", lambda: 1)
+    monkeypatch.setattr(wavefront, "most_threads_at_once", lambda: 1)
     assert not staggers(rondo.LSTM(32, 32, num_layers=4), 100, 1, 32)
 
 
@@ -190,7 +190,7 @@ import os, signal
 import torch, rondo
 from rondo.compiler import wavefront
 
-wavefront.usable_cores = lambda: 2
+wavefront.most_threads_at_once = lambda: 2
 torch.set_num_threads(2)
 torch.manual_seed(0)
 layer, x = rondo.GRU(32, 32, num_layers=3), torch.randn(100, 1, 32)

@@ -19,7 +19,7 @@ import torch
 from rondo.compiler.cpu import CHUNK_ROWS, MIN_WORK_PER_THREAD, CompiledLoop
 from rondo.compiler.reference import Steps
 from rondo.compiler.sharing import WAIT_CYCLES, cycles_by_rows
-from rondo.system.cgroup import usable_cores
+from rondo.system.cgroup import most_threads_at_once
 
 NUM_SPANS = 12
 """The most spans of a chunk: with more, nearly nothing is won at the ends, where few layers run."""
@@ -105,7 +105,7 @@ def stagger_of(
         reverse: Whether they run from the last step to the first.
     """
     work = sum(loop.work for loop in loops) * num_steps * num_rows
-    most = torch.get_num_threads(), usable_cores(), len(loops), work // MIN_WORK_PER_THREAD
+    most = torch.get_num_threads(), most_threads_at_once(), len(loops), work // MIN_WORK_PER_THREAD
     span_steps = max(MIN_SPAN_STEPS, -(-num_steps // NUM_SPANS))
     has_sums = any(loop.kernel.sums for loop in loops)
     spans = spans_of(num_steps, num_rows, span_steps, reverse=reverse, has_sums=has_sums)
