@@ -1,8 +1,8 @@
-typedef struct { int tensor; int64_t depth, width, batch; } matrix;
+typedef struct { int tensor; int64_t depth, width, batch, is_of_state; } matrix;
 #define NUM_MATRICES 2
 static const matrix MATRICES[] = {
-    {14, 15, 5, 0}, /* weight_hh */
-    {15, 15, 3, 0}, /* weight_ih */
+    {14, 15, 5, 0, 1}, /* weight_hh */
+    {15, 15, 3, 0, 0}, /* weight_ih */
 };
 #define NUM_STATES 1
 #define FIRST_STATE 12

@@ -1,8 +1,8 @@
-typedef struct { int tensor; int64_t depth, width, batch; } matrix;
+typedef struct { int tensor; int64_t depth, width, batch, is_of_state; } matrix;
 #define NUM_MATRICES 2
 static const matrix MATRICES[] = {
-    {10, 3, 15, 0}, /* weight_ih */
-    {11, 5, 15, 0}, /* weight_hh */
+    {10, 3, 15, 0, 0}, /* weight_ih */
+    {11, 5, 15, 0, 0}, /* weight_hh */
 };
 #define NUM_STATES 1
 #define FIRST_STATE 8

@@ -1,10 +1,10 @@
-typedef struct { int tensor; int64_t depth, width, batch; } matrix;
+typedef struct { int tensor; int64_t depth, width, batch, is_of_state; } matrix;
 #define NUM_MATRICES 4
 static const matrix MATRICES[] = {
-    {33, 2, 3, 0}, /* out_2_weight */
-    {34, 3, 5, 0}, /* out_0_weight */
-    {35, 20, 5, 0}, /* from_h_weight */
-    {36, 20, 3, 0}, /* from_x_weight */
+    {33, 2, 3, 0, 0}, /* out_2_weight */
+    {34, 3, 5, 0, 0}, /* out_0_weight */
+    {35, 20, 5, 0, 1}, /* from_h_weight */
+    {36, 20, 3, 0, 0}, /* from_x_weight */
 };
 #define NUM_STATES 2
 #define FIRST_STATE 29

@@ -1,10 +1,10 @@
-typedef struct { int tensor; int64_t depth, width, batch; } matrix;
+typedef struct { int tensor; int64_t depth, width, batch, is_of_state; } matrix;
 #define NUM_MATRICES 4
 static const matrix MATRICES[] = {
-    {24, 3, 20, 0}, /* from_x_weight */
-    {25, 5, 20, 0}, /* from_h_weight */
-    {26, 5, 3, 0}, /* out_0_weight */
-    {27, 3, 2, 0}, /* out_2_weight */
+    {24, 3, 20, 0, 0}, /* from_x_weight */
+    {25, 5, 20, 0, 0}, /* from_h_weight */
+    {26, 5, 3, 0, 0}, /* out_0_weight */
+    {27, 3, 2, 0, 0}, /* out_2_weight */
 };
 #define NUM_STATES 2
 #define FIRST_STATE 20

@@ -120,16 +120,18 @@ def ragged(lengths: Tensor, num_steps: int) -> Packing:
     if torch.compiler.is_compiling():
         return Packing(*torch.ops.rondo.packing(lengths, num_steps))
     values = tuple(lengths.tolist())
-    if sum(values) <= MOST_REMEMBERED:
-        return _remembered(values, num_steps, lengths.device)
+    if lengths.device.type == "cpu" and sum(values) <= MOST_REMEMBERED:
+        return _remembered(values, num_steps)
     return _ragged(lengths, _starts(lengths, num_steps))
 
 
 @functools.lru_cache(maxsize=16)
-def _remembered(lengths: tuple[int, ...], num_steps: int, device: torch.device) -> Packing:
+def _remembered(lengths: tuple[int, ...], num_steps: int) -> Packing:
     with _unseen():
-        given = torch.tensor(lengths, dtype=torch.int64, device=device)
-        return _ragged(given, _starts(given, num_steps))
+        given = torch.tensor(lengths, dtype=torch.int64, device="cpu")
+        found = _ragged(given, _starts(given, num_steps))
+        assert found.order is None or len(found._places) == len(given)  # looked up where it is kept
+        return found
 
 
 def jagged(x: Tensor) -> Packing:
