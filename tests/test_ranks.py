@@ -147,3 +147,38 @@ def test_running_figures_are_those_of_torch() -> None:
     torch.testing.assert_close(sharded.state_dict(), plain.state_dict())
     with pytest.raises(RunError, match="without a momentum"):
         RunningFigures(nn.BatchNorm1d(3, momentum=None))
+
+
+# ---- the command ----
+
+WORDS = [
+    *("--sequences", "96", "--hidden-size", "4", "--batch-size", "16", "--threads", "1"),
+    *("--report", "false"),
+]
+SHARDS = ["--set", "recipe.num_shards=4", "--set", "recipe.dropout=0.3", "--set", "check_every=48"]
+
+
+def command(folder: Path, *before: str, devices: Sequence[str] = ()) -> Path:
+    """Runs `rondo train adding`, started by some command; returns the run folder."""
+    words = [*before, "-m", "rondo", "train", "adding", "--run", str(folder), *devices]
+    done = subprocess.run(
+        [sys.executable, *words, *WORDS, *SHARDS],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_the_command_starts_processes_or_joins_those_that_torchrun_started(tmp_path: Path) -> None:
+    one = command(tmp_path / "one")
+    own = command(tmp_path / "own", devices=["--devices", "2"])
+    started = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    theirs = command(tmp_path / "theirs", *started)
+    weights = [(run / "model.safetensors").read_bytes() for run in (one, own, theirs)]
+    assert weights[0] == weights[1] == weights[2]
+    assert records(one) == records(own) == records(theirs)
