@@ -190,8 +190,10 @@ static void add_row(const call *c, const total *this, const real *from, int64_t 
     if (total_at(c, this->tensor, this->width, NULL, &stride)) return; /* it is there already */
     real *const to = (real *)c->tensors[this->tensor] + row * this->width;
     memset(to, 0, this->width * sizeof(real));
-    for (int64_t part = 0; part < c->num_parts; ++part, from += TOTALS_SIZE)
-        for (int64_t j = 0; !c->is_new[part] && j < this->width; ++j) to[j] += from[j];
+    for (int64_t part = 0; part < c->num_parts; ++part, from += TOTALS_SIZE) {
+        if (c->is_new[part]) continue;
+        _Pragma("omp simd") for (int64_t j = 0; j < this->width; ++j) to[j] += from[j];
+    }
 }
 
 static void total_piece(void *given, int64_t piece) {

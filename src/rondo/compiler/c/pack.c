@@ -1,8 +1,15 @@
 /* Numbers of a column that are copied together: a line of the cache, or more. */
 #define PACKED_TOGETHER 16
 
+/* What GCC should compile with all its care, where the rest is compiled fast. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define CAREFULLY __attribute__((optimize("O3")))
+#else
+#define CAREFULLY
+#endif
+
 /* Copy `rows` rows of some columns, of which those of a column follow each other. */
-static void pack_columns(
+CAREFULLY static void pack_columns(
     int64_t rows, int64_t columns, const stored *source, int64_t column_stride, real *target,
     int64_t padded) {
     for (int64_t j = 0; j < columns; ++j)
@@ -11,7 +18,7 @@ static void pack_columns(
 }
 
 /* Copy a row, whose columns follow each other or not. */
-static void pack_row(
+CAREFULLY static void pack_row(
     int64_t columns, const stored *source, int64_t column_stride, real *target) {
     if (column_stride == 1)
         for (int64_t j = 0; j < columns; ++j) target[j] = from_stored(source[j]);
@@ -20,7 +27,7 @@ static void pack_row(
 }
 
 /* Pack one panel of a matrix; columns beyond its width are zero. */
-static void pack_panel(
+CAREFULLY static void pack_panel(
     int64_t number, int64_t depth, int64_t width, const stored *matrix, int64_t row_stride,
     int64_t column_stride, real *packed) {
     const int64_t first = number * PANEL_COLUMNS;
