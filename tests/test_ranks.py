@@ -18,8 +18,7 @@ from ranks_program import NUM_SHARDS, case_of
 from rondo.data.batch import Batch
 from rondo.errors import RunError
 from rondo.training.dealing import Dealt
-from rondo.training.launch import check_shards
-from rondo.training.ranks import Ranks
+from rondo.training.ranks import Ranks, check_shards
 from rondo.training.records import read_records
 from rondo.training.running_figures import RunningFigures
 from rondo.training.score import Tally
@@ -160,7 +159,7 @@ SHARDS = ["--set", "recipe.num_shards=4", "--set", "recipe.dropout=0.3", "--set"
 
 def command(folder: Path, *before: str, devices: Sequence[str] = ()) -> Path:
     """Runs `rondo train adding`, started by some command; returns the run folder."""
-    words = [*before, "-m", "rondo", "train", "adding", "--run", str(folder), *devices]
+    words = [*(before or ("-m",)), "rondo", "train", "adding", "--run", str(folder), *devices]
     done = subprocess.run(
         [sys.executable, *words, *WORDS, *SHARDS],
         capture_output=True,
@@ -177,7 +176,7 @@ def command(folder: Path, *before: str, devices: Sequence[str] = ()) -> Path:
 def test_the_command_starts_processes_or_joins_those_that_torchrun_started(tmp_path: Path) -> None:
     one = command(tmp_path / "one")
     own = command(tmp_path / "own", devices=["--devices", "2"])
-    started = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    started = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
     theirs = command(tmp_path / "theirs", *started)
     weights = [(run / "model.safetensors").read_bytes() for run in (one, own, theirs)]
     assert weights[0] == weights[1] == weights[2]

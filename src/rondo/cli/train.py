@@ -81,6 +81,7 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
     from rondo.training import launch, session
     from rondo.training.fit import fit
     from rondo.training.loggers import check_names
+    from rondo.training.ranks import check_shards
 
     if given["log"] is not None:
         check_names(given["log"])
@@ -94,9 +95,9 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
     if ranks.is_first and given["resume"] is not None:
         run = session.resume(definition, run_path(given["resume"]), given.get("data"), say)
     elif ranks.is_first:
-        run = session.begin(definition, request_of(given, watch, ranks), path, say)
+        run = session.begin(definition, request_of(given, watch, ranks), path, say, ranks)
     run = session.shared(run, definition, ranks)
-    launch.check_shards(ranks, run.config.recipe.num_shards)
+    check_shards(ranks, run.config.recipe.num_shards)
     if not ranks.is_first:
         fit(run, ranks=ranks)
         return SUCCESS

@@ -29,10 +29,9 @@ def join(devices: int | None, nodes: int | None, timeout_s: float = TIMEOUT_S) -
     Raises:
         RunError: If what starts them is not installed, or they do not meet.
     """
-    started = int(os.environ.get("WORLD_SIZE", "1"))
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    devices = here if devices is None else devices
-    nodes = max(1, started // here) if nodes is None else nodes
+    started = int(os.environ.get("WORLD_SIZE", "1"))  # by another program, or by the first process
+    devices = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if devices is None else devices
+    nodes = max(1, started // devices) if nodes is None else nodes
     if devices * nodes == 1:
         return ALONE
     try:
@@ -50,13 +49,3 @@ def join(devices: int | None, nodes: int | None, timeout_s: float = TIMEOUT_S) -
     except RuntimeError as error:
         raise RunError(f"the {devices * nodes} processes did not meet: {error}") from error
     return Ranks(fabric.world_size, fabric.global_rank, timeout_s)
-
-
-def check_shards(ranks: Ranks, num_shards: int) -> None:
-    """Raises `RunError` where shards cannot be dealt out to so many processes."""
-    if num_shards % ranks.number:
-        raise RunError(
-            f"the {num_shards} shards of a batch cannot be dealt out evenly to {ranks.number} "
-            "processes: their number must divide recipe.num_shards, a power of two; give for "
-            f"example --set recipe.num_shards={max(8, 1 << (ranks.number - 1).bit_length())}"
-        )

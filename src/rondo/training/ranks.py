@@ -100,6 +100,16 @@ ALONE = Ranks()
 """A process that trains alone."""
 
 
+def check_shards(ranks: Ranks, num_shards: int) -> None:
+    """Raises `RunError` where shards cannot be dealt out to so many processes."""
+    if num_shards % ranks.number:
+        raise RunError(
+            f"the {num_shards} shards of a batch cannot be dealt out evenly to {ranks.number} "
+            "processes: their number must divide recipe.num_shards, a power of two; give for "
+            f"example --set recipe.num_shards={max(8, 1 << (ranks.number - 1).bit_length())}"
+        )
+
+
 def _distributed() -> Any:
     """Torch's functions for several processes; loading them takes time."""
     import torch.distributed

@@ -19,7 +19,7 @@ from rondo.training.network import (
     needed_bytes,
     new_network,
 )
-from rondo.training.ranks import Ranks
+from rondo.training.ranks import ALONE, Ranks, check_shards
 from rondo.training.request import Request, data_words, fingerprint, make_config, tell_reading
 from rondo.training.run_folder import RunFolder
 from rondo.training.run_paths import check_new_folder, make_run_path, new_run_path
@@ -63,7 +63,11 @@ class Session:
 
 
 def begin(
-    definition: Definition, request: Request, path: Path | None, say: Callable[[str], None]
+    definition: Definition,
+    request: Request,
+    path: Path | None,
+    say: Callable[[str], None],
+    ranks: Ranks = ALONE,
 ) -> Session:
     """Returns a new run of a task in its new folder.
 
@@ -72,6 +76,7 @@ def begin(
         request: What the user asked for.
         path: The folder to make; None: `runs/TASK-DATE-N`.
         say: Is given each line for the user.
+        ranks: The processes that will train it together.
 
     Raises:
         RunError: If an option, the data or the folder cannot be used.
@@ -79,6 +84,7 @@ def begin(
     name = definition.name
     check_new_folder(new_run_path(name) if path is None else path, BYTES_BESIDE_WEIGHTS)
     config, task, start = make_config(definition, request, say)
+    check_shards(ranks, config.recipe.num_shards)
     least = needed_bytes(definition, task, config.recipe)
     check_new_folder(new_run_path(name) if path is None else path, least)
     folder = RunFolder(make_run_path(name) if path is None else path, definition)
