@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import rondo
 from kept_runs import note, write_page
 from rondo.bench.measure import Spread, busy_note, take_turns_for
-from rondo.compiler import network
+from rondo.compiler import network_passes
 from rondo.compiler.chain import Wavefront
 
 NUM_STEPS = 100
@@ -64,16 +64,16 @@ class Case:
 
 def learned(case: Case, x: Tensor, *, staggers: bool) -> nn.Module:
     """A layer that has seen a call and runs it in one of the two ways."""
-    chosen = network.stagger_of
+    chosen = network_passes.stagger_of
     if not staggers:
-        network.stagger_of = lambda *_, **__: None
+        network_passes.stagger_of = lambda *_, **__: None
     try:
         layer = case.layer(rondo)
         for _ in range(3):
             case.run(layer, x)
         return layer
     finally:
-        network.stagger_of = chosen
+        network_passes.stagger_of = chosen
 
 
 def is_staggered(layer: nn.Module, *, trains: bool) -> bool:

@@ -71,7 +71,9 @@ def test_it_is_chosen_by_rows_and_weights(
     size: int, sizes: tuple[int, int], expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    monkeypatch.setattr("rondo.compiler.network.read_in_place", lambda *args: seen.append(args[2]))
+    monkeypatch.setattr(
+        "rondo.compiler.kernel_runs.read_in_place", lambda *args: seen.append(args[2])
+    )
     layer, x = rondo.RNN(size, size), torch.randn(*sizes, size)
     with torch.no_grad():
         for _ in range(2):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import rondo
 from cases import CELLS, make_cell
@@ -35,8 +36,14 @@ def sequences(mode: str, dtype: torch.dtype) -> Sequences:
     return Sequences(x, lengths=lengths, resets=resets)
 
 
-def as_float64(given: Sequences) -> Sequences:
-    return replace(given, x=given.x.detach().double().requires_grad_())
+def check_near(cell: nn.Module, given: Sequences, runs: list[int], *, least: float) -> None:
+    """Fails where a layer is further from float64 than the budget, or was not emulated."""
+    wide = replace(given, x=given.x.detach().double().requires_grad_())
+    exact = run_plain(copy.deepcopy(cell).double(), wide)
+    plain = run_plain(copy.deepcopy(cell), given)
+    got = run_layer(rondo.Recurrent(cell, engine="cpu"), given)
+    check_in_budget(got, plain, exact, least=least)
+    assert len(runs) >= 2, "forward and backward"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -61,12 +68,7 @@ def test_float32_stays_within_the_error_budget(
     monkeypatch.setattr(in_place, "FEW_ROWS_OF_A_RUN", (few * 99, few * 99))
     runs = NEON.emulate(monkeypatch, tmp_path)
     cell = make_cell(name, INPUT_SIZE, HIDDEN_SIZE, torch.float32)
-    given = sequences("dense", torch.float32)
-    exact = run_plain(copy.deepcopy(cell).double(), as_float64(given))
-    plain = run_plain(copy.deepcopy(cell), given)
-    got = run_layer(rondo.Recurrent(cell, engine="cpu"), given)
-    check_in_budget(got, plain, exact, least=2**-20)
-    assert len(runs) >= 2
+    check_near(cell, sequences("dense", torch.float32), runs, least=2**-20)
 
 
 class Functions(rondo.Cell):
@@ -84,11 +86,7 @@ def test_functions(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch, tmp_path
     runs = NEON.emulate(monkeypatch, tmp_path)
     x = (3 * torch.randn(2, 4, HIDDEN_SIZE, dtype=dtype)).requires_grad_()
     cell = Functions(HIDDEN_SIZE, HIDDEN_SIZE).to(dtype)
-    exact = run_plain(cell, as_float64(Sequences(x)))
-    plain = run_plain(cell, Sequences(x))
-    got = run_layer(rondo.Recurrent(cell, engine="cpu"), Sequences(x))
-    check_in_budget(got, plain, exact, least=4 * torch.finfo(dtype).eps)
-    assert len(runs) >= 2
+    check_near(cell, Sequences(x), runs, least=4 * torch.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("processor", [NEON, PAIRS], ids=["neon", "bf16"])
@@ -99,9 +97,5 @@ def test_bfloat16_is_as_close_to_float64_as_torch_is(
     """In pairs, by the instruction of the processor where it has one."""
     runs = processor.emulate(monkeypatch, tmp_path)
     cell = make_cell(name, INPUT_SIZE, HIDDEN_SIZE, torch.bfloat16)
-    given = sequences("dense", torch.bfloat16)
-    exact = run_plain(copy.deepcopy(cell).double(), as_float64(given))
-    plain = run_plain(copy.deepcopy(cell), given)
-    got = run_layer(rondo.Recurrent(cell, engine="cpu"), given)
-    check_in_budget(got, plain, exact, least=torch.finfo(torch.bfloat16).eps)
-    assert len(runs) >= 2
+    given, least = sequences("dense", torch.bfloat16), torch.finfo(torch.bfloat16).eps
+    check_near(cell, given, runs, least=least)

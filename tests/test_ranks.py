@@ -18,7 +18,7 @@ from ranks_program import NUM_SHARDS, case_of
 from rondo.data.batch import Batch
 from rondo.errors import RunError
 from rondo.training.dealing import Dealt
-from rondo.training.ranks import Ranks, check_shards
+from rondo.training.ranks import Ranks, check_ranks
 from rondo.training.records import read_records
 from rondo.training.running_figures import RunningFigures
 from rondo.training.score import Tally
@@ -26,6 +26,7 @@ from rondo.training.score import Tally
 TESTS = Path(__file__).parent
 NAMES = ("final", "streams", "normalised")
 TIMES = ("seconds", "per_second")
+CPU = torch.device("cpu")
 
 
 def together(
@@ -98,8 +99,10 @@ def test_a_run_whose_process_was_killed_goes_on_alone(tmp_path: Path) -> None:
 def test_shards_are_dealt_out_as_subtrees() -> None:
     assert [[*Ranks(4, rank).mine(8)] for rank in range(4)] == [[0, 1], [2, 3], [4, 5], [6, 7]]
     with pytest.raises(RunError, match="2 shards of a batch cannot be dealt out evenly to 3"):
-        check_shards(Ranks(3, 0), 2)
-    check_shards(Ranks(2, 1), 8)
+        check_ranks(Ranks(3, 0), 2, CPU)
+    check_ranks(Ranks(2, 1), 8, CPU)
+    with pytest.raises(RunError, match="2 processes train on the CPU alone"):
+        check_ranks(Ranks(2, 1), 8, torch.device("meta"))
 
 
 class Told(Ranks):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import rondo
-from rondo.compiler import network, wavefront
+from rondo.compiler import network_passes, wavefront
 from rondo.compiler.chain import Chain, Wavefront
 from rondo.compiler.cpu import CHUNK_ROWS
 from rondo.compiler.network import Network
@@ -40,7 +40,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "stagger_of", lambda *_, **__: None)
+    monkeypatch.setattr(network_passes, "stagger_of", lambda *_, **__: None)
 
 
 def results(layer: nn.Module, x: Tensor, *, train: bool) -> list[Tensor]:

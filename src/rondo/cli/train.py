@@ -79,9 +79,10 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
 
     keep_freed_memory()
     from rondo.training import launch, session
+    from rondo.training.device import device_of
     from rondo.training.fit import fit
     from rondo.training.loggers import check_names
-    from rondo.training.ranks import check_shards
+    from rondo.training.ranks import check_ranks
 
     if given["log"] is not None:
         check_names(given["log"])
@@ -97,7 +98,7 @@ def _train(definition: Definition, words: Sequence[str]) -> int:
     elif ranks.is_first:
         run = session.begin(definition, request_of(given, watch, ranks), path, say, ranks)
     run = session.shared(run, definition, ranks)
-    check_shards(ranks, run.config.recipe.num_shards)
+    check_ranks(ranks, run.config.recipe.num_shards, device_of(run.task, run.config.device))
     if not ranks.is_first:
         fit(run, ranks=ranks)
         return SUCCESS
@@ -214,10 +215,12 @@ def _find_learning_rate(definition: Definition, request: Request, given: dict[st
     from rondo.training.rate_finder import find_learning_rate
     from rondo.training.request import make_config
 
-    for name in ("resume", "run_path"):
+    for name in ("resume", "run_path", "devices", "nodes"):
         if given[name] is not None:
             word = name.removesuffix("_path")
-            raise UsageError(f"--find-learning-rate makes no run; leave out --{word}")
+            raise UsageError(
+                f"--find-learning-rate makes no run, in one process; leave out --{word}"
+            )
     config, task, start = make_config(definition, request, say)
     if start is not None:
         raise UsageError("--find-learning-rate begins with new weights; leave out --start-from")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rondo.compiler.kernel import Buffer
 
@@ -22,16 +22,23 @@ It is read once. Tests see so what other processors do, and it can be timed what
 """
 
 
-class Call(ctypes.Structure):
-    """What a run of a kernel is given; see `c/call.c`."""
+class Span(ctypes.Structure):
+    """Which steps a run does; see `c/call.c` and `c/wavefront.c`."""
 
-    _fields_ = (
+    _fields_: ClassVar[tuple[tuple[str, Any], ...]] = (
         ("first_step", ctypes.c_int64),
         ("num_steps", ctypes.c_int64),
         ("begins", ctypes.c_int64),
         ("ends", ctypes.c_int64),
         ("chunk_row", ctypes.c_int64),
         ("chunk_goes_on", ctypes.c_int64),
+    )
+
+
+class Call(Span):
+    """What a run of a kernel is given, behind its steps; see `c/call.c`."""
+
+    _fields_ = (
         ("tensors", ctypes.c_void_p),
         ("strides", ctypes.c_void_p),
         ("previous", ctypes.c_void_p),

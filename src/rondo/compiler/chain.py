@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rondo.compiler.call import Call, Sizes
+from rondo.compiler.call import Call, Sizes, Span
 from rondo.compiler.pool import pool
 from rondo.compiler.runtime import load
-from rondo.compiler.wavefront import Span, Stagger
+from rondo.compiler.wavefront import Stagger
 
 WORKSPACE = 0
 """The base of the memory that a run takes for itself."""

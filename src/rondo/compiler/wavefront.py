@@ -9,13 +9,13 @@ for the one before it, and one row is done by one thread.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
 
+from rondo.compiler.call import Span
 from rondo.compiler.cpu import CHUNK_ROWS, MIN_WORK_PER_THREAD, CompiledLoop
 from rondo.compiler.reference import Steps
 from rondo.compiler.sharing import WAIT_CYCLES, cycles_by_rows
@@ -29,19 +29,6 @@ MIN_SPAN_STEPS = 8
 
 STEP_CYCLES = 1_000
 """What a step takes beside its products, of a small layer."""
-
-
-class Span(ctypes.Structure):
-    """Some steps that a layer does at a time; see `c/wavefront.c`."""
-
-    _fields_ = (
-        ("first_step", ctypes.c_int64),
-        ("num_steps", ctypes.c_int64),
-        ("begins", ctypes.c_int64),
-        ("ends", ctypes.c_int64),
-        ("chunk_row", ctypes.c_int64),
-        ("chunk_goes_on", ctypes.c_int64),
-    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from rondo.cells import initial_state
 from rondo.compiler.attributes import Surroundings, surroundings
-from rondo.compiler.network import Network, NotChainedError, Unit
+from rondo.compiler.covered import NotChainedError
+from rondo.compiler.network import Network, Unit
 from rondo.compiler.program import Program
 from rondo.compiler.state import Form, flatten
 from rondo.layers.call import Call, Held

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from rondo.compiler.chained import Chained, run_chained
+from rondo.compiler.covered import NotChainedError
 from rondo.compiler.guarded import guards_of
-from rondo.compiler.network import Network, NotChainedError
+from rondo.compiler.network import Network
 from rondo.layers.sequence import dense
 
 State = tuple[Tensor, ...]

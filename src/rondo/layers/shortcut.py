@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from rondo.compiler import EngineName
-from rondo.compiler.network import Network, NotChainedError, Unit
+from rondo.compiler.covered import NotChainedError
+from rondo.compiler.network import Network, Unit
 from rondo.compiler.program import Program
 from rondo.compiler.state import flatten
 from rondo.layers.call import Call, held_by

@@ -100,8 +100,13 @@ ALONE = Ranks()
 """A process that trains alone."""
 
 
-def check_shards(ranks: Ranks, num_shards: int) -> None:
-    """Raises `RunError` where shards cannot be dealt out to so many processes."""
+def check_ranks(ranks: Ranks, num_shards: int, device: torch.device) -> None:
+    """Raises `RunError` where so many processes cannot share the shards, or not on a device."""
+    if ranks.number > 1 and device.type != "cpu":
+        raise RunError(
+            f"{ranks.number} processes train on the CPU alone, and this would be trained on "
+            f"{device}; give --device cpu, or leave out --devices and --nodes"
+        )
     if num_shards % ranks.number:
         raise RunError(
             f"the {num_shards} shards of a batch cannot be dealt out evenly to {ranks.number} "

@@ -12,6 +12,7 @@ from torch import nn
 from rondo.errors import RunError
 from rondo.training.config import RunConfig, config_from_json
 from rondo.training.definition import Definition
+from rondo.training.device import device_of
 from rondo.training.network import (
     BYTES_BESIDE_WEIGHTS,
     arguments_of,
@@ -19,7 +20,7 @@ from rondo.training.network import (
     needed_bytes,
     new_network,
 )
-from rondo.training.ranks import ALONE, Ranks, check_shards
+from rondo.training.ranks import ALONE, Ranks, check_ranks
 from rondo.training.request import Request, data_words, fingerprint, make_config, tell_reading
 from rondo.training.run_folder import RunFolder
 from rondo.training.run_paths import check_new_folder, make_run_path, new_run_path
@@ -84,7 +85,7 @@ def begin(
     name = definition.name
     check_new_folder(new_run_path(name) if path is None else path, BYTES_BESIDE_WEIGHTS)
     config, task, start = make_config(definition, request, say)
-    check_shards(ranks, config.recipe.num_shards)
+    check_ranks(ranks, config.recipe.num_shards, device_of(task, config.device))
     least = needed_bytes(definition, task, config.recipe)
     check_new_folder(new_run_path(name) if path is None else path, least)
     folder = RunFolder(make_run_path(name) if path is None else path, definition)
